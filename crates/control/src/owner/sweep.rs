@@ -1,0 +1,105 @@
+//! Removes the records of windows that are long over.
+
+use tollgate_quota::OwnerTime;
+use tracing::{debug, warn};
+
+use super::record;
+use super::write::MOST_RECORDS;
+use crate::error::Result;
+use crate::ownership::guard;
+use crate::store::{Entry, Outcome, SharedStore};
+
+/// A window must be over for so long: nothing of it can be on its way any more.
+const OVER_MS: u64 = 3_600_000;
+/// Records looked at together.
+const PAGE: usize = 500;
+
+/// Looks at every record once. Returns how many were removed.
+pub(super) async fn sweep(store: &SharedStore, epoch: u64, now: OwnerTime) -> Result<usize> {
+    let (mut after, mut removed) = (String::new(), 0);
+    loop {
+        let page = store.page(record::PREFIX, &after, PAGE).await?;
+        let old: Vec<_> = page
+            .entries
+            .iter()
+            .filter(|entry| is_over(entry, now))
+            .collect();
+        for batch in old.chunks(MOST_RECORDS) {
+            let txn = batch.iter().fold(guard(epoch), |txn, entry| {
+                txn.when_modified(&entry.key, entry.mod_revision)
+                    .delete(&entry.key)
+            });
+            match store.commit(txn).await? {
+                Outcome::Committed(_) => removed += batch.len(),
+                Outcome::Conflict => debug!("a record changed while it was to be removed"),
+            }
+        }
+        match page.entries.last() {
+            Some(last) if page.more => after.clone_from(&last.key),
+            Some(_) | None => return Ok(removed),
+        }
+    }
+}
+
+fn is_over(entry: &Entry, now: OwnerTime) -> bool {
+    match record::decode(entry) {
+        Ok((counter, record)) => now.since(record.window.end(counter.window_ms())) >= OVER_MS,
+        Err(error) => {
+            warn!(%error, "leaving a damaged record where it is");
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tollgate_quota::owner::Record;
+    use tollgate_quota::{Counter, Epoch, Window};
+
+    use super::*;
+    use crate::ownership::Ownership;
+    use crate::store::Txn;
+    use crate::store::embedded::Embedded;
+
+    #[tokio::test]
+    async fn only_records_of_long_past_windows_go_and_only_for_the_owner() {
+        let home = tempfile::tempdir().unwrap();
+        let store: SharedStore = Arc::new(Embedded::open(home.path()).unwrap());
+        let epoch = Ownership::new(Arc::clone(&store), "a".to_owned())
+            .claim()
+            .await
+            .unwrap();
+        let now = OwnerTime(1_000 * 60_000);
+        for (name, window) in [("old", 900), ("edge", 939), ("young", 940), ("now", 1_000)] {
+            let counter = Counter::new(name, 60_000, "").unwrap();
+            let record = Record {
+                window: Window(window),
+                hwm: 1,
+                limit: 1,
+                revision: 1,
+                epoch: Epoch(1),
+            };
+            let put = Txn::new().put(record::path(&counter), record::encode(&counter, &record));
+            store.commit(put).await.unwrap();
+        }
+        assert_eq!(
+            sweep(&store, epoch + 1, now).await.unwrap(),
+            0,
+            "not the owner"
+        );
+        assert_eq!(sweep(&store, epoch, now).await.unwrap(), 2);
+        let left = store.range(record::PREFIX).await.unwrap();
+        let left: Vec<_> = left
+            .entries
+            .iter()
+            .map(|e| record::decode(e).unwrap().0)
+            .collect();
+        assert!(
+            left.iter()
+                .all(|counter| ["young", "now"].contains(&counter.limit())),
+            "{left:?}"
+        );
+    }
+}

@@ -1,0 +1,350 @@
+//! One term: the event loop around the machine.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, interval_at, sleep_until};
+use tollgate_quota::owner::{Config, Effect, Event, Owner, Reason};
+use tollgate_quota::{Counter, Epoch, NodeMessage};
+use tracing::{debug, error, info, warn};
+
+use super::sweep::sweep;
+use super::write::{Answered, Desk, MOST_RECORDS, Write, after};
+use super::{Input, Shell, Streams};
+use crate::backoff::Backoff;
+use crate::clock::OwnerClock;
+use crate::metrics;
+use crate::snapshot::Current;
+
+/// Writes wait so long for others to share their transaction.
+const COALESCE: Duration = Duration::from_millis(1);
+/// Transactions under way at once.
+const TXNS: usize = 4;
+/// Reads under way at once.
+const READS: usize = 64;
+/// Messages taken in before anything else is looked at again.
+const TAKEN: usize = 64;
+/// The clock is compared with the wall clock so often.
+const CLOCK: Duration = Duration::from_secs(1);
+/// A larger difference ends the term.
+const MOST_DRIFT_MS: u64 = 10;
+/// A sign of life for other replicas goes out so often.
+const BEAT: Duration = Duration::from_secs(2);
+/// Old records are removed so often.
+const SWEEP: Duration = Duration::from_secs(600);
+
+/// Why a term ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The process is going down.
+    Shutdown,
+    /// Another replica has taken over, or may have.
+    Lost,
+    /// The wall clock was corrected.
+    ClockStepped,
+}
+
+/// What a job under way has brought.
+enum Done {
+    Read(Answered),
+    Written(Answered),
+    /// Whether this is still the owner.
+    Beaten(bool),
+    Swept,
+}
+
+/// One epoch of ownership.
+pub(super) struct Term {
+    machine: Owner,
+    clock: OwnerClock,
+    desk: Desk,
+    current: Current,
+    reads: VecDeque<Counter>,
+    writes: VecDeque<Write>,
+    /// When the waiting writes go out, even if more could join them.
+    flush_at: Option<Instant>,
+    jobs: JoinSet<Done>,
+    reading: usize,
+    writing: usize,
+    backoff: Backoff,
+    end: Option<End>,
+}
+
+/// What a term does by the clock.
+struct Chores {
+    clock: Interval,
+    beat: Interval,
+    sweep: Interval,
+}
+
+impl Chores {
+    fn new() -> Self {
+        let every = |mut interval: Interval| {
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            interval
+        };
+        Self {
+            clock: every(interval(CLOCK)),
+            beat: every(interval(BEAT)),
+            sweep: every(interval_at(Instant::now() + SWEEP, SWEEP)),
+        }
+    }
+}
+
+impl Term {
+    /// Begins a term.
+    pub(super) fn new(shell: &Shell, epoch: u64) -> Self {
+        let mut current = shell.current.clone();
+        let limits = current
+            .borrow_and_update()
+            .as_ref()
+            .map(|snapshot| snapshot.limits.clone());
+        let number = Epoch(i64::try_from(epoch).unwrap_or(i64::MAX));
+        Self {
+            machine: Owner::new(number, Config::default(), limits.unwrap_or_default()),
+            clock: OwnerClock::start(),
+            desk: Desk {
+                store: shell.store.clone(),
+                ownership: shell.ownership.clone(),
+                epoch,
+            },
+            current,
+            reads: VecDeque::new(),
+            writes: VecDeque::new(),
+            flush_at: None,
+            jobs: JoinSet::new(),
+            reading: 0,
+            writing: 0,
+            backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(2)),
+            end: None,
+        }
+    }
+
+    /// Runs until the term ends.
+    pub(super) async fn run(&mut self, shell: &mut Shell) -> End {
+        let mut chores = Chores::new();
+        let mut inputs = Vec::with_capacity(TAKEN);
+        loop {
+            if let Some(end) = self.end {
+                return end;
+            }
+            self.start_jobs();
+            let deadline = self.machine.next_deadline();
+            let wait = deadline.map_or(CLOCK, |time| self.clock.until(time));
+            tokio::select! {
+                () = shell.shutdown.cancelled() => return End::Shutdown,
+                Some(done) = self.jobs.join_next() => self.done(done, &shell.streams),
+                taken = shell.inputs.recv_many(&mut inputs, TAKEN) => {
+                    if taken == 0 {
+                        return End::Shutdown;
+                    }
+                    for input in inputs.drain(..) {
+                        self.take(input, &mut shell.streams);
+                    }
+                }
+                changed = self.current.changed() => {
+                    if changed.is_err() {
+                        return End::Shutdown;
+                    }
+                    self.limits_changed(&shell.streams);
+                }
+                () = sleep_until(self.flush_at.unwrap_or_else(Instant::now)), if self.can_flush() => {
+                    self.flush();
+                }
+                () = tokio::time::sleep(wait), if deadline.is_some() => {
+                    self.step(Event::Tick, &shell.streams);
+                }
+                _ = chores.clock.tick() => self.check_clock(),
+                _ = chores.beat.tick() => self.beat(),
+                _ = chores.sweep.tick() => self.sweep(),
+            }
+        }
+    }
+
+    fn take(&mut self, input: Input, streams: &mut Streams) {
+        match input {
+            Input::Opened {
+                stream,
+                incarnation,
+                outlet,
+            } => streams.open(stream, incarnation, outlet),
+            Input::Closed {
+                stream,
+                incarnation,
+            } => {
+                if streams.close(stream, incarnation) {
+                    self.step(Event::Disconnected(incarnation), streams);
+                }
+            }
+            Input::Message(mut message) => {
+                metrics::quota_message();
+                self.keep_known(&mut message);
+                self.step(Event::Node(message), streams);
+            }
+            Input::Counters(reply) => {
+                let states = self.machine.snapshot(self.clock.now()).collect();
+                // Whoever asked may have gone.
+                let _ = reply.send(states);
+            }
+        }
+    }
+
+    /// Drops accounts of counters that the limit of that name does not have now: it counts something else, or
+    /// by other dimensions, and its amount is not theirs. A node whose policy lags, or is ahead, waits the
+    /// moment until it does not.
+    fn keep_known(&self, message: &mut NodeMessage) {
+        let current = self.current.borrow();
+        let Some(snapshot) = &*current else { return };
+        message.accounts.retain(|account| {
+            let counter = &account.counter;
+            let name = format!("{}/{}", counter.limit(), counter.subject());
+            snapshot.table.limit_of_counter(&name).is_some()
+        });
+    }
+
+    fn limits_changed(&mut self, streams: &Streams) {
+        let snapshot = self.current.borrow_and_update().clone();
+        if let Some(snapshot) = snapshot {
+            self.step(Event::Limits(snapshot.limits.clone()), streams);
+        }
+    }
+
+    /// Lets the machine take one step, and does what it says.
+    fn step(&mut self, event: Event, streams: &Streams) {
+        for effect in self.machine.step(self.clock.now(), event) {
+            match effect {
+                Effect::Load(counter) => self.reads.push_back(counter),
+                Effect::Persist {
+                    counter,
+                    record,
+                    expected_mod_revision,
+                } => {
+                    self.writes.push_back(Write {
+                        counter,
+                        record,
+                        expected: expected_mod_revision,
+                    });
+                    self.flush_at
+                        .get_or_insert_with(|| Instant::now() + COALESCE);
+                }
+                Effect::Send(message) => streams.send(&message),
+                Effect::StepDown(reason) => self.step_down(reason),
+            }
+        }
+    }
+
+    fn step_down(&mut self, reason: Reason) {
+        warn!(
+            ?reason,
+            epoch = self.desk.epoch,
+            "no longer the owner of quota"
+        );
+        self.end = Some(End::Lost);
+    }
+
+    /// Starts what waits, within bounds.
+    fn start_jobs(&mut self) {
+        while self.reading < READS
+            && let Some(counter) = self.reads.pop_front()
+        {
+            let (desk, wait) = (self.desk.clone(), self.next_wait());
+            self.reading += 1;
+            self.jobs
+                .spawn(async move { Done::Read(after(desk.load(counter).await, wait).await) });
+        }
+        while self.writing < TXNS && self.writes.len() >= MOST_RECORDS {
+            self.flush();
+        }
+    }
+
+    fn can_flush(&self) -> bool {
+        self.writing < TXNS && !self.writes.is_empty()
+    }
+
+    /// Starts one transaction with what waits.
+    fn flush(&mut self) {
+        let count = self.writes.len().min(MOST_RECORDS);
+        let batch: Vec<_> = self.writes.drain(..count).collect();
+        if self.writes.is_empty() {
+            self.flush_at = None;
+        }
+        let (desk, wait) = (self.desk.clone(), self.next_wait());
+        self.writing += 1;
+        self.jobs
+            .spawn(async move { Done::Written(after(desk.write(batch).await, wait).await) });
+    }
+
+    /// How long a job waits if the store fails it.
+    fn next_wait(&mut self) -> Duration {
+        self.backoff.draw()
+    }
+
+    fn done(&mut self, done: Result<Done, JoinError>, streams: &Streams) {
+        let answered = match done {
+            Ok(Done::Read(answered)) => {
+                self.reading -= 1;
+                answered
+            }
+            Ok(Done::Written(answered)) => {
+                self.writing -= 1;
+                answered
+            }
+            Ok(Done::Beaten(true) | Done::Swept) => return,
+            Ok(Done::Beaten(false)) => return self.step_down(Reason::GuardFailed),
+            Err(error) => {
+                // The machine would wait for its answer for ever: begin a new term.
+                error!(%error, "a job of the owner failed, beginning a new term");
+                self.end = Some(End::ClockStepped);
+                return;
+            }
+        };
+        if answered.failed {
+            self.backoff.fail();
+        } else {
+            self.backoff.succeed();
+        }
+        for event in answered.events {
+            self.step(event, streams);
+        }
+    }
+
+    fn check_clock(&mut self) {
+        let drift_ms = self.clock.drift_ms();
+        if drift_ms > MOST_DRIFT_MS {
+            warn!(
+                drift_ms,
+                "the wall clock was corrected, beginning a new term"
+            );
+            self.end = Some(End::ClockStepped);
+        }
+    }
+
+    fn beat(&mut self) {
+        if self.desk.store.is_exclusive() {
+            return;
+        }
+        let desk = self.desk.clone();
+        self.jobs.spawn(async move {
+            match desk.ownership.beat(desk.epoch).await {
+                Ok(owner) => Done::Beaten(owner),
+                Err(error) => {
+                    debug!(%error, "cannot give a sign of life");
+                    Done::Beaten(true)
+                }
+            }
+        });
+    }
+
+    fn sweep(&mut self) {
+        let (desk, now) = (self.desk.clone(), self.clock.now());
+        self.jobs.spawn(async move {
+            match sweep(&desk.store, desk.epoch, now).await {
+                Ok(0) => {}
+                Ok(removed) => info!(removed, "removed records of past windows"),
+                Err(error) => warn!(%error, "cannot remove records of past windows, trying later"),
+            }
+            Done::Swept
+        });
+    }
+}

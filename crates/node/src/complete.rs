@@ -1,0 +1,366 @@
+//! The request itself.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, timeout_at};
+use tollgate_policy::table::Model;
+use tollgate_provider::chat::{Chunk, Request, Response};
+use tollgate_provider::tokens;
+use tollgate_quota::node::{Denial, Why};
+
+use crate::app::Node;
+use crate::dispatch::{Begun, Reply, dispatch};
+use crate::error::Error;
+use crate::limiter::LONGEST_WAIT;
+use crate::meter::{Meter, Summary};
+use crate::permit::{LimitState, Permit};
+use crate::plan::Plan;
+use crate::revision::Revision;
+use crate::{deadline, executor, metrics};
+
+/// A request as it came in, before anything is known of it.
+#[derive(Debug)]
+pub(crate) struct Call<'a> {
+    /// `grpc` or `http`.
+    pub(crate) edge: &'static str,
+    /// Value of the `authorization` header.
+    pub(crate) authorization: Option<&'a [u8]>,
+    /// How long the caller waits.
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// What a caller asks for.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// The conversation.
+    pub(crate) request: Request,
+    /// Whether the answer is to be streamed.
+    pub(crate) stream: bool,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// In one piece.
+    Whole(Box<Whole>),
+    /// Piece by piece.
+    Stream(Box<AnswerStream>),
+}
+
+/// An answer in one piece.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    pub(crate) head: Head,
+    pub(crate) response: Response,
+    pub(crate) summary: Summary,
+}
+
+/// What is known of an answer before its first word.
+#[derive(Debug, Clone)]
+pub(crate) struct Head {
+    /// Identifier of the request.
+    pub(crate) id: String,
+    /// The model's name in the policy.
+    pub(crate) model: Arc<str>,
+    /// The limits that admitted it.
+    pub(crate) limits: LimitState,
+}
+
+/// A refusal, and the state of the limits where they are the reason.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) error: Error,
+    pub(crate) limits: LimitState,
+    /// Identifier of the request.
+    pub(crate) id: String,
+}
+
+/// Answers a request. `decode` is only called for a caller whose key is good.
+///
+/// # Errors
+/// Why it was not answered. It has been settled and logged by then.
+pub(crate) async fn complete(
+    node: &Node,
+    call: Call<'_>,
+    decode: impl FnOnce() -> Result<Asked, Error>,
+) -> Result<Answer, Box<Refused>> {
+    let mut meter = Meter::start(call.edge);
+    // On the heap, as it is large and would be moved by each layer around it.
+    match Box::pin(answer(node, call, decode, &mut meter)).await {
+        Ok((model, until, reply)) => finish(meter, &model, until, reply),
+        Err(error) => Err(refuse(meter, error)),
+    }
+}
+
+async fn answer(
+    node: &Node,
+    call: Call<'_>,
+    decode: impl FnOnce() -> Result<Asked, Error>,
+    meter: &mut Meter,
+) -> Result<(Arc<Model>, Instant, Reply), Error> {
+    let revision = node.revision().ok_or(Error::NotReady {
+        why: "the node has no policy yet",
+    })?;
+    let key = node.keys.authenticate(call.authorization).await?;
+    meter.caller(&key);
+    let Asked {
+        mut request,
+        stream,
+    } = decode()?;
+    let model = find_model(&revision, &request)?;
+    cap_output(&mut request, &model)?;
+    let until = deadline::earliest(meter.started(), call.timeout, model.deadline);
+    let input = tokens::estimate_request(&request);
+    meter.asked(&model, revision.table.revision(), stream, input);
+    let work = async {
+        reserve(
+            node,
+            &key.plan(&revision, &model)?,
+            needed(&request, input),
+            meter,
+        )
+        .await?;
+        dispatch(&revision, &model, &request, stream, meter).await
+    };
+    let reply = timeout_at(until, work)
+        .await
+        .unwrap_or(Err(Error::DeadlineExceeded))?;
+    Ok((model, until, reply))
+}
+
+fn find_model(revision: &Revision, request: &Request) -> Result<Arc<Model>, Error> {
+    if request.model.is_empty() {
+        return Err(Error::field("model", "must name a model"));
+    }
+    match revision.table.model(&request.model) {
+        Some(model) => Ok(Arc::clone(model)),
+        None => Err(Error::ModelNotFound {
+            model: request.model.chars().take(128).collect(),
+        }),
+    }
+}
+
+/// Makes sure that the answer has a ceiling, the one that is reserved.
+fn cap_output(request: &mut Request, model: &Model) -> Result<(), Error> {
+    let most = model.max_output_tokens;
+    match request.max_output_tokens {
+        Some(0) => Err(Error::field("max_output_tokens", "must be at least 1")),
+        Some(asked) if asked > most => Err(Error::field(
+            "max_output_tokens",
+            format!(
+                "is {asked}, and model `{}` allows at most {most}",
+                model.name
+            ),
+        )),
+        Some(_) => Ok(()),
+        None => {
+            request.max_output_tokens = Some(most);
+            Ok(())
+        }
+    }
+}
+
+/// Tokens that a request can use at most, by estimate of its input.
+fn needed(request: &Request, input: u64) -> u64 {
+    let output = u64::from(request.max_output_tokens.unwrap_or(0));
+    input.saturating_add(output.saturating_mul(u64::from(request.choice_count())))
+}
+
+async fn reserve(
+    node: &Node,
+    plan: &Arc<Plan>,
+    tokens: u64,
+    meter: &mut Meter,
+) -> Result<(), Error> {
+    match node.limiter.reserve(&plan.asks(tokens), LONGEST_WAIT).await {
+        Ok((reservation, admission)) => {
+            meter.admitted(Permit::new(
+                reservation,
+                Arc::clone(plan),
+                admission,
+                tokens,
+            ));
+            Ok(())
+        }
+        Err(denial) => {
+            let state = plan.state(|counter| node.limiter.view(counter));
+            if let Some(line) = plan.lines.get(denial.ask) {
+                metrics::refused(&line.limit);
+                meter.refused(&line.label, state);
+            }
+            Err(denied(plan, &denial, tokens))
+        }
+    }
+}
+
+fn denied(plan: &Plan, denial: &Denial, tokens: u64) -> Error {
+    let Some(line) = plan.lines.get(denial.ask) else {
+        return Error::Internal {
+            what: "finding the limit that refused",
+        };
+    };
+    let limit_name = line.limit.to_string();
+    match denial.why {
+        Why::Exhausted {
+            limit,
+            retry_after_ms,
+        } => Error::LimitExceeded {
+            limit: limit_name,
+            counter: line.label.to_string(),
+            amount: limit,
+            unit: line.unit.as_str(),
+            window_seconds: line.window_ms / 1000,
+            retry_after: Duration::from_millis(retry_after_ms),
+        },
+        Why::TooLarge { limit } => Error::LimitTooSmall {
+            limit: limit_name,
+            counter: line.label.to_string(),
+            amount: limit,
+            needed: line.units(tokens),
+            unit: line.unit.as_str(),
+        },
+        Why::NoAnswer | Why::Late => Error::LimitUnavailable { limit: limit_name },
+    }
+}
+
+fn finish(
+    mut meter: Meter,
+    model: &Arc<Model>,
+    until: Instant,
+    reply: Reply,
+) -> Result<Answer, Box<Refused>> {
+    let head = Head {
+        id: meter.id.clone(),
+        model: Arc::clone(&model.name),
+        limits: meter.limits(),
+    };
+    match reply {
+        Reply::Whole(response) => {
+            meter.answered(&response);
+            let Some(summary) = meter.complete() else {
+                return Err(refuse(
+                    meter,
+                    Error::Internal {
+                        what: "summing up the answer",
+                    },
+                ));
+            };
+            Ok(Answer::Whole(Box::new(Whole {
+                head,
+                response: *response,
+                summary,
+            })))
+        }
+        Reply::Stream(begun) => {
+            meter.streaming();
+            Ok(Answer::Stream(Box::new(AnswerStream::new(
+                head, meter, *begun, until,
+            ))))
+        }
+    }
+}
+
+fn refuse(mut meter: Meter, error: Error) -> Box<Refused> {
+    meter.fail(&error);
+    Box::new(Refused {
+        limits: meter.limits(),
+        id: meter.id.clone(),
+        error,
+    })
+}
+
+/// An answer piece by piece. Dropping it ends the request at the provider and settles it.
+#[derive(Debug)]
+pub(crate) struct AnswerStream {
+    /// What is known before the first word.
+    pub(crate) head: Head,
+    meter: Option<Meter>,
+    begun: Begun,
+    deadline: Pin<Box<Sleep>>,
+    /// What ended the stream, to be told after the content that came before it.
+    broken: Option<Error>,
+}
+
+/// What a stream brings.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    /// Content: everything that has arrived since the last piece, so that a slow reader gets fewer and larger
+    /// ones.
+    Chunks(Vec<Chunk>),
+    /// The end.
+    End(Box<Summary>),
+}
+
+impl AnswerStream {
+    fn new(head: Head, mut meter: Meter, begun: Begun, until: Instant) -> Self {
+        meter.streamed(&begun.chunks);
+        executor::end_by(until);
+        let deadline = Box::pin(tokio::time::sleep_until(until));
+        Self {
+            head,
+            meter: Some(meter),
+            begun,
+            deadline,
+            broken: None,
+        }
+    }
+
+    /// The next piece; none after the end or an error.
+    ///
+    /// # Errors
+    /// The stream broke. It has been settled and logged by then.
+    pub(crate) async fn next(&mut self) -> Option<Result<Piece, Error>> {
+        if !self.begun.chunks.is_empty() {
+            return Some(Ok(Piece::Chunks(std::mem::take(&mut self.begun.chunks))));
+        }
+        if let Some(error) = self.broken.take() {
+            return Some(Err(error));
+        }
+        let meter = self.meter.as_mut()?;
+        if self.begun.over {
+            return self.end();
+        }
+        let mut chunks = Vec::new();
+        let live = &mut self.begun.live;
+        let result = tokio::select! {
+            biased;
+            result = live.next(&mut chunks) => Some(result),
+            () = &mut self.deadline => None,
+        };
+        meter.streamed(&chunks);
+        let error = match result {
+            Some(Ok(true)) => return Some(Ok(Piece::Chunks(chunks))),
+            Some(Ok(false)) => return self.end(),
+            Some(Err(ended)) => {
+                tracing::debug!(request = meter.id, failure = %ended.failure, "stream broke");
+                meter.broke(&ended, live.usage());
+                Error::Truncated
+            }
+            None => Error::DeadlineExceeded,
+        };
+        self.fail(chunks, error)
+    }
+
+    fn end(&mut self) -> Option<Result<Piece, Error>> {
+        let mut meter = self.meter.take()?;
+        let piece = match meter.complete() {
+            Some(summary) => Ok(Piece::End(Box::new(summary))),
+            None => Err(Error::Internal {
+                what: "summing up the answer",
+            }),
+        };
+        Some(piece)
+    }
+
+    fn fail(&mut self, chunks: Vec<Chunk>, error: Error) -> Option<Result<Piece, Error>> {
+        let mut meter = self.meter.take()?;
+        meter.fail(&error);
+        if chunks.is_empty() {
+            return Some(Err(error));
+        }
+        self.broken = Some(error);
+        Some(Ok(Piece::Chunks(chunks)))
+    }
+}

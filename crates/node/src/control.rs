@@ -1,0 +1,128 @@
+//! Reaching the control plane: its addresses in turn, and how long to wait between tries.
+
+use std::time::Duration;
+
+use tonic::metadata::{AsciiMetadataValue, MetadataValue};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+
+use crate::config::{Config, Secret};
+use crate::error::StartError;
+use crate::random;
+
+/// Waits between two tries: random, at most this much, doubling with each try up to the second. A random wait
+/// keeps a fleet from coming back all at once (M. Brooker, "Exponential Backoff And Jitter", 2015).
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// The control plane as one stream of the node reaches it.
+#[derive(Debug, Clone)]
+pub(crate) struct Control {
+    endpoints: Vec<Endpoint>,
+    token: Option<AsciiMetadataValue>,
+    at: usize,
+    failures: u32,
+}
+
+impl Control {
+    /// Reads the addresses. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// No address, one that is no URL, or a token that no header can carry.
+    pub(crate) fn new(config: &Config) -> Result<Self, StartError> {
+        let endpoints: Result<Vec<_>, _> = config.control.iter().map(|url| endpoint(url)).collect();
+        let endpoints = endpoints?;
+        if endpoints.is_empty() {
+            return Err(StartError::Control(
+                "no address of the control plane is given".to_owned(),
+            ));
+        }
+        let token = config.token.as_ref().map(bearer).transpose()?;
+        // Different nodes begin at different replicas.
+        let at = random::below(u32::try_from(endpoints.len()).unwrap_or(u32::MAX)) as usize;
+        Ok(Self {
+            endpoints,
+            token,
+            at,
+            failures: 0,
+        })
+    }
+
+    /// A connection to the current address, made when it is first used.
+    ///
+    /// # Errors
+    /// There is no address.
+    pub(crate) fn channel(&self) -> Result<Channel, Status> {
+        let endpoint = self.endpoints.get(self.at % self.endpoints.len().max(1));
+        endpoint
+            .map(Endpoint::connect_lazy)
+            .ok_or_else(|| Status::internal("no address"))
+    }
+
+    /// A request that proves who the node is.
+    pub(crate) fn authorised<T>(&self, message: T) -> Result<Request<T>, Status> {
+        let mut request = Request::new(message);
+        if let Some(token) = &self.token {
+            request
+                .metadata_mut()
+                .insert("authorization", token.clone());
+        }
+        Ok(request)
+    }
+
+    /// A stream is open: the next failure is a first one again.
+    pub(crate) fn connected(&mut self) {
+        self.failures = 0;
+    }
+
+    /// Tells the operator that a stream broke: loudly once, quietly while it stays so.
+    pub(crate) fn report(&self, stream: &'static str, error: &Status) {
+        let address = self
+            .endpoints
+            .get(self.at)
+            .map(|endpoint| endpoint.uri().to_string());
+        let address = address.unwrap_or_default();
+        if self.failures == 0 {
+            tracing::warn!(stream, address, code = ?error.code(), message = error.message(), "lost the control plane, trying again");
+        } else {
+            tracing::debug!(stream, address, code = ?error.code(), message = error.message(), "still without the control plane");
+        }
+    }
+
+    /// Turns to the next address after a random wait.
+    pub(crate) async fn next_after_wait(&mut self) {
+        let most = FIRST_WAIT
+            .saturating_mul(1 << self.failures.min(10))
+            .min(LONGEST_WAIT);
+        self.failures = self.failures.saturating_add(1);
+        self.at = (self.at + 1) % self.endpoints.len().max(1);
+        tokio::time::sleep(most.mul_f64(random::fraction())).await;
+    }
+}
+
+fn endpoint(url: &str) -> Result<Endpoint, StartError> {
+    let bad = |error: tonic::transport::Error| {
+        StartError::Control(format!(
+            "`{url}` is not an address of a control plane: {error}"
+        ))
+    };
+    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(bad)?;
+    Ok(endpoint
+        .connect_timeout(Duration::from_secs(2))
+        .tcp_nodelay(true)
+        // A control plane that hangs is worse than one that is gone.
+        .http2_keep_alive_interval(Duration::from_secs(5))
+        .keep_alive_timeout(Duration::from_secs(5))
+        .keep_alive_while_idle(true)
+        .initial_connection_window_size(1 << 20)
+        .initial_stream_window_size(1 << 20))
+}
+
+fn bearer(token: &Secret) -> Result<AsciiMetadataValue, StartError> {
+    let mut value: AsciiMetadataValue =
+        MetadataValue::try_from(format!("Bearer {}", token.reveal())).map_err(|_| {
+            StartError::Control("the token has characters that no header can carry".to_owned())
+        })?;
+    value.set_sensitive(true);
+    Ok(value)
+}

@@ -1,0 +1,216 @@
+//! Where callers come in: both edges on one port, and the layers around them, outermost first.
+//!
+//! 1. The gate: refuses what is beyond the node's bound before any work is done, and counts until the body is
+//!    dropped. Health checks pass, so that an overloaded node is not taken for a dead one.
+//! 2. The panic guard: a defect in one request is an error to its caller, not a broken connection to all
+//!    callers on it.
+//! 3. The patience for bodies: a request must have arrived within bounds of time.
+//! 4. The router: gRPC services by their names, HTTP by path, anything else is refused in the caller's own
+//!    language.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use tollgate_proto::completion::v1::completion_service_server::{self, CompletionServiceServer};
+use tollgate_proto::completion::v1::model_service_server::{self, ModelServiceServer};
+use tonic::server::NamedService;
+use tonic::service::Routes;
+use tower::Service;
+
+use crate::app::Node;
+use crate::arriving::Arriving;
+use crate::error::{Error, StartError};
+use crate::gate::Pass;
+use crate::grpc::Grpc;
+use crate::http as http_edge;
+
+/// Most bytes of a request on either edge.
+pub(crate) const LARGEST_REQUEST: usize = 4 * 1024 * 1024;
+
+/// Names by which health is asked for.
+pub(crate) const COMPLETION_SERVICE: &str = completion_service_server::SERVICE_NAME;
+pub(crate) const MODEL_SERVICE: &str = model_service_server::SERVICE_NAME;
+
+/// What answers requests on the node's port.
+pub(crate) trait Edge:
+    Service<
+        Request<Incoming>,
+        Response = Response<Guarded>,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + Clone
+    + Send
+    + 'static
+{
+}
+
+impl<S> Edge for S where
+    S: Service<
+            Request<Incoming>,
+            Response = Response<Guarded>,
+            Error = Infallible,
+            Future: Send + 'static,
+        > + Clone
+        + Send
+        + 'static
+{
+}
+
+/// Everything that is served on the node's port.
+///
+/// # Errors
+/// The contract's descriptors cannot be read.
+pub(crate) fn service<H>(node: &Arc<Node>, health: H) -> Result<impl Edge + use<H>, StartError>
+where
+    H: Service<Request<tonic::body::Body>, Error = Infallible>
+        + NamedService
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    H::Response: axum::response::IntoResponse,
+    H::Future: Send + 'static,
+{
+    let router = router(node, health)?;
+    let gate = Arc::clone(&node.gate);
+    Ok(tower::service_fn(move |request: Request<Incoming>| {
+        let counted = !request.uri().path().starts_with("/grpc.");
+        let pass = if counted { gate.enter() } else { None };
+        let refused = counted && pass.is_none();
+        let mut router = router.clone();
+        async move {
+            let body = if refused {
+                refuse(request.headers(), &Error::Overloaded)
+            } else {
+                let grpc = is_grpc(request.headers());
+                let answered = AssertUnwindSafe(router.call(request.map(Arriving::new)));
+                match answered.catch_unwind().await {
+                    Ok(Ok(response)) if grpc => one_code_for_size(response),
+                    Ok(Ok(response)) => response,
+                    Ok(Err(never)) => match never {},
+                    Err(_) => panicked(grpc),
+                }
+            };
+            Ok(body.map(|body| Guarded { body, _pass: pass }))
+        }
+    }))
+}
+
+fn router<H>(node: &Arc<Node>, health: H) -> Result<Router, StartError>
+where
+    H: Service<Request<tonic::body::Body>, Error = Infallible>
+        + NamedService
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    H::Response: axum::response::IntoResponse,
+    H::Future: Send + 'static,
+{
+    let grpc = Grpc::new(Arc::clone(node));
+    let completions =
+        CompletionServiceServer::new(grpc.clone()).max_decoding_message_size(LARGEST_REQUEST);
+    let models = ModelServiceServer::new(grpc).max_decoding_message_size(64 * 1024);
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(tollgate_proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .with_service_name(COMPLETION_SERVICE)
+            .with_service_name(MODEL_SERVICE)
+            .with_service_name("grpc.health.v1.Health")
+    };
+    let routes = Routes::new(completions)
+        .add_service(models)
+        .add_service(health)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?);
+    // Its own fallback answers in gRPC whatever the caller speaks.
+    let grpc = routes.into_axum_router().reset_fallback();
+    Ok(grpc
+        .merge(http_edge::router(Arc::clone(node)))
+        .fallback(nowhere))
+}
+
+async fn nowhere(method: Method, uri: Uri, headers: HeaderMap) -> Response<Body> {
+    if is_grpc(&headers) {
+        let path = uri.path();
+        return tonic::Status::unimplemented(format!("there is no method {path}")).into_http();
+    }
+    http_edge::not_found(&method, &uri)
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    kind.is_some_and(|kind| kind.starts_with(b"application/grpc"))
+}
+
+/// tonic calls a message that is too large out of range; callers are told what the table says.
+fn one_code_for_size(response: Response<Body>) -> Response<Body> {
+    let status = tonic::Status::from_header_map(response.headers());
+    match status {
+        Some(status) if status.code() == tonic::Code::OutOfRange => {
+            let limit = LARGEST_REQUEST;
+            Error::TooLarge { limit }.to_status().into_http()
+        }
+        _ => response,
+    }
+}
+
+/// Refuses a request in its own language.
+fn refuse(headers: &HeaderMap, error: &Error) -> Response<Body> {
+    if is_grpc(headers) {
+        error.to_status().into_http()
+    } else {
+        http_edge::error(error)
+    }
+}
+
+fn panicked(grpc: bool) -> Response<Body> {
+    let error = Error::Internal {
+        what: "a request panicked",
+    };
+    tracing::error!("a request panicked: this is a defect");
+    if grpc {
+        error.to_status().into_http()
+    } else {
+        http_edge::error(&error)
+    }
+}
+
+/// A response body that keeps its request counted until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Guarded {
+    body: Body,
+    _pass: Option<Pass>,
+}
+
+impl http_body::Body for Guarded {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,166 @@
+//! The gRPC edge.
+
+mod encode;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::Stream;
+use http::HeaderMap;
+use tollgate_proto::completion::v1::completion_service_server::CompletionService;
+use tollgate_proto::completion::v1::model_service_server::ModelService;
+use tollgate_proto::completion::v1::{
+    CompleteRequest, CompleteResponse, ListModelsRequest, ListModelsResponse, Model,
+    StreamCompleteResponse,
+};
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status};
+
+use crate::app::Node;
+use crate::complete::{Answer, AnswerStream, Asked, Call, Refused, complete};
+use crate::error::Error;
+use crate::permit::LimitState;
+use crate::{deadline, decode, ratelimit};
+
+/// The services of the gRPC edge.
+#[derive(Debug, Clone)]
+pub(crate) struct Grpc {
+    node: Arc<Node>,
+}
+
+impl Grpc {
+    /// Serves callers of `node`.
+    pub(crate) fn new(node: Arc<Node>) -> Self {
+        Self { node }
+    }
+
+    async fn answer(
+        &self,
+        request: Request<CompleteRequest>,
+        stream: bool,
+    ) -> Result<Answer, Status> {
+        let (metadata, _, message) = request.into_parts();
+        let headers = metadata.into_headers();
+        let timeout = deadline::grpc(&headers)
+            .map_err(|malformed| Error::field(malformed.header, malformed.problem).to_status())?;
+        let call = Call {
+            edge: "grpc",
+            authorization: authorization(&headers),
+            timeout,
+        };
+        let decode = || decode::request(message).map(|request| Asked { request, stream });
+        complete(&self.node, call, decode)
+            .await
+            .map_err(|refused| refusal(&refused))
+    }
+}
+
+#[tonic::async_trait]
+impl CompletionService for Grpc {
+    async fn complete(
+        &self,
+        request: Request<CompleteRequest>,
+    ) -> Result<Response<CompleteResponse>, Status> {
+        match self.answer(request, false).await? {
+            Answer::Whole(whole) => {
+                let limits = whole.head.limits;
+                let mut response = Response::new(encode::whole(*whole));
+                add_limits(response.metadata_mut(), &limits);
+                Ok(response)
+            }
+            Answer::Stream(_) => Err(Error::Internal {
+                what: "a stream where none was asked for",
+            }
+            .to_status()),
+        }
+    }
+
+    type StreamCompleteStream =
+        Pin<Box<dyn Stream<Item = Result<StreamCompleteResponse, Status>> + Send>>;
+
+    async fn stream_complete(
+        &self,
+        request: Request<CompleteRequest>,
+    ) -> Result<Response<Self::StreamCompleteStream>, Status> {
+        match self.answer(request, true).await? {
+            Answer::Stream(answer) => {
+                let limits = answer.head.limits;
+                let mut response = Response::new(stream(answer));
+                add_limits(response.metadata_mut(), &limits);
+                Ok(response)
+            }
+            Answer::Whole(_) => Err(Error::Internal {
+                what: "no stream where one was asked for",
+            }
+            .to_status()),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl ModelService for Grpc {
+    async fn list_models(
+        &self,
+        request: Request<ListModelsRequest>,
+    ) -> Result<Response<ListModelsResponse>, Status> {
+        let headers = request.into_parts().0.into_headers();
+        let known = self.node.keys.authenticate(authorization(&headers)).await;
+        known.map_err(|error| error.to_status())?;
+        let revision = self.node.revision().ok_or_else(|| {
+            Error::NotReady {
+                why: "the node has no policy yet",
+            }
+            .to_status()
+        })?;
+        let model = |model: &Arc<tollgate_policy::table::Model>| Model {
+            name: model.name.to_string(),
+            aliases: model.aliases.clone(),
+            max_output_tokens: model.max_output_tokens,
+        };
+        let models = revision.table.models().iter().map(model).collect();
+        Ok(Response::new(ListModelsResponse { models }))
+    }
+}
+
+/// Everything that has arrived goes out in one message, so that a reader that lags gets fewer and larger ones.
+fn stream(answer: Box<AnswerStream>) -> <Grpc as CompletionService>::StreamCompleteStream {
+    let state = (answer, true);
+    Box::pin(futures_util::stream::unfold(
+        state,
+        |(mut answer, first)| async move {
+            let mut message = match answer.next().await? {
+                Ok(piece) => encode::piece(piece),
+                Err(error) => return Some((Err(error.to_status()), (answer, false))),
+            };
+            if first {
+                message.id.clone_from(&answer.head.id);
+                message.model = answer.head.model.to_string();
+            }
+            Some((Ok(message), (answer, false)))
+        },
+    ))
+}
+
+fn refusal(refused: &Refused) -> Status {
+    let mut status = refused.error.to_status();
+    add_limits(status.metadata_mut(), &refused.limits);
+    if let Ok(id) = refused.id.parse() {
+        status.metadata_mut().insert("x-request-id", id);
+    }
+    status
+}
+
+fn authorization(headers: &HeaderMap) -> Option<&[u8]> {
+    headers
+        .get(http::header::AUTHORIZATION)
+        .map(http::HeaderValue::as_bytes)
+}
+
+fn add_limits(metadata: &mut MetadataMap, limits: &LimitState) {
+    if limits.requests.is_none() && limits.tokens.is_none() {
+        return;
+    }
+    let mut headers = std::mem::take(metadata).into_headers();
+    ratelimit::write(&mut headers, limits);
+    *metadata = MetadataMap::from_headers(headers);
+}

@@ -1,0 +1,288 @@
+//! Turns answers into messages of the contract.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use tollgate_proto::completion::v1 as wire;
+use tollgate_provider::chat::{
+    Choice, Chunk, Delta, FinishReason, Json, Opaque, Part, Usage, UsageSource,
+};
+
+use crate::complete::{Piece, Whole};
+use crate::meter::{Attempt, Summary};
+
+/// A whole answer.
+pub(super) fn whole(whole: Whole) -> wire::CompleteResponse {
+    let Whole {
+        head,
+        response,
+        summary,
+    } = whole;
+    wire::CompleteResponse {
+        id: head.id,
+        model: head.model.to_string(),
+        choices: response.choices.into_iter().map(choice).collect(),
+        usage: Some(usage(&summary.usage)),
+        cost: Some(cost(&summary)),
+        route: Some(route(&summary)),
+    }
+}
+
+/// A piece of a stream.
+pub(super) fn piece(piece: Piece) -> wire::StreamCompleteResponse {
+    match piece {
+        Piece::Chunks(chunks) => {
+            let mut choices = Vec::new();
+            chunks
+                .into_iter()
+                .for_each(|chunk| add(&mut choices, chunk));
+            wire::StreamCompleteResponse {
+                choices,
+                ..Default::default()
+            }
+        }
+        Piece::End(summary) => wire::StreamCompleteResponse {
+            usage: Some(usage(&summary.usage)),
+            cost: Some(cost(&summary)),
+            route: Some(route(&summary)),
+            ..Default::default()
+        },
+    }
+}
+
+fn add(choices: &mut Vec<wire::ChoiceDelta>, chunk: Chunk) {
+    match chunk {
+        Chunk::Delta { choice, delta } => {
+            let place = place(choices, choice);
+            match delta {
+                Delta::Logprobs(json) => place.log_probs.extend(log_probs(&json)),
+                Delta::Text(_)
+                | Delta::Refusal(_)
+                | Delta::Reasoning(_)
+                | Delta::ReasoningState(_)
+                | Delta::ToolCall { .. }
+                | Delta::ToolArguments { .. } => add_part(&mut place.parts, delta),
+            }
+        }
+        Chunk::Finish { choice, reason } => {
+            place(choices, choice).finish_reason = finish(reason).into()
+        }
+        // The one names the provider's own, the other is part of the last message.
+        Chunk::Start { .. } | Chunk::Usage(_) => {}
+    }
+}
+
+fn place(choices: &mut Vec<wire::ChoiceDelta>, index: u32) -> &mut wire::ChoiceDelta {
+    let at = match choices.iter().position(|choice| choice.index == index) {
+        Some(at) => at,
+        None => {
+            choices.push(wire::ChoiceDelta {
+                index,
+                ..Default::default()
+            });
+            choices.len() - 1
+        }
+    };
+    &mut choices[at]
+}
+
+/// Appends to the last part where both are text, so that what came in many pieces goes out in few.
+fn add_part(parts: &mut Vec<wire::PartDelta>, delta: Delta) {
+    use wire::part_delta::Delta as Out;
+    if let Delta::Text(text) = &delta
+        && let Some(wire::PartDelta {
+            delta: Some(Out::Text(before)),
+        }) = parts.last_mut()
+    {
+        before.push_str(text);
+        return;
+    }
+    let call = |index| wire::ToolCallDelta {
+        index,
+        ..Default::default()
+    };
+    let delta = match delta {
+        Delta::Text(text) => Out::Text(text),
+        Delta::Refusal(text) => Out::Refusal(text),
+        Delta::Reasoning(text) => Out::Reasoning(wire::Reasoning {
+            text,
+            provider_state: Vec::new(),
+        }),
+        Delta::ReasoningState(state) => Out::Reasoning(wire::Reasoning {
+            text: String::new(),
+            provider_state: vec![opaque(state)],
+        }),
+        Delta::ToolCall { index, id, name } => Out::ToolCall(wire::ToolCallDelta {
+            id,
+            name,
+            ..call(index)
+        }),
+        Delta::ToolArguments { index, fragment } => Out::ToolCall(wire::ToolCallDelta {
+            arguments_json: fragment,
+            ..call(index)
+        }),
+        // Told beside the parts.
+        Delta::Logprobs(_) => return,
+    };
+    parts.push(wire::PartDelta { delta: Some(delta) });
+}
+
+fn choice(choice: Choice) -> wire::Choice {
+    wire::Choice {
+        index: choice.index,
+        message: Some(wire::Message {
+            role: wire::Role::Assistant.into(),
+            parts: choice.message.parts.into_iter().filter_map(part).collect(),
+            name: String::new(),
+        }),
+        finish_reason: finish(choice.finish_reason).into(),
+        log_probs: choice.logprobs.as_ref().map(log_probs).unwrap_or_default(),
+    }
+}
+
+fn part(part: Part) -> Option<wire::Part> {
+    use wire::part::Part as Out;
+    let part = match part {
+        Part::Text(text) => Out::Text(text),
+        Part::Refusal(text) => Out::Refusal(text),
+        Part::Reasoning {
+            text,
+            opaque: state,
+        } => Out::Reasoning(wire::Reasoning {
+            text,
+            provider_state: state.into_iter().map(opaque).collect(),
+        }),
+        Part::ToolCall(call) => Out::ToolCall(wire::ToolCall {
+            id: call.id,
+            name: call.name,
+            arguments_json: call.arguments,
+            provider_state: call.opaque.into_iter().map(opaque).collect(),
+        }),
+        // No codec puts these into an answer.
+        Part::Image(_) | Part::Audio { .. } | Part::Document(_) | Part::ToolResult { .. } => {
+            return None;
+        }
+    };
+    Some(wire::Part {
+        part: Some(part),
+        ..Default::default()
+    })
+}
+
+fn opaque(state: Opaque) -> wire::ProviderState {
+    wire::ProviderState {
+        provider: state.provider,
+        kind: state.kind,
+        data: state.bytes,
+    }
+}
+
+fn finish(reason: FinishReason) -> wire::FinishReason {
+    match reason {
+        FinishReason::Stop => wire::FinishReason::Stop,
+        FinishReason::Length => wire::FinishReason::Length,
+        FinishReason::ToolCalls => wire::FinishReason::ToolCalls,
+        FinishReason::ContentFilter => wire::FinishReason::ContentFilter,
+        FinishReason::Refusal => wire::FinishReason::Refusal,
+        FinishReason::Other => wire::FinishReason::Other,
+    }
+}
+
+fn usage(usage: &Usage) -> wire::Usage {
+    let source = match usage.source {
+        UsageSource::Provider => wire::UsageSource::Provider,
+        UsageSource::Counted => wire::UsageSource::Counted,
+        UsageSource::Estimated => wire::UsageSource::Estimated,
+    };
+    wire::Usage {
+        input_tokens: usage.input_total,
+        output_tokens: usage.output_total,
+        cache_read_tokens: usage.cache_read,
+        cache_write_tokens: usage.cache_write,
+        reasoning_tokens: usage.reasoning,
+        input_audio_tokens: usage.input_audio,
+        output_audio_tokens: usage.output_audio,
+        source: source.into(),
+    }
+}
+
+fn cost(summary: &Summary) -> wire::Cost {
+    wire::Cost {
+        nano_usd: summary
+            .cost
+            .map(|cost| i64::try_from(cost).unwrap_or(i64::MAX)),
+        price_revision: summary.revision,
+    }
+}
+
+fn route(summary: &Summary) -> wire::RouteTaken {
+    wire::RouteTaken {
+        provider: summary.deployment.provider.name.to_string(),
+        deployment: summary.deployment.name.to_string(),
+        provider_model: summary.provider_model.clone(),
+        attempts: summary.attempts.iter().map(attempt).collect(),
+        policy_revision: summary.revision,
+    }
+}
+
+fn attempt(attempt: &Attempt) -> wire::Attempt {
+    wire::Attempt {
+        provider: attempt.deployment.provider.name.to_string(),
+        deployment: attempt.deployment.name.to_string(),
+        outcome: attempt.outcome.into(),
+        http_status: attempt.status.unwrap_or(0).into(),
+        duration: Some(duration(attempt.duration)),
+    }
+}
+
+fn duration(time: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+        // Below a billion, always.
+        nanos: i32::try_from(time.subsec_nanos()).unwrap_or(0),
+    }
+}
+
+/// Log-probabilities as OpenAI writes them.
+#[derive(Deserialize)]
+struct LogProbs {
+    #[serde(default)]
+    content: Option<Vec<LogProb>>,
+    #[serde(default)]
+    refusal: Option<Vec<LogProb>>,
+}
+
+#[derive(Deserialize)]
+struct LogProb {
+    token: String,
+    logprob: f64,
+    #[serde(default)]
+    bytes: Option<Vec<u8>>,
+    #[serde(default)]
+    top_logprobs: Vec<LogProb>,
+}
+
+/// What cannot be read is left out: log-probabilities decorate an answer.
+fn log_probs(json: &Json) -> Vec<wire::TokenLogProb> {
+    let Ok(read) = serde_json::from_str::<LogProbs>(json.get()) else {
+        return Vec::new();
+    };
+    let all = read
+        .content
+        .into_iter()
+        .flatten()
+        .chain(read.refusal.into_iter().flatten());
+    all.map(log_prob).collect()
+}
+
+fn log_prob(one: LogProb) -> wire::TokenLogProb {
+    wire::TokenLogProb {
+        data: one
+            .bytes
+            .unwrap_or_else(|| one.token.clone().into_bytes())
+            .into(),
+        token: one.token,
+        log_prob: one.logprob,
+        top: one.top_logprobs.into_iter().map(log_prob).collect(),
+    }
+}

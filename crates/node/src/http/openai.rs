@@ -1,0 +1,215 @@
+//! OpenAI's chat completions, unary and as server-sent events, and its list of models.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use tollgate_policy::table::Model;
+use tollgate_provider::chat::Chunk;
+use tollgate_provider::openai::{
+    ChunkRenderer, parse_request, render_error_event, render_response,
+};
+
+use super::{error, error_body, identify, refusal, with_body};
+use crate::app::Node;
+use crate::complete::{Answer, AnswerStream, Asked, Call, Piece, Whole, complete};
+use crate::edge::LARGEST_REQUEST;
+use crate::error::Error;
+use crate::{clock, deadline, ratelimit};
+
+/// `POST /v1/chat/completions`.
+pub(super) async fn chat_completions(
+    State(node): State<Arc<Node>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response<Body> {
+    let body = match body {
+        Ok(body) => body,
+        Err(rejection) => return error(&unreadable(&rejection)),
+    };
+    let timeout = match deadline::http(&headers) {
+        Ok(timeout) => timeout,
+        Err(malformed) => return error(&Error::field(malformed.header, malformed.problem)),
+    };
+    let mut include_usage = false;
+    let decode = || {
+        let parsed = parse_request(&body).map_err(|problem| invalid(&problem))?;
+        include_usage = parsed.include_usage;
+        Ok(Asked {
+            request: parsed.request,
+            stream: parsed.stream,
+        })
+    };
+    let call = Call {
+        edge: "http",
+        authorization: authorization(&headers),
+        timeout,
+    };
+    match complete(&node, call, decode).await {
+        Ok(Answer::Whole(answer)) => whole(*answer),
+        Ok(Answer::Stream(answer)) => stream(*answer, include_usage),
+        Err(refused) => refusal(&refused),
+    }
+}
+
+/// `GET /v1/models`.
+pub(super) async fn list_models(
+    State(node): State<Arc<Node>>,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let listed = models(&node, &headers).await.map(|models| {
+        let data: Vec<_> = models.iter().map(|model| model_json(&model.name)).collect();
+        serde_json::json!({ "object": "list", "data": data })
+    });
+    shown(listed)
+}
+
+/// `GET /v1/models/{model}`.
+pub(super) async fn get_model(
+    State(node): State<Arc<Node>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let found = models(&node, &headers).await.and_then(|models| {
+        let is_it = |model: &&Arc<Model>| *model.name == *name || model.aliases.contains(&name);
+        match models.iter().find(is_it) {
+            Some(_) => Ok(model_json(&name)),
+            None => Err(Error::ModelNotFound {
+                model: name.chars().take(128).collect(),
+            }),
+        }
+    });
+    shown(found)
+}
+
+async fn models(node: &Node, headers: &HeaderMap) -> Result<Vec<Arc<Model>>, Error> {
+    node.keys.authenticate(authorization(headers)).await?;
+    let revision = node.revision().ok_or(Error::NotReady {
+        why: "the node has no policy yet",
+    })?;
+    Ok(revision.table.models().to_vec())
+}
+
+fn model_json(name: &str) -> serde_json::Value {
+    serde_json::json!({ "id": name, "object": "model", "created": 0, "owned_by": "tollgate" })
+}
+
+fn shown(result: Result<serde_json::Value, Error>) -> Response<Body> {
+    match result {
+        Ok(value) => with_body(StatusCode::OK, value.to_string().into_bytes()),
+        Err(problem) => error(&problem),
+    }
+}
+
+fn whole(answer: Whole) -> Response<Body> {
+    let Whole {
+        head,
+        mut response,
+        summary,
+    } = answer;
+    response.id = completion_id(&head.id);
+    response.model.replace_range(.., &head.model);
+    response.usage = Some(summary.usage);
+    let body = render_response(&response, clock::unix_time().as_secs());
+    let mut http = with_body(StatusCode::OK, body);
+    ratelimit::write(http.headers_mut(), &head.limits);
+    identify(&mut http, &head.id);
+    http
+}
+
+fn stream(answer: AnswerStream, include_usage: bool) -> Response<Body> {
+    let head = answer.head.clone();
+    let created = clock::unix_time().as_secs();
+    let renderer = ChunkRenderer::new(
+        &completion_id(&head.id),
+        &head.model,
+        created,
+        include_usage,
+    );
+    let events =
+        futures_util::stream::unfold((answer, renderer), |(mut answer, mut renderer)| async {
+            let next = answer.next().await?;
+            let mut out = Vec::with_capacity(512);
+            render_next(next, &mut renderer, &mut out);
+            Some((
+                Ok::<_, std::convert::Infallible>(Bytes::from(out)),
+                (answer, renderer),
+            ))
+        });
+    let mut response = Response::new(Body::from_stream(events));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Tells nginx and its kin to pass pieces on as they come.
+    headers.insert(
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
+    ratelimit::write(headers, &head.limits);
+    identify(&mut response, &head.id);
+    response
+}
+
+/// One piece as events. Only a whole answer gets the sentinel at its end.
+fn render_next(next: Result<Piece, Error>, renderer: &mut ChunkRenderer, out: &mut Vec<u8>) {
+    match next {
+        Ok(Piece::Chunks(chunks)) => {
+            for chunk in &chunks {
+                // Usage comes once, at the end, whether the provider told it or not.
+                if !matches!(chunk, Chunk::Usage(_)) {
+                    renderer.chunk(chunk, out);
+                }
+            }
+        }
+        Ok(Piece::End(summary)) => {
+            renderer.chunk(&Chunk::Usage(summary.usage), out);
+            renderer.done(out);
+        }
+        Err(problem) => render_error_event(&error_body(&problem.to_http()), out),
+    }
+}
+
+fn completion_id(id: &str) -> String {
+    format!("chatcmpl-{id}")
+}
+
+/// The name that callers of this edge know a field by.
+pub(super) fn field(name: &str) -> &str {
+    match name {
+        "max_output_tokens" => "max_completion_tokens",
+        "choice_count" | "choices" => "n",
+        other => other,
+    }
+}
+
+fn invalid(problem: &tollgate_provider::Error) -> Error {
+    match problem {
+        tollgate_provider::Error::Invalid { path, problem } if path == "body" => {
+            Error::field(path, format!("is not the JSON that is expected: {problem}"))
+        }
+        tollgate_provider::Error::Invalid { path, problem } => Error::field(path, problem),
+        tollgate_provider::Error::Unsupported { field, .. } => {
+            Error::field(field, problem.to_string())
+        }
+        tollgate_provider::Error::Credential | tollgate_provider::Error::Encode(_) => {
+            Error::field("body", problem.to_string())
+        }
+    }
+}
+
+fn unreadable(rejection: &BytesRejection) -> Error {
+    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        return Error::TooLarge {
+            limit: LARGEST_REQUEST,
+        };
+    }
+    Error::field("body", rejection.body_text())
+}
+
+fn authorization(headers: &HeaderMap) -> Option<&[u8]> {
+    headers.get(AUTHORIZATION).map(HeaderValue::as_bytes)
+}

@@ -1,0 +1,379 @@
+//! The keys of callers, as far as this node has met them.
+//!
+//! A key is looked up by the BLAKE3 hash of its whole text; the text itself is never kept. The first use of a
+//! key on a node asks the control plane; from then on the control plane tells of every change, so that a
+//! revoked key stops working at once and a node cut off goes on with what it knows. That a key does *not*
+//! exist is remembered for a few seconds only. Both memories are bounded.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tollgate_policy::Subject;
+use tollgate_proto::node::v1::{Key, KeyUpdate};
+
+use crate::error::Error;
+use crate::plan::{Plan, Plans};
+use crate::revision::Revision;
+
+/// BLAKE3 hash of a key.
+pub(crate) type Hash = [u8; 32];
+
+/// A request that waits for the control plane's word on a key.
+type Waiting = oneshot::Sender<Option<Arc<Known>>>;
+
+/// How long an unknown key is remembered as such.
+const NEGATIVE_TIME: Duration = Duration::from_secs(10);
+/// Most unknown keys remembered, and most asked about at once.
+const MOST_NEGATIVE: usize = 16_384;
+const MOST_PENDING: usize = 4_096;
+/// How long a request waits for the control plane's word on its key.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// Longest key that is looked at.
+const LONGEST_KEY: usize = 256;
+
+/// The keys that this node has met.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    known: RwLock<HashMap<Hash, Arc<Known>>>,
+    unknown: Mutex<HashMap<Hash, Instant>>,
+    pending: Mutex<HashMap<Hash, Vec<Waiting>>>,
+    ask: mpsc::Sender<Hash>,
+    most: usize,
+}
+
+/// A key that exists.
+#[derive(Debug)]
+pub(crate) struct Known {
+    /// Public identifier.
+    pub(crate) id: Arc<str>,
+    /// To whom it belongs.
+    pub(crate) subject: Subject,
+    name: String,
+    plans: Plans,
+}
+
+// === impl Keys ===
+
+impl Keys {
+    /// Starts with nothing known. The hashes to ask the control plane for arrive at the receiver.
+    pub(crate) fn new(most: usize) -> (Self, mpsc::Receiver<Hash>) {
+        let (ask, asked) = mpsc::channel(MOST_PENDING);
+        let keys = Self {
+            known: RwLock::default(),
+            unknown: Mutex::default(),
+            pending: Mutex::default(),
+            ask,
+            most,
+        };
+        (keys, asked)
+    }
+
+    /// Finds the key of a request by its `authorization` value.
+    ///
+    /// # Errors
+    /// No key, no such key, or nobody to ask about one that this node has not met.
+    pub(crate) async fn authenticate(
+        &self,
+        authorization: Option<&[u8]>,
+    ) -> Result<Arc<Known>, Error> {
+        let key = bearer(authorization).ok_or(Error::KeyMissing)?;
+        if key.len() > LONGEST_KEY || !key.starts_with(b"tg_") {
+            return Err(Error::KeyInvalid);
+        }
+        let hash = *blake3::hash(key).as_bytes();
+        if let Some(known) = self.known.read().get(&hash) {
+            return Ok(Arc::clone(known));
+        }
+        if self.is_unknown(&hash) {
+            return Err(Error::KeyInvalid);
+        }
+        self.resolve(hash).await
+    }
+
+    async fn resolve(&self, hash: Hash) -> Result<Arc<Known>, Error> {
+        const UNREACHABLE: Error = Error::NotReady {
+            why: "this node has not met the key before and cannot reach the control plane",
+        };
+        let (sender, receiver) = oneshot::channel();
+        let first = {
+            let mut pending = self.pending.lock();
+            let full = pending.len() >= MOST_PENDING;
+            match pending.entry(hash) {
+                Entry::Occupied(mut waiting) => {
+                    waiting.get_mut().retain(|one| !one.is_closed());
+                    waiting.get_mut().push(sender);
+                    false
+                }
+                Entry::Vacant(_) if full => return Err(UNREACHABLE),
+                Entry::Vacant(place) => {
+                    place.insert(vec![sender]);
+                    true
+                }
+            }
+        };
+        if first && self.ask.try_send(hash).is_err() {
+            self.pending.lock().remove(&hash);
+            return Err(UNREACHABLE);
+        }
+        match tokio::time::timeout(LONGEST_WAIT, receiver).await {
+            Ok(Ok(Some(known))) => Ok(known),
+            Ok(Ok(None)) => Err(Error::KeyInvalid),
+            Ok(Err(_)) | Err(_) => {
+                self.give_up(&hash);
+                Err(UNREACHABLE)
+            }
+        }
+    }
+
+    /// Forgets a question that nobody waits for any more.
+    fn give_up(&self, hash: &Hash) {
+        let mut pending = self.pending.lock();
+        if let Some(waiting) = pending.get_mut(hash) {
+            waiting.retain(|one| !one.is_closed());
+            if waiting.is_empty() {
+                pending.remove(hash);
+            }
+        }
+    }
+
+    fn is_unknown(&self, hash: &Hash) -> bool {
+        let mut unknown = self.unknown.lock();
+        match unknown.get(hash) {
+            Some(until) if *until > Instant::now() => true,
+            Some(_) => {
+                unknown.remove(hash);
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// Takes in what the control plane says of a key. True where it changed what is to be kept on disk.
+    pub(crate) fn update(&self, update: &KeyUpdate) -> bool {
+        let Ok(hash) = Hash::try_from(update.hash.as_ref()) else {
+            tracing::warn!(
+                length = update.hash.len(),
+                "the control plane named a key by no hash"
+            );
+            return false;
+        };
+        let known = update.key.as_ref().and_then(Known::new).map(Arc::new);
+        let changed = match &known {
+            Some(known) => self.remember(hash, Arc::clone(known)),
+            None => self.known.write().remove(&hash).is_some(),
+        };
+        if known.is_none() {
+            self.remember_unknown(hash);
+        } else {
+            self.unknown.lock().remove(&hash);
+        }
+        for waiting in self.pending.lock().remove(&hash).into_iter().flatten() {
+            // One that has gone away in the meantime needs no answer.
+            let _ = waiting.send(known.clone());
+        }
+        changed
+    }
+
+    fn remember(&self, hash: Hash, known: Arc<Known>) -> bool {
+        let mut all = self.known.write();
+        if all.len() >= self.most && !all.contains_key(&hash) {
+            // Any one will do: it is asked for again when it comes back.
+            if let Some(victim) = all.keys().next().copied() {
+                all.remove(&victim);
+            }
+        }
+        match all.entry(hash) {
+            // Its plans stay, as nothing about it changed.
+            Entry::Occupied(old) if old.get().is_same(&known) => false,
+            Entry::Occupied(mut old) => {
+                old.insert(known);
+                true
+            }
+            Entry::Vacant(place) => {
+                place.insert(known);
+                true
+            }
+        }
+    }
+
+    fn remember_unknown(&self, hash: Hash) {
+        let now = Instant::now();
+        let mut unknown = self.unknown.lock();
+        if unknown.len() >= MOST_NEGATIVE {
+            unknown.retain(|_, until| *until > now);
+        }
+        if unknown.len() < MOST_NEGATIVE {
+            unknown.insert(hash, now + NEGATIVE_TIME);
+        }
+    }
+
+    /// The hashes of all known keys, and of those that requests wait for.
+    pub(crate) fn hashes(&self) -> (Vec<Hash>, Vec<Hash>) {
+        let known = self.known.read().keys().copied().collect();
+        let pending = self.pending.lock().keys().copied().collect();
+        (known, pending)
+    }
+
+    /// All known keys, for the snapshot.
+    pub(crate) fn to_updates(&self) -> Vec<KeyUpdate> {
+        let known = self.known.read();
+        let update = |(hash, known): (&Hash, &Arc<Known>)| KeyUpdate {
+            hash: bytes::Bytes::copy_from_slice(hash),
+            key: Some(Key {
+                id: known.id.to_string(),
+                subject: known.subject.as_str().to_owned(),
+                name: known.name.clone(),
+            }),
+        };
+        known.iter().map(update).collect()
+    }
+}
+
+// === impl Known ===
+
+impl Known {
+    pub(crate) fn new(key: &Key) -> Option<Self> {
+        match Subject::parse(&key.subject) {
+            Ok(subject) => Some(Self {
+                id: key.id.as_str().into(),
+                subject,
+                name: key.name.clone(),
+                plans: Plans::default(),
+            }),
+            Err(error) => {
+                tracing::warn!(key = key.id, %error, "passing over a key with a bad subject");
+                None
+            }
+        }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.id == other.id && self.subject == other.subject && self.name == other.name
+    }
+
+    /// The counters that must admit this key's requests for a model, worked out once per policy revision.
+    pub(crate) fn plan(
+        &self,
+        revision: &Revision,
+        model: &tollgate_policy::table::Model,
+    ) -> Result<Arc<Plan>, Error> {
+        self.plans.get(revision, self, model)
+    }
+}
+
+fn bearer(authorization: Option<&[u8]>) -> Option<&[u8]> {
+    let (scheme, key) = authorization?.split_at_checked(7)?;
+    let key = key.trim_ascii();
+    (scheme.eq_ignore_ascii_case(b"bearer ") && !key.is_empty()).then_some(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys() -> (Arc<Keys>, mpsc::Receiver<Hash>) {
+        let (keys, asked) = Keys::new(2);
+        (Arc::new(keys), asked)
+    }
+
+    fn update(text: &str, id: &str) -> KeyUpdate {
+        KeyUpdate {
+            hash: bytes::Bytes::copy_from_slice(blake3::hash(text.as_bytes()).as_bytes()),
+            key: (!id.is_empty()).then(|| Key {
+                id: id.to_owned(),
+                subject: "acme/search".to_owned(),
+                name: String::new(),
+            }),
+        }
+    }
+
+    #[test]
+    fn only_a_bearer_token_is_a_key() {
+        assert_eq!(bearer(Some(b"Bearer tg_1")), Some(&b"tg_1"[..]));
+        assert_eq!(bearer(Some(b"bearer  tg_1 ")), Some(&b"tg_1"[..]));
+        for other in [&b"Basic tg_1"[..], b"Bearer ", b"Bearer", b"tg_1", b""] {
+            assert_eq!(bearer(Some(other)), None);
+        }
+        assert_eq!(bearer(None), None);
+    }
+
+    #[tokio::test]
+    async fn an_unmet_key_is_asked_for_once_and_then_known() {
+        let (keys, mut asked) = keys();
+        let answer = async {
+            let hash = asked.recv().await.unwrap();
+            assert_eq!(hash, *blake3::hash(b"tg_1").as_bytes());
+            assert!(keys.update(&update("tg_1", "k1")));
+        };
+        let (first, second, ()) = tokio::join!(
+            keys.authenticate(Some(b"Bearer tg_1")),
+            keys.authenticate(Some(b"Bearer tg_1")),
+            answer
+        );
+        assert_eq!(&*first.unwrap().id, "k1");
+        assert_eq!(&*second.unwrap().id, "k1");
+        assert!(asked.try_recv().is_err());
+        assert!(keys.authenticate(Some(b"Bearer tg_1")).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_revoked_key_stops_working_at_once() {
+        let (keys, _asked) = keys();
+        keys.update(&update("tg_1", "k1"));
+        assert!(keys.authenticate(Some(b"Bearer tg_1")).await.is_ok());
+        assert!(keys.update(&update("tg_1", "")));
+        let refused = keys.authenticate(Some(b"Bearer tg_1")).await;
+        assert_eq!(refused.err(), Some(Error::KeyInvalid));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unmet_key_without_a_control_plane_is_not_called_invalid() {
+        let (keys, _asked) = keys();
+        let refused = keys.authenticate(Some(b"Bearer tg_1")).await;
+        assert!(matches!(refused, Err(Error::NotReady { .. })));
+        assert!(keys.pending.lock().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_does_not_exist_is_asked_for_again_later() {
+        let (keys, mut asked) = keys();
+        keys.update(&update("tg_1", ""));
+        let refused = keys.authenticate(Some(b"Bearer tg_1")).await;
+        assert_eq!(refused.err(), Some(Error::KeyInvalid));
+        tokio::time::advance(NEGATIVE_TIME).await;
+        let (found, ()) = tokio::join!(keys.authenticate(Some(b"Bearer tg_1")), async {
+            asked.recv().await.unwrap();
+            keys.update(&update("tg_1", "k1"));
+        });
+        assert!(found.is_ok());
+    }
+
+    #[test]
+    fn the_memory_is_bounded() {
+        let (keys, _asked) = keys();
+        for number in 0..10 {
+            keys.update(&update(&format!("tg_{number}"), "k"));
+        }
+        assert_eq!(keys.hashes().0.len(), 2);
+        for number in 0..MOST_NEGATIVE + 10 {
+            keys.update(&update(&format!("tg_no{number}"), ""));
+        }
+        assert_eq!(keys.unknown.lock().len(), MOST_NEGATIVE);
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_without_asking() {
+        let (keys, mut asked) = keys();
+        let refuse = |value: &'static [u8]| {
+            let result = futures_util::FutureExt::now_or_never(keys.authenticate(Some(value)));
+            assert_eq!(result.expect("no wait").err(), Some(Error::KeyInvalid));
+        };
+        refuse(b"Bearer sk-123");
+        assert!(asked.try_recv().is_err());
+    }
+}

@@ -1,0 +1,50 @@
+//! The data plane: what callers talk to.
+//!
+//! A node authenticates a caller, takes units from every limit that applies, brings the request to a provider
+//! that answers it, and settles what it really used. `app` puts the parts together. A request comes in at an
+//! edge (`grpc`, `http`), is decoded once (`decode`, or the provider crate's parser for OpenAI's format), and
+//! runs through `complete` → `limiter` → `dispatch` → `upstream`, measured by `meter` until its last byte.
+//! Policy and keys come over `config_stream` and are kept in `snapshot`; leases travel over `quota_stream`.
+//!
+//! What it does NOT do: it never waits for the control plane to admit a request, except for the first use of a
+//! key or a limit here and when a limit is nearly used up. It stores no prompt and no answer, logs neither, and
+//! sends neither to the control plane. Which deployment is tried, what a lease admits, how a provider is spoken
+//! to and what a policy means are decided in `balance`, `quota`, `provider` and `policy`, which know no socket.
+
+mod address;
+pub mod app;
+mod arriving;
+mod clock;
+mod complete;
+pub mod config;
+mod config_stream;
+mod control;
+mod deadline;
+mod decode;
+mod dispatch;
+mod edge;
+pub mod error;
+mod executor;
+mod gate;
+mod grpc;
+mod http;
+mod keys;
+mod limiter;
+mod meter;
+pub mod metrics;
+mod patient;
+mod permit;
+mod plan;
+mod quota_stream;
+mod random;
+mod ratelimit;
+mod revision;
+mod server;
+mod snapshot;
+mod upstream;
+mod workers;
+
+pub use app::serve;
+pub use config::{Bounds, Config, Secret};
+pub use error::{Error, StartError, Violation};
+pub use metrics::describe as describe_metrics;

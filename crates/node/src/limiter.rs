@@ -1,0 +1,417 @@
+//! Takes units from every limit at once, before a request is sent anywhere.
+//!
+//! The shell around the quota crate's node machine: it holds the machine under one mutex, reads the clock for
+//! it, and wakes the requests that wait. Calls are short and do no I/O; the mutex is never held across an
+//! `.await`. What the machine wants to say to the owners is sent by `quota_stream`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+use tollgate_quota::node::{
+    Admission, Ask, CounterView, Denial, Node, Outcome, RequestId, Scope, Wake,
+};
+use tollgate_quota::{Counter, Incarnation, NodeMessage, NodeTime, OwnerMessage};
+
+use crate::clock;
+
+/// How long a request waits for the owner's answer about all its limits together. An owner that has nothing left
+/// says so at once; this bounds the first use of a limit, which costs the owner a durable write, and an owner
+/// that does not answer at all.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// The limits of this node.
+#[derive(Debug)]
+pub(crate) struct Limiter {
+    name: String,
+    state: Mutex<State>,
+    /// Told when something is to be sent earlier than the sender thought.
+    earlier: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    machine: Node,
+    waiting: HashMap<RequestId, oneshot::Sender<Outcome>>,
+    /// When the sender will look next.
+    sender_wakes: NodeTime,
+    draining: Draining,
+    /// Counts the machines that this process has had.
+    term: u64,
+}
+
+/// Names a request's reservation over all machines of this process.
+#[derive(Debug, Clone, Copy)]
+struct Ticket {
+    term: u64,
+    id: RequestId,
+}
+
+/// How far shutting down has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Draining {
+    No,
+    /// Everything is returned, but the owner does not know.
+    Begun,
+    /// The last message was handed to the stream.
+    Said,
+}
+
+/// Units held by one request. They must be settled; a reservation that is dropped unsettled is refunded
+/// whole, as nothing can have been done with it.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    limiter: Arc<Limiter>,
+    ticket: Ticket,
+    asks: usize,
+    settled: bool,
+}
+
+// === impl Limiter ===
+
+impl Limiter {
+    /// Starts with nothing. `incarnation` is a random number of this process.
+    pub(crate) fn new(name: &str, incarnation: u64) -> Self {
+        let config = tollgate_quota::node::Config::default();
+        Self {
+            name: name.to_owned(),
+            state: Mutex::new(State {
+                machine: Node::new(name, Incarnation(incarnation), config),
+                waiting: HashMap::new(),
+                sender_wakes: NodeTime(0),
+                draining: Draining::No,
+                term: 0,
+            }),
+            earlier: Notify::new(),
+        }
+    }
+
+    /// Takes the units of every ask, or none. Waits at most `wait` where some are missing.
+    ///
+    /// # Errors
+    /// The first ask that was refused, and why.
+    pub(crate) async fn reserve(
+        self: &Arc<Self>,
+        asks: &[Ask],
+        wait: Duration,
+    ) -> Result<(Reservation, Admission), Denial> {
+        let (ticket, outcome, receiver) = self.begin(asks, wait);
+        let outcome = match receiver {
+            None => outcome,
+            Some(receiver) => self.wait(ticket, asks, receiver, wait).await,
+        };
+        match outcome {
+            Outcome::Admitted(admission) => {
+                let reservation = Reservation {
+                    limiter: Arc::clone(self),
+                    ticket,
+                    asks: asks.len(),
+                    settled: false,
+                };
+                Ok((reservation, admission))
+            }
+            Outcome::Denied(denial) => Err(denial),
+            // `begin` and `wait` resolve both; a machine that breaks this rule refuses the request.
+            Outcome::Taken | Outcome::Waiting => Err(no_answer(asks)),
+        }
+    }
+
+    fn begin(
+        &self,
+        asks: &[Ask],
+        wait: Duration,
+    ) -> (Ticket, Outcome, Option<oneshot::Receiver<Outcome>>) {
+        let mut state = self.state.lock();
+        let now = now();
+        let until = now.after(millis(wait));
+        let (id, outcome) = state.machine.reserve(now, asks, until);
+        let outcome = state.stamped(id, outcome);
+        let receiver = match outcome {
+            Outcome::Waiting => {
+                let (sender, receiver) = oneshot::channel();
+                state.waiting.insert(id, sender);
+                Some(receiver)
+            }
+            Outcome::Taken | Outcome::Admitted(_) | Outcome::Denied(_) => None,
+        };
+        self.after(&mut state);
+        let ticket = Ticket {
+            term: state.term,
+            id,
+        };
+        (ticket, outcome, receiver)
+    }
+
+    async fn wait(
+        self: &Arc<Self>,
+        ticket: Ticket,
+        asks: &[Ask],
+        receiver: oneshot::Receiver<Outcome>,
+        wait: Duration,
+    ) -> Outcome {
+        let mut waiter = Waiter {
+            limiter: self,
+            ticket,
+            asks: asks.len(),
+            receiver,
+            resolved: false,
+        };
+        // The machine ends the wait; it is only told that time has passed, as the sender may be stuck.
+        let mut patience = wait;
+        let outcome = loop {
+            match tokio::time::timeout(patience, &mut waiter.receiver).await {
+                Ok(outcome) => break outcome,
+                Err(_) => self.tick(),
+            }
+            patience = Duration::from_millis(2);
+        };
+        waiter.resolved = true;
+        outcome.unwrap_or_else(|_| Outcome::Denied(no_answer(asks)))
+    }
+
+    /// What is known of a counter here.
+    pub(crate) fn view(&self, counter: &Counter) -> Option<CounterView> {
+        self.state.lock().machine.view(now(), counter)
+    }
+
+    /// Takes in what an owner says.
+    pub(crate) fn receive(&self, message: &OwnerMessage) {
+        let mut state = self.state.lock();
+        state.machine.receive(now(), message);
+        self.after(&mut state);
+    }
+
+    /// A stream to an owner was opened: it is told everything. Returns the term that the stream is for.
+    pub(crate) fn connected(&self) -> u64 {
+        let mut state = self.state.lock();
+        state.machine.connected(now());
+        self.after(&mut state);
+        state.term
+    }
+
+    /// Begins anew under another number, with nothing: what the process held stays charged until its windows
+    /// end. For a process whose clock has stood still, as in a snapshot of its machine: its leases may be over
+    /// without its knowledge.
+    pub(crate) fn begin_anew(&self, incarnation: u64) {
+        let mut state = self.state.lock();
+        let config = tollgate_quota::node::Config::default();
+        state.machine = Node::new(&self.name, Incarnation(incarnation), config);
+        state.term += 1;
+        // Those who wait are told that nobody answered.
+        state.waiting.clear();
+        state.sender_wakes = NodeTime(0);
+        self.earlier.notify_one();
+    }
+
+    /// The next message for the owner, once there is one; none after the last, at shutdown or when the term is
+    /// over. To be called by one task only.
+    pub(crate) async fn next_message(&self, term: u64) -> Option<NodeMessage> {
+        loop {
+            let earlier = self.earlier.notified();
+            let due = {
+                let mut state = self.state.lock();
+                if state.term != term {
+                    return None;
+                }
+                match state.draining {
+                    Draining::No => {}
+                    Draining::Begun => {
+                        state.draining = Draining::Said;
+                        return state.machine.poll_message(now(), Scope::All);
+                    }
+                    Draining::Said => return None,
+                }
+                if let Some(message) = self.poll(&mut state) {
+                    return Some(message);
+                }
+                state.sender_wakes
+            };
+            let sleep = Duration::from_millis(due.since(now()));
+            tokio::select! {
+                () = earlier => {}
+                () = tokio::time::sleep(sleep) => {}
+            }
+        }
+    }
+
+    fn poll(&self, state: &mut State) -> Option<NodeMessage> {
+        let now = now();
+        state.machine.tick(now);
+        self.after(state);
+        let heartbeat = now >= state.machine.next_heartbeat();
+        let scope = if heartbeat {
+            Scope::All
+        } else {
+            Scope::Changed
+        };
+        let due = heartbeat || state.machine.next_message().is_some_and(|due| due <= now);
+        let message = if due {
+            state.machine.poll_message(now, scope)
+        } else {
+            None
+        };
+        state.sender_wakes = state.due();
+        message
+    }
+
+    /// Refuses all who wait and gives back everything. The sender then says so and ends.
+    pub(crate) fn drain(&self) {
+        let mut state = self.state.lock();
+        state.machine.drain(now());
+        state.draining = Draining::Begun;
+        self.after(&mut state);
+        self.earlier.notify_one();
+    }
+
+    /// Whether the last message has been said.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.state.lock().draining == Draining::Said
+    }
+
+    fn tick(&self) {
+        let mut state = self.state.lock();
+        state.machine.tick(now());
+        self.after(&mut state);
+    }
+
+    fn settle(&self, ticket: Ticket, actual: &[u64]) {
+        let mut state = self.state.lock();
+        // What an earlier machine held stays charged as a whole.
+        if state.term == ticket.term {
+            state.settle(ticket.id, actual);
+            self.after(&mut state);
+        }
+    }
+
+    fn withdraw(&self, ticket: Ticket) {
+        let mut state = self.state.lock();
+        if state.term == ticket.term {
+            state.machine.cancel(now(), ticket.id);
+            state.waiting.remove(&ticket.id);
+            self.after(&mut state);
+        }
+    }
+
+    /// To be called after every call of the machine: hands on its news and wakes the sender where a message
+    /// became due earlier.
+    fn after(&self, state: &mut State) {
+        state.deliver();
+        let due = state.due();
+        if due < state.sender_wakes {
+            state.sender_wakes = due;
+            self.earlier.notify_one();
+        }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Follows `Taken` by the second look at the clock that makes a reservation valid (R7).
+    fn stamped(&mut self, id: RequestId, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Taken => self.machine.stamp(now(), id),
+            Outcome::Waiting | Outcome::Admitted(_) | Outcome::Denied(_) => outcome,
+        }
+    }
+
+    fn deliver(&mut self) {
+        while let Some(Wake { id, outcome }) = self.machine.poll_wake() {
+            let outcome = self.stamped(id, outcome);
+            if matches!(outcome, Outcome::Waiting | Outcome::Taken) {
+                continue;
+            }
+            let undelivered = match self.waiting.remove(&id) {
+                Some(sender) => sender.send(outcome).err(),
+                None => Some(outcome),
+            };
+            // The caller went away in the meantime: nothing was done with the units.
+            if let Some(Outcome::Admitted(admission)) = undelivered {
+                self.settle(id, &vec![0; admission.limits.len()]);
+            }
+        }
+    }
+
+    fn settle(&mut self, id: RequestId, actual: &[u64]) {
+        if let Err(error) = self.machine.settle(now(), id, actual) {
+            tracing::error!(%error, "settling a reservation failed: this is a defect");
+        }
+    }
+
+    fn due(&self) -> NodeTime {
+        let heartbeat = self.machine.next_heartbeat();
+        [self.machine.next_message(), self.machine.next_tick()]
+            .into_iter()
+            .flatten()
+            .fold(heartbeat, NodeTime::min)
+    }
+}
+
+// === impl Reservation ===
+
+impl Reservation {
+    /// Ends the reservation: what was really used, one figure per ask in their order.
+    pub(crate) fn settle(&mut self, actual: &[u64]) {
+        if !self.settled {
+            self.settled = true;
+            self.limiter.settle(self.ticket, actual);
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.settle(&vec![0; self.asks]);
+        }
+    }
+}
+
+/// A request that waits; dropping it withdraws the request.
+struct Waiter<'a> {
+    limiter: &'a Limiter,
+    ticket: Ticket,
+    asks: usize,
+    receiver: oneshot::Receiver<Outcome>,
+    resolved: bool,
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        if self.resolved {
+            return;
+        }
+        self.limiter.withdraw(self.ticket);
+        // Admitted in the instant before the caller went away.
+        self.receiver.close();
+        if let Ok(Outcome::Admitted(_)) = self.receiver.try_recv() {
+            self.limiter.settle(self.ticket, &vec![0; self.asks]);
+        }
+    }
+}
+
+fn no_answer(asks: &[Ask]) -> Denial {
+    #[expect(
+        clippy::expect_used,
+        reason = "a counter that is well-formed by construction"
+    )]
+    let counter = asks.first().map_or_else(
+        || Counter::new("none", 60_000, "").expect("a valid counter"),
+        |ask| ask.counter.clone(),
+    );
+    Denial {
+        ask: 0,
+        counter,
+        why: tollgate_quota::node::Why::NoAnswer,
+    }
+}
+
+fn now() -> NodeTime {
+    NodeTime(millis(clock::boot_time()))
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,420 @@
+//! What a request used: counted while it runs, settled once when it is over, however it ends.
+//!
+//! A [`Meter`] lives exactly as long as its request, stream included. When it is dropped it settles the
+//! reservation, writes the request's one log line and its metrics. So an answer, an error, a caller that goes
+//! away and a panic all end in the same few lines, which take constant time and wait for nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tollgate_policy::table::{Deployment, Model};
+use tollgate_proto::completion::v1::AttemptOutcome;
+use tollgate_provider::chat::{Chunk, Delta, Part, Response, Usage, UsageSource};
+use tollgate_provider::tokens;
+
+use crate::error::Error;
+use crate::keys::Known;
+use crate::permit::{Charge, LimitState, Permit};
+use crate::upstream::{Ended, Reached};
+use crate::{metrics, random};
+
+/// Measures one request.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    /// Identifier of the request.
+    pub(crate) id: String,
+    edge: &'static str,
+    started: Instant,
+    first_content: Option<Duration>,
+    key: Option<Arc<Known>>,
+    model: Option<Arc<Model>>,
+    revision: u64,
+    permit: Option<Permit>,
+    limits: LimitState,
+    refused_by: Option<Box<str>>,
+    attempts: Vec<Attempt>,
+    answering: Option<Arc<Deployment>>,
+    /// The model that the provider says it used.
+    provider_model: String,
+    sent: Sent,
+    stream: bool,
+    estimated_input: u64,
+    streamed_output: u64,
+    usage: Option<Usage>,
+    ending: &'static str,
+}
+
+/// One try at one deployment.
+#[derive(Debug, Clone)]
+pub(crate) struct Attempt {
+    pub(crate) deployment: Arc<Deployment>,
+    pub(crate) outcome: AttemptOutcome,
+    pub(crate) status: Option<u16>,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) started: Instant,
+    pub(crate) duration: Duration,
+}
+
+/// What a request cost and how it was answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Summary {
+    pub(crate) usage: Usage,
+    /// Billionths of a US dollar; none where the price is not known.
+    pub(crate) cost: Option<u64>,
+    pub(crate) deployment: Arc<Deployment>,
+    pub(crate) provider_model: String,
+    pub(crate) attempts: Vec<Attempt>,
+    pub(crate) revision: u64,
+}
+
+/// How far the request got with providers, which decides what it is charged while no usage is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Sent {
+    /// Nothing was sent: nothing is charged.
+    Nothing,
+    /// Providers said no: the request counts, tokens do not.
+    Refused,
+    /// A provider may have done the work: the reservation is charged.
+    Perhaps,
+    /// A stream is being answered: what has been counted is charged.
+    Streaming,
+}
+
+// === impl Meter ===
+
+impl Meter {
+    /// A request has come in.
+    pub(crate) fn start(edge: &'static str) -> Self {
+        Self {
+            id: format!("tg-{:016x}", random::number()),
+            edge,
+            started: Instant::now(),
+            first_content: None,
+            key: None,
+            model: None,
+            revision: 0,
+            permit: None,
+            limits: LimitState::default(),
+            refused_by: None,
+            attempts: Vec::new(),
+            answering: None,
+            provider_model: String::new(),
+            sent: Sent::Nothing,
+            stream: false,
+            estimated_input: 0,
+            streamed_output: 0,
+            usage: None,
+            // What holds if nobody says otherwise before the meter is dropped.
+            ending: "CANCELLED",
+        }
+    }
+
+    /// When the request came in.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Who asks.
+    pub(crate) fn caller(&mut self, key: &Arc<Known>) {
+        self.key = Some(Arc::clone(key));
+    }
+
+    /// What is asked for.
+    pub(crate) fn asked(&mut self, model: &Arc<Model>, revision: u64, stream: bool, input: u64) {
+        self.model = Some(Arc::clone(model));
+        self.revision = revision;
+        self.stream = stream;
+        self.estimated_input = input;
+    }
+
+    /// The limits admitted the request.
+    pub(crate) fn admitted(&mut self, permit: Permit) {
+        self.permit = Some(permit);
+    }
+
+    /// The limits refused the request, and stand so.
+    pub(crate) fn refused(&mut self, limit: &str, limits: LimitState) {
+        self.refused_by = Some(limit.into());
+        self.limits = limits;
+    }
+
+    /// The state of the limits that the request was admitted or refused by.
+    pub(crate) fn limits(&self) -> LimitState {
+        self.permit.as_ref().map_or(self.limits, Permit::state)
+    }
+
+    /// An attempt begins. Until it ends, the provider may be at work.
+    pub(crate) fn attempt(&mut self, deployment: &Arc<Deployment>) -> Before {
+        let before = self.sent;
+        self.sent = before.max(Sent::Perhaps);
+        self.attempts.push(Attempt {
+            deployment: Arc::clone(deployment),
+            outcome: AttemptOutcome::Unspecified,
+            status: None,
+            retry_after: None,
+            started: Instant::now(),
+            duration: Duration::ZERO,
+        });
+        Before(before)
+    }
+
+    /// The attempt brought no answer.
+    pub(crate) fn attempt_failed(&mut self, before: Before, ended: &Ended) {
+        let reached = match ended.reached {
+            Reached::Nobody => Sent::Nothing,
+            Reached::Refusal => Sent::Refused,
+            Reached::Perhaps => Sent::Perhaps,
+        };
+        self.sent = before.0.max(reached);
+        self.close_attempt(ended.outcome, ended.failure.status);
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.retry_after = ended.failure.retry_after;
+        }
+    }
+
+    /// The attempt brought a whole answer.
+    pub(crate) fn answered(&mut self, response: &Response) {
+        self.answering = self.close_attempt(AttemptOutcome::Answered, Some(200));
+        self.provider_model.clone_from(&response.model);
+        self.usage = Some(response.usage.unwrap_or_else(|| {
+            let output = response
+                .choices
+                .iter()
+                .flat_map(|choice| &choice.message.parts)
+                .map(count);
+            Usage::of(self.estimated_input, output.sum(), UsageSource::Estimated)
+        }));
+    }
+
+    /// The attempt brought the first content of a stream.
+    pub(crate) fn streaming(&mut self) {
+        self.sent = Sent::Streaming;
+        self.first_content = Some(self.started.elapsed());
+        self.answering = self.close_attempt(AttemptOutcome::Answered, Some(200));
+    }
+
+    /// A piece of the stream.
+    pub(crate) fn streamed(&mut self, chunks: &[Chunk]) {
+        for chunk in chunks {
+            match chunk {
+                Chunk::Start { model, .. } => self.provider_model.clone_from(model),
+                Chunk::Delta { delta, .. } => self.streamed_output += count_delta(delta),
+                Chunk::Finish { .. } => {}
+                Chunk::Usage(usage) => self.usage = Some(*usage),
+            }
+        }
+    }
+
+    /// The stream broke after its first content.
+    pub(crate) fn broke(&mut self, ended: &Ended, usage: Option<Usage>) {
+        self.usage = self.usage.or(usage);
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.outcome = ended.outcome;
+        }
+    }
+
+    /// The request was answered to its end.
+    pub(crate) fn complete(&mut self) -> Option<Summary> {
+        self.ending = "OK";
+        let usage = *self.usage.get_or_insert_with(|| {
+            Usage::of(
+                self.estimated_input,
+                self.streamed_output,
+                UsageSource::Estimated,
+            )
+        });
+        let deployment = Arc::clone(self.answering.as_ref()?);
+        Some(Summary {
+            usage,
+            cost: cost(&deployment, &usage),
+            deployment,
+            provider_model: self.provider_model.clone(),
+            attempts: self.attempts.clone(),
+            revision: self.revision,
+        })
+    }
+
+    /// The request ends with an error.
+    pub(crate) fn fail(&mut self, error: &Error) {
+        self.ending = error.reason();
+        if let Some(attempt) = self.attempts.last_mut()
+            && attempt.outcome == AttemptOutcome::Unspecified
+        {
+            attempt.outcome = AttemptOutcome::TimedOut;
+            attempt.duration = attempt.started.elapsed();
+        }
+    }
+
+    /// The attempts so far.
+    pub(crate) fn attempts(&self) -> &[Attempt] {
+        &self.attempts
+    }
+
+    fn close_attempt(
+        &mut self,
+        outcome: AttemptOutcome,
+        status: Option<u16>,
+    ) -> Option<Arc<Deployment>> {
+        let attempt = self.attempts.last_mut()?;
+        attempt.outcome = outcome;
+        attempt.status = status;
+        attempt.duration = attempt.started.elapsed();
+        metrics::attempt(attempt);
+        Some(Arc::clone(&attempt.deployment))
+    }
+
+    fn charge(&self) -> Charge {
+        if let Some(usage) = &self.usage {
+            return Charge::Tokens(usage.total());
+        }
+        match self.sent {
+            Sent::Nothing => Charge::Nothing,
+            Sent::Refused => Charge::Tokens(0),
+            Sent::Perhaps => Charge::Reservation,
+            Sent::Streaming => Charge::Tokens(self.estimated_input + self.streamed_output),
+        }
+    }
+
+    /// The usage that is charged, for the records.
+    fn final_usage(&self) -> Option<Usage> {
+        let estimated = |output| Usage::of(self.estimated_input, output, UsageSource::Estimated);
+        self.usage
+            .or_else(|| (self.sent == Sent::Streaming).then(|| estimated(self.streamed_output)))
+    }
+
+    fn log(&self, admitted: bool) {
+        let usage = self.final_usage();
+        let cost = self
+            .answering
+            .as_ref()
+            .zip(usage.as_ref())
+            .and_then(|(at, usage)| cost(at, usage));
+        let (limits, attempts) = (
+            self.permit.as_ref().map(Permit::labels).unwrap_or_default(),
+            self.attempt_labels(),
+        );
+        tracing::info!(
+            request = self.id,
+            edge = self.edge,
+            status = self.ending,
+            key = self.key.as_ref().map(|key| &*key.id),
+            subject = self.key.as_ref().map(|key| key.subject.as_str()),
+            model = self.model.as_ref().map(|model| &*model.name),
+            stream = self.stream,
+            provider = self.answering.as_ref().map(|at| &*at.provider.name),
+            deployment = self.answering.as_ref().map(|at| &*at.name),
+            attempts,
+            input_tokens = usage.map(|usage| usage.input_total),
+            output_tokens = usage.map(|usage| usage.output_total),
+            usage_source = usage.map(|usage| usage.source.as_str()),
+            cost_nano_usd = cost,
+            admitted,
+            limits,
+            refused_by = self.refused_by.as_deref(),
+            revision = self.revision,
+            first_content_ms = self.first_content.map(milliseconds),
+            latency_ms = milliseconds(self.started.elapsed()),
+            "request"
+        );
+        let labels = metrics::Request {
+            edge: self.edge,
+            model: self.model.as_ref(),
+            deployment: self.answering.as_ref(),
+            ending: self.ending,
+        };
+        let took = metrics::Took {
+            usage,
+            cost,
+            latency: self.started.elapsed(),
+            first_content: self.first_content,
+        };
+        metrics::request(&labels, &took);
+    }
+
+    fn attempt_labels(&self) -> String {
+        let mut labels = String::new();
+        for attempt in &self.attempts {
+            if !labels.is_empty() {
+                labels.push(' ');
+            }
+            labels.push_str(&attempt.deployment.name);
+            labels.push(':');
+            labels.push_str(outcome_name(attempt.outcome));
+        }
+        labels
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.ending = "INTERNAL";
+        }
+        let charge = self.charge();
+        let admitted = self.permit.is_some() && charge != Charge::Nothing;
+        self.log(admitted);
+        if let Some(permit) = self.permit.take() {
+            permit.settle(charge);
+        }
+    }
+}
+
+/// What the meter knew before an attempt; to be handed back when the attempt fails.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Before(Sent);
+
+/// The short name of an outcome, such as `timed_out`.
+pub(crate) fn outcome_name(outcome: AttemptOutcome) -> &'static str {
+    match outcome {
+        AttemptOutcome::Unspecified => "cancelled",
+        AttemptOutcome::Answered => "answered",
+        AttemptOutcome::Rejected => "rejected",
+        AttemptOutcome::ContextTooLong => "context_too_long",
+        AttemptOutcome::ContentFiltered => "content_filtered",
+        AttemptOutcome::KeyRefused => "key_refused",
+        AttemptOutcome::RateLimited => "rate_limited",
+        AttemptOutcome::Overloaded => "overloaded",
+        AttemptOutcome::ServerError => "server_error",
+        AttemptOutcome::TransportError => "transport_error",
+        AttemptOutcome::TimedOut => "timed_out",
+        AttemptOutcome::BadResponse => "bad_response",
+        AttemptOutcome::Truncated => "truncated",
+        AttemptOutcome::AddressRefused => "address_refused",
+    }
+}
+
+fn cost(deployment: &Deployment, usage: &Usage) -> Option<u64> {
+    let price = deployment.price.as_ref()?;
+    Some(price.cost(usage.input_total, usage.cache_read, usage.output_total))
+}
+
+fn count(part: &Part) -> u64 {
+    match part {
+        Part::Text(text) | Part::Refusal(text) | Part::Reasoning { text, .. } => {
+            tokens::count_text(text)
+        }
+        Part::ToolCall(call) => {
+            tokens::count_text(&call.name) + tokens::count_text(&call.arguments)
+        }
+        Part::Image(_) | Part::Audio { .. } | Part::Document(_) | Part::ToolResult { .. } => 0,
+    }
+}
+
+fn count_delta(delta: &Delta) -> u64 {
+    match delta {
+        Delta::Text(text) | Delta::Refusal(text) | Delta::Reasoning(text) => {
+            tokens::count_text(text)
+        }
+        Delta::ToolCall { name, .. } => tokens::count_text(name),
+        Delta::ToolArguments { fragment, .. } => tokens::count_text(fragment),
+        Delta::ReasoningState(_) | Delta::Logprobs(_) => 0,
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+#[cfg(test)]
+mod tests;

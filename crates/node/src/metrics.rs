@@ -1,0 +1,217 @@
+//! Names of the node's metrics, and the functions that record them.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::{
+    Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
+};
+use tollgate_policy::table::{Deployment, Model};
+use tollgate_provider::chat::Usage;
+
+use crate::meter::{Attempt, outcome_name};
+
+const REQUESTS: &str = "tollgate_requests_total";
+const TOKENS: &str = "tollgate_tokens_total";
+const COST: &str = "tollgate_cost_nano_usd_total";
+const LATENCY: &str = "tollgate_request_seconds";
+const FIRST_CONTENT: &str = "tollgate_first_content_seconds";
+const REFUSALS: &str = "tollgate_limit_refusals_total";
+const ATTEMPTS: &str = "tollgate_attempts_total";
+const ATTEMPT_LATENCY: &str = "tollgate_attempt_seconds";
+const IN_FLIGHT: &str = "tollgate_requests_in_flight";
+const POLICY_REVISION: &str = "tollgate_policy_revision";
+const POLICY_REFUSED: &str = "tollgate_policy_refused_total";
+const CONTROL_CONNECTED: &str = "tollgate_control_connected";
+const CONNECTIONS: &str = "tollgate_connections";
+
+/// Tells the recorder what the metrics mean. To be called once, after the recorder is installed.
+pub fn describe() {
+    describe_counter!(
+        REQUESTS,
+        "Requests that have ended, by model, edge and status"
+    );
+    describe_counter!(TOKENS, "Tokens used, by model and direction");
+    describe_counter!(
+        COST,
+        "Cost of requests in billionths of a US dollar, where the price is known"
+    );
+    describe_histogram!(
+        LATENCY,
+        Unit::Seconds,
+        "From a request's arrival to its end"
+    );
+    describe_histogram!(
+        FIRST_CONTENT,
+        Unit::Seconds,
+        "From a request's arrival to the first content of its stream"
+    );
+    describe_counter!(REFUSALS, "Requests refused, by the limit that refused them");
+    describe_counter!(ATTEMPTS, "Attempts at deployments, by outcome");
+    describe_histogram!(
+        ATTEMPT_LATENCY,
+        Unit::Seconds,
+        "From an attempt's beginning to its answer or first content"
+    );
+    describe_gauge!(IN_FLIGHT, "Requests being worked on");
+    describe_gauge!(CONNECTIONS, "Connections open to callers");
+    describe_gauge!(POLICY_REVISION, "Policy revision that the node runs");
+    describe_counter!(POLICY_REFUSED, "Policy revisions that the node refused");
+    describe_gauge!(
+        CONTROL_CONNECTED,
+        "Whether a stream to the control plane is open, by stream"
+    );
+}
+
+/// Labels of a request that has ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request<'a> {
+    pub(crate) edge: &'static str,
+    pub(crate) model: Option<&'a Arc<Model>>,
+    pub(crate) deployment: Option<&'a Arc<Deployment>>,
+    pub(crate) ending: &'static str,
+}
+
+/// What a request that has ended took.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Took {
+    pub(crate) usage: Option<Usage>,
+    pub(crate) cost: Option<u64>,
+    pub(crate) latency: Duration,
+    pub(crate) first_content: Option<Duration>,
+}
+
+/// The metrics of requests with the same labels. To find them by their labels takes longer than to record in
+/// them, so each thread remembers those it has used.
+struct Series {
+    requests: Counter,
+    latency: Histogram,
+    first_content: Histogram,
+    /// Present for requests that a deployment answered.
+    work: Option<Work>,
+    /// Keep the addresses that they are remembered by from being used for others.
+    _model: Option<Arc<Model>>,
+    _deployment: Option<Arc<Deployment>>,
+}
+
+struct Work {
+    input: Counter,
+    output: Counter,
+    cost: Counter,
+}
+
+/// Model, deployment (by their addresses), edge and status.
+type Labels = (usize, usize, &'static str, &'static str);
+
+/// Most label sets that a thread remembers; those of old policies go when there are more.
+const MOST_SERIES: usize = 4096;
+
+thread_local! {
+    static SERIES: RefCell<HashMap<Labels, Series>> = RefCell::default();
+}
+
+impl Series {
+    fn new(labels: &Request<'_>) -> Self {
+        // Only names from the policy become labels: a caller cannot invent series.
+        let model = labels
+            .model
+            .map_or_else(|| Arc::from(""), |model| Arc::clone(&model.name));
+        let requests = counter!(REQUESTS, "model" => Arc::clone(&model), "edge" => labels.edge, "status" => labels.ending);
+        let latency = histogram!(LATENCY, "model" => Arc::clone(&model), "edge" => labels.edge);
+        let first_content = histogram!(FIRST_CONTENT, "model" => Arc::clone(&model));
+        let work = labels.deployment.map(|deployment| {
+            let deployment = Arc::clone(&deployment.name);
+            let tokens = |direction: &'static str| counter!(TOKENS, "model" => Arc::clone(&model), "deployment" => Arc::clone(&deployment), "direction" => direction);
+            Work {
+                input: tokens("input"),
+                output: tokens("output"),
+                cost: counter!(COST, "model" => Arc::clone(&model), "deployment" => Arc::clone(&deployment)),
+            }
+        });
+        Self {
+            requests,
+            latency,
+            first_content,
+            work,
+            _model: labels.model.cloned(),
+            _deployment: labels.deployment.cloned(),
+        }
+    }
+
+    fn record(&self, took: &Took) {
+        self.requests.increment(1);
+        self.latency.record(took.latency);
+        if let Some(first) = took.first_content {
+            self.first_content.record(first);
+        }
+        if let Some((work, usage)) = self.work.as_ref().zip(took.usage) {
+            work.input.increment(usage.input_total);
+            work.output.increment(usage.output_total);
+            work.cost.increment(took.cost.unwrap_or(0));
+        }
+    }
+}
+
+/// Records a request that has ended.
+pub(crate) fn request(labels: &Request<'_>, took: &Took) {
+    let model = labels.model.map_or(0, |model| Arc::as_ptr(model).addr());
+    let deployment = labels
+        .deployment
+        .map_or(0, |deployment| Arc::as_ptr(deployment).addr());
+    let key = (model, deployment, labels.edge, labels.ending);
+    let recorded = SERIES.try_with(|series| {
+        // Never borrowed twice: recording calls nothing of this crate.
+        let mut series = series.borrow_mut();
+        if series.len() >= MOST_SERIES {
+            series.clear();
+        }
+        series
+            .entry(key)
+            .or_insert_with(|| Series::new(labels))
+            .record(took);
+    });
+    if recorded.is_err() {
+        // The thread is ending and has forgotten.
+        Series::new(labels).record(took);
+    }
+}
+
+/// Records an attempt that has ended.
+pub(crate) fn attempt(attempt: &Attempt) {
+    let deployment = &attempt.deployment.name;
+    counter!(ATTEMPTS, "deployment" => Arc::clone(deployment), "outcome" => outcome_name(attempt.outcome)).increment(1);
+    histogram!(ATTEMPT_LATENCY, "deployment" => Arc::clone(deployment)).record(attempt.duration);
+}
+
+/// Records a refusal by a limit.
+pub(crate) fn refused(limit: &Arc<str>) {
+    counter!(REFUSALS, "limit" => Arc::clone(limit)).increment(1);
+}
+
+/// Records the requests being worked on.
+pub(crate) fn in_flight(requests: usize) {
+    gauge!(IN_FLIGHT).set(requests as f64);
+}
+
+/// Records the connections open to callers.
+pub(crate) fn connections(open: usize) {
+    gauge!(CONNECTIONS).set(open as f64);
+}
+
+/// Records the policy revision that is run.
+pub(crate) fn policy_revision(revision: u64) {
+    gauge!(POLICY_REVISION).set(revision as f64);
+}
+
+/// Records that a policy revision was refused.
+pub(crate) fn policy_refused() {
+    counter!(POLICY_REFUSED).increment(1);
+}
+
+/// Records whether a stream to the control plane is open.
+pub(crate) fn connected(stream: &'static str, open: bool) {
+    gauge!(CONTROL_CONNECTED, "stream" => stream).set(if open { 1.0 } else { 0.0 });
+}

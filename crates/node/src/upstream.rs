@@ -1,0 +1,360 @@
+//! One provider, as this node reaches it. The only file that calls a provider over the network.
+//!
+//! A provider's client lives as long as anything uses it: a policy change that does not touch the provider
+//! keeps its connections, one that does builds another client and lets the old one finish its requests.
+//! Requests are built from scratch: nothing of the caller's headers, address or choice of destination gets
+//! into them.
+
+mod ended;
+mod live;
+mod simulated;
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, UNIX_EPOCH};
+
+use http::HeaderValue;
+use http::header::{ACCEPT_ENCODING, CONTENT_TYPE};
+use reqwest::Url;
+use tollgate_policy::table::{Credential, Kind, Provider};
+use tollgate_proto::completion::v1::AttemptOutcome;
+use tollgate_provider::chat::{Request, Response};
+use tollgate_provider::{Class, Codec, Failure, HttpRequest, Target};
+
+use crate::address::{self, PublicOnly};
+use crate::config::Secret;
+use crate::{clock, workers};
+
+pub(crate) use ended::{Ended, Reached};
+pub(crate) use live::LiveStream;
+
+/// Most bytes of an answer that is not streamed.
+const LONGEST_ANSWER: usize = 32 * 1024 * 1024;
+
+/// Most bytes read of an answer that reports an error.
+const LONGEST_ERROR: usize = 64 * 1024;
+
+/// How many idle connections to keep to a provider, and for how long.
+const IDLE_CONNECTIONS: usize = 256;
+const IDLE_TIME: Duration = Duration::from_secs(60);
+
+/// A provider as this node reaches it.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    /// What the policy says of it.
+    pub(crate) provider: Arc<Provider>,
+    credential: Result<Option<Secret>, String>,
+    transport: Transport,
+}
+
+#[derive(Debug)]
+enum Transport {
+    Http(Box<Http>),
+    Simulated,
+    /// The provider cannot be called at all, and why.
+    Broken(String),
+}
+
+#[derive(Debug)]
+struct Http {
+    /// One for each worker thread, so that a request and its connection stay on one.
+    clients: Vec<reqwest::Client>,
+    codec: Codec,
+    base_url: String,
+    /// The address of the codec's one path, parsed once.
+    url: OnceLock<(String, Url)>,
+}
+
+// === impl Upstream ===
+
+impl Upstream {
+    /// Prepares to call a provider. Never fails: what is wrong shows when it is called, so that one bad
+    /// provider does not keep a policy from running.
+    pub(crate) fn new(provider: &Arc<Provider>) -> Self {
+        let transport = match &provider.kind {
+            Kind::OpenAi { base_url } => {
+                Http::build(provider, base_url, tollgate_provider::Kind::OpenAi)
+            }
+            Kind::OpenAiCompatible { base_url } => Http::build(
+                provider,
+                base_url,
+                tollgate_provider::Kind::OpenAiCompatible,
+            ),
+            Kind::Simulated(_) => Ok(Transport::Simulated),
+        };
+        Self {
+            credential: read_credential(&provider.credential),
+            transport: transport.unwrap_or_else(Transport::Broken),
+            provider: Arc::clone(provider),
+        }
+    }
+
+    /// What an operator must know of a provider that cannot be called.
+    pub(crate) fn fault(&self) -> Option<&str> {
+        if let Err(problem) = &self.credential {
+            return Some(problem);
+        }
+        match &self.transport {
+            Transport::Broken(problem) => Some(problem),
+            Transport::Http(_) | Transport::Simulated => None,
+        }
+    }
+
+    /// Whether a provider of the next policy can go on with this client.
+    pub(crate) fn serves(&self, provider: &Provider) -> bool {
+        let old = &self.provider;
+        old.name == provider.name
+            && old.kind == provider.kind
+            && old.internal == provider.internal
+            && old.timeouts == provider.timeouts
+            && old.credential == provider.credential
+            && self.credential == read_credential(&provider.credential)
+    }
+
+    /// Asks for a whole answer.
+    pub(crate) async fn whole(&self, request: &Request, model: &str) -> Result<Response, Ended> {
+        let Transport::Http(http) = &self.transport else {
+            return simulated::whole(self.simulated()?, request, model).await;
+        };
+        let response = self.send(http, request, model, false).await?;
+        let body = self.read_body(response).await?;
+        http.codec.decode(&body).map_err(|failure| Ended {
+            outcome: AttemptOutcome::BadResponse,
+            ..Ended::of(failure, Reached::Perhaps)
+        })
+    }
+
+    /// Asks for a stream, and returns it once the provider has accepted.
+    pub(crate) async fn stream(&self, request: &Request, model: &str) -> Result<LiveStream, Ended> {
+        let idle = self.provider.timeouts.idle;
+        let Transport::Http(http) = &self.transport else {
+            let script = simulated::script(self.simulated()?, request, model);
+            return Ok(LiveStream::simulated(script, idle));
+        };
+        let response = self.send(http, request, model, true).await?;
+        if let Some(other) = no_stream(&response) {
+            return Err(Ended::bad_response(&format!(
+                "asked for a stream, the provider answered with {other}"
+            )));
+        }
+        let decoder = http.codec.stream_decoder(request.choice_count());
+        Ok(LiveStream::http(response, decoder, idle))
+    }
+
+    fn simulated(&self) -> Result<&tollgate_policy::table::Simulated, Ended> {
+        match (&self.provider.kind, &self.transport) {
+            (Kind::Simulated(simulated), _) => Ok(simulated),
+            (_, Transport::Broken(problem)) => Err(Ended::never(problem.clone())),
+            _ => Err(Ended::never("the provider has no transport".to_owned())),
+        }
+    }
+
+    async fn send(
+        &self,
+        http: &Http,
+        request: &Request,
+        model: &str,
+        stream: bool,
+    ) -> Result<reqwest::Response, Ended> {
+        let request = self.build(http, request, model, stream)?;
+        let answer = tokio::time::timeout(
+            self.provider.timeouts.first_byte,
+            http.client()?.execute(request),
+        );
+        let response = match answer.await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(Ended::transport(&error)),
+            Err(_) => return Err(Ended::timed_out("the provider sent no first byte in time")),
+        };
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(self.refused(http, response).await)
+    }
+
+    fn build(
+        &self,
+        http: &Http,
+        request: &Request,
+        model: &str,
+        stream: bool,
+    ) -> Result<reqwest::Request, Ended> {
+        let credential = self.credential.as_ref().map_err(|problem| Ended {
+            outcome: AttemptOutcome::KeyRefused,
+            ..Ended::of(
+                Failure::new(Class::KeyDead, problem.clone()),
+                Reached::Nobody,
+            )
+        })?;
+        let HttpRequest {
+            method,
+            path,
+            mut headers,
+            body,
+        } = http
+            .codec
+            .encode(request, &Target { model }, stream)
+            .map_err(|error| Ended::inexpressible(&error))?;
+        if let Some(credential) = credential {
+            http.codec
+                .authorize(&mut headers, credential.reveal())
+                .map_err(|error| Ended::never(format!("{}: {error}", self.provider.name)))?;
+        }
+        // Compressed answers could unfold without bound.
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let url = http.url(&path).map_err(Ended::never)?;
+        if !self.provider.internal {
+            address::check_literal(&url).map_err(|refused| Ended::address(&refused))?;
+        }
+        let mut built = reqwest::Request::new(method, url);
+        *built.headers_mut() = headers;
+        *built.body_mut() = Some(body.into());
+        Ok(built)
+    }
+
+    /// Reads as much of an error's body as says what is wrong.
+    async fn refused(&self, http: &Http, mut response: reqwest::Response) -> Ended {
+        let mut body = Vec::new();
+        let idle = self.provider.timeouts.idle;
+        while body.len() < LONGEST_ERROR {
+            // What is there by now has to do: the status alone already says that it failed.
+            match tokio::time::timeout(idle, response.chunk()).await {
+                Ok(Ok(Some(bytes))) => body.extend_from_slice(&bytes),
+                _ => break,
+            }
+        }
+        body.truncate(LONGEST_ERROR);
+        let now = UNIX_EPOCH + clock::unix_time();
+        let failure = http
+            .codec
+            .classify(response.status(), response.headers(), &body, now);
+        Ended::of(failure, Reached::Refusal)
+    }
+
+    async fn read_body(&self, mut response: reqwest::Response) -> Result<Vec<u8>, Ended> {
+        let expected = response.content_length().unwrap_or(0);
+        let mut body = Vec::with_capacity(usize::try_from(expected).unwrap_or(0).min(64 * 1024));
+        loop {
+            let next = tokio::time::timeout(self.provider.timeouts.idle, response.chunk());
+            match next.await {
+                Ok(Ok(None)) => return Ok(body),
+                Ok(Ok(Some(bytes))) if body.len() + bytes.len() > LONGEST_ANSWER => {
+                    return Err(Ended::bad_response("the answer is longer than 32 MiB"));
+                }
+                Ok(Ok(Some(bytes))) => body.extend_from_slice(&bytes),
+                Ok(Err(error)) => return Err(Ended::transport(&error)),
+                Err(_) => return Err(Ended::timed_out("the provider stopped within its answer")),
+            }
+        }
+    }
+}
+
+// === impl Http ===
+
+impl Http {
+    fn build(
+        provider: &Provider,
+        base_url: &str,
+        kind: tollgate_provider::Kind,
+    ) -> Result<Transport, String> {
+        // Fails where another part of the process has installed one: just as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = || {
+            let client = client(provider, base_url).build();
+            let problem = |error| {
+                format!(
+                    "{}: build the HTTP client: {}",
+                    provider.name,
+                    ended::chain(&error)
+                )
+            };
+            client.map_err(problem)
+        };
+        let clients: Result<_, String> = (0..workers::deserved()).map(|_| client()).collect();
+        Ok(Transport::Http(Box::new(Self {
+            clients: clients?,
+            codec: Codec::new(kind),
+            base_url: base_url.trim_end_matches('/').to_owned(),
+            url: OnceLock::new(),
+        })))
+    }
+
+    fn client(&self) -> Result<&reqwest::Client, Ended> {
+        let client = self.clients.get(workers::current());
+        client.ok_or_else(|| Ended::never("this thread has no HTTP client".to_owned()))
+    }
+
+    fn url(&self, path: &str) -> Result<Url, String> {
+        if let Some((known, url)) = self.url.get()
+            && known == path
+        {
+            return Ok(url.clone());
+        }
+        let url = Url::parse(&format!("{}{path}", self.base_url))
+            .map_err(|error| format!("`{}{path}` is not an address: {error}", self.base_url))?;
+        // Another request may have been first; then it is the same.
+        let _ = self.url.set((path.to_owned(), url.clone()));
+        Ok(url)
+    }
+}
+
+/// The media type of an answer that is certainly no stream. A missing or unusual one is given a chance: servers
+/// are careless about it.
+fn no_stream(response: &reqwest::Response) -> Option<&str> {
+    let kind = response.headers().get(CONTENT_TYPE)?.to_str().ok()?;
+    let bare = kind.split(';').next().unwrap_or_default().trim();
+    ["text/html", "application/json"]
+        .into_iter()
+        .find(|known| bare.eq_ignore_ascii_case(known))
+}
+
+fn client(provider: &Provider, base_url: &str) -> reqwest::ClientBuilder {
+    let mut client = reqwest::Client::builder()
+        // A redirect would take the prompt and some kinds of key to another host.
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        // One request per connection: no stream of one caller waits for another's.
+        .http1_only()
+        .tcp_nodelay(true)
+        .connect_timeout(provider.timeouts.connect)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        .pool_idle_timeout(IDLE_TIME);
+    if !provider.internal {
+        client = client.dns_resolver(PublicOnly).https_only(true);
+    }
+    if base_url.starts_with("http://") {
+        // Roots are never needed, and loading them takes time and memory.
+        client = client.tls_certs_only([]);
+    }
+    client
+}
+
+/// Looks a credential up where the policy says.
+fn read_credential(credential: &Credential) -> Result<Option<Secret>, String> {
+    match credential {
+        Credential::None => Ok(None),
+        Credential::Env(name) => {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the policy, which arrives while the node runs, names the variable"
+            )]
+            let value = std::env::var(name);
+            match value {
+                Ok(value) if !value.trim().is_empty() => Ok(Some(Secret::new(value.trim()))),
+                _ => Err(format!(
+                    "the environment variable {name} is not set at this node"
+                )),
+            }
+        }
+        Credential::File(path) => match std::fs::read_to_string(path) {
+            Ok(text) if !text.trim().is_empty() => Ok(Some(Secret::new(text.trim()))),
+            Ok(_) => Err(format!("the credential file {} is empty", path.display())),
+            Err(error) => Err(format!(
+                "read the credential file {}: {error}",
+                path.display()
+            )),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

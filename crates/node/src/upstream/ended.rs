@@ -1,0 +1,131 @@
+//! How an attempt ended that brought no answer.
+
+use std::error::Error as _;
+
+use tollgate_proto::completion::v1::AttemptOutcome;
+use tollgate_provider::{Class, Failure};
+
+use crate::address;
+
+/// How far a failed attempt got, which decides what it is charged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reached {
+    /// Nothing was sent to the provider.
+    Nobody,
+    /// The provider said no.
+    Refusal,
+    /// The provider may have done the work.
+    Perhaps,
+}
+
+/// How an attempt ended that brought no answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Ended {
+    /// What the caller is told of it.
+    pub(crate) outcome: AttemptOutcome,
+    /// What it means.
+    pub(crate) failure: Box<Failure>,
+    /// How far it got.
+    pub(crate) reached: Reached,
+    /// The field of the request that the provider has no words for.
+    pub(crate) field: Option<String>,
+}
+
+// === impl Ended ===
+
+impl Ended {
+    pub(super) fn of(failure: Failure, reached: Reached) -> Self {
+        let outcome = match failure.class {
+            Class::CallerError => AttemptOutcome::Rejected,
+            Class::ContextTooLong => AttemptOutcome::ContextTooLong,
+            Class::ContentFilter => AttemptOutcome::ContentFiltered,
+            Class::KeyDead => AttemptOutcome::KeyRefused,
+            Class::KeyLimited | Class::Ramping => AttemptOutcome::RateLimited,
+            Class::Overloaded => AttemptOutcome::Overloaded,
+            Class::Server => AttemptOutcome::ServerError,
+            Class::Transport => AttemptOutcome::TransportError,
+            Class::Truncated => AttemptOutcome::Truncated,
+        };
+        Self {
+            outcome,
+            failure: Box::new(failure),
+            reached,
+            field: None,
+        }
+    }
+
+    /// The gateway could not even try.
+    pub(super) fn never(problem: String) -> Self {
+        Self::of(Failure::transport(problem), Reached::Nobody)
+    }
+
+    pub(super) fn inexpressible(error: &tollgate_provider::Error) -> Self {
+        Self {
+            field: error.field().map(str::to_owned),
+            ..Self::of(
+                Failure::new(Class::CallerError, error.to_string()),
+                Reached::Nobody,
+            )
+        }
+    }
+
+    pub(super) fn address(refused: &address::Refused) -> Self {
+        Self {
+            outcome: AttemptOutcome::AddressRefused,
+            ..Self::never(refused.to_string())
+        }
+    }
+
+    /// The provider took too long.
+    pub(crate) fn timed_out(problem: &str) -> Self {
+        Self {
+            outcome: AttemptOutcome::TimedOut,
+            ..Self::of(Failure::transport(problem), Reached::Perhaps)
+        }
+    }
+
+    pub(super) fn bad_response(problem: &str) -> Self {
+        Self {
+            outcome: AttemptOutcome::BadResponse,
+            ..Self::of(Failure::new(Class::Server, problem), Reached::Perhaps)
+        }
+    }
+
+    pub(super) fn transport(error: &reqwest::Error) -> Self {
+        let mut source = error.source();
+        while let Some(cause) = source {
+            if let Some(refused) = cause.downcast_ref::<address::Refused>() {
+                return Self::address(refused);
+            }
+            source = cause.source();
+        }
+        if error.is_connect() || error.is_builder() {
+            return Self {
+                outcome: if error.is_timeout() {
+                    AttemptOutcome::TimedOut
+                } else {
+                    AttemptOutcome::TransportError
+                },
+                ..Self::never(chain(error))
+            };
+        }
+        Self::of(Failure::transport(chain(error)), Reached::Perhaps)
+    }
+}
+
+/// An error and its causes, without the address, which the operator knows and which may hold a key.
+pub(super) fn chain(error: &reqwest::Error) -> String {
+    let mut text = match error {
+        error if error.is_connect() => "connect".to_owned(),
+        error if error.is_body() => "read the answer".to_owned(),
+        error if error.is_builder() => "build".to_owned(),
+        _ => "request".to_owned(),
+    };
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,229 @@
+//! A stream that a provider has begun.
+
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::time::{Instant, Sleep};
+use tollgate_provider::chat::{Chunk, Usage};
+use tollgate_provider::simulated::{Action, Script};
+use tollgate_provider::{Class, Failure, StreamDecoder};
+
+use super::{Ended, Reached};
+
+/// A stream that a provider has begun. Dropping it ends the request at the provider.
+#[derive(Debug)]
+pub(crate) struct LiveStream {
+    source: Source,
+    /// How long the provider may be silent. Only what means something counts, so that comments and drips of
+    /// single bytes do not keep a dead stream alive.
+    idle: Duration,
+    silence: Pin<Box<Sleep>>,
+    /// When the last piece was asked for.
+    asked: Instant,
+}
+
+/// A provider whose pieces follow each other faster than this is ahead of the caller: what has arrived is handed on
+/// together. One that takes longer is not made to wait for anything.
+const HASTE: Duration = Duration::from_millis(1);
+
+/// Most chunks handed on at once, which bounds what a fast provider makes the node hold for a slow reader.
+const MOST_AT_ONCE: usize = 256;
+
+#[derive(Debug)]
+enum Source {
+    Http {
+        response: Box<reqwest::Response>,
+        decoder: Box<StreamDecoder>,
+    },
+    Simulated {
+        script: Box<Script>,
+        started: Instant,
+        usage: Option<Usage>,
+    },
+    /// The end was reached; nothing follows.
+    Over(Option<Usage>),
+}
+
+impl LiveStream {
+    fn new(source: Source, idle: Duration) -> Self {
+        let silence = Box::pin(tokio::time::sleep(idle));
+        let asked = Instant::now();
+        Self {
+            source,
+            idle,
+            silence,
+            asked,
+        }
+    }
+
+    pub(super) fn http(
+        response: reqwest::Response,
+        decoder: StreamDecoder,
+        idle: Duration,
+    ) -> Self {
+        let response = Box::new(response);
+        let decoder = Box::new(decoder);
+        Self::new(Source::Http { response, decoder }, idle)
+    }
+
+    pub(super) fn simulated(script: Script, idle: Duration) -> Self {
+        let started = Instant::now();
+        let script = Box::new(script);
+        Self::new(
+            Source::Simulated {
+                script,
+                started,
+                usage: None,
+            },
+            idle,
+        )
+    }
+
+    /// Appends what comes next to `out`, everything that has arrived at once. False once the stream has ended
+    /// as it should.
+    ///
+    /// # Errors
+    /// The stream broke, or ended without its end. What was appended is valid nevertheless.
+    pub(crate) async fn next(&mut self, out: &mut Vec<Chunk>) -> Result<bool, Ended> {
+        let now = Instant::now();
+        let due = now + self.idle;
+        let ahead = now.duration_since(self.asked) < HASTE;
+        self.asked = now;
+        let mut next = std::pin::pin!(self.source.next(out, ahead));
+        loop {
+            tokio::select! {
+                biased;
+                result = &mut next => return result,
+                () = &mut self.silence => {}
+            }
+            if Instant::now() >= due {
+                return Err(Ended::timed_out(
+                    "the provider fell silent within its answer",
+                ));
+            }
+            // It was set for an earlier piece. To move it for each would cost more than all the rest.
+            self.silence.as_mut().reset(due);
+        }
+    }
+
+    /// What the provider has said of usage so far.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        match &self.source {
+            Source::Http { decoder, .. } => decoder.usage(),
+            Source::Simulated { usage, .. } | Source::Over(usage) => *usage,
+        }
+    }
+}
+
+impl Source {
+    async fn next(&mut self, out: &mut Vec<Chunk>, ahead: bool) -> Result<bool, Ended> {
+        let before = out.len();
+        while out.len() == before {
+            let goes_on = match self {
+                Self::Http { response, decoder } => read(response, decoder, out, ahead).await?,
+                Self::Simulated {
+                    script,
+                    started,
+                    usage,
+                } => play(script, *started, usage, out).await?,
+                Self::Over(_) => false,
+            };
+            if !goes_on {
+                self.end();
+                return Ok(out.len() > before);
+            }
+        }
+        Ok(true)
+    }
+
+    fn end(&mut self) {
+        let usage = match self {
+            Self::Http { decoder, .. } => decoder.usage(),
+            Self::Simulated { usage, .. } | Self::Over(usage) => *usage,
+        };
+        *self = Self::Over(usage);
+    }
+}
+
+/// Reads at least once, and, where the provider is `ahead` of the caller, whatever else is there already: that
+/// costs one piece, not many.
+async fn read(
+    response: &mut reqwest::Response,
+    decoder: &mut StreamDecoder,
+    out: &mut Vec<Chunk>,
+    ahead: bool,
+) -> Result<bool, Ended> {
+    let broken = |failure: Failure| Ended::of(failure, Reached::Perhaps);
+    let mut next = response.chunk().await;
+    loop {
+        match next {
+            Ok(Some(bytes)) => decoder.push(&bytes, out).map_err(broken)?,
+            Ok(None) => break,
+            Err(error) => return Err(Ended::transport(&error)),
+        }
+        if decoder.is_done() {
+            break;
+        }
+        if !ahead || out.len() >= MOST_AT_ONCE {
+            return Ok(true);
+        }
+        // The task that reads the connection holds one piece at a time; it is next in the queue.
+        yield_once().await;
+        match response.chunk().now_or_never() {
+            Some(more) => next = more,
+            None => return Ok(true),
+        }
+    }
+    decoder.finish(out).map_err(broken)?;
+    Ok(false)
+}
+
+/// Lets the tasks run that are ready. Unlike `tokio::task::yield_now` it does not wait for new input.
+async fn yield_once() {
+    let mut yielded = false;
+    std::future::poll_fn(|cx| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+async fn play(
+    script: &mut Script,
+    started: Instant,
+    usage: &mut Option<Usage>,
+    out: &mut Vec<Chunk>,
+) -> Result<bool, Ended> {
+    let Some(step) = script.next() else {
+        return Ok(false);
+    };
+    let at = started + step.at;
+    if at > Instant::now() {
+        tokio::time::sleep_until(at).await;
+    }
+    match step.action {
+        Action::Chunk(chunk) => {
+            if let Chunk::Usage(counted) = &chunk {
+                *usage = Some(*counted);
+            }
+            out.push(chunk);
+            Ok(true)
+        }
+        Action::Fail(failure) => {
+            let refused = failure.status.is_some() && failure.class != Class::Truncated;
+            let reached = if refused {
+                Reached::Refusal
+            } else {
+                Reached::Perhaps
+            };
+            Err(Ended::of(failure, reached))
+        }
+        Action::Hang => std::future::pending().await,
+    }
+}

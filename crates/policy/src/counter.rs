@@ -1,0 +1,97 @@
+//! The names of counters.
+//!
+//! A counter is one cell of a limit: what one combination of its dimensions has used. Its name is
+//! `<limit>/<unit>=<seconds>s`, followed by `/<dimension>=<value>` for each dimension of the limit:
+//!
+//! ```text
+//! whole-app/tokens=3600s
+//! per-key/requests=60s/key=k1
+//! team-model/tokens=60s/team=acme/search/model=chat
+//! ```
+//!
+//! *One name, one cell.* The name of a limit holds no `/`; the values of subjects are validated and hold no `=`;
+//! every other value is percent-escaped outside of letters, digits, `-`, `_`, `.`. So a part with `=` always
+//! begins something new, a part without continues a subject, and the name can be taken apart in one way only.
+//!
+//! *Why unit and window are part of it.* Windows are numbered from the Unix epoch by their length, and a
+//! counter's windows never go back. Were a limit's window made longer under the same name, its numbers would be
+//! lower than those already seen, and the counter would stand still for decades. With the length in the name a
+//! limit whose window or unit changes starts new counters; one whose amount changes keeps them.
+//!
+//! Dimensions are in one order whatever order the policy lists them in, so that reordering them resets nothing.
+
+use std::fmt::Write as _;
+
+use crate::table::{Caller, Dimension, Limit, Unit};
+
+/// Returns the name of the limit that a counter belongs to: what precedes the first `/`.
+#[must_use]
+pub fn limit_name(counter: &str) -> &str {
+    counter.split_once('/').map_or(counter, |(limit, _)| limit)
+}
+
+/// What the names of all counters of a limit start with.
+pub(crate) fn stem(limit: &str, unit: Unit, window_ms: u64) -> String {
+    format!("{limit}/{}={}s", unit.as_str(), window_ms / 1000)
+}
+
+/// The name of the counter that a limit has for a caller and a model.
+pub(crate) fn name(limit: &Limit, caller: Caller<'_>, model: &str) -> String {
+    let mut name = limit.stem.to_string();
+    for dimension in &limit.per {
+        name.push('/');
+        name.push_str(dimension.as_str());
+        name.push('=');
+        match dimension {
+            Dimension::Key => escape(caller.key, &mut name),
+            Dimension::User => name.push_str(caller.subject.user()),
+            Dimension::Team => name.push_str(caller.subject.team()),
+            Dimension::Org => name.push_str(caller.subject.org()),
+            Dimension::Model => escape(model, &mut name),
+        }
+    }
+    name
+}
+
+/// Whether a counter is one that the limit could have now: same unit and window, same dimensions.
+pub(crate) fn belongs(counter: &str, limit: &Limit) -> bool {
+    let Some(rest) = counter.strip_prefix(&*limit.stem) else {
+        return false;
+    };
+    let mut parts = rest.split('/');
+    // What follows the stem must be nothing or start with the separator.
+    if parts.next() != Some("") {
+        return false;
+    }
+    let mut dimensions = limit.per.iter();
+    let mut current = None;
+    for part in parts {
+        match part.split_once('=') {
+            Some((name, value)) => {
+                current = dimensions.next();
+                if value.is_empty() || current.is_none_or(|dimension| dimension.as_str() != name) {
+                    return false;
+                }
+            }
+            None if part.is_empty() || !current.is_some_and(|dimension| dimension.is_subject()) => {
+                return false;
+            }
+            None => {}
+        }
+    }
+    dimensions.next().is_none()
+}
+
+fn escape(value: &str, into: &mut String) {
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.') {
+            into.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(into, "%{byte:02X}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+use super::{limit_name, name};
+use crate::subject::Subject;
+use crate::table::{Caller, Table, compile};
+use crate::yaml::{Source, parse};
+
+fn table(limits: &str) -> Table {
+    let text = format!(
+        "providers: {{ p: {{ kind: simulated }} }}\ndeployments: {{ d: {{ provider: p, model: m }} }}\npools: {{ q: {{ \
+         targets: [ {{ deployment: d }} ] }} }}\nmodels: {{ chat: {{ routes: [ {{ pools: [q] }} ] }}, brief: {{ routes: [ \
+         {{ pools: [q] }} ] }} }}\nlimits: [ {limits} ]"
+    );
+    compile(
+        &parse(&[Source {
+            name: "x",
+            text: text.as_bytes(),
+        }])
+        .unwrap(),
+        1,
+    )
+    .unwrap()
+}
+
+#[test]
+fn finds_the_limit_of_a_counter_that_could_be() {
+    let table = table(
+        "{ name: app, tokens: 9, window: 1m }, { name: key, per: [key], requests: 9, window: 1h }, { name: mix, per: [model, \
+         team], tokens: 9, window: 30s }",
+    );
+    let cases = [
+        ("app/tokens=60s", Some("app")),
+        ("key/requests=3600s/key=k1", Some("key")),
+        ("mix/tokens=30s/team=acme/search/model=chat", Some("mix")),
+        ("mix/tokens=30s/team=acme/model=chat", Some("mix")),
+        // No such limit.
+        ("other/tokens=60s", None),
+        ("", None),
+        ("/", None),
+        ("ap", None),
+        // Another unit, another window, nothing of them.
+        ("app/requests=60s", None),
+        ("app/tokens=61s", None),
+        ("app/tokens=60s0", None),
+        ("app", None),
+        // Dimensions too many, too few, in another order, empty, or cut.
+        ("app/tokens=60s/key=k1", None),
+        ("app/tokens=60s/", None),
+        ("key/requests=3600s", None),
+        ("key/requests=3600s/key=", None),
+        ("key/requests=3600s/key=a/b", None),
+        ("key/requests=3600s/key", None),
+        ("key/requests=3600s/user=k1", None),
+        ("mix/tokens=30s/model=chat/team=acme", None),
+        ("mix/tokens=30s/team=acme//x/model=chat", None),
+        ("mix/tokens=30s/team=acme/search", None),
+    ];
+    for (counter, limit) in cases {
+        let found = table
+            .limit_of_counter(counter)
+            .map(|it| it.name.to_string());
+        assert_eq!(found.as_deref(), limit, "{counter:?}");
+    }
+}
+
+#[test]
+fn escapes_keys() {
+    let table = table("{ name: key, per: [key, model], requests: 9, window: 1m }");
+    let subject = Subject::parse("acme").unwrap();
+    let limit = &table.limits()[0];
+    let name = |key| {
+        name(
+            limit,
+            Caller {
+                key,
+                subject: &subject,
+            },
+            "chat",
+        )
+    };
+    assert_eq!(name("tg_0-A.z"), "key/requests=60s/key=tg_0-A.z/model=chat");
+    assert_eq!(
+        name("a/model=x%é\n"),
+        "key/requests=60s/key=a%2Fmodel%3Dx%25%C3%A9%0A/model=chat"
+    );
+}
+
+proptest! {
+    /// Two callers share a counter exactly where they agree in everything that the limit tells apart.
+    #[test]
+    fn one_name_one_cell(
+        callers in proptest::collection::vec(("[a-c/=%]{1,3}", "[ab](/[ab]){0,3}", any::<bool>()), 2..20),
+        per in proptest::sample::subsequence(vec!["key", "user", "team", "org", "model"], 0..=5).prop_shuffle(),
+    ) {
+        let table = table(&format!("{{ name: l, per: [{}], tokens: 9, window: 1m }}", per.join(", ")));
+        let mut cells: HashMap<String, Vec<String>> = HashMap::new();
+        let mut names: HashMap<Vec<String>, String> = HashMap::new();
+        for (key, subject, chat) in &callers {
+            let subject = Subject::parse(subject).unwrap();
+            let model = if *chat { "chat" } else { "brief" };
+            let cell: Vec<String> = per.iter().map(|dimension| match *dimension {
+                "key" => key.clone(),
+                "user" => subject.user().to_owned(),
+                "team" => subject.team().to_owned(),
+                "org" => subject.org().to_owned(),
+                _ => model.to_owned(),
+            }).collect();
+            let specs = table.counters(Caller { key, subject: &subject }, table.model(model).unwrap());
+            prop_assert_eq!(specs.len(), 1);
+            let counter = specs[0].counter.clone();
+            prop_assert_eq!(limit_name(&counter), "l");
+            prop_assert!(table.limit_of_counter(&counter).is_some(), "{}", counter);
+            prop_assert_eq!(cells.entry(counter.clone()).or_insert_with(|| cell.clone()), &cell);
+            prop_assert_eq!(names.entry(cell).or_insert_with(|| counter.clone()), &counter);
+        }
+    }
+}

@@ -1,0 +1,411 @@
+//! The lookup table that requests are served from.
+//!
+//! Built once per revision by [`compile`], off the way of requests, and never changed: names are resolved,
+//! defaults are applied, everything is in a fixed order. Nodes swap a whole table for another.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::subject::Subject;
+use crate::{Fault, counter, pb};
+
+pub(crate) mod build;
+pub mod defaults;
+
+/// Compiles a policy. It is validated first.
+///
+/// # Errors
+/// Everything that [`validate`](crate::validate) finds.
+pub fn compile(policy: &pb::Policy, revision: u64) -> Result<Table, Vec<Fault>> {
+    let faults = crate::validate(policy);
+    if faults.is_empty() {
+        build::build(policy, revision).map_err(|fault| vec![fault])
+    } else {
+        Err(faults)
+    }
+}
+
+/// A policy as requests are served from it.
+#[derive(Debug)]
+pub struct Table {
+    revision: u64,
+    providers: Vec<Arc<Provider>>,
+    deployments: Vec<Arc<Deployment>>,
+    models: Vec<Arc<Model>>,
+    by_name: HashMap<Box<str>, Arc<Model>>,
+    limits: Vec<Arc<Limit>>,
+}
+
+impl Table {
+    /// Returns the revision that the table was compiled from.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Returns a model by its name or one of its aliases.
+    #[must_use]
+    pub fn model(&self, name_or_alias: &str) -> Option<&Arc<Model>> {
+        self.by_name.get(name_or_alias)
+    }
+
+    /// Returns every model once, by name.
+    #[must_use]
+    pub fn models(&self) -> &[Arc<Model>] {
+        &self.models
+    }
+
+    /// Returns the deployments by name. [`Target::deployment`] counts in this list.
+    #[must_use]
+    pub fn deployments(&self) -> &[Arc<Deployment>] {
+        &self.deployments
+    }
+
+    /// Returns the providers by name.
+    #[must_use]
+    pub fn providers(&self) -> &[Arc<Provider>] {
+        &self.providers
+    }
+
+    /// Returns the limits by name: the one order in which a request takes from them. The order is the same for
+    /// nodes on different revisions, so that no two requests ever wait for each other.
+    #[must_use]
+    pub fn limits(&self) -> &[Arc<Limit>] {
+        &self.limits
+    }
+
+    /// Returns a limit by its name.
+    #[must_use]
+    pub fn limit(&self, name: &str) -> Option<&Arc<Limit>> {
+        let at = self
+            .limits
+            .binary_search_by(|limit| (*limit.name).cmp(name))
+            .ok()?;
+        self.limits.get(at)
+    }
+
+    /// Returns the counters that must all admit a request of this caller for this model, in the order of
+    /// [`limits`](Self::limits). They depend on nothing else, so a node computes them once per key and model.
+    #[must_use]
+    pub fn counters(&self, caller: Caller<'_>, model: &Model) -> Vec<CounterSpec> {
+        let spec = |limit: &Arc<Limit>| CounterSpec {
+            limit: limit.index,
+            limit_name: Arc::clone(&limit.name),
+            counter: counter::name(limit, caller, &model.name),
+            unit: limit.unit,
+            amount: limit.amount,
+            window_ms: limit.window_ms,
+        };
+        self.limits.iter().map(spec).collect()
+    }
+
+    /// Returns the limit that a counter belongs to. None where there is no such limit any more, or where it
+    /// counts something else now (another unit, window or set of dimensions).
+    #[must_use]
+    pub fn limit_of_counter(&self, counter: &str) -> Option<&Arc<Limit>> {
+        let limit = self.limit(counter::limit_name(counter))?;
+        counter::belongs(counter, limit).then_some(limit)
+    }
+}
+
+/// Who asks: what limits can tell apart about a caller.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    /// Public identifier of the key. Never the key itself: it becomes part of counters' names.
+    pub key: &'a str,
+    /// To whom the key belongs.
+    pub subject: &'a Subject,
+}
+
+/// A counter that must admit a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CounterSpec {
+    /// Index of its limit in [`Table::limits`].
+    pub limit: usize,
+    /// Name of its limit.
+    pub limit_name: Arc<str>,
+    /// Its name, as described in [`counter`](mod@crate::counter).
+    pub counter: String,
+    /// What it counts.
+    pub unit: Unit,
+    /// Units that a window admits.
+    pub amount: u64,
+    /// Length of a window, in milliseconds. Windows are aligned to the Unix epoch.
+    pub window_ms: u64,
+}
+
+/// What a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unit {
+    /// Requests.
+    Requests,
+    /// Input and output tokens.
+    Tokens,
+}
+
+impl Unit {
+    /// Returns `requests` or `tokens`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Tokens => "tokens",
+        }
+    }
+}
+
+/// A cap on use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Its place in [`Table::limits`].
+    pub index: usize,
+    /// Its name.
+    pub name: Arc<str>,
+    /// What has a counter of its own, each at most once, in the order of [`Dimension`]. Empty: one for all.
+    pub per: Vec<Dimension>,
+    /// What is counted.
+    pub unit: Unit,
+    /// Units that a window admits. At least 1.
+    pub amount: u64,
+    /// Length of a window, in milliseconds: more than 10 s, at most 1 h.
+    pub window_ms: u64,
+    /// What the names of its counters start with.
+    pub(crate) stem: Arc<str>,
+}
+
+/// What a limit can tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Dimension {
+    /// The API key.
+    Key,
+    /// The key's whole subject.
+    User,
+    /// The first two parts of the subject, or its only one.
+    Team,
+    /// The first part of the subject.
+    Org,
+    /// The model's name in the policy.
+    Model,
+}
+
+impl Dimension {
+    /// Returns its name as in a policy, such as `key`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::User => "user",
+            Self::Team => "team",
+            Self::Org => "org",
+            Self::Model => "model",
+        }
+    }
+
+    /// Whether its values are paths, which hold `/`.
+    pub(crate) fn is_subject(self) -> bool {
+        matches!(self, Self::User | Self::Team | Self::Org)
+    }
+}
+
+/// A model as callers know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model {
+    /// Its name in the policy, whichever alias the caller used.
+    pub name: Arc<str>,
+    /// Further names for it.
+    pub aliases: Vec<String>,
+    /// Where to serve it, in the order in which to try. At least one.
+    pub pools: Vec<Pool>,
+    /// Most attempts of one request over all pools, the first included. 1 to 10.
+    pub attempts: u32,
+    /// For one attempt up to its first content. None: only the provider's own time-outs bound it.
+    pub per_attempt_timeout: Option<Duration>,
+    /// For the whole request with all its attempts.
+    pub deadline: Duration,
+    /// Most output tokens of one request, and what a request gets that names no maximum. At least 1.
+    pub max_output_tokens: u32,
+}
+
+/// Interchangeable deployments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The deployments, each once. At least one.
+    pub targets: Vec<Target>,
+}
+
+/// One deployment of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Index of the deployment in [`Table::deployments`].
+    pub deployment: usize,
+    /// Its share of requests relative to the pool's other targets. At least 1.
+    pub weight: u32,
+}
+
+/// One model at one provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployment {
+    /// Its place in [`Table::deployments`].
+    pub index: usize,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where it is.
+    pub provider: Arc<Provider>,
+    /// The model's name there.
+    pub model: String,
+    /// What it costs. None: unknown, which is not nothing.
+    pub price: Option<Price>,
+}
+
+/// Price of a model's tokens, in billionths of a US dollar per million tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Price {
+    /// Of input tokens.
+    pub input: u64,
+    /// Of output tokens.
+    pub output: u64,
+    /// Of input tokens that the provider read from its cache.
+    pub cached_input: u64,
+}
+
+impl Price {
+    /// Returns the cost of a request in billionths of a US dollar, rounded up. `cached_input` counts the tokens of
+    /// `input` that the provider read from its cache; what exceeds `input` is not counted twice.
+    #[must_use]
+    pub fn cost(&self, input: u64, cached_input: u64, output: u64) -> u64 {
+        let cached = cached_input.min(input);
+        let part = |tokens: u64, price: u64| u128::from(tokens) * u128::from(price);
+        let total = part(input - cached, self.input)
+            .saturating_add(part(cached, self.cached_input))
+            .saturating_add(part(output, self.output));
+        u64::try_from(total.div_ceil(1_000_000)).unwrap_or(u64::MAX)
+    }
+}
+
+/// One account at one provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provider {
+    /// Its place in [`Table::providers`].
+    pub index: usize,
+    /// Its name.
+    pub name: Arc<str>,
+    /// How to speak to it, and where.
+    pub kind: Kind,
+    /// Where the node finds its key.
+    pub credential: Credential,
+    /// Whether it may have an address for which [`is_internal`](crate::address::is_internal) holds.
+    pub internal: bool,
+    /// How long to wait for it.
+    pub timeouts: Timeouts,
+}
+
+/// The wire format that a provider speaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// OpenAI's own service.
+    OpenAi {
+        /// Address that paths are appended to, without a slash at its end.
+        base_url: String,
+    },
+    /// A server that speaks OpenAI's chat completions.
+    OpenAiCompatible {
+        /// Address that paths are appended to, without a slash at its end.
+        base_url: String,
+    },
+    /// Answers by itself.
+    Simulated(Simulated),
+}
+
+impl Kind {
+    /// Returns its name as in a policy, such as `openai_compatible`.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::OpenAi { .. } => "openai",
+            Self::OpenAiCompatible { .. } => "openai_compatible",
+            Self::Simulated(_) => "simulated",
+        }
+    }
+
+    /// Returns the address that paths are appended to, without a slash at its end. None for `simulated`.
+    #[must_use]
+    pub fn base_url(&self) -> Option<&str> {
+        match self {
+            Self::OpenAi { base_url } | Self::OpenAiCompatible { base_url } => Some(base_url),
+            Self::Simulated(_) => None,
+        }
+    }
+}
+
+/// Where a node finds a provider's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// Requests carry no key.
+    None,
+    /// In this environment variable of the node's process.
+    Env(String),
+    /// In this file. White space at its end is ignored.
+    File(PathBuf),
+}
+
+/// How long to wait for a provider, phase by phase. All above zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For the connection, TLS included.
+    pub connect: Duration,
+    /// From the request's last byte sent to the first byte of the answer.
+    pub first_byte: Duration,
+    /// Between two events of a stream.
+    pub idle: Duration,
+}
+
+/// How a simulated provider behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Simulated {
+    /// From the request to the first token.
+    pub first_token_latency: Duration,
+    /// Between two tokens.
+    pub token_interval: Duration,
+    /// Tokens in an answer, before the request's own cap. At least 1.
+    pub output_tokens: u32,
+    /// What goes wrong.
+    pub fault: Option<SimulatedFault>,
+}
+
+/// What goes wrong at a simulated provider, and how often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SimulatedFault {
+    /// Share of requests that meet it, in per cent. 1 to 100.
+    pub percent: u32,
+    /// What happens to them.
+    pub effect: Effect,
+}
+
+/// What goes wrong at a simulated provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It answers with this HTTP status, 400 to 599.
+    Status(u16),
+    /// It says nothing more and keeps the connection open.
+    Hang {
+        /// Tokens sent before.
+        after_tokens: u32,
+    },
+    /// It breaks the connection.
+    Reset {
+        /// Tokens sent before.
+        after_tokens: u32,
+    },
+    /// It ends the stream cleanly, without a finish reason.
+    Truncate {
+        /// Tokens sent before.
+        after_tokens: u32,
+    },
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,292 @@
+//! Turns a validated policy into a table.
+//!
+//! Every name was found and every number was in bounds when the policy was validated. What nevertheless turns
+//! out otherwise here is reported as a fault of the policy rather than trusted.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{
+    Credential, Deployment, Dimension, Effect, Kind, Limit, Model, Pool, Price, Provider,
+    Simulated, SimulatedFault, Table, Target, Timeouts, Unit, defaults,
+};
+use crate::address::normal_base_url;
+use crate::{Fault, counter, path, pb};
+
+/// Parts by name, to resolve references with.
+type Index<'a, T> = HashMap<&'a str, T>;
+
+pub(super) fn build(policy: &pb::Policy, revision: u64) -> Result<Table, Fault> {
+    let providers = numbered(sorted(&policy.providers), provider)?;
+    let by_name: Index<'_, &Arc<Provider>> = providers.iter().map(|it| (&*it.name, it)).collect();
+    let deployments = numbered(sorted(&policy.deployments), |index, name, it| {
+        deployment(index, name, it, &by_name)
+    })?;
+    let by_name: Index<'_, usize> = deployments.iter().map(|it| (&*it.name, it.index)).collect();
+    let mut pools: Index<'_, Pool> = HashMap::new();
+    for (name, it) in sorted(&policy.pools) {
+        pools.insert(name, pool(name, it, &by_name)?);
+    }
+    let models = numbered(sorted(&policy.models), |_, name, it| {
+        model(name, it, &pools)
+    })?;
+    let mut limits: Vec<&pb::Limit> = policy.limits.iter().collect();
+    limits.sort_by(|a, b| a.name.cmp(&b.name));
+    let limits = numbered(
+        limits
+            .into_iter()
+            .map(|it| (it.name.as_str(), it))
+            .collect(),
+        limit,
+    )?;
+    Ok(Table {
+        revision,
+        by_name: names(&models),
+        providers,
+        deployments,
+        models,
+        limits,
+    })
+}
+
+/// The entries of a map in the order of their names.
+fn sorted<'a, T: 'a>(map: impl IntoIterator<Item = (&'a String, &'a T)>) -> Vec<(&'a str, &'a T)> {
+    let mut entries: Vec<_> = map
+        .into_iter()
+        .map(|(name, it)| (name.as_str(), it))
+        .collect();
+    entries.sort_by_key(|(name, _)| *name);
+    entries
+}
+
+fn numbered<'a, T, U>(
+    entries: Vec<(&'a str, &'a T)>,
+    make: impl Fn(usize, &'a str, &'a T) -> Result<U, Fault>,
+) -> Result<Vec<Arc<U>>, Fault> {
+    let make = |(index, (name, it))| make(index, name, it).map(Arc::new);
+    entries.into_iter().enumerate().map(make).collect()
+}
+
+fn names(models: &[Arc<Model>]) -> HashMap<Box<str>, Arc<Model>> {
+    let mut names = HashMap::new();
+    for model in models {
+        for name in std::iter::once(&*model.name).chain(model.aliases.iter().map(String::as_str)) {
+            names.insert(name.into(), Arc::clone(model));
+        }
+    }
+    names
+}
+
+fn provider(index: usize, name: &str, it: &pb::Provider) -> Result<Provider, Fault> {
+    Ok(Provider {
+        index,
+        name: name.into(),
+        kind: kind(name, it)?,
+        credential: credential(it.credential.as_ref()),
+        internal: it.internal,
+        timeouts: timeouts(it.timeouts.unwrap_or_default()),
+    })
+}
+
+fn kind(name: &str, it: &pb::Provider) -> Result<Kind, Fault> {
+    let at = path::entry("providers", name);
+    let base_url = || normal_base_url(&it.base_url).ok_or_else(|| unset(&at, "base_url"));
+    match it.kind() {
+        pb::ProviderKind::Openai if it.base_url.is_empty() => Ok(Kind::OpenAi {
+            base_url: defaults::OPENAI_BASE_URL.to_owned(),
+        }),
+        pb::ProviderKind::Openai => Ok(Kind::OpenAi {
+            base_url: base_url()?,
+        }),
+        pb::ProviderKind::OpenaiCompatible => Ok(Kind::OpenAiCompatible {
+            base_url: base_url()?,
+        }),
+        pb::ProviderKind::Simulated => {
+            let settings = it.simulated.unwrap_or_default();
+            Ok(Kind::Simulated(simulated(name, &settings)?))
+        }
+        pb::ProviderKind::Unspecified => Err(unset(&at, "kind")),
+    }
+}
+
+fn credential(it: Option<&pb::Credential>) -> Credential {
+    match it.and_then(|it| it.source.as_ref()) {
+        None => Credential::None,
+        Some(pb::credential::Source::Env(name)) => Credential::Env(name.clone()),
+        Some(pb::credential::Source::File(path)) => Credential::File(PathBuf::from(path)),
+    }
+}
+
+fn timeouts(it: pb::Timeouts) -> Timeouts {
+    Timeouts {
+        connect: or(it.connect, defaults::CONNECT),
+        first_byte: or(it.first_byte, defaults::FIRST_BYTE),
+        idle: or(it.idle, defaults::IDLE),
+    }
+}
+
+fn simulated(name: &str, it: &pb::Simulated) -> Result<Simulated, Fault> {
+    let fault = match &it.fault {
+        None => None,
+        Some(fault) => Some(SimulatedFault {
+            percent: or_default(fault.percent, defaults::FAULT_PERCENT),
+            effect: effect(name, fault)?,
+        }),
+    };
+    Ok(Simulated {
+        first_token_latency: or(it.first_token_latency, Duration::ZERO),
+        token_interval: or(it.token_interval, Duration::ZERO),
+        output_tokens: or_default(it.output_tokens, defaults::SIMULATED_OUTPUT_TOKENS),
+        fault,
+    })
+}
+
+fn effect(name: &str, it: &pb::Fault) -> Result<Effect, Fault> {
+    let after_tokens = it.after_tokens;
+    let unset = |field| {
+        Err(unset(
+            &format!("{}.simulated.fault", path::entry("providers", name)),
+            field,
+        ))
+    };
+    match it.kind() {
+        pb::FaultKind::Status => {
+            u16::try_from(it.status).map_or_else(|_| unset("status"), |it| Ok(Effect::Status(it)))
+        }
+        pb::FaultKind::Hang => Ok(Effect::Hang { after_tokens }),
+        pb::FaultKind::Reset => Ok(Effect::Reset { after_tokens }),
+        pb::FaultKind::Truncate => Ok(Effect::Truncate { after_tokens }),
+        pb::FaultKind::Unspecified => unset("kind"),
+    }
+}
+
+fn deployment(
+    index: usize,
+    name: &str,
+    it: &pb::Deployment,
+    providers: &Index<'_, &Arc<Provider>>,
+) -> Result<Deployment, Fault> {
+    let provider = providers
+        .get(it.provider.as_str())
+        .ok_or_else(|| unset(&path::entry("deployments", name), "provider"))?;
+    Ok(Deployment {
+        index,
+        name: name.into(),
+        provider: Arc::clone(provider),
+        model: it.model.clone(),
+        price: it.price.as_ref().map(price),
+    })
+}
+
+fn price(it: &pb::Price) -> Price {
+    // Negative and missing prices do not pass validation.
+    let nanos = |usd: Option<pb::Usd>| usd.map(|usd| usd.nanos.unsigned_abs());
+    let input = nanos(it.input).unwrap_or_default();
+    Price {
+        input,
+        output: nanos(it.output).unwrap_or_default(),
+        cached_input: nanos(it.cached_input).unwrap_or(input),
+    }
+}
+
+fn pool(name: &str, it: &pb::Pool, deployments: &Index<'_, usize>) -> Result<Pool, Fault> {
+    let target = |target: &pb::Target| {
+        let deployment = deployments.get(target.deployment.as_str()).copied();
+        Ok(Target {
+            deployment: deployment.ok_or_else(|| unset(&path::entry("pools", name), "targets"))?,
+            weight: or_default(target.weight, defaults::WEIGHT),
+        })
+    };
+    Ok(Pool {
+        name: name.into(),
+        targets: it
+            .targets
+            .iter()
+            .map(target)
+            .collect::<Result<_, Fault>>()?,
+    })
+}
+
+fn model(name: &str, it: &pb::Model, pools: &Index<'_, Pool>) -> Result<Model, Fault> {
+    let unset = |field| unset(&path::entry("models", name), field);
+    // Routes have no conditions yet, so the first one serves every request.
+    let route = it.routes.first().ok_or_else(|| unset("routes"))?;
+    let pool = |name: &String| {
+        pools
+            .get(name.as_str())
+            .cloned()
+            .ok_or_else(|| unset("routes"))
+    };
+    let retry = it.retry.unwrap_or_default();
+    Ok(Model {
+        name: name.into(),
+        aliases: it.aliases.clone(),
+        pools: route.pools.iter().map(pool).collect::<Result<_, Fault>>()?,
+        attempts: or_default(retry.attempts, defaults::ATTEMPTS),
+        per_attempt_timeout: retry.per_attempt_timeout.as_ref().and_then(duration),
+        deadline: or(it.deadline, defaults::DEADLINE),
+        max_output_tokens: or_default(it.max_output_tokens, defaults::MAX_OUTPUT_TOKENS),
+    })
+}
+
+fn limit(index: usize, name: &str, it: &pb::Limit) -> Result<Limit, Fault> {
+    let unset = |field| unset(&path::entry("limits", name), field);
+    let (unit, amount) = match it.amount {
+        Some(pb::limit::Amount::Requests(amount)) => (Unit::Requests, amount),
+        Some(pb::limit::Amount::Tokens(amount)) => (Unit::Tokens, amount),
+        None => return Err(unset("amount")),
+    };
+    let window = it.window.ok_or_else(|| unset("window"))?;
+    let window_ms = u64::from(window.seconds) * 1000;
+    let mut per = it
+        .per()
+        .map(|it| dimension(it).ok_or_else(|| unset("per")))
+        .collect::<Result<Vec<_>, Fault>>()?;
+    per.sort_unstable();
+    Ok(Limit {
+        index,
+        name: name.into(),
+        per,
+        unit,
+        amount,
+        window_ms,
+        stem: counter::stem(name, unit, window_ms).into(),
+    })
+}
+
+fn dimension(it: pb::Dimension) -> Option<Dimension> {
+    match it {
+        pb::Dimension::Unspecified => None,
+        pb::Dimension::Key => Some(Dimension::Key),
+        pb::Dimension::User => Some(Dimension::User),
+        pb::Dimension::Team => Some(Dimension::Team),
+        pb::Dimension::Org => Some(Dimension::Org),
+        pb::Dimension::Model => Some(Dimension::Model),
+    }
+}
+
+/// A length of time, if it is a well-formed one that is not negative.
+pub(crate) fn duration(it: &prost_types::Duration) -> Option<Duration> {
+    let nanos = u32::try_from(it.nanos)
+        .ok()
+        .filter(|nanos| *nanos < 1_000_000_000)?;
+    Some(Duration::new(u64::try_from(it.seconds).ok()?, nanos))
+}
+
+fn or(it: Option<prost_types::Duration>, default: Duration) -> Duration {
+    it.as_ref().and_then(duration).unwrap_or(default)
+}
+
+/// Zero is how the wire says that a number is not set.
+fn or_default(it: u32, default: u32) -> u32 {
+    if it == 0 { default } else { it }
+}
+
+fn unset(path: &str, field: &str) -> Fault {
+    Fault::new(
+        path::field(path, field),
+        "is not set to anything that is known",
+    )
+}

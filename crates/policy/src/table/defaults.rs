@@ -1,0 +1,24 @@
+//! What holds where a policy says nothing. The comments of the contract name the same values.
+
+use std::time::Duration;
+
+/// Where OpenAI's own service is.
+pub const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
+/// For the connection to a provider.
+pub const CONNECT: Duration = Duration::from_secs(5);
+/// For the first byte of a provider's answer.
+pub const FIRST_BYTE: Duration = Duration::from_secs(60);
+/// Between two events of a provider's stream.
+pub const IDLE: Duration = Duration::from_secs(30);
+/// Tokens in a simulated answer.
+pub const SIMULATED_OUTPUT_TOKENS: u32 = 16;
+/// Share of requests that meet a simulated fault, in per cent.
+pub const FAULT_PERCENT: u32 = 100;
+/// A target's weight.
+pub const WEIGHT: u32 = 1;
+/// Attempts of a request.
+pub const ATTEMPTS: u32 = 3;
+/// For a whole request.
+pub const DEADLINE: Duration = Duration::from_secs(120);
+/// Output tokens of a request.
+pub const MAX_OUTPUT_TOKENS: u32 = 4096;

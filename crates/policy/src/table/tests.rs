@@ -1,0 +1,217 @@
+use std::time::Duration;
+
+use super::{
+    Caller, CounterSpec, Credential, Dimension, Effect, Kind, Price, Simulated, SimulatedFault,
+    Table, Unit, compile,
+};
+use crate::subject::Subject;
+use crate::yaml::{Source, parse};
+
+const TEXT: &str = "
+providers:
+  openai: { kind: openai, credential: { env: KEY } }
+  local: { kind: openai_compatible, base_url: 'HTTPS://LLM.example.com:443/v1/', credential: { file: /run/key }, timeouts: { idle: 2s } }
+  fake: { kind: simulated, simulated: { fault: { kind: reset, after_tokens: 2 } } }
+  plain: { kind: simulated, simulated: { first_token_latency: 5ms, output_tokens: 3, fault: { kind: status, status: 429, percent: 7 } } }
+deployments:
+  b: { provider: openai, model: gpt-4o, price: { input: '2.5', output: 10 } }
+  a: { provider: local, model: llama, price: { input: 0, output: 0, cached_input: '0.5' } }
+  c: { provider: fake, model: canned }
+pools:
+  one: { targets: [ { deployment: b, weight: 3 }, { deployment: a } ] }
+  two: { targets: [ { deployment: c } ] }
+models:
+  chat: { aliases: [gpt-4o, meta/x], routes: [ { pools: [two, one] } ] }
+  brief: { routes: [ { pools: [one] } ], retry: { attempts: 1, per_attempt_timeout: 5s }, deadline: 9s, max_output_tokens: 7 }
+limits:
+  - { name: z-app, tokens: 1000000, window: 1h }
+  - { name: key-model, per: [model, key], requests: 5, window: 1m }
+  - { name: team, per: [team], tokens: 9000, window: 30s }
+  - { name: user, per: [org, user], requests: 7, window: 30s }
+";
+
+fn table() -> Table {
+    let policy = parse(&[Source {
+        name: "x",
+        text: TEXT.as_bytes(),
+    }])
+    .unwrap();
+    compile(&policy, 42).unwrap()
+}
+
+fn counters(key: &str, subject: &str, model: &str) -> Vec<CounterSpec> {
+    let table = table();
+    let subject = Subject::parse(subject).unwrap();
+    table.counters(
+        Caller {
+            key,
+            subject: &subject,
+        },
+        table.model(model).unwrap(),
+    )
+}
+
+#[test]
+fn can_be_shared() {
+    fn shared<T: Send + Sync + 'static>() {}
+    shared::<Table>();
+}
+
+#[test]
+fn resolves_names_and_applies_defaults() {
+    let table = table();
+    assert_eq!(table.revision(), 42);
+    let names: Vec<&str> = table.models().iter().map(|it| &*it.name).collect();
+    assert_eq!(names, ["brief", "chat"]);
+    let chat = table.model("chat").unwrap();
+    assert!(std::sync::Arc::ptr_eq(chat, table.model("gpt-4o").unwrap()));
+    assert!(std::sync::Arc::ptr_eq(chat, table.model("meta/x").unwrap()));
+    assert!(table.model("gpt-4").is_none());
+    assert_eq!(
+        (chat.attempts, chat.deadline, chat.max_output_tokens),
+        (3, Duration::from_secs(120), 4096)
+    );
+    assert_eq!(chat.per_attempt_timeout, None);
+    let brief = table.model("brief").unwrap();
+    assert_eq!(
+        (brief.attempts, brief.deadline, brief.max_output_tokens),
+        (1, Duration::from_secs(9), 7)
+    );
+    assert_eq!(brief.per_attempt_timeout, Some(Duration::from_secs(5)));
+    let targets = |pool: usize| -> Vec<(&str, u32)> {
+        let targets = chat.pools[pool].targets.iter();
+        targets
+            .map(|it| (&*table.deployments()[it.deployment].name, it.weight))
+            .collect()
+    };
+    assert_eq!(targets(0), [("c", 1)]);
+    assert_eq!(targets(1), [("b", 3), ("a", 1)]);
+    for (index, it) in table.deployments().iter().enumerate() {
+        assert_eq!(it.index, index);
+        assert_eq!(table.providers()[it.provider.index].name, it.provider.name);
+    }
+}
+
+#[test]
+fn knows_providers() {
+    let table = table();
+    let by_name = |name: &str| {
+        table
+            .providers()
+            .iter()
+            .find(|it| &*it.name == name)
+            .unwrap()
+    };
+    let openai = by_name("openai");
+    assert_eq!(openai.kind.base_url(), Some("https://api.openai.com/v1"));
+    assert_eq!(openai.credential, Credential::Env("KEY".to_owned()));
+    assert_eq!(openai.timeouts.connect, Duration::from_secs(5));
+    assert_eq!(openai.timeouts.first_byte, Duration::from_secs(60));
+    let local = by_name("local");
+    assert_eq!(
+        (local.kind.base_url(), local.kind.as_str()),
+        (Some("https://llm.example.com/v1"), "openai_compatible")
+    );
+    assert_eq!(local.credential, Credential::File("/run/key".into()));
+    assert_eq!(local.timeouts.idle, Duration::from_secs(2));
+    let fake = Simulated {
+        first_token_latency: Duration::ZERO,
+        token_interval: Duration::ZERO,
+        output_tokens: 16,
+        fault: Some(SimulatedFault {
+            percent: 100,
+            effect: Effect::Reset { after_tokens: 2 },
+        }),
+    };
+    assert_eq!(by_name("fake").kind, Kind::Simulated(fake));
+    assert_eq!(by_name("fake").credential, Credential::None);
+    let plain = Simulated {
+        first_token_latency: Duration::from_millis(5),
+        output_tokens: 3,
+        fault: Some(SimulatedFault {
+            percent: 7,
+            effect: Effect::Status(429),
+        }),
+        ..fake
+    };
+    assert_eq!(by_name("plain").kind, Kind::Simulated(plain));
+}
+
+#[test]
+fn prices_requests() {
+    let table = table();
+    let price = |name: &str| {
+        table
+            .deployments()
+            .iter()
+            .find(|it| &*it.name == name)
+            .unwrap()
+            .price
+    };
+    let gpt = price("b").unwrap();
+    assert_eq!(
+        gpt,
+        Price {
+            input: 2_500_000_000,
+            output: 10_000_000_000,
+            cached_input: 2_500_000_000
+        }
+    );
+    // A thousand tokens in and a hundred out at 2.5 and 10 dollars per million: 0.0035 dollars.
+    assert_eq!(gpt.cost(1000, 0, 100), 3_500_000);
+    let llama = price("a").unwrap();
+    assert_eq!(llama.cost(1000, 400, 100), 200_000);
+    // More cached than read is the provider's slip, and costs no more than everything from the cache.
+    assert_eq!(llama.cost(10, 400, 0), 5_000);
+    assert_eq!(price("c"), None);
+    let fraction = Price {
+        input: 1,
+        output: 0,
+        cached_input: 0,
+    };
+    assert_eq!(
+        (
+            fraction.cost(0, 0, 9),
+            fraction.cost(1, 0, 0),
+            fraction.cost(1_000_001, 0, 0)
+        ),
+        (0, 1, 2)
+    );
+    let dear = Price {
+        input: u64::MAX,
+        output: u64::MAX,
+        cached_input: u64::MAX,
+    };
+    assert_eq!(dear.cost(u64::MAX, 1, u64::MAX), u64::MAX);
+}
+
+#[test]
+fn lists_counters_in_one_order() {
+    let found = counters("k1", "acme/search/ada", "gpt-4o");
+    let names: Vec<&str> = found.iter().map(|it| it.counter.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "key-model/requests=60s/key=k1/model=chat",
+            "team/tokens=30s/team=acme/search",
+            "user/requests=30s/user=acme/search/ada/org=acme",
+            "z-app/tokens=3600s",
+        ]
+    );
+    let table = table();
+    for (index, (spec, limit)) in found.iter().zip(table.limits()).enumerate() {
+        assert_eq!((spec.limit, limit.index), (index, index));
+        assert_eq!(
+            (spec.unit, spec.amount, spec.window_ms),
+            (limit.unit, limit.amount, limit.window_ms)
+        );
+        assert_eq!(spec.limit_name, limit.name);
+    }
+    assert_eq!(
+        (found[0].unit, found[0].amount, found[0].window_ms),
+        (Unit::Requests, 5, 60_000)
+    );
+    assert_eq!(table.limits()[0].per, [Dimension::Key, Dimension::Model]);
+    let shallow = counters("k1", "acme", "brief");
+    assert_eq!(shallow[1].counter, "team/tokens=30s/team=acme");
+}

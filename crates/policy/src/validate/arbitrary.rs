@@ -1,0 +1,175 @@
+//! Random policies, well-formed on the wire but as odd as they may be otherwise.
+
+use proptest::collection::{hash_map, vec};
+use proptest::option::of;
+use proptest::prelude::*;
+
+use crate::pb;
+
+/// Texts that a careless writer of YAML would get wrong.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z0-9-]{1,8}",
+        "\\PC{0,12}",
+        "[ \t\na~:#&*!|>'\"%@`{}\\[\\],?-]{0,8}",
+        Just("null".to_owned()),
+        Just("~".to_owned()),
+        Just("1e3".to_owned()),
+        Just("0x1F".to_owned()),
+        Just("yes".to_owned()),
+        Just("<<".to_owned()),
+        Just("---".to_owned()),
+        Just("x".repeat(300)),
+        Just("many words that a writer of YAML may want to fold over lines ".repeat(4)),
+    ]
+}
+
+fn time() -> impl Strategy<Value = prost_types::Duration> {
+    let nanos = prop_oneof![Just(0), Just(250_000_000), 0..1_000_000_000];
+    (0i64..1_000_000_000, nanos)
+        .prop_map(|(seconds, nanos)| prost_types::Duration { seconds, nanos })
+}
+
+fn usd() -> impl Strategy<Value = pb::Usd> {
+    any::<i64>().prop_map(|nanos| pb::Usd { nanos })
+}
+
+fn credential() -> impl Strategy<Value = pb::Credential> {
+    let source = prop_oneof![
+        text().prop_map(pb::credential::Source::Env),
+        text().prop_map(pb::credential::Source::File)
+    ];
+    of(source).prop_map(|source| pb::Credential { source })
+}
+
+fn timeouts() -> impl Strategy<Value = pb::Timeouts> {
+    (of(time()), of(time()), of(time())).prop_map(|(connect, first_byte, idle)| pb::Timeouts {
+        connect,
+        first_byte,
+        idle,
+    })
+}
+
+fn simulated() -> impl Strategy<Value = pb::Simulated> {
+    let fault = (0..5i32, any::<u32>(), any::<u32>(), any::<u32>()).prop_map(
+        |(kind, status, after_tokens, percent)| {
+            // Zero is what cannot be written: it says that nothing is set.
+            pb::Fault {
+                kind,
+                status,
+                after_tokens,
+                percent,
+            }
+        },
+    );
+    (of(time()), of(time()), any::<u32>(), of(fault)).prop_map(
+        |(first_token_latency, token_interval, output_tokens, fault)| pb::Simulated {
+            first_token_latency,
+            token_interval,
+            output_tokens,
+            fault,
+        },
+    )
+}
+
+fn provider() -> impl Strategy<Value = pb::Provider> {
+    (
+        0..4i32,
+        text(),
+        of(credential()),
+        any::<bool>(),
+        of(timeouts()),
+        of(simulated()),
+    )
+        .prop_map(
+            |(kind, base_url, credential, internal, timeouts, simulated)| pb::Provider {
+                kind,
+                base_url,
+                credential,
+                internal,
+                timeouts,
+                simulated,
+            },
+        )
+}
+
+fn deployment() -> impl Strategy<Value = pb::Deployment> {
+    let price =
+        (of(usd()), of(usd()), of(usd())).prop_map(|(input, output, cached_input)| pb::Price {
+            input,
+            output,
+            cached_input,
+        });
+    (text(), text(), of(price)).prop_map(|(provider, model, price)| pb::Deployment {
+        provider,
+        model,
+        price,
+    })
+}
+
+fn pool() -> impl Strategy<Value = pb::Pool> {
+    let target =
+        (text(), any::<u32>()).prop_map(|(deployment, weight)| pb::Target { deployment, weight });
+    vec(target, 0..3).prop_map(|targets| pb::Pool { targets })
+}
+
+fn model() -> impl Strategy<Value = pb::Model> {
+    let route = vec(text(), 0..3).prop_map(|pools| pb::Route { pools });
+    let retry = (any::<u32>(), of(time())).prop_map(|(attempts, per_attempt_timeout)| pb::Retry {
+        attempts,
+        per_attempt_timeout,
+    });
+    (
+        vec(text(), 0..3),
+        vec(route, 0..3),
+        of(retry),
+        of(time()),
+        any::<u32>(),
+    )
+        .prop_map(
+            |(aliases, routes, retry, deadline, max_output_tokens)| pb::Model {
+                aliases,
+                routes,
+                retry,
+                deadline,
+                max_output_tokens,
+            },
+        )
+}
+
+fn limit() -> impl Strategy<Value = pb::Limit> {
+    let amount = prop_oneof![
+        any::<u64>().prop_map(pb::limit::Amount::Requests),
+        any::<u64>().prop_map(pb::limit::Amount::Tokens)
+    ];
+    let window = any::<u32>().prop_map(|seconds| pb::Window { seconds });
+    (text(), vec(1..6i32, 0..3), of(amount), of(window), 0..2i32).prop_map(
+        |(name, per, amount, window, kind)| pb::Limit {
+            name,
+            per,
+            amount,
+            window,
+            kind,
+        },
+    )
+}
+
+/// Any policy whose enums have known values, `unspecified` only where the wire leaves it out.
+pub(crate) fn policy() -> impl Strategy<Value = pb::Policy> {
+    (
+        hash_map(text(), provider(), 0..3),
+        hash_map(text(), deployment(), 0..3),
+        hash_map(text(), pool(), 0..3),
+        hash_map(text(), model(), 0..3),
+        vec(limit(), 0..3),
+    )
+        .prop_map(
+            |(providers, deployments, pools, models, limits)| pb::Policy {
+                providers: providers.into_iter().collect(),
+                deployments: deployments.into_iter().collect(),
+                pools: pools.into_iter().collect(),
+                models: models.into_iter().collect(),
+                limits,
+            },
+        )
+}

@@ -1,0 +1,204 @@
+//! Faults of what serves requests: deployments, pools and models.
+
+use std::collections::HashMap;
+
+use super::{Least, Names, check_reference, check_repeats, check_time, entries, names};
+use crate::fault::Fault;
+use crate::path::{field, item, shorten};
+use crate::pb;
+
+/// Longest alias and longest name of a model at a provider.
+const MAX_MODEL_NAME: usize = 256;
+/// Highest price of a million tokens, in US dollars.
+const MAX_PRICE: i64 = 1_000_000;
+/// Highest weight of a target.
+const MAX_WEIGHT: u32 = 1_000_000;
+/// Most attempts of a request.
+const MAX_ATTEMPTS: u32 = 10;
+/// Highest cap on the output of a request.
+const MAX_OUTPUT_TOKENS: u32 = 10_000_000;
+
+pub(super) fn deployments(policy: &pb::Policy, faults: &mut Vec<Fault>) {
+    let known = names(policy.providers.keys());
+    for (at, _, it) in entries("deployments", &policy.deployments, faults) {
+        check_reference(
+            &it.provider,
+            "provider",
+            &field(&at, "provider"),
+            &known,
+            faults,
+        );
+        check_model_name(&it.model, &field(&at, "model"), faults);
+        if let Some(it) = &it.price {
+            price(it, &field(&at, "price"), faults);
+        }
+    }
+}
+
+/// Looks at a name that is not ours to choose: what a provider or a caller calls a model.
+fn check_model_name(name: &str, at: &str, faults: &mut Vec<Fault>) {
+    let problem = if name.is_empty() {
+        "is missing".to_owned()
+    } else if name.len() > MAX_MODEL_NAME {
+        format!("is longer than {MAX_MODEL_NAME} characters")
+    } else if let Some(bad) = name.chars().find(|c| !c.is_ascii_graphic()) {
+        format!("holds {bad:?}")
+    } else {
+        return;
+    };
+    let hint = "write the name of a model in visible ASCII characters, such as `gpt-4o` or `meta/llama-3.1-8b`";
+    faults.push(Fault::new(at, problem).hint(hint));
+}
+
+fn price(it: &pb::Price, at: &str, faults: &mut Vec<Fault>) {
+    for (name, usd, needed) in [
+        ("input", it.input, true),
+        ("output", it.output, true),
+        ("cached_input", it.cached_input, false),
+    ] {
+        let problem = match usd {
+            None if needed => "is missing, and a cost is known whole or not at all",
+            Some(usd) if usd.nanos < 0 => "is negative",
+            Some(usd) if usd.nanos / 1_000_000_000 >= MAX_PRICE => "is a million dollars or more",
+            _ => continue,
+        };
+        let fault = Fault::new(field(at, name), problem);
+        faults.push(fault.hint("write US dollars per million tokens, such as `\"0.15\"`"));
+    }
+}
+
+pub(super) fn pools(policy: &pb::Policy, faults: &mut Vec<Fault>) {
+    let known = names(policy.deployments.keys());
+    for (at, _, it) in entries("pools", &policy.pools, faults) {
+        let targets = field(&at, "targets");
+        if it.targets.is_empty() {
+            let fault = Fault::new(&targets, "the pool has no target");
+            faults.push(
+                fault.hint("write at least one, such as `targets: [ { deployment: NAME } ]`"),
+            );
+        }
+        for (index, it) in it.targets.iter().enumerate() {
+            let at = item(&targets, index);
+            check_reference(
+                &it.deployment,
+                "deployment",
+                &field(&at, "deployment"),
+                &known,
+                faults,
+            );
+            if it.weight > MAX_WEIGHT {
+                let fault = Fault::new(field(&at, "weight"), format!("is more than {MAX_WEIGHT}"));
+                faults.push(
+                    fault.hint("weights are relative: write small numbers, or leave it out for 1"),
+                );
+            }
+        }
+        let names = it.targets.iter().map(|it| it.deployment.as_str());
+        check_repeats(
+            names,
+            |index| field(&item(&targets, index), "deployment"),
+            faults,
+        );
+    }
+}
+
+pub(super) fn models(policy: &pb::Policy, faults: &mut Vec<Fault>) {
+    let known = names(policy.pools.keys());
+    let mut taken: HashMap<&str, String> = HashMap::new();
+    for (at, name, it) in entries("models", &policy.models, faults) {
+        aliases(policy, it, &at, faults, &mut taken);
+        routes(it, &at, &known, faults);
+        let retry = it.retry.unwrap_or_default();
+        if retry.attempts > MAX_ATTEMPTS {
+            let fault = Fault::new(
+                format!("{at}.retry.attempts"),
+                format!("is more than {MAX_ATTEMPTS}"),
+            );
+            faults.push(fault.hint("write 1 to 10, or leave it out for 3"));
+        }
+        let per_attempt = retry.per_attempt_timeout.as_ref();
+        check_time(
+            per_attempt,
+            Least::AboveZero,
+            &format!("{at}.retry.per_attempt_timeout"),
+            faults,
+        );
+        check_time(
+            it.deadline.as_ref(),
+            Least::AboveZero,
+            &field(&at, "deadline"),
+            faults,
+        );
+        if it.max_output_tokens > MAX_OUTPUT_TOKENS {
+            let fault = Fault::new(
+                field(&at, "max_output_tokens"),
+                format!("is more than {MAX_OUTPUT_TOKENS}"),
+            );
+            faults.push(fault.hint(format!(
+                "write what `{name}` can give, or leave it out for 4096"
+            )));
+        }
+    }
+}
+
+/// Looks at a model's aliases. `taken` collects those of all models with their paths.
+fn aliases<'a>(
+    policy: &pb::Policy,
+    model: &'a pb::Model,
+    at: &str,
+    faults: &mut Vec<Fault>,
+    taken: &mut HashMap<&'a str, String>,
+) {
+    for (index, alias) in model.aliases.iter().enumerate() {
+        let at = item(&field(at, "aliases"), index);
+        check_model_name(alias, &at, faults);
+        if policy.models.contains_key(alias) {
+            let fault = Fault::new(&at, format!("`{}` is the name of a model", shorten(alias)));
+            faults.push(
+                fault
+                    .hint("choose another alias")
+                    .other(crate::path::entry("models", alias)),
+            );
+        } else if let Some(first) = taken.get(alias.as_str()) {
+            let fault = Fault::new(
+                &at,
+                format!("`{}` is an alias already, as {first}", shorten(alias)),
+            );
+            faults.push(fault.hint("remove one of them").other(first.clone()));
+        } else {
+            taken.insert(alias, at);
+        }
+    }
+}
+
+fn routes(model: &pb::Model, at: &str, known: &Names<'_>, faults: &mut Vec<Fault>) {
+    let at = field(at, "routes");
+    if model.routes.is_empty() {
+        let fault = Fault::new(&at, "the model has no route");
+        faults.push(fault.hint("write at least one, such as `routes: [ { pools: [NAME] } ]`"));
+    }
+    for (index, route) in model.routes.iter().enumerate() {
+        let at = item(&at, index);
+        if index > 0 {
+            let fault = Fault::new(
+                &at,
+                "is never taken: the first route that matches is, and every request matches the first",
+            );
+            faults.push(
+                fault.hint("list all pools in the first route, in the order in which to try them"),
+            );
+        }
+        let pools = field(&at, "pools");
+        if route.pools.is_empty() {
+            faults.push(Fault::new(&pools, "the route has no pool").hint("name at least one"));
+        }
+        for (index, name) in route.pools.iter().enumerate() {
+            check_reference(name, "pool", &item(&pools, index), known, faults);
+        }
+        check_repeats(
+            route.pools.iter().map(String::as_str),
+            |index| item(&pools, index),
+            faults,
+        );
+    }
+}

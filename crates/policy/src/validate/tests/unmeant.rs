@@ -1,0 +1,92 @@
+//! Warnings.
+
+use super::{Case, chat, limit, lines, provider, seconds, sound};
+use crate::pb;
+use crate::pb::limit::Amount;
+use crate::{validate, warnings};
+
+const UNMEANT: &[Case] = &[
+    (
+        |it| provider(it, "openai").credential = None,
+        &["providers.openai: has no credential"],
+    ),
+    (
+        |it| chat(it).routes[0].pools.truncate(1),
+        &["pools.last: is not used by any model"],
+    ),
+    (
+        |it| {
+            drop((
+                it.pools.remove("last"),
+                chat(it).routes[0].pools.truncate(1),
+            ))
+        },
+        &["deployments.canned: is not used by any pool"],
+    ),
+    (
+        |it| {
+            drop(
+                it.providers
+                    .insert("x".to_owned(), it.providers["local"].clone()),
+            )
+        },
+        &["providers.x: is not used by any"],
+    ),
+    (
+        |it| {
+            chat(it).retry = Some(pb::Retry {
+                attempts: 4,
+                per_attempt_timeout: None,
+            })
+        },
+        &["models.chat.retry.attempts: is more than the 3 deployments"],
+    ),
+    (
+        |it| {
+            chat(it).retry = Some(pb::Retry {
+                attempts: 0,
+                per_attempt_timeout: seconds(120),
+            })
+        },
+        &["models.chat.retry.per_attempt_timeout: leaves no time"],
+    ),
+    (
+        |it| {
+            chat(it).retry = Some(pb::Retry {
+                attempts: 1,
+                per_attempt_timeout: seconds(120),
+            })
+        },
+        &[],
+    ),
+    (
+        |it| it.limits.push(limit("small", Amount::Tokens(4096))),
+        &["limits[1].tokens: is not more than the output"],
+    ),
+    (
+        |it| it.limits.push(limit("enough", Amount::Tokens(4097))),
+        &[],
+    ),
+    (
+        |it| it.limits.push(limit("same", Amount::Requests(99))),
+        &["limits[1]: counts the same as limits[0]"],
+    ),
+];
+
+#[test]
+fn warns_of_what_is_probably_not_meant() {
+    for (number, (change, expected)) in UNMEANT.iter().enumerate() {
+        let mut policy = sound();
+        change(&mut policy);
+        assert_eq!(
+            lines(&validate(&policy)),
+            Vec::<String>::new(),
+            "case {number}"
+        );
+        let found = lines(&warnings(&policy));
+        assert_eq!(found.len(), expected.len(), "case {number}: {found:#?}");
+        for (found, expected) in found.iter().zip(*expected) {
+            assert!(found.starts_with(expected), "case {number}: {found:?}");
+        }
+    }
+}

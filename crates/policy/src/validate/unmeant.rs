@@ -1,0 +1,150 @@
+//! What a policy may hold but probably does not mean.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::fault::Fault;
+use crate::path::{entry, field, item};
+use crate::table::{build, defaults};
+use crate::{nearest, pb};
+
+pub(super) fn warnings(policy: &pb::Policy) -> Vec<Fault> {
+    let mut warnings = Vec::new();
+    keyless(policy, &mut warnings);
+    unused(policy, &mut warnings);
+    retries(policy, &mut warnings);
+    small_limits(policy, &mut warnings);
+    same_limits(policy, &mut warnings);
+    warnings
+}
+
+/// Providers that will refuse every request for want of a key.
+fn keyless(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
+    let providers: BTreeMap<_, _> = policy.providers.iter().collect();
+    for (name, it) in providers {
+        if it.kind() == pb::ProviderKind::Openai && it.credential.is_none() {
+            let warning = Fault::new(
+                entry("providers", name),
+                "has no credential, and this service wants a key",
+            );
+            warnings.push(warning.hint("write `credential: { env: OPENAI_API_KEY }`"));
+        }
+    }
+}
+
+/// Parts that no request can reach.
+fn unused(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
+    let routes = policy.models.values().flat_map(|it| &it.routes);
+    let pools: HashSet<&String> = routes.flat_map(|it| &it.pools).collect();
+    let targets = policy.pools.values().flat_map(|it| &it.targets);
+    let deployments: HashSet<&String> = targets.map(|it| &it.deployment).collect();
+    let providers: HashSet<&String> = policy.deployments.values().map(|it| &it.provider).collect();
+    let mut report = |section: &str, mut unused: Vec<&String>, user: &str| {
+        unused.sort_unstable();
+        for name in unused {
+            warnings.push(Fault::new(
+                entry(section, name),
+                format!("is not used by any {user}"),
+            ));
+        }
+    };
+    let names = policy.providers.keys().filter(|it| !providers.contains(it));
+    report("providers", names.collect(), "deployment");
+    let names = policy
+        .deployments
+        .keys()
+        .filter(|it| !deployments.contains(it));
+    report("deployments", names.collect(), "pool");
+    let names = policy.pools.keys().filter(|it| !pools.contains(it));
+    report("pools", names.collect(), "model");
+}
+
+/// Attempts that can never be made.
+fn retries(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
+    let models: BTreeMap<_, _> = policy.models.iter().collect();
+    for (name, it) in models {
+        let at = field(&entry("models", name), "retry");
+        let Some(retry) = &it.retry else { continue };
+        let pools = it.routes.first().into_iter().flat_map(|it| &it.pools);
+        let targets = pools
+            .filter_map(|it| policy.pools.get(it))
+            .flat_map(|it| &it.targets);
+        let deployments = targets
+            .map(|it| &it.deployment)
+            .collect::<HashSet<_>>()
+            .len();
+        if usize::try_from(retry.attempts).is_ok_and(|attempts| attempts > deployments) {
+            let problem = format!("is more than the {deployments} deployments there are to try");
+            let warning = Fault::new(field(&at, "attempts"), problem);
+            warnings.push(warning.hint("no deployment is tried twice for one request"));
+        }
+        let deadline = it
+            .deadline
+            .as_ref()
+            .and_then(build::duration)
+            .unwrap_or(defaults::DEADLINE);
+        let per_attempt = retry.per_attempt_timeout.as_ref().and_then(build::duration);
+        if retry.attempts != 1 && per_attempt.is_some_and(|it| it >= deadline) {
+            let warning = Fault::new(
+                field(&at, "per_attempt_timeout"),
+                "leaves no time for a second attempt",
+            );
+            warnings.push(warning.hint(format!(
+                "the whole request has {} s (`deadline`)",
+                deadline.as_secs_f64()
+            )));
+        }
+    }
+}
+
+/// Limits that refuse every request which names no maximum of its own.
+fn small_limits(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
+    for (index, it) in policy.limits.iter().enumerate() {
+        let Some(pb::limit::Amount::Tokens(amount)) = it.amount else {
+            continue;
+        };
+        let reserves = |it: &pb::Model| match it.max_output_tokens {
+            0 => defaults::MAX_OUTPUT_TOKENS,
+            tokens => tokens,
+        };
+        let mut models: Vec<&str> = Vec::new();
+        for (name, model) in &policy.models {
+            // A request has at least one token of input beside the output it reserves.
+            if u64::from(reserves(model)) >= amount {
+                models.push(name);
+            }
+        }
+        if models.is_empty() {
+            continue;
+        }
+        models.sort_unstable();
+        models.truncate(5);
+        let problem = format!(
+            "is not more than the output that a request reserves which names no maximum: it is always refused for {}",
+            nearest::list(&models)
+        );
+        let warning = Fault::new(field(&item("limits", index), "tokens"), problem);
+        warnings
+            .push(warning.hint("raise the limit, or set a lower `max_output_tokens` at the model"));
+    }
+}
+
+/// Limits that count the same and differ in amount only: one of them never refuses anything.
+fn same_limits(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
+    let mut first = HashMap::new();
+    for (index, it) in policy.limits.iter().enumerate() {
+        let tokens = matches!(it.amount, Some(pb::limit::Amount::Tokens(_)));
+        let mut per = it.per.clone();
+        per.sort_unstable();
+        let shape = (tokens, it.window.unwrap_or_default().seconds, per);
+        if let Some(first) = first.get(&shape) {
+            let first = item("limits", *first);
+            let warning = Fault::new(
+                item("limits", index),
+                format!("counts the same as {first}: the smaller one decides"),
+            );
+            warnings.push(warning.hint("remove one of them").other(first));
+        } else {
+            first.insert(shape, index);
+        }
+    }
+}

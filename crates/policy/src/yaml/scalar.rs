@@ -1,0 +1,203 @@
+//! The short forms of single values: lengths of time and money. Each reads what the other side writes.
+
+/// Nanoseconds of each unit, longest first.
+const UNITS: [(&str, i128); 7] = [
+    ("d", 86_400_000_000_000),
+    ("h", 3_600_000_000_000),
+    ("m", 60_000_000_000),
+    ("s", 1_000_000_000),
+    ("ms", 1_000_000),
+    ("us", 1_000),
+    ("ns", 1),
+];
+/// Units whose length depends on the calendar, or that only make sense as parts of one.
+const CALENDAR: [&str; 4] = ["w", "mo", "q", "y"];
+const SECOND: i128 = 1_000_000_000;
+/// Longest length of time that the wire can say, in seconds.
+const MAX_SECONDS: i128 = 315_576_000_000;
+/// Billionths in one.
+const BILLION: i128 = 1_000_000_000;
+
+/// What is wrong with a scalar: the problem and the hint.
+pub(super) type Wrong = (String, String);
+
+const TIME_HINT: &str = "write a whole number and a unit, such as `250ms`, `30s`, `5m` or `1h`";
+const MONEY_HINT: &str =
+    "write US dollars as a decimal number of at most nine decimals, such as `\"0.15\"`";
+
+/// Reads a length of time such as `250ms`, in nanoseconds.
+pub(super) fn read_time(text: &str) -> Result<i128, Wrong> {
+    let wrong = |problem: String| Err((problem, TIME_HINT.to_owned()));
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    if number.is_empty() || number.len() > 18 {
+        return wrong(format!("{} is not a length of time", quoted(text)));
+    }
+    if unit.is_empty() {
+        return wrong(format!("{} has no unit", quoted(text)));
+    }
+    if CALENDAR.contains(&unit) {
+        let problem = format!("the unit `{unit}` is not supported by this version yet");
+        return Err((problem, "the longest unit is `1d`".to_owned()));
+    }
+    let Some((_, nanos)) = UNITS.iter().find(|(name, _)| *name == unit) else {
+        return wrong(format!("{} has no known unit", quoted(text)));
+    };
+    let number: i128 = number.parse().map_err(|_| {
+        (
+            format!("{} is not a number", quoted(number)),
+            TIME_HINT.to_owned(),
+        )
+    })?;
+    let nanos = number * nanos;
+    if nanos > MAX_SECONDS * SECOND {
+        return wrong(format!("{} is too long", quoted(text)));
+    }
+    Ok(nanos)
+}
+
+/// Writes a length of time with the longest unit that needs no fraction.
+pub(super) fn write_time(nanos: i128) -> String {
+    if nanos == 0 {
+        return "0s".to_owned();
+    }
+    // A policy says `24h` rather than `1d`, and `1h` rather than `60m`.
+    let unit = UNITS.iter().skip(1).find(|(_, unit)| nanos % unit == 0);
+    let (name, unit) = unit.copied().unwrap_or(("ns", 1));
+    format!("{}{name}", nanos / unit)
+}
+
+/// Reads an amount of money such as `0.15`, in billionths.
+pub(super) fn read_money(text: &str) -> Result<i64, Wrong> {
+    let wrong = |problem: &str| (format!("{} {problem}", quoted(text)), MONEY_HINT.to_owned());
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let all_digits =
+        |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !all_digits(whole) || !all_digits(fraction) {
+        return Err(wrong("is not an amount of money"));
+    }
+    let fraction = fraction.trim_end_matches('0');
+    if fraction.len() > 9 {
+        return Err(wrong("has more than nine decimals"));
+    }
+    let whole: i128 = whole.parse().map_err(|_| wrong("is too much"))?;
+    // Padded to nine digits, the fraction is a number of billionths.
+    let fraction: i128 = format!("{fraction:0<9}")
+        .parse()
+        .map_err(|_| wrong("is too much"))?;
+    let nanos = whole
+        .checked_mul(BILLION)
+        .and_then(|nanos| nanos.checked_add(fraction));
+    let nanos = nanos.map(|nanos| if negative { -nanos } else { nanos });
+    nanos
+        .and_then(|nanos| i64::try_from(nanos).ok())
+        .ok_or_else(|| wrong("is too much"))
+}
+
+/// Writes an amount of money without needless zeros.
+pub(super) fn write_money(nanos: i64) -> String {
+    let sign = if nanos < 0 { "-" } else { "" };
+    let nanos = nanos.unsigned_abs();
+    let (whole, fraction) = (nanos / 1_000_000_000, nanos % 1_000_000_000);
+    if fraction == 0 {
+        return format!("{sign}{whole}");
+    }
+    let fraction = format!("{fraction:09}");
+    format!("{sign}{whole}.{}", fraction.trim_end_matches('0'))
+}
+
+/// A scalar's text, for messages.
+pub(super) fn quoted(text: &str) -> String {
+    format!("{:?}", crate::path::shorten(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{read_money, read_time, write_money, write_time};
+
+    #[test]
+    fn reads_and_writes_time() {
+        let cases = [
+            ("0s", 0),
+            ("1ns", 1),
+            ("5us", 5_000),
+            ("250ms", 250_000_000),
+            ("30s", 30_000_000_000),
+            ("5m", 300_000_000_000),
+            ("1h", 3_600_000_000_000),
+            ("24h", 86_400_000_000_000),
+        ];
+        for (text, nanos) in cases {
+            assert_eq!(read_time(text).unwrap(), nanos, "{text}");
+            assert_eq!(write_time(nanos), text);
+        }
+        assert_eq!(read_time("1d").unwrap(), 86_400_000_000_000);
+        assert_eq!(write_time(90_000_000_000), "90s");
+    }
+
+    #[test]
+    fn refuses_what_is_not_time() {
+        let cases = [
+            ("", "not a length of time"),
+            ("s", "not a length of time"),
+            ("-5s", "not a length of time"),
+            ("30", "has no unit"),
+            ("1.5s", "no known unit"),
+            ("5 m", "no known unit"),
+            ("1H", "no known unit"),
+            ("1h30m", "no known unit"),
+            ("1mo", "not supported by this version yet"),
+            ("2w", "not supported by this version yet"),
+            ("999999999999d", "too long"),
+            ("99999999999999999999999999999s", "not a length of time"),
+        ];
+        for (text, problem) in cases {
+            let (found, hint) = read_time(text).unwrap_err();
+            assert!(found.contains(problem), "{text}: {found}");
+            assert!(!hint.is_empty());
+        }
+    }
+
+    #[test]
+    fn reads_and_writes_money() {
+        let cases = [
+            ("0", 0),
+            ("0.15", 150_000_000),
+            ("2000", 2_000_000_000_000),
+            ("0.000000001", 1),
+            ("-1.5", -1_500_000_000),
+            ("9223372036.854775807", i64::MAX),
+            ("-9223372036.854775808", i64::MIN),
+        ];
+        for (text, nanos) in cases {
+            assert_eq!(read_money(text).unwrap(), nanos, "{text}");
+            assert_eq!(write_money(nanos), text);
+        }
+        assert_eq!(read_money("1.500000000000").unwrap(), 1_500_000_000);
+    }
+
+    #[test]
+    fn refuses_what_is_not_money() {
+        let cases = [
+            ("", "not an amount"),
+            ("$5", "not an amount"),
+            ("1e3", "not an amount"),
+            (".5", "not an amount"),
+            ("5.", "not an amount"),
+            ("1,5", "not an amount"),
+            ("--1", "not an amount"),
+            ("+1", "not an amount"),
+            ("0.0000000001", "nine decimals"),
+            ("9223372036.854775808", "too much"),
+            ("99999999999999999999999999999999999999999999", "too much"),
+        ];
+        for (text, problem) in cases {
+            let (found, _) = read_money(text).unwrap_err();
+            assert!(found.contains(problem), "{text}: {found}");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The canonical conversation: what every edge decodes into and every codec encodes from.
+//!
+//! It is the union of what the supported providers can say, not the smallest common part: a codec
+//! that cannot express a field refuses the request and names the field, so nothing is dropped
+//! unseen on the way from caller to model.
+
+mod assemble;
+mod json;
+mod message;
+mod request;
+mod response;
+
+pub use assemble::Assembler;
+pub use json::Json;
+pub use message::{Document, DocumentSource, Image, Message, Opaque, Part, Role, Source, ToolCall};
+pub use request::{
+    Effort, JsonSchema, MAX_JSON_DEPTH, Reasoning, Request, ResponseFormat, Tool, ToolChoice,
+};
+pub use response::{Choice, Chunk, Delta, FinishReason, Response, Usage, UsageSource};

@@ -1,0 +1,242 @@
+//! A request for a completion.
+
+use std::collections::BTreeMap;
+
+use super::{Json, Message};
+
+/// The deepest nesting accepted in any JSON document a caller hands in: schemas, provider options.
+pub const MAX_JSON_DEPTH: usize = 64;
+
+/// A request for a completion, free of any provider's spelling.
+///
+/// `None` means "the provider's default"; no field is filled in on the caller's behalf.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Request {
+    /// The model the caller named. The upstream model is the codec's target, not this.
+    pub model: String,
+    /// The conversation so far, oldest first.
+    pub messages: Vec<Message>,
+    /// The most tokens one choice may have, reasoning included.
+    pub max_output_tokens: Option<u32>,
+    /// Sampling temperature.
+    pub temperature: Option<f64>,
+    /// Nucleus sampling mass.
+    pub top_p: Option<f64>,
+    /// Texts that end the output.
+    pub stop: Vec<String>,
+    /// Asks for repeatable sampling.
+    pub seed: Option<i64>,
+    /// How many answers to produce; see `choice_count`.
+    pub choices: Option<u32>,
+    /// Penalty on tokens by how often they occurred.
+    pub frequency_penalty: Option<f64>,
+    /// Penalty on tokens that occurred at all.
+    pub presence_penalty: Option<f64>,
+    /// Bias by token id (as text, in the target model's own numbering).
+    pub logit_bias: BTreeMap<String, f64>,
+    /// Whether to return log probabilities.
+    pub logprobs: Option<bool>,
+    /// How many alternatives to return per token.
+    pub top_logprobs: Option<u32>,
+    /// Tools the model may call.
+    pub tools: Vec<Tool>,
+    /// Whether and which tool must be called.
+    pub tool_choice: Option<ToolChoice>,
+    /// Whether several calls may be asked for at once.
+    pub parallel_tool_calls: Option<bool>,
+    /// The shape of the answer.
+    pub response_format: Option<ResponseFormat>,
+    /// How much to think.
+    pub reasoning: Option<Reasoning>,
+    /// The caller's labels, for routing and accounting in the gateway.
+    pub metadata: BTreeMap<String, String>,
+    /// Fields passed to the provider as they are. They can never replace a field above.
+    pub provider_options: serde_json::Map<String, serde_json::Value>,
+    /// The caller's own name for its end user.
+    pub user: Option<String>,
+}
+
+impl Request {
+    /// How many answers are asked for; at least one.
+    #[must_use]
+    pub fn choice_count(&self) -> u32 {
+        self.choices.unwrap_or(1).max(1)
+    }
+
+    /// The numbers and lists that no provider takes, each by the name of its field and with what it must be.
+    /// Every edge asks this, so that a request is judged alike whichever way it came in.
+    #[must_use]
+    pub fn out_of_range(&self) -> Vec<(String, &'static str)> {
+        let within = |value: Option<f64>, low: f64, high: f64| {
+            value.is_none_or(|value| (low..=high).contains(&value))
+        };
+        let stops_hold_text = self.stop.iter().all(|stop| !stop.is_empty());
+        let checks = [
+            (
+                self.max_output_tokens != Some(0),
+                "max_output_tokens",
+                "must be at least 1",
+            ),
+            (
+                within(self.temperature, 0.0, 2.0),
+                "temperature",
+                "must be from 0 to 2",
+            ),
+            (within(self.top_p, 0.0, 1.0), "top_p", "must be from 0 to 1"),
+            (
+                within(self.frequency_penalty, -2.0, 2.0),
+                "frequency_penalty",
+                "must be from -2 to 2",
+            ),
+            (
+                within(self.presence_penalty, -2.0, 2.0),
+                "presence_penalty",
+                "must be from -2 to 2",
+            ),
+            (
+                self.choices.is_none_or(|n| (1..=MOST_CHOICES).contains(&n)),
+                "choice_count",
+                "must be from 1 to 128",
+            ),
+            (
+                self.stop.len() <= MOST_STOPS,
+                "stop",
+                "must hold at most 16 texts",
+            ),
+            (stops_hold_text, "stop", "must hold no empty text"),
+            (
+                self.top_logprobs.is_none_or(|top| top <= 20),
+                "top_logprobs",
+                "must be from 0 to 20",
+            ),
+        ];
+        let failed = checks.into_iter().filter(|(fine, ..)| !fine);
+        let biased = self
+            .logit_bias
+            .iter()
+            .filter(|(_, bias)| !(-100.0..=100.0).contains(*bias));
+        failed
+            .map(|(_, field, problem)| (field.to_owned(), problem))
+            .chain(
+                biased
+                    .map(|(token, _)| (format!("logit_bias[{token}]"), "must be from -100 to 100")),
+            )
+            .collect()
+    }
+}
+
+/// Most answers to one request.
+const MOST_CHOICES: u32 = 128;
+/// Most texts that end an answer.
+const MOST_STOPS: usize = 16;
+
+/// A function the model may call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tool {
+    /// The function's name.
+    pub name: String,
+    /// What it does, for the model to read.
+    pub description: Option<String>,
+    /// The JSON schema of its arguments; none means no arguments.
+    pub parameters: Option<Json>,
+    /// Whether the arguments must follow the schema exactly.
+    pub strict: Option<bool>,
+}
+
+/// Whether and which tool must be called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToolChoice {
+    /// The model decides.
+    Auto,
+    /// No tool.
+    None,
+    /// Some tool.
+    Required,
+    /// The tool of this name.
+    Tool(String),
+}
+
+/// The shape of the answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ResponseFormat {
+    /// Free text.
+    Text,
+    /// Any JSON object.
+    JsonObject,
+    /// JSON that follows a schema.
+    JsonSchema(JsonSchema),
+}
+
+/// The schema an answer must follow.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JsonSchema {
+    /// A name for the schema.
+    pub name: String,
+    /// What the answer is for, for the model to read.
+    pub description: Option<String>,
+    /// The JSON schema.
+    pub schema: Option<Json>,
+    /// Whether the answer must follow the schema exactly.
+    pub strict: Option<bool>,
+}
+
+/// How much to think. Providers take either an effort or a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reasoning {
+    /// The effort by name.
+    pub effort: Option<Effort>,
+    /// The most tokens to think, part of `max_output_tokens`.
+    pub budget_tokens: Option<u32>,
+}
+
+/// An effort by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// No thinking.
+    None,
+    /// As little as possible.
+    Minimal,
+    /// Little.
+    Low,
+    /// The usual amount.
+    Medium,
+    /// Much.
+    High,
+    /// More than much.
+    XHigh,
+    /// As much as the model can.
+    Max,
+}
+
+impl Effort {
+    /// Every effort, from least to most.
+    pub const ALL: [Self; 7] = [
+        Self::None,
+        Self::Minimal,
+        Self::Low,
+        Self::Medium,
+        Self::High,
+        Self::XHigh,
+        Self::Max,
+    ];
+
+    /// The name used on the wire and in policies.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Minimal => "minimal",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::XHigh => "xhigh",
+            Self::Max => "max",
+        }
+    }
+
+    /// The effort of that name, if there is one.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|effort| effort.as_str() == name)
+    }
+}

@@ -1,0 +1,190 @@
+//! Answers, whole and streamed.
+
+use super::{Json, Message, Opaque};
+
+/// A whole answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Response {
+    /// The provider's id of the answer.
+    pub id: String,
+    /// The model that answered, by the provider's name.
+    pub model: String,
+    /// The answers, by ascending `index`.
+    pub choices: Vec<Choice>,
+    /// What the provider says it counted; none where it said nothing believable.
+    pub usage: Option<Usage>,
+}
+
+/// One of the answers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// Which of the answers.
+    pub index: u32,
+    /// What the model said.
+    pub message: Message,
+    /// Why it stopped.
+    pub finish_reason: FinishReason,
+    /// Log probabilities in the `OpenAI` shape, where asked for.
+    pub logprobs: Option<Json>,
+}
+
+/// Why the model stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FinishReason {
+    /// It was done, or met a stop text.
+    Stop,
+    /// The token limit was met.
+    Length,
+    /// It waits for the outcome of tool calls.
+    ToolCalls,
+    /// The provider's filter cut it off.
+    ContentFilter,
+    /// The model declined to answer.
+    Refusal,
+    /// A reason of the provider's own that has no counterpart here.
+    Other,
+}
+
+impl FinishReason {
+    /// The lower-case name used in logs and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+            Self::ToolCalls => "tool_calls",
+            Self::ContentFilter => "content_filter",
+            Self::Refusal => "refusal",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// One event of a streamed answer.
+///
+/// A decoder yields, in this order: at most one `Start`; then, for every choice, any number of
+/// `Delta`s and exactly one `Finish`; then at most one `Usage`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Chunk {
+    /// The stream has begun.
+    Start {
+        /// The provider's id of the answer.
+        id: String,
+        /// The model that answers, by the provider's name.
+        model: String,
+    },
+    /// More of one choice.
+    Delta {
+        /// The choice's index.
+        choice: u32,
+        /// What was added.
+        delta: Delta,
+    },
+    /// One choice is complete.
+    Finish {
+        /// The choice's index.
+        choice: u32,
+        /// Why it stopped.
+        reason: FinishReason,
+    },
+    /// The usage of the whole answer, the last word on it.
+    Usage(Usage),
+}
+
+/// What was added to a choice.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Delta {
+    /// Text of the answer.
+    Text(String),
+    /// Text of a refusal.
+    Refusal(String),
+    /// Text of the model's thinking.
+    Reasoning(String),
+    /// Provider state belonging to the thinking so far.
+    ReasoningState(Opaque),
+    /// A tool call begins.
+    ToolCall {
+        /// The call's place among the choice's calls, from 0, ascending.
+        index: u32,
+        /// The call's id.
+        id: String,
+        /// The tool's name.
+        name: String,
+    },
+    /// More of a tool call's arguments. The call's `ToolCall` always came before.
+    ToolArguments {
+        /// The call's place among the choice's calls.
+        index: u32,
+        /// A piece of the JSON text.
+        fragment: String,
+    },
+    /// Log probabilities of the latest text, in the `OpenAI` shape.
+    Logprobs(Json),
+}
+
+/// Tokens used by one request, in one meaning for all providers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// All input tokens, those read from and written to a cache included.
+    pub input_total: u64,
+    /// Input tokens read from the provider's cache, part of `input_total`.
+    pub cache_read: u64,
+    /// Input tokens written to the provider's cache, part of `input_total`.
+    pub cache_write: u64,
+    /// Input tokens of sound, part of `input_total`.
+    pub input_audio: u64,
+    /// All output tokens of all choices, reasoning included.
+    pub output_total: u64,
+    /// Output tokens of reasoning, part of `output_total`.
+    pub reasoning: u64,
+    /// Output tokens of sound, part of `output_total`.
+    pub output_audio: u64,
+    /// Who counted.
+    pub source: UsageSource,
+}
+
+impl Usage {
+    /// A usage of so many tokens with none of the finer counts.
+    #[must_use]
+    pub fn of(input_total: u64, output_total: u64, source: UsageSource) -> Self {
+        Self {
+            input_total,
+            cache_read: 0,
+            cache_write: 0,
+            input_audio: 0,
+            output_total,
+            reasoning: 0,
+            output_audio: 0,
+            source,
+        }
+    }
+
+    /// Input and output tokens together.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.input_total.saturating_add(self.output_total)
+    }
+}
+
+/// Who counted the tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum UsageSource {
+    /// The provider reported it.
+    Provider,
+    /// The gateway counted it with the model's own tokeniser.
+    Counted,
+    /// The gateway estimated it; see `tokens`.
+    Estimated,
+}
+
+impl UsageSource {
+    /// The lower-case name used in records and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Provider => "provider",
+            Self::Counted => "counted",
+            Self::Estimated => "estimated",
+        }
+    }
+}

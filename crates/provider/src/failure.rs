@@ -1,0 +1,170 @@
+//! One failure taxonomy for all providers.
+//!
+//! A provider's failure is reduced to what the gateway must do about it: retry, cool a key down,
+//! go elsewhere, or tell the caller. The provider's own words never reach the caller; a short
+//! scrubbed piece of them is kept for the operator.
+
+mod retry_after;
+pub(crate) mod scrub;
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+pub use retry_after::retry_after;
+
+/// What went wrong, reduced to what must be done about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// The request itself is at fault. Return it; no retry, no mark against the provider.
+    CallerError,
+    /// The conversation is longer than the model's window. Only a model with a larger one helps.
+    ContextTooLong,
+    /// The provider's filter refused the prompt. No mark against the provider.
+    ContentFilter,
+    /// The credential is invalid, unpaid or out of quota. Stop using it until it changes.
+    KeyDead,
+    /// The credential is over a rate limit. Cool it down; another key or provider may serve.
+    KeyLimited,
+    /// Traffic grew faster than the provider allows. Send less for a while.
+    Ramping,
+    /// The provider has no capacity just now. Go elsewhere.
+    Overloaded,
+    /// The provider broke: 5xx, an unreadable answer, an error inside a stream.
+    Server,
+    /// The provider could not be reached or the connection broke.
+    Transport,
+    /// A stream ended without its end.
+    Truncated,
+}
+
+impl Class {
+    /// Whether another target may succeed where this one failed, as long as nothing has been sent
+    /// to the caller yet.
+    #[must_use]
+    pub fn is_retryable_elsewhere(self) -> bool {
+        match self {
+            Self::CallerError | Self::ContextTooLong | Self::ContentFilter => false,
+            Self::KeyDead
+            | Self::KeyLimited
+            | Self::Ramping
+            | Self::Overloaded
+            | Self::Server
+            | Self::Transport
+            | Self::Truncated => true,
+        }
+    }
+
+    /// Whether the failure speaks against the health of the target that produced it.
+    #[must_use]
+    pub fn is_targets_fault(self) -> bool {
+        match self {
+            Self::Overloaded | Self::Server | Self::Transport | Self::Truncated => true,
+            Self::CallerError
+            | Self::ContextTooLong
+            | Self::ContentFilter
+            | Self::KeyDead
+            | Self::KeyLimited
+            | Self::Ramping => false,
+        }
+    }
+
+    /// The lower-case name used in logs, metrics and the route told to the caller.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CallerError => "caller_error",
+            Self::ContextTooLong => "context_too_long",
+            Self::ContentFilter => "content_filter",
+            Self::KeyDead => "key_dead",
+            Self::KeyLimited => "key_limited",
+            Self::Ramping => "ramping",
+            Self::Overloaded => "overloaded",
+            Self::Server => "server",
+            Self::Transport => "transport",
+            Self::Truncated => "truncated",
+        }
+    }
+}
+
+/// One failed attempt at a provider.
+///
+/// `Display` is for operators; callers are told `public_message`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {detail}", class.as_str())]
+pub struct Failure {
+    /// What must be done about it.
+    pub class: Class,
+    /// The HTTP status, where one arrived.
+    pub status: Option<u16>,
+    /// How long the provider asked to be left alone.
+    pub retry_after: Option<Duration>,
+    /// The provider's code for it, such as `insufficient_quota`; scrubbed and short.
+    pub code: Option<String>,
+    /// The request field at fault by the provider's word, for `CallerError`.
+    pub param: Option<String>,
+    /// What the provider said, scrubbed and short: for the operator's eyes only.
+    pub detail: String,
+}
+
+impl Failure {
+    /// A failure seen by the gateway itself, `detail` in its own words.
+    #[must_use]
+    pub fn new(class: Class, detail: impl Into<String>) -> Self {
+        Self {
+            class,
+            status: None,
+            retry_after: None,
+            code: None,
+            param: None,
+            detail: scrub::clean(&detail.into(), scrub::MAX_DETAIL),
+        }
+    }
+
+    /// A connection that could not be made or broke; `detail` is the client's error text.
+    #[must_use]
+    pub fn transport(detail: impl Into<String>) -> Self {
+        Self::new(Class::Transport, detail)
+    }
+
+    /// Whether another target may succeed, as long as the caller has been sent nothing.
+    #[must_use]
+    pub fn is_retryable_elsewhere(&self) -> bool {
+        self.class.is_retryable_elsewhere()
+    }
+
+    /// What the caller is told. It is chosen by class and never holds the provider's words, but for
+    /// the names (`param`, `code`) by which a rejected field can be found.
+    #[must_use]
+    pub fn public_message(&self) -> Cow<'static, str> {
+        let base = self.class.public_message();
+        if self.class != Class::CallerError {
+            return Cow::Borrowed(base);
+        }
+        match (&self.param, &self.code) {
+            (Some(param), Some(code)) => Cow::Owned(format!("{base}: field {param} ({code})")),
+            (Some(param), None) => Cow::Owned(format!("{base}: field {param}")),
+            (None, Some(code)) => Cow::Owned(format!("{base} ({code})")),
+            (None, None) => Cow::Borrowed(base),
+        }
+    }
+}
+
+impl Class {
+    fn public_message(self) -> &'static str {
+        match self {
+            Self::CallerError => "the provider rejected the request as invalid",
+            Self::ContextTooLong => {
+                "the conversation is longer than the model's context window; shorten it or choose \
+                 a model with a larger window"
+            }
+            Self::ContentFilter => "the provider's content filter refused the request",
+            Self::KeyDead => "the gateway's credential for the provider is not usable",
+            Self::KeyLimited => "the provider's rate limit is reached; retry later",
+            Self::Ramping => "the provider asks for slower growth of traffic; retry later",
+            Self::Overloaded => "the provider is overloaded; retry later",
+            Self::Server => "the provider failed",
+            Self::Transport => "the provider could not be reached",
+            Self::Truncated => "the provider's answer ended before it was complete",
+        }
+    }
+}

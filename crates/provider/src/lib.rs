@@ -1,0 +1,25 @@
+//! Speaking to language-model providers.
+//!
+//! `chat` is the canonical conversation. A `Codec` encodes a `chat::Request` into the HTTP request
+//! of one kind of provider and decodes the bytes that come back into a `chat::Response` or, one
+//! slice at a time, into `chat::Chunk`s. `failure` reduces every way a provider can fail to what the
+//! gateway must do about it. `openai` also holds the other direction, which the gateway's
+//! OpenAI-compatible edge needs: parsing a caller's request body and rendering the answer. `tokens`
+//! estimates, `simulated` scripts a provider that does not exist.
+//!
+//! What this crate does NOT do: it opens no socket, reads no clock and starts no task; bytes, time
+//! and randomness are arguments. It does not choose a provider, retry, or hold a credential longer
+//! than the call that writes it into a header. It never fetches an address found in a request.
+
+pub mod chat;
+pub mod codec;
+mod error;
+pub mod failure;
+pub mod openai;
+pub mod simulated;
+pub mod sse;
+pub mod tokens;
+
+pub use codec::{Codec, HttpRequest, Kind, StreamDecoder, Target};
+pub use error::Error;
+pub use failure::{Class, Failure};

@@ -1,0 +1,26 @@
+//! `OpenAI` chat completions, in both directions.
+//!
+//! Towards a provider: `encode`, `decode`, `StreamDecoder`, `classify`; the differences between
+//! `OpenAI` itself and servers that imitate it are the one table in `dialect`. Towards a caller, for
+//! the gateway's OpenAI-compatible edge: `parse_request`, `render_response`, `ChunkRenderer`,
+//! `render_error`.
+
+mod answer;
+mod data_url;
+mod dialect;
+mod encode;
+mod errors;
+mod outgoing;
+mod parse;
+mod render;
+mod stream;
+mod tool_calls;
+mod usage;
+mod wire;
+
+pub(crate) use answer::decode;
+pub(crate) use encode::encode;
+pub(crate) use errors::classify;
+pub use parse::{ChatRequest, parse_request};
+pub use render::{ChunkRenderer, ErrorBody, render_error, render_error_event, render_response};
+pub(crate) use stream::StreamDecoder;

@@ -1,0 +1,280 @@
+//! From `chat::Request` to the body of `POST /chat/completions`.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use http::Method;
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use serde::Serialize;
+
+use super::dialect::{self, Dialect, LimitField};
+use super::outgoing::{self, Message};
+use crate::Error;
+use crate::chat::{Json, Request, ResponseFormat, Tool, ToolChoice};
+use crate::codec::{HttpRequest, Kind, Target};
+
+/// Fields the gateway itself writes or rules out; a provider option must not replace one.
+const RESERVED: [&str; 27] = [
+    "model",
+    "messages",
+    "max_tokens",
+    "max_completion_tokens",
+    "temperature",
+    "top_p",
+    "stop",
+    "seed",
+    "n",
+    "frequency_penalty",
+    "presence_penalty",
+    "logit_bias",
+    "logprobs",
+    "top_logprobs",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "response_format",
+    "reasoning_effort",
+    "metadata",
+    "user",
+    "stream",
+    "stream_options",
+    "functions",
+    "function_call",
+    "audio",
+    "max_output_tokens",
+];
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    messages: Vec<Message<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_completion_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    stop: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frequency_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    presence_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    logit_bias: &'a BTreeMap<String, f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_logprobs: Option<u32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<WireTool<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<WireChoice<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parallel_tool_calls: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<WireFormat<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_effort: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_options: Option<StreamOptions>,
+    #[serde(flatten)]
+    options: &'a serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", content = "function", rename_all = "snake_case")]
+enum WireTool<'a> {
+    Function(Function<'a>),
+}
+
+#[derive(Serialize)]
+struct Function<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<&'a Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strict: Option<bool>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum WireChoice<'a> {
+    Mode(&'static str),
+    Function(WireTool<'a>),
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum WireFormat<'a> {
+    Text,
+    JsonObject,
+    JsonSchema { json_schema: WireSchema<'a> },
+}
+
+#[derive(Serialize)]
+struct WireSchema<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schema: Option<&'a Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strict: Option<bool>,
+}
+
+/// Encodes a request for `OpenAI` or a server that imitates it.
+pub(crate) fn encode(
+    request: &Request,
+    target: &Target<'_>,
+    kind: Kind,
+    stream: bool,
+) -> Result<HttpRequest, Error> {
+    let dialect = dialect::of(kind);
+    check(request, &dialect)?;
+    let body = body(request, target, &dialect, stream)?;
+    let body = serde_json::to_vec(&body).map_err(Error::Encode)?;
+    let mut headers = HeaderMap::with_capacity(4);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let accept = if stream {
+        "text/event-stream"
+    } else {
+        "application/json"
+    };
+    headers.insert(ACCEPT, HeaderValue::from_static(accept));
+    Ok(HttpRequest {
+        method: Method::POST,
+        path: "/chat/completions".to_owned(),
+        headers,
+        body: Bytes::from(body),
+    })
+}
+
+fn body<'a>(
+    request: &'a Request,
+    target: &Target<'a>,
+    dialect: &Dialect,
+    stream: bool,
+) -> Result<Body<'a>, Error> {
+    let limit = |field| request.max_output_tokens.filter(|_| dialect.limit == field);
+    Ok(Body {
+        model: target.model,
+        messages: outgoing::messages(&request.messages, dialect)?,
+        max_tokens: limit(LimitField::MaxTokens),
+        max_completion_tokens: limit(LimitField::MaxCompletionTokens),
+        temperature: request.temperature,
+        top_p: request.top_p,
+        stop: &request.stop,
+        seed: request.seed,
+        n: request.choices,
+        frequency_penalty: request.frequency_penalty,
+        presence_penalty: request.presence_penalty,
+        logit_bias: &request.logit_bias,
+        logprobs: request.logprobs,
+        top_logprobs: request.top_logprobs,
+        tools: request.tools.iter().map(wire_tool).collect(),
+        tool_choice: request.tool_choice.as_ref().map(wire_choice),
+        parallel_tool_calls: request.parallel_tool_calls,
+        response_format: request.response_format.as_ref().map(wire_format),
+        reasoning_effort: request.reasoning.and_then(|r| r.effort).map(|e| e.as_str()),
+        metadata: stored_metadata(request),
+        user: request.user.as_deref(),
+        stream: stream.then_some(true),
+        stream_options: stream.then_some(StreamOptions {
+            include_usage: true,
+        }),
+        options: &request.provider_options,
+    })
+}
+
+/// Labels are for the gateway. The provider gets them only with `store`, the one case in which
+/// `OpenAI` has a use for them and accepts them.
+fn stored_metadata(request: &Request) -> Option<&BTreeMap<String, String>> {
+    let stored = request.provider_options.get("store") == Some(&serde_json::Value::Bool(true));
+    (stored && !request.metadata.is_empty()).then_some(&request.metadata)
+}
+
+fn wire_tool(tool: &Tool) -> WireTool<'_> {
+    WireTool::Function(Function {
+        name: &tool.name,
+        description: tool.description.as_deref(),
+        parameters: tool.parameters.as_ref(),
+        strict: tool.strict,
+    })
+}
+
+fn wire_choice(choice: &ToolChoice) -> WireChoice<'_> {
+    match choice {
+        ToolChoice::Auto => WireChoice::Mode("auto"),
+        ToolChoice::None => WireChoice::Mode("none"),
+        ToolChoice::Required => WireChoice::Mode("required"),
+        ToolChoice::Tool(name) => WireChoice::Function(WireTool::Function(Function {
+            name,
+            description: None,
+            parameters: None,
+            strict: None,
+        })),
+    }
+}
+
+fn wire_format(format: &ResponseFormat) -> WireFormat<'_> {
+    match format {
+        ResponseFormat::Text => WireFormat::Text,
+        ResponseFormat::JsonObject => WireFormat::JsonObject,
+        ResponseFormat::JsonSchema(schema) => WireFormat::JsonSchema {
+            json_schema: WireSchema {
+                name: &schema.name,
+                description: schema.description.as_deref(),
+                schema: schema.schema.as_ref(),
+                strict: schema.strict,
+            },
+        },
+    }
+}
+
+/// Refuses what the body has no field for, messages apart.
+fn check(request: &Request, dialect: &Dialect) -> Result<(), Error> {
+    if request
+        .reasoning
+        .is_some_and(|reasoning| reasoning.budget_tokens.is_some())
+    {
+        return Err(Error::Unsupported {
+            field: "reasoning.budget_tokens".to_owned(),
+            kind: dialect.name,
+            problem: "it knows efforts, not budgets; set reasoning.effort",
+        });
+    }
+    match request
+        .provider_options
+        .keys()
+        .find(|key| RESERVED.contains(&key.as_str()))
+    {
+        Some(key) => Err(Error::invalid(
+            format!("provider_options.{key}"),
+            "the gateway writes this field itself; use the request's own field for it",
+        )),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

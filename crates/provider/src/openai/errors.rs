@@ -1,0 +1,136 @@
+//! Classifying what a provider says went wrong.
+
+use std::time::SystemTime;
+
+use http::{HeaderMap, StatusCode};
+
+use super::wire::ErrorObject;
+use crate::failure::{Class, Failure, retry_after, scrub};
+
+/// Codes first: the same status and type cover both "wait a second" and "out of money".
+const BY_CODE: [(&str, Class); 25] = [
+    ("context_length_exceeded", Class::ContextTooLong),
+    ("model_context_window_exceeded", Class::ContextTooLong),
+    ("content_filter", Class::ContentFilter),
+    ("content_policy_violation", Class::ContentFilter),
+    ("insufficient_quota", Class::KeyDead),
+    ("credit_balance_exhausted", Class::KeyDead),
+    ("organization_spend_limit_exceeded", Class::KeyDead),
+    ("project_spend_limit_exceeded", Class::KeyDead),
+    ("organization_usage_limit_exceeded", Class::KeyDead),
+    ("billing_hard_limit_reached", Class::KeyDead),
+    ("billing_not_active", Class::KeyDead),
+    ("account_deactivated", Class::KeyDead),
+    ("invalid_api_key", Class::KeyDead),
+    ("slow_down", Class::Ramping),
+    ("rate_limit_exceeded", Class::KeyLimited),
+    ("server_is_overloaded", Class::Overloaded),
+    ("engine_overloaded", Class::Overloaded),
+    ("overloaded", Class::Overloaded),
+    ("server_error", Class::Server),
+    ("internal_error", Class::Server),
+    ("internal_server_error", Class::Server),
+    // The upstream name of the model is the operator's choice, not the caller's: another target
+    // may well have it.
+    ("model_not_found", Class::Server),
+    ("invalid_prompt", Class::CallerError),
+    ("string_above_max_length", Class::CallerError),
+    ("unsupported_parameter", Class::CallerError),
+];
+
+/// Types second. `invalid_request_error` is missing on purpose: it also stands beside 401 and 429.
+const BY_TYPE: [(&str, Class); 11] = [
+    ("insufficient_quota", Class::KeyDead),
+    ("authentication_error", Class::KeyDead),
+    ("billing_error", Class::KeyDead),
+    ("permission_error", Class::KeyDead),
+    ("rate_limit_error", Class::KeyLimited),
+    ("requests", Class::KeyLimited),
+    ("tokens", Class::KeyLimited),
+    ("overloaded_error", Class::Overloaded),
+    ("server_error", Class::Server),
+    ("api_error", Class::Server),
+    ("timeout_error", Class::Server),
+];
+
+/// Classifies an answer whose status is not 2xx.
+pub(crate) fn classify(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    now: SystemTime,
+) -> Failure {
+    let error = ErrorObject::read(body);
+    let mut failure = of_object(&error, Some(status.as_u16()));
+    if error.is_empty() {
+        failure.detail = scrub::clean(&String::from_utf8_lossy(body), scrub::MAX_DETAIL);
+    }
+    failure.retry_after = retry_after(headers, now);
+    failure
+}
+
+/// Classifies an error object that came inside a 200. Such an error without a word that says
+/// otherwise is the provider's own.
+pub(super) fn of_object(error: &ErrorObject, status: Option<u16>) -> Failure {
+    // Routers in front of providers put the upstream status where the code belongs.
+    let status = status.or_else(|| {
+        error
+            .code
+            .parse()
+            .ok()
+            .filter(|code| (400..600).contains(code))
+    });
+    let class = by_name(&BY_CODE, &error.code)
+        .or_else(|| is_context_text(error, status).then_some(Class::ContextTooLong))
+        .or_else(|| by_name(&BY_TYPE, &error.kind))
+        .unwrap_or_else(|| status.map_or(Class::Server, by_status));
+    Failure {
+        class,
+        status,
+        retry_after: None,
+        code: identifier(&error.code).or_else(|| identifier(&error.kind)),
+        param: identifier(&error.param),
+        detail: scrub::clean(&error.message, scrub::MAX_DETAIL),
+    }
+}
+
+fn by_name(table: &[(&str, Class)], name: &str) -> Option<Class> {
+    table
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, class)| *class)
+}
+
+/// Servers that imitate the format say in words that the conversation is too long.
+fn is_context_text(error: &ErrorObject, status: Option<u16>) -> bool {
+    let text = error.message.to_ascii_lowercase();
+    matches!(status, None | Some(400 | 413 | 422))
+        && (text.contains("maximum context length")
+            || text.contains("context length exceeded")
+            || text.contains("exceeds the context window")
+            || text.contains("exceed_context_size"))
+}
+
+fn by_status(status: u16) -> Class {
+    match status {
+        401..=403 => Class::KeyDead,
+        429 => Class::KeyLimited,
+        503 | 529 => Class::Overloaded,
+        // A path or method that is not there is a wrong base URL or model name in the policy.
+        404 | 405 | 408 | 425 => Class::Server,
+        400..=499 => Class::CallerError,
+        // 5xx, and whatever has no business here, a redirect above all: it is never followed.
+        _ => Class::Server,
+    }
+}
+
+/// A name short and plain enough to be shown to a caller.
+fn identifier(text: &str) -> Option<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '[' | ']');
+    (!text.is_empty() && text.len() <= scrub::MAX_CODE && text.chars().all(plain))
+        .then(|| text.to_owned())
+        .filter(|text| scrub::clean(text, scrub::MAX_CODE) == *text)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+//! The shape of a request body.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::chat::Json;
+use crate::openai::wire::{Content, List, MOST_CALLS, Text, WholeCall};
+
+/// The most messages one request may have.
+pub(super) const MOST_MESSAGES: usize = 16_384;
+/// The most tools one request may offer.
+const MOST_TOOLS: usize = 1024;
+/// The most fields a body may have.
+const MOST_FIELDS: usize = 128;
+
+/// A body, field by field. `rest` holds every field that is not known here.
+#[derive(Debug, Default)]
+pub(super) struct Body<'a> {
+    pub(super) model: Option<Text<'a>>,
+    pub(super) messages: Option<List<WireMessage<'a>, MOST_MESSAGES>>,
+    pub(super) max_tokens: Option<u32>,
+    pub(super) max_completion_tokens: Option<u32>,
+    pub(super) temperature: Option<f64>,
+    pub(super) top_p: Option<f64>,
+    pub(super) stop: Option<&'a RawValue>,
+    pub(super) seed: Option<i64>,
+    pub(super) n: Option<u32>,
+    pub(super) frequency_penalty: Option<f64>,
+    pub(super) presence_penalty: Option<f64>,
+    pub(super) logit_bias: Option<BTreeMap<String, f64>>,
+    pub(super) logprobs: Option<bool>,
+    pub(super) top_logprobs: Option<u32>,
+    pub(super) tools: Option<List<WireTool<'a>, MOST_TOOLS>>,
+    pub(super) tool_choice: Option<&'a RawValue>,
+    pub(super) parallel_tool_calls: Option<bool>,
+    pub(super) response_format: Option<&'a RawValue>,
+    pub(super) reasoning_effort: Option<Text<'a>>,
+    pub(super) metadata: Option<BTreeMap<String, String>>,
+    pub(super) user: Option<Text<'a>>,
+    pub(super) stream: Option<bool>,
+    pub(super) stream_options: Option<StreamOptions>,
+    pub(super) rest: Map<String, Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StreamOptions {
+    pub(super) include_usage: Option<bool>,
+    /// Padding against traffic analysis; the gateway adds none.
+    #[serde(rename = "include_obfuscation")]
+    _include_obfuscation: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WireMessage<'a> {
+    #[serde(borrow)]
+    pub(super) role: Text<'a>,
+    pub(super) content: Option<Content<'a>>,
+    pub(super) name: Option<Text<'a>>,
+    pub(super) refusal: Option<Text<'a>>,
+    pub(super) reasoning_content: Option<Text<'a>>,
+    pub(super) reasoning: Option<Text<'a>>,
+    pub(super) tool_calls: Option<List<WholeCall<'a>, MOST_CALLS>>,
+    pub(super) tool_call_id: Option<Text<'a>>,
+    /// Sound of an earlier answer and the old form of calls; `null` when an answer is echoed.
+    pub(super) audio: Option<IgnoredAny>,
+    pub(super) function_call: Option<IgnoredAny>,
+    /// Part of an echoed answer; it says nothing to a model.
+    #[serde(default, rename = "annotations")]
+    _annotations: Option<IgnoredAny>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WireTool<'a> {
+    #[serde(borrow, rename = "type")]
+    pub(super) kind: Text<'a>,
+    pub(super) function: Option<WireFunction<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WireFunction<'a> {
+    #[serde(borrow)]
+    pub(super) name: Text<'a>,
+    pub(super) description: Option<Text<'a>>,
+    pub(super) parameters: Option<Json>,
+    pub(super) strict: Option<bool>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Body<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(BodyVisitor)
+    }
+}
+
+/// Written by hand because serde's `flatten`, which would fill `rest`, buffers the whole body.
+struct BodyVisitor;
+
+impl<'de> Visitor<'de> for BodyVisitor {
+    type Value = Body<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Body<'de>, A::Error> {
+        let mut body = Body::default();
+        let mut seen = Vec::new();
+        while let Some(key) = map.next_key::<Text<'de>>()? {
+            // Two readers of a document with a key twice may disagree on what it says.
+            if seen.contains(&key) {
+                return Err(A::Error::custom(format_args!(
+                    "duplicate field `{}`",
+                    key.as_str()
+                )));
+            }
+            if seen.len() == MOST_FIELDS {
+                return Err(A::Error::custom("too many fields"));
+            }
+            body.take(key.as_str(), &mut map)?;
+            seen.push(key);
+        }
+        Ok(body)
+    }
+}
+
+impl<'de> Body<'de> {
+    fn take<A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
+        match key {
+            "model" => self.model = map.next_value()?,
+            "messages" => self.messages = map.next_value()?,
+            "max_tokens" => self.max_tokens = map.next_value()?,
+            "max_completion_tokens" => self.max_completion_tokens = map.next_value()?,
+            "temperature" => self.temperature = map.next_value()?,
+            "top_p" => self.top_p = map.next_value()?,
+            "stop" => self.stop = map.next_value()?,
+            "seed" => self.seed = map.next_value()?,
+            "n" => self.n = map.next_value()?,
+            "frequency_penalty" => self.frequency_penalty = map.next_value()?,
+            "presence_penalty" => self.presence_penalty = map.next_value()?,
+            "logit_bias" => self.logit_bias = map.next_value()?,
+            "logprobs" => self.logprobs = map.next_value()?,
+            "top_logprobs" => self.top_logprobs = map.next_value()?,
+            "tools" => self.tools = map.next_value()?,
+            "tool_choice" => self.tool_choice = map.next_value()?,
+            "parallel_tool_calls" => self.parallel_tool_calls = map.next_value()?,
+            "response_format" => self.response_format = map.next_value()?,
+            "reasoning_effort" => self.reasoning_effort = map.next_value()?,
+            "metadata" => self.metadata = map.next_value()?,
+            "user" => self.user = map.next_value()?,
+            "stream" => self.stream = map.next_value()?,
+            "stream_options" => self.stream_options = map.next_value()?,
+            other => {
+                if let Some(value) = map.next_value::<Option<Value>>()? {
+                    self.rest.insert(other.to_owned(), value);
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,339 @@
+//! Writing answers for callers of the OpenAI-compatible edge.
+
+use serde::Serialize;
+
+use crate::chat::{Choice, Chunk, Delta, FinishReason, Json, Part, Response, Usage};
+
+#[derive(Serialize)]
+struct Completion<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    model: &'a str,
+    choices: Vec<WireChoice<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<WireUsage>,
+}
+
+#[derive(Serialize)]
+struct WireChoice<'a> {
+    index: u32,
+    message: WireMessage<'a>,
+    logprobs: Option<&'a Json>,
+    finish_reason: &'static str,
+}
+
+#[derive(Serialize)]
+struct WireMessage<'a> {
+    role: &'static str,
+    content: Option<String>,
+    refusal: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<WireCall<'a>>,
+}
+
+#[derive(Serialize)]
+struct WireCall<'a> {
+    id: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    function: WireFunction<'a>,
+}
+
+#[derive(Serialize)]
+struct WireFunction<'a> {
+    name: &'a str,
+    arguments: &'a str,
+}
+
+#[derive(Serialize)]
+struct WireUsage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
+    prompt_tokens_details: InputDetails,
+    completion_tokens_details: OutputDetails,
+}
+
+#[derive(Serialize)]
+struct InputDetails {
+    cached_tokens: u64,
+    cache_write_tokens: u64,
+    audio_tokens: u64,
+}
+
+#[derive(Serialize)]
+struct OutputDetails {
+    reasoning_tokens: u64,
+    audio_tokens: u64,
+}
+
+impl From<&Usage> for WireUsage {
+    fn from(usage: &Usage) -> Self {
+        Self {
+            prompt_tokens: usage.input_total,
+            completion_tokens: usage.output_total,
+            total_tokens: usage.total(),
+            prompt_tokens_details: InputDetails {
+                cached_tokens: usage.cache_read,
+                cache_write_tokens: usage.cache_write,
+                audio_tokens: usage.input_audio,
+            },
+            completion_tokens_details: OutputDetails {
+                reasoning_tokens: usage.reasoning,
+                audio_tokens: usage.output_audio,
+            },
+        }
+    }
+}
+
+/// Writes a whole answer as a `chat.completion`; `created` is in Unix seconds.
+#[must_use]
+pub fn render_response(response: &Response, created: u64) -> Vec<u8> {
+    let completion = Completion {
+        id: &response.id,
+        object: "chat.completion",
+        created,
+        model: &response.model,
+        choices: response.choices.iter().map(wire_choice).collect(),
+        usage: response.usage.as_ref().map(WireUsage::from),
+    };
+    let mut out = Vec::with_capacity(1024);
+    write_json(&completion, &mut out);
+    out
+}
+
+fn wire_choice(choice: &Choice) -> WireChoice<'_> {
+    let mut message = WireMessage {
+        role: "assistant",
+        content: None,
+        refusal: None,
+        reasoning_content: None,
+        tool_calls: Vec::new(),
+    };
+    for part in &choice.message.parts {
+        match part {
+            Part::Text(text) => message.content.get_or_insert_default().push_str(text),
+            Part::Refusal(text) => message.refusal.get_or_insert_default().push_str(text),
+            Part::Reasoning { text, .. } => {
+                message
+                    .reasoning_content
+                    .get_or_insert_default()
+                    .push_str(text);
+            }
+            Part::ToolCall(call) => message.tool_calls.push(WireCall {
+                id: &call.id,
+                kind: "function",
+                function: WireFunction {
+                    name: &call.name,
+                    arguments: &call.arguments,
+                },
+            }),
+            // No codec puts these into an answer.
+            Part::Image(_) | Part::Audio { .. } | Part::Document(_) | Part::ToolResult { .. } => {}
+        }
+    }
+    WireChoice {
+        index: choice.index,
+        message,
+        logprobs: choice.logprobs.as_ref(),
+        finish_reason: finish_reason(choice.finish_reason),
+    }
+}
+
+/// The format's set of reasons is closed and typed clients reject a word outside of it, so the two
+/// reasons it has no word for take the nearest.
+fn finish_reason(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Stop | FinishReason::Other => "stop",
+        FinishReason::Length => "length",
+        FinishReason::ToolCalls => "tool_calls",
+        FinishReason::ContentFilter | FinishReason::Refusal => "content_filter",
+    }
+}
+
+/// Writes the chunks of one streamed answer as server-sent events.
+///
+/// What every event of a stream shares is rendered once, so that an event costs its delta.
+#[derive(Debug)]
+pub struct ChunkRenderer {
+    /// `data: {…,"choices":[`
+    head: Vec<u8>,
+    include_usage: bool,
+    /// The choices whose role was told.
+    begun: Vec<u32>,
+}
+
+impl ChunkRenderer {
+    /// A renderer for the answer of this id, model name as shown to the caller, and creation time
+    /// in Unix seconds.
+    #[must_use]
+    pub fn new(id: &str, model: &str, created: u64, include_usage: bool) -> Self {
+        let mut head = b"data: {\"id\":".to_vec();
+        write_json(id, &mut head);
+        head.extend_from_slice(b",\"object\":\"chat.completion.chunk\",\"created\":");
+        write_json(&created, &mut head);
+        head.extend_from_slice(b",\"model\":");
+        write_json(model, &mut head);
+        head.extend_from_slice(b",\"choices\":[");
+        Self {
+            head,
+            include_usage,
+            begun: Vec::new(),
+        }
+    }
+
+    /// Appends the events for one chunk to `out`: none for `Chunk::Start`, none for usage that was
+    /// not asked for.
+    pub fn chunk(&mut self, chunk: &Chunk, out: &mut Vec<u8>) {
+        match chunk {
+            Chunk::Start { .. } => {}
+            Chunk::Delta {
+                choice,
+                delta: Delta::ReasoningState(_),
+            } => self.begin(*choice, out),
+            Chunk::Delta {
+                choice,
+                delta: Delta::Logprobs(logprobs),
+            } => {
+                self.begin(*choice, out);
+                self.open(*choice, out);
+                out.extend_from_slice(b"},\"logprobs\":");
+                write_json(logprobs, out);
+                self.close(b"null", out);
+            }
+            Chunk::Delta { choice, delta } => {
+                self.begin(*choice, out);
+                self.open(*choice, out);
+                write_delta(delta, out);
+                out.push(b'}');
+                self.close(b"null", out);
+            }
+            Chunk::Finish { choice, reason } => {
+                self.begin(*choice, out);
+                self.open(*choice, out);
+                out.push(b'}');
+                let mut quoted = Vec::with_capacity(16);
+                write_json(finish_reason(*reason), &mut quoted);
+                self.close(&quoted, out);
+            }
+            Chunk::Usage(usage) if self.include_usage => {
+                out.extend_from_slice(&self.head);
+                out.extend_from_slice(b"],\"usage\":");
+                write_json(&WireUsage::from(usage), out);
+                out.extend_from_slice(b"}\n\n");
+            }
+            Chunk::Usage(_) => {}
+        }
+    }
+
+    /// Appends the sentinel that ends a whole answer. A stream that failed must not get it.
+    pub fn done(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"data: [DONE]\n\n");
+    }
+
+    /// Tells a choice's role before anything else of it.
+    fn begin(&mut self, choice: u32, out: &mut Vec<u8>) {
+        if self.begun.contains(&choice) {
+            return;
+        }
+        self.begun.push(choice);
+        self.open(choice, out);
+        out.extend_from_slice(b"\"role\":\"assistant\",\"content\":\"\"}");
+        self.close(b"null", out);
+    }
+
+    fn open(&self, choice: u32, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.head);
+        out.extend_from_slice(b"{\"index\":");
+        write_json(&choice, out);
+        out.extend_from_slice(b",\"delta\":{");
+    }
+
+    fn close(&self, finish_reason: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(b",\"finish_reason\":");
+        out.extend_from_slice(finish_reason);
+        let end: &[u8] = if self.include_usage {
+            b"}],\"usage\":null}\n\n"
+        } else {
+            b"}]}\n\n"
+        };
+        out.extend_from_slice(end);
+    }
+}
+
+fn write_delta(delta: &Delta, out: &mut Vec<u8>) {
+    match delta {
+        Delta::Text(text) => write_field(b"\"content\":", text, out),
+        Delta::Refusal(text) => write_field(b"\"refusal\":", text, out),
+        Delta::Reasoning(text) => write_field(b"\"reasoning_content\":", text, out),
+        Delta::ToolCall { index, id, name } => {
+            out.extend_from_slice(b"\"tool_calls\":[{\"index\":");
+            write_json(index, out);
+            write_field(b",\"id\":", id, out);
+            write_field(b",\"type\":\"function\",\"function\":{\"name\":", name, out);
+            out.extend_from_slice(b",\"arguments\":\"\"}}]");
+        }
+        Delta::ToolArguments { index, fragment } => {
+            out.extend_from_slice(b"\"tool_calls\":[{\"index\":");
+            write_json(index, out);
+            write_field(b",\"function\":{\"arguments\":", fragment, out);
+            out.extend_from_slice(b"}}]");
+        }
+        // The first has no place in this format, the second is written beside the delta.
+        Delta::ReasoningState(_) | Delta::Logprobs(_) => {}
+    }
+}
+
+fn write_field(name: &[u8], text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
+    write_json(text, out);
+}
+
+/// An error as this format tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ErrorBody<'a> {
+    /// What is wrong, in words meant for the caller.
+    pub message: &'a str,
+    /// The broad kind, such as `invalid_request_error`.
+    #[serde(rename = "type")]
+    pub kind: &'a str,
+    /// The field at fault.
+    pub param: Option<&'a str>,
+    /// The stable reason that programs branch on.
+    pub code: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct ErrorEnvelope<'a> {
+    error: &'a ErrorBody<'a>,
+}
+
+/// Writes the body of an error response.
+#[must_use]
+pub fn render_error(error: &ErrorBody<'_>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    write_json(&ErrorEnvelope { error }, &mut out);
+    out
+}
+
+/// Appends the event that ends a stream which failed.
+pub fn render_error_event(error: &ErrorBody<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"data: ");
+    write_json(&ErrorEnvelope { error }, out);
+    out.extend_from_slice(b"\n\n");
+}
+
+/// Appends a value as JSON.
+fn write_json<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
+    #[expect(
+        clippy::expect_used,
+        reason = "what is written here is structs, text and numbers, and writing to a Vec has no errors"
+    )]
+    serde_json::to_writer(out, value).expect("a plain value serialises");
+}
+
+#[cfg(test)]
+mod tests;

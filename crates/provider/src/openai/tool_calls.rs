@@ -1,0 +1,129 @@
+//! Putting the fragments of streamed tool calls in order.
+
+use super::wire::{CallFragment, MOST_CALLS};
+use crate::chat::{Chunk, Delta};
+
+/// The most argument bytes held back for a call whose name has not arrived.
+const MOST_HELD: usize = 64 * 1024;
+
+/// Why a fragment could not be taken.
+pub(super) type Broken = &'static str;
+
+/// The calls of one choice, in order of appearance.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    calls: Vec<Call>,
+}
+
+#[derive(Debug)]
+struct Call {
+    /// The provider's index, by which later fragments name the call.
+    wire_index: u32,
+    id: String,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The name has not arrived; arguments that came before it wait here.
+    Unnamed { held: String },
+    /// The call was announced.
+    Announced,
+}
+
+impl Calls {
+    /// Takes one fragment of the call it belongs to and appends what follows from it to `out`.
+    ///
+    /// # Errors
+    /// A reason when the fragments cannot make up calls.
+    pub(super) fn add(
+        &mut self,
+        choice: u32,
+        fragment: CallFragment<'_>,
+        out: &mut Vec<Chunk>,
+    ) -> Result<(), Broken> {
+        let at = self.find_or_open(&fragment)?;
+        let Some(call) = self.calls.get_mut(at) else {
+            return Ok(());
+        };
+        let index = u32::try_from(at).unwrap_or(u32::MAX);
+        if let (true, Some(id)) = (call.id.is_empty(), fragment.id) {
+            call.id = id.into_string();
+        }
+        let Some(function) = fragment.function else {
+            return Ok(());
+        };
+        let name = function.name.filter(|name| !name.as_str().is_empty());
+        if let (State::Unnamed { held }, Some(name)) = (&mut call.state, name) {
+            let held = std::mem::take(held);
+            call.state = State::Announced;
+            if call.id.is_empty() {
+                call.id = format!("call_{choice}_{index}");
+            }
+            let delta = Delta::ToolCall {
+                index,
+                id: call.id.clone(),
+                name: name.into_string(),
+            };
+            out.push(Chunk::Delta { choice, delta });
+            push_arguments(choice, index, held, out);
+        }
+        let Some(arguments) = function.arguments else {
+            return Ok(());
+        };
+        match &mut call.state {
+            State::Announced => push_arguments(choice, index, arguments.into_string(), out),
+            State::Unnamed { held } if held.len() + arguments.as_str().len() <= MOST_HELD => {
+                held.push_str(arguments.as_str());
+            }
+            State::Unnamed { .. } => return Err("a tool call sends arguments but no name"),
+        }
+        Ok(())
+    }
+
+    /// Fails if a call began whose name never came.
+    pub(super) fn finish(&self) -> Result<(), Broken> {
+        let unnamed = |call: &Call| matches!(call.state, State::Unnamed { .. });
+        if self.calls.iter().any(unnamed) {
+            return Err("a tool call has no name");
+        }
+        Ok(())
+    }
+
+    /// Where the fragment's call stands. A fragment without index continues the latest call,
+    /// unless it brings an id of its own.
+    fn find_or_open(&mut self, fragment: &CallFragment<'_>) -> Result<usize, Broken> {
+        let known = match (fragment.index, &fragment.id) {
+            (Some(index), _) => self.calls.iter().rposition(|call| call.wire_index == index),
+            (None, None) => self.calls.len().checked_sub(1),
+            (None, Some(id)) => self.calls.iter().rposition(|call| call.id == id.as_str()),
+        };
+        if let Some(at) = known {
+            return Ok(at);
+        }
+        if self.calls.len() >= MOST_CALLS {
+            return Err("the answer asks for too many tool calls");
+        }
+        let next = u32::try_from(self.calls.len()).unwrap_or(u32::MAX);
+        self.calls.push(Call {
+            wire_index: fragment.index.unwrap_or(next),
+            id: String::new(),
+            state: State::Unnamed {
+                held: String::new(),
+            },
+        });
+        Ok(self.calls.len() - 1)
+    }
+}
+
+fn push_arguments(choice: u32, index: u32, fragment: String, out: &mut Vec<Chunk>) {
+    if !fragment.is_empty() {
+        out.push(Chunk::Delta {
+            choice,
+            delta: Delta::ToolArguments { index, fragment },
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! Reading a provider's count of tokens.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::chat::{Usage, UsageSource};
+
+/// The largest count believed: beyond it a number is a bug, not a bill.
+const MOST: f64 = 2_147_483_648.0;
+
+#[derive(Deserialize)]
+struct Report {
+    prompt_tokens: Option<f64>,
+    completion_tokens: Option<f64>,
+    total_tokens: Option<f64>,
+    prompt_tokens_details: Option<InputDetails>,
+    completion_tokens_details: Option<OutputDetails>,
+    /// `DeepSeek`'s name for the tokens read from the cache.
+    prompt_cache_hit_tokens: Option<f64>,
+}
+
+#[derive(Deserialize, Default)]
+struct InputDetails {
+    cached_tokens: Option<f64>,
+    cache_write_tokens: Option<f64>,
+    audio_tokens: Option<f64>,
+}
+
+#[derive(Deserialize, Default)]
+struct OutputDetails {
+    reasoning_tokens: Option<f64>,
+    audio_tokens: Option<f64>,
+}
+
+/// Reads a usage object. A count that is negative, fractional, beyond 2^31 or not a number, or a
+/// part larger than its whole, makes the whole report unbelievable: better none, so that the
+/// gateway counts for itself, than one that would release a reservation.
+pub(super) fn read(raw: &RawValue) -> Option<Usage> {
+    let report: Report = serde_json::from_str(raw.get()).ok()?;
+    let input = report.prompt_tokens_details.unwrap_or_default();
+    let output = report.completion_tokens_details.unwrap_or_default();
+    let input_total = count(report.prompt_tokens?)?;
+    let completion = count(report.completion_tokens?)?;
+    let reasoning = part(output.reasoning_tokens)?;
+    // Some servers count reasoning beside the completion; their total gives them away.
+    let beside = match report.total_tokens {
+        Some(total) => count(total)? == input_total + completion + reasoning,
+        None => false,
+    };
+    let usage = Usage {
+        input_total,
+        cache_read: part(input.cached_tokens.or(report.prompt_cache_hit_tokens))?,
+        cache_write: part(input.cache_write_tokens)?,
+        input_audio: part(input.audio_tokens)?,
+        output_total: if beside {
+            completion + reasoning
+        } else {
+            completion
+        },
+        reasoning,
+        output_audio: part(output.audio_tokens)?,
+        source: UsageSource::Provider,
+    };
+    let whole = usage.cache_read <= usage.input_total
+        && usage.cache_write <= usage.input_total
+        && usage.input_audio <= usage.input_total
+        && usage.reasoning <= usage.output_total
+        && usage.output_audio <= usage.output_total;
+    whole.then_some(usage)
+}
+
+/// A count that may be missing, which means none.
+fn part(number: Option<f64>) -> Option<u64> {
+    number.map_or(Some(0), count)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the number was just found to be whole and between 0 and 2^31"
+)]
+fn count(number: f64) -> Option<u64> {
+    ((0.0..=MOST).contains(&number) && number.fract() == 0.0).then_some(number as u64)
+}

@@ -1,0 +1,132 @@
+//! How many tokens a text or a request has, estimated.
+//!
+//! For reservations, which want to be high rather than low, and for the bill of a stream whose
+//! provider did not report usage. There is no dictionary here and so no exact count.
+
+mod text;
+
+use crate::chat::{
+    Document, DocumentSource, Image, Message, Part, Request, ResponseFormat, Source, Tool,
+};
+
+/// What the frame of a conversation costs: the marks around it and the start of the answer.
+const PER_REQUEST: u64 = 8;
+/// What the frame of a message costs: its role and the marks around it. `OpenAI` documents 3, plus 1
+/// for a name.
+const PER_MESSAGE: u64 = 5;
+/// What the frame of a tool, a tool call or a schema costs.
+const PER_TOOL: u64 = 12;
+/// A picture at low detail. `OpenAI` documents 85 for most models.
+const PER_SMALL_IMAGE: u64 = 100;
+/// A picture at any other detail, whatever its size: the most that `OpenAI`'s tiles (85 + 8 × 170)
+/// and Anthropic's formula (about 1 568) come to.
+const PER_IMAGE: u64 = 1_600;
+/// A document by address, whose length nobody knows before the provider has fetched it.
+const PER_UNSEEN_DOCUMENT: u64 = 10_000;
+/// Bytes of a document file per token: a page of about 20 KB costs its text and its picture.
+const DOCUMENT_BYTES_PER_TOKEN: u64 = 10;
+/// Bytes of uncompressed sound per token: 32 KB a second at 32 tokens a second.
+const RAW_AUDIO_BYTES_PER_TOKEN: u64 = 1_000;
+/// Bytes of compressed sound per token: 4 KB a second at 32 tokens a second.
+const AUDIO_BYTES_PER_TOKEN: u64 = 125;
+
+/// Estimates the tokens of a text in one pass over its bytes, about 200 MB/s.
+///
+/// Compared with `o200k`, the encoder of `OpenAI`'s current models, in windows of 2 000 characters
+/// (estimate divided by true count; over all the text, then the lowest window):
+///
+/// | text | all | lowest | | text | all | lowest |
+/// |---|---|---|---|---|---|---|
+/// | English prose, messages, manuals | 1.18–1.26 | 1.09 | | German | 1.25 | 1.16 |
+/// | Rust, Python, Perl, C, shell | 1.2–1.4 | 1.03 | | French, Spanish, Italian | 1.1–1.2 | 1.04 |
+/// | JSON | 1.2–1.4 | 1.2 | | Finnish, Hungarian, Czech, Polish | 1.1–1.2 | 1.01 |
+/// | HTML, logs, URLs, UUIDs | 1.06–1.35 | 1.04 | | Russian, Ukrainian | 1.4–1.5 | 1.2 |
+/// | random base64, hex, letters and digits | 1.02–1.05 | 1.00 | | Chinese | 1.1–1.3 | 1.01 |
+/// | random letters | 1.1–2.0 | 1.07 | | Japanese, Korean | 1.3–1.4 | 1.18 |
+/// | emoji | 1.1–2.5 | 1.09 | | Arabic, Hebrew, Hindi, Thai, … | 1.1–1.4 | 1.08 |
+/// | one character repeated | 1.0–13 | 1.00 | | random symbols of any kind | 1.03–1.4 | 1.02 |
+///
+/// It is too low in one case found: text made of characters that hardly occur in writing, such as a
+/// random pick of all Chinese characters (0.5) or of all Korean syllables (0.4). Other encoders
+/// differ: `cl100k`, of models before 2024, needs as many tokens for English and code, about a
+/// quarter more for Chinese and Slavic languages, and up to 3.5 times as many for Indian ones,
+/// Georgian and Armenian.
+#[must_use]
+pub fn count_text(text: &str) -> u64 {
+    text::count(text)
+}
+
+/// Estimates the prompt tokens of a request: `count_text` of everything readable in it, plus a
+/// fixed price for each frame and picture, and one by size for sound and documents.
+#[must_use]
+pub fn estimate_request(request: &Request) -> u64 {
+    let messages: u64 = request.messages.iter().map(message).sum();
+    let tools: u64 = request.tools.iter().map(tool).sum();
+    let format = match &request.response_format {
+        Some(ResponseFormat::JsonSchema(schema)) => {
+            let text = schema
+                .schema
+                .as_ref()
+                .map_or(0, |json| count_text(json.get()));
+            let description = schema.description.as_deref().map_or(0, count_text);
+            PER_TOOL + count_text(&schema.name) + description + text
+        }
+        Some(ResponseFormat::JsonObject | ResponseFormat::Text) | None => 0,
+    };
+    PER_REQUEST + messages + tools + format
+}
+
+fn message(message: &Message) -> u64 {
+    let name = message
+        .name
+        .as_deref()
+        .map_or(0, |name| 1 + count_text(name));
+    PER_MESSAGE + name + message.parts.iter().map(part).sum::<u64>()
+}
+
+fn tool(tool: &Tool) -> u64 {
+    let description = tool.description.as_deref().map_or(0, count_text);
+    let parameters = tool
+        .parameters
+        .as_ref()
+        .map_or(0, |json| count_text(json.get()));
+    PER_TOOL + count_text(&tool.name) + description + parameters
+}
+
+fn part(part: &Part) -> u64 {
+    match part {
+        Part::Text(text) | Part::Refusal(text) | Part::Reasoning { text, .. } => count_text(text),
+        Part::Image(Image { detail, .. }) => match detail.as_deref() {
+            Some("low") => PER_SMALL_IMAGE,
+            _ => PER_IMAGE,
+        },
+        Part::Audio { data, format } => {
+            let raw = matches!(format.as_str(), "wav" | "pcm16" | "pcm");
+            let per = if raw {
+                RAW_AUDIO_BYTES_PER_TOKEN
+            } else {
+                AUDIO_BYTES_PER_TOKEN
+            };
+            (data.len() as u64).div_ceil(per)
+        }
+        Part::Document(Document { source, title }) => {
+            title.as_deref().map_or(0, count_text) + document(source)
+        }
+        Part::ToolCall(call) => PER_TOOL + count_text(&call.name) + count_text(&call.arguments),
+        // One level of recursion: results hold no results, and if they did, so many of them.
+        Part::ToolResult { parts, .. } => PER_MESSAGE + parts.iter().map(self::part).sum::<u64>(),
+    }
+}
+
+fn document(source: &DocumentSource) -> u64 {
+    match source {
+        DocumentSource::File(Source::Url(_)) => PER_UNSEEN_DOCUMENT,
+        DocumentSource::File(Source::Bytes { data, .. }) => {
+            PER_IMAGE + (data.len() as u64).div_ceil(DOCUMENT_BYTES_PER_TOKEN)
+        }
+        DocumentSource::Text { text, .. } => count_text(text),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! What nodes and owners tell each other. Every count is a total that never falls (R3), so a message
+//! may be lost, repeated or overtaken; everything else is the sender's state at that moment.
+
+use std::sync::Arc;
+
+use crate::{Counter, NodeTime, OwnerTime, Window};
+
+/// One process of a node: a random number drawn when it starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Incarnation(pub u64);
+
+/// One term of ownership: the store's creation revision of the ownership key, strictly rising.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub i64);
+
+/// Rises when an owner writes a node's outstanding units off. Counters with a window end are never
+/// written off, so theirs is always [`Generation::FIRST`]; any other is dropped by both sides.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Generation(pub u32);
+
+impl Generation {
+    /// The generation every account begins with.
+    pub const FIRST: Self = Self(0);
+}
+
+/// From a node to the owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeMessage {
+    /// The node's name, for people.
+    pub node: Arc<str>,
+    /// The process that speaks.
+    pub incarnation: Incarnation,
+    /// The node's clock when this message was made. The owner echoes it (R6).
+    pub t_node: NodeTime,
+    /// The accounts that changed, or all open ones in a heartbeat.
+    pub accounts: Vec<NodeAccount>,
+}
+
+/// A node's state of one counter. `seen`, `returned` and `spent` are totals of the account
+/// (counter, window, epoch, incarnation, generation).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeAccount {
+    /// Which counter.
+    pub counter: Counter,
+    /// The window the totals belong to; 0 while the node has heard of none.
+    pub window: Window,
+    /// The epoch the totals belong to; 0 while the node has heard of none.
+    pub epoch: Epoch,
+    /// The generation the totals belong to.
+    pub generation: Generation,
+    /// The highest `granted` the node has received.
+    pub seen: u64,
+    /// Units given back: removed from the node's own before they are counted here (R5).
+    pub returned: u64,
+    /// Units that can never come back (R9). May exceed `seen` after an overrun.
+    pub spent: u64,
+    /// Units missing, beyond those in `seen`, for the oldest waiting request (and any debt) at the
+    /// node; 0 when nobody waits.
+    pub need: u64,
+    /// Demand in units per second, an exponentially weighted mean, rounded up.
+    pub demand: u64,
+    /// Idle units at the node over all epochs; negative for debt.
+    pub avail: i64,
+    /// Requests waiting for units of this counter.
+    pub waiters: u32,
+    /// The highest [`OwnerAccount::version`] the node has obeyed in this window and epoch.
+    pub answered: u64,
+}
+
+/// From the owner to one process of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerMessage {
+    /// The owner's term.
+    pub epoch: Epoch,
+    /// Whom it is for; any other process drops it.
+    pub incarnation: Incarnation,
+    /// `t_node` of the node's message whose receipt every `rem_ms` is counted from (R6).
+    pub echo_t_node: NodeTime,
+    /// The owner's clock when this message was made.
+    pub owner_now: OwnerTime,
+    /// The accounts it speaks of.
+    pub accounts: Vec<OwnerAccount>,
+}
+
+/// The owner's state of one counter towards one process of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerAccount {
+    /// Which counter.
+    pub counter: Counter,
+    /// The window this is about.
+    pub window: Window,
+    /// The generation this is about.
+    pub generation: Generation,
+    /// Total of units granted to that process in this window and epoch.
+    pub granted: u64,
+    /// Milliseconds from the receipt of the echoed node message to the end of the window.
+    pub rem_ms: u64,
+    /// Orders `exhausted_above` and `keep`: the highest version wins, whatever arrives last.
+    pub version: u64,
+    /// When set, the owner can give this node no more than this besides what it has: requests that
+    /// lack more are refused on the spot instead of asking.
+    pub exhausted_above: Option<u64>,
+    /// When set, the node gives back idle units above this number at once, now and whenever units
+    /// come back to it.
+    pub keep: Option<u64>,
+    /// The limit in force.
+    pub limit: u64,
+    /// The owner's estimate of what the whole fleet can still admit in this window.
+    pub remaining: u64,
+}

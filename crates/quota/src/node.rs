@@ -1,0 +1,361 @@
+//! The node: keeps units of many counters and admits requests from them, without asking anybody
+//! while it has some.
+
+mod account;
+mod book;
+mod outcome;
+mod report;
+mod request;
+mod waiting;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+use account::WindowEnd;
+use book::{Book, Slot};
+pub use outcome::{
+    Admission, Admitted, Ask, CounterView, Denial, Outcome, RequestId, Scope, Settled, Wake, Why,
+};
+use report::Outbox;
+use request::{Part, Phase, Request};
+
+use crate::{Counter, Epoch, Error, Incarnation, NodeTime, OwnerMessage, Window};
+
+/// What a node may be tuned by. The defaults are those of the design.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Largest drift between this node's clock and an owner's, in parts per million.
+    pub drift_ppm: u64,
+    /// Messages are collected for this long when someone waits, in milliseconds.
+    pub urgent_ms: u64,
+    /// Messages are collected for this long when nobody waits, in milliseconds.
+    pub relaxed_ms: u64,
+    /// Time between heartbeats, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// How far ahead of demand idle units are kept before they are given back, in milliseconds.
+    pub ahead_ms: u64,
+    /// Requests waiting at once; further ones are refused as unanswered.
+    pub max_waiters: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            drift_ppm: 200,
+            urgent_ms: 1,
+            relaxed_ms: 100,
+            heartbeat_ms: 1_000,
+            ahead_ms: 4_000,
+            max_waiters: 10_000,
+        }
+    }
+}
+
+/// Waits longer than this are cut to it, in milliseconds: an account that was asked for stays in
+/// memory at least this long.
+const LONGEST_WAIT_MS: u64 = 2_000;
+
+/// The node's state machine.
+///
+/// The shell holds it under one mutex, calls it with readings of one clock, and drains
+/// [`Node::poll_wake`] after every call.
+#[derive(Debug)]
+pub struct Node {
+    name: Arc<str>,
+    incarnation: Incarnation,
+    config: Config,
+    /// The highest epoch heard of.
+    epoch: Epoch,
+    book: Book,
+    requests: HashMap<RequestId, Request>,
+    last_id: u64,
+    /// Ends of the waits, earliest first.
+    waits: BTreeSet<(NodeTime, RequestId)>,
+    wakes: VecDeque<Wake>,
+    /// Accounts to whose queue units may have come.
+    refilled: Vec<Slot>,
+    outbox: Outbox,
+    draining: bool,
+}
+
+impl Node {
+    /// Starts a process of the node called `name`. `incarnation` is a fresh random number.
+    #[must_use]
+    pub fn new(name: &str, incarnation: Incarnation, config: Config) -> Self {
+        Self {
+            name: name.into(),
+            incarnation,
+            config,
+            epoch: Epoch::default(),
+            book: Book::default(),
+            requests: HashMap::new(),
+            last_id: 0,
+            waits: BTreeSet::new(),
+            wakes: VecDeque::new(),
+            refilled: Vec::new(),
+            outbox: Outbox::default(),
+            draining: false,
+        }
+    }
+
+    /// Takes the units of every ask or none, waiting for missing ones until `wait_until` (at most
+    /// 2 s) and keeping meanwhile what it has. Follow [`Outcome::Taken`] by [`Node::stamp`].
+    ///
+    /// Asks are taken in the order of their counters, whatever their order here, so two nodes never
+    /// hold what the other waits for. An ask of zero units always passes.
+    pub fn reserve(
+        &mut self,
+        now: NodeTime,
+        asks: &[Ask],
+        wait_until: NodeTime,
+    ) -> (RequestId, Outcome) {
+        self.last_id += 1;
+        let id = RequestId(self.last_id);
+        let wait_until = wait_until.min(now.after(LONGEST_WAIT_MS));
+        let request = Request::new(id, asks, &mut self.book, now, wait_until);
+        let outcome = self.proceed(now, request);
+        self.refill(now);
+        (id, outcome)
+    }
+
+    /// Stamps a taken reservation with a clock reading made *after* the take (R7): `Admitted`. Where a
+    /// window ended in between, everything is put back and tried anew: `Waiting` (a [`Wake`] follows,
+    /// perhaps at once) or `Denied`. Never `Taken`. An id that is not taken is answered with `Waiting`.
+    pub fn stamp(&mut self, now: NodeTime, id: RequestId) -> Outcome {
+        let Some(request) = self.requests.get_mut(&id) else {
+            return Outcome::Waiting;
+        };
+        if request.phase != Phase::Taken {
+            return Outcome::Waiting;
+        }
+        if request.is_in_time(&mut self.book, now) {
+            request.phase = Phase::Admitted;
+            let admission = admission(request, &mut self.book, now);
+            self.ask_before_dry(now, id);
+            return Outcome::Admitted(admission);
+        }
+        let Some(mut request) = self.requests.remove(&id) else {
+            return Outcome::Waiting;
+        };
+        request.late = true;
+        self.undo(now, &mut request);
+        let mut outcome = self.proceed(now, request);
+        if outcome == Outcome::Taken {
+            // Another reading of the clock is due for these units.
+            self.wakes.push_back(Wake { id, outcome });
+            outcome = Outcome::Waiting;
+        }
+        self.refill(now);
+        outcome
+    }
+
+    /// Ends an admitted reservation: `actual` units per ask, in the order of the asks. What was
+    /// reserved beyond can be used again at once; what was used beyond becomes debt that blocks
+    /// further admission. Answers what became of each ask, in the same order.
+    ///
+    /// # Errors
+    /// [`Error::NotOpen`] when it is not admitted or settled already, [`Error::Figures`] when
+    /// `actual` has another length than the asks. Neither changes anything.
+    pub fn settle(
+        &mut self,
+        now: NodeTime,
+        id: RequestId,
+        actual: &[u64],
+    ) -> Result<Vec<Settled>, Error> {
+        let open = self
+            .requests
+            .get(&id)
+            .filter(|r| r.phase == Phase::Admitted);
+        let asks = open.ok_or(Error::NotOpen(id.0))?.parts.len();
+        if asks != actual.len() {
+            return Err(Error::Figures {
+                asks,
+                given: actual.len(),
+            });
+        }
+        let mut settled = vec![Settled::default(); asks];
+        let parts = self
+            .requests
+            .remove(&id)
+            .map(|r| r.parts)
+            .unwrap_or_default();
+        for part in parts {
+            settled[part.ask] = self.settle_part(now, &part, actual[part.ask]);
+        }
+        self.refill(now);
+        Ok(settled)
+    }
+
+    fn settle_part(&mut self, now: NodeTime, part: &Part, actual: u64) -> Settled {
+        let Some(account) = part.account(&mut self.book) else {
+            let spent = actual.min(part.units);
+            return Settled {
+                spent,
+                lapsed: part.units.abs_diff(actual),
+                ..Settled::default()
+            };
+        };
+        let (spent, refunded, overrun) = account.settle(part.pieces(), actual);
+        let delay = if overrun > 0 {
+            self.config.urgent_ms
+        } else {
+            self.config.relaxed_ms
+        };
+        self.outbox.mark(account, part.slot, now.after(delay));
+        if refunded > 0 {
+            self.refilled.push(part.slot);
+        }
+        Settled {
+            spent,
+            refunded,
+            overrun,
+            lapsed: 0,
+        }
+    }
+
+    /// Withdraws a request that waits, or was taken and not stamped, undoing all of it. False when
+    /// there is none such: it was refused, or is admitted and has to be settled.
+    pub fn cancel(&mut self, now: NodeTime, id: RequestId) -> bool {
+        if self
+            .requests
+            .get(&id)
+            .is_none_or(|r| r.phase == Phase::Admitted)
+        {
+            return false;
+        }
+        if let Some(mut request) = self.requests.remove(&id) {
+            self.leave_queue(&request);
+            self.undo(now, &mut request);
+        }
+        self.refill(now);
+        true
+    }
+
+    /// Takes in an owner's message. One meant for another process is dropped.
+    pub fn receive(&mut self, now: NodeTime, message: &OwnerMessage) {
+        // An echo from the future is not one of ours; nothing could be built on it.
+        if message.incarnation != self.incarnation || message.echo_t_node > now {
+            return;
+        }
+        self.epoch = self.epoch.max(message.epoch);
+        for told in &message.accounts {
+            let end = self.window_end(now, message.echo_t_node, told.rem_ms);
+            let slot = self.book.open(&told.counter, now);
+            let Some(account) = self.book.get_mut(slot) else {
+                continue;
+            };
+            let before = (account.window, account.answered(message.epoch));
+            if account.hear(message.epoch, told, end) {
+                let changed = before != (account.window, account.answered(message.epoch));
+                if changed && told.keep.is_some() {
+                    // Someone elsewhere waits for the answer to a recall.
+                    self.outbox
+                        .mark(account, slot, now.after(self.config.urgent_ms));
+                }
+                self.refilled.push(slot);
+            }
+        }
+        self.refill(now);
+        for told in &message.accounts {
+            self.insist(now, &told.counter);
+        }
+    }
+
+    /// The owner counted `rem_ms` from its receipt of a message that left here at `echo`, which was
+    /// before now, and its clock runs at most `drift_ppm` faster or slower (R6).
+    fn window_end(&self, now: NodeTime, echo: NodeTime, rem_ms: u64) -> WindowEnd {
+        let drift = rem_ms
+            .saturating_mul(self.config.drift_ppm)
+            .div_ceil(1_000_000);
+        WindowEnd {
+            earliest: echo.after(rem_ms.saturating_sub(drift)),
+            latest: now.after(rem_ms + drift + 2),
+        }
+    }
+
+    /// Refuses the requests whose wait is over. Due at [`Node::next_tick`].
+    pub fn tick(&mut self, now: NodeTime) {
+        while self.waits.first().is_some_and(|(until, _)| *until <= now) {
+            self.expire_first(now);
+        }
+    }
+
+    /// The next news for a waiting request. To be drained after every other call.
+    pub fn poll_wake(&mut self) -> Option<Wake> {
+        let Self {
+            wakes, requests, ..
+        } = self;
+        // A request that was withdrawn or stamped since its units arrived is not woken.
+        let stale = |Wake { id, outcome }: &Wake| {
+            let taken = requests.get(id).is_some_and(|r| r.phase == Phase::Taken);
+            *outcome == Outcome::Taken && !taken
+        };
+        while let Some(wake) = wakes.pop_front() {
+            if !stale(&wake) {
+                return Some(wake);
+            }
+        }
+        None
+    }
+
+    /// A stream to an owner was opened: the next message is due at once and carries every account.
+    pub fn connected(&mut self, now: NodeTime) {
+        self.outbox.heartbeat_at = now;
+        self.outbox.repeat = true;
+    }
+
+    /// Shuts down: refuses all who wait, gives back everything idle, and from then on whatever comes
+    /// back. What lacks units is refused on the spot. Then poll and send [`Scope::All`].
+    pub fn drain(&mut self, now: NodeTime) {
+        self.draining = true;
+        while !self.waits.is_empty() {
+            self.expire_first(now);
+        }
+        let slots: Vec<Slot> = self.book.iter().map(|(slot, _)| slot).collect();
+        self.refilled.extend(slots);
+        self.refill(now);
+    }
+
+    /// What is known of a counter here; `None` before its owner was first heard.
+    #[must_use]
+    pub fn view(&self, now: NodeTime, counter: &Counter) -> Option<CounterView> {
+        let account = self.book.get(self.book.find(counter)?)?;
+        let open = account.is_open(now);
+        (account.window > Window(0)).then(|| CounterView {
+            limit: account.told.limit,
+            remaining: if open {
+                account.told.remaining
+            } else {
+                account.told.limit
+            },
+            reset_ms: account.deadline.since(now),
+            avail: if open { account.avail() } else { 0 },
+            waiters: account.queue.len(),
+        })
+    }
+}
+
+fn admission(request: &Request, book: &mut Book, now: NodeTime) -> Admission {
+    let nothing = Admitted {
+        window: Window(0),
+        limit: 0,
+        remaining: 0,
+        reset_ms: 0,
+    };
+    let mut limits = vec![nothing; request.parts.len()];
+    for part in &request.parts {
+        let Some(account) = part.account(book) else {
+            continue;
+        };
+        limits[part.ask] = Admitted {
+            window: account.window,
+            limit: account.told.limit,
+            remaining: account.told.remaining,
+            reset_ms: account.deadline.since(now),
+        };
+    }
+    Admission { limits }
+}
+
+#[cfg(test)]
+mod tests;

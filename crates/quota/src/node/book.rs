@@ -1,0 +1,92 @@
+use std::collections::HashMap;
+
+use crate::node::account::Account;
+use crate::{Counter, NodeTime, Window};
+
+/// An account is forgotten this long after its deadline, in milliseconds: by then its window is over
+/// on any owner's clock, so refusing that window for fresh accounts costs nothing.
+const FORGET_AFTER_MS: u64 = 2_000;
+
+/// Where an account lies in the book.
+pub(super) type Slot = u32;
+
+/// All accounts of a node, found by counter or by place.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    index: HashMap<Counter, Slot>,
+    slots: Vec<Option<Account>>,
+    vacant: Vec<Slot>,
+    serial: u64,
+    /// Per window length, the newest window of which an account was forgotten. Fresh accounts refuse
+    /// everything up to it: the forgotten one may have had, and spent, the same grant (R3).
+    floors: HashMap<u64, Window>,
+}
+
+impl Book {
+    pub(super) fn find(&self, counter: &Counter) -> Option<Slot> {
+        self.index.get(counter).copied()
+    }
+
+    pub(super) fn open(&mut self, counter: &Counter, now: NodeTime) -> Slot {
+        if let Some(slot) = self.find(counter) {
+            return slot;
+        }
+        self.serial += 1;
+        let floor = self
+            .floors
+            .get(&counter.window_ms())
+            .copied()
+            .unwrap_or_default();
+        let account = Account::new(counter.clone(), self.serial, floor, now);
+        let slot = match self.vacant.pop() {
+            Some(slot) => {
+                self.slots[slot as usize] = Some(account);
+                slot
+            }
+            None => {
+                self.slots.push(Some(account));
+                Slot::try_from(self.slots.len() - 1).unwrap_or(Slot::MAX)
+            }
+        };
+        self.index.insert(counter.clone(), slot);
+        slot
+    }
+
+    pub(super) fn get(&self, slot: Slot) -> Option<&Account> {
+        self.slots.get(slot as usize)?.as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, slot: Slot) -> Option<&mut Account> {
+        self.slots.get_mut(slot as usize)?.as_mut()
+    }
+
+    /// Every account with its place.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Slot, &Account)> {
+        (0..)
+            .zip(&self.slots)
+            .filter_map(|(slot, account)| Some((slot, account.as_ref()?)))
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (Slot, &mut Account)> {
+        (0..)
+            .zip(&mut self.slots)
+            .filter_map(|(slot, account)| Some((slot, account.as_mut()?)))
+    }
+
+    /// Forgets accounts whose window is long over and whom nobody uses, among those `in_turn`.
+    pub(super) fn forget(&mut self, now: NodeTime, in_turn: impl Fn(Slot) -> bool) {
+        let slots = 0..Slot::try_from(self.slots.len()).unwrap_or(Slot::MAX);
+        for slot in slots.filter(|slot| in_turn(*slot)) {
+            let over = |a: &Account| {
+                a.queue.is_empty() && a.demand(now) == 0 && now >= a.deadline.after(FORGET_AFTER_MS)
+            };
+            let Some(account) = self.slots[slot as usize].take_if(|a| over(a)) else {
+                continue;
+            };
+            let floor = self.floors.entry(account.counter.window_ms()).or_default();
+            *floor = account.window.max(*floor);
+            self.index.remove(&account.counter);
+            self.vacant.push(slot);
+        }
+    }
+}

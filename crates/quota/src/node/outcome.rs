@@ -1,0 +1,125 @@
+use crate::{Counter, Window};
+
+/// Names one request's reservation at this node process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// So many units of that counter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// Which counter.
+    pub counter: Counter,
+    /// How many units.
+    pub units: u64,
+}
+
+/// Where a reservation stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every unit is taken: read the clock anew and call [`crate::node::Node::stamp`] at once.
+    Taken,
+    /// Some units are missing and asked for. A [`Wake`] follows, by the wait's end at the latest.
+    Waiting,
+    /// Admitted; to be settled exactly once with [`crate::node::Node::settle`].
+    Admitted(Admission),
+    /// Refused; nothing is held.
+    Denied(Denial),
+}
+
+/// What an admitted request holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    /// One per ask, in the order of the asks.
+    pub limits: Vec<Admitted>,
+}
+
+/// One limit of an admission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Admitted {
+    /// The window whose label the units bear.
+    pub window: Window,
+    /// The limit as last told by the owner.
+    pub limit: u64,
+    /// An estimate of what the fleet can still admit in that window.
+    pub remaining: u64,
+    /// Milliseconds to the window's end (estimated a little early).
+    pub reset_ms: u64,
+}
+
+/// A refusal, and the ask it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// Index of the ask that was refused.
+    pub ask: usize,
+    /// Its counter.
+    pub counter: Counter,
+    /// Why.
+    pub why: Why,
+}
+
+/// Why an ask was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The window's units are used up.
+    Exhausted {
+        /// The limit in force.
+        limit: u64,
+        /// Milliseconds to the next window.
+        retry_after_ms: u64,
+    },
+    /// More units than the whole limit: no window can ever admit it.
+    TooLarge {
+        /// The limit in force.
+        limit: u64,
+    },
+    /// The owner gave no units within the wait.
+    NoAnswer,
+    /// The window ended between taking and stamping, and the wait is over.
+    Late,
+}
+
+/// News for a waiting request: `Taken` (then stamp) or `Denied`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wake {
+    /// Which request.
+    pub id: RequestId,
+    /// Where it stands now.
+    pub outcome: Outcome,
+}
+
+/// What a settlement did to one ask.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Units that stay spent.
+    pub spent: u64,
+    /// Units that went back and can be used again.
+    pub refunded: u64,
+    /// Units used beyond the reservation, now debt of the window.
+    pub overrun: u64,
+    /// Units (refunds or overruns) of windows that are over: nothing to move.
+    pub lapsed: u64,
+}
+
+/// What a node knows of a counter, for headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CounterView {
+    /// The limit as last told by the owner.
+    pub limit: u64,
+    /// An estimate of what the fleet can still admit.
+    pub remaining: u64,
+    /// Milliseconds to the window's end.
+    pub reset_ms: u64,
+    /// Idle units at this node.
+    pub avail: i64,
+    /// Requests waiting at this node.
+    pub waiters: usize,
+}
+
+/// Which accounts a message carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Those that changed since they were last sent, if any.
+    Changed,
+    /// All open ones; made even when there are none, as a sign of life.
+    All,
+}

@@ -1,0 +1,145 @@
+use crate::node::account::{Account, Pieces};
+use crate::node::book::{Book, Slot};
+use crate::node::{Ask, RequestId};
+use crate::{NodeTime, Window};
+
+/// One ask of a request, and what is held for it.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// Index among the caller's asks.
+    pub(super) ask: usize,
+    pub(super) units: u64,
+    pub(super) slot: Slot,
+    /// The account that was at `slot`.
+    serial: u64,
+    /// The window the units held bear.
+    window: Window,
+    pieces: Pieces,
+}
+
+impl Part {
+    /// The account, provided it still is of the window the units were taken from: otherwise they
+    /// are void.
+    pub(super) fn account<'a>(&self, book: &'a mut Book) -> Option<&'a mut Account> {
+        let current = |a: &&mut Account| a.serial == self.serial && a.window == self.window;
+        book.get_mut(self.slot).filter(current)
+    }
+
+    pub(super) fn pieces(&self) -> &Pieces {
+        &self.pieces
+    }
+
+    fn put_back(&mut self, book: &mut Book) {
+        if let Some(account) = self.account(book) {
+            account.put_back(&self.pieces);
+        }
+        self.pieces = Pieces::default();
+    }
+}
+
+/// How far a request has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// In the queue of the account of the first part not yet taken.
+    Waiting,
+    /// Everything is held, the clock not yet read again.
+    Taken,
+    /// Stamped.
+    Admitted,
+}
+
+/// One reservation.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) id: RequestId,
+    /// In the order of their counters, which is the same on every node.
+    pub(super) parts: Vec<Part>,
+    /// This many of the parts are held.
+    pub(super) taken: usize,
+    pub(super) phase: Phase,
+    pub(super) wait_until: NodeTime,
+    /// A stamp came too late once.
+    pub(super) late: bool,
+}
+
+impl Request {
+    pub(super) fn new(
+        id: RequestId,
+        asks: &[Ask],
+        book: &mut Book,
+        now: NodeTime,
+        wait_until: NodeTime,
+    ) -> Self {
+        let part = |(ask, Ask { counter, units }): (usize, &Ask)| {
+            let slot = book.open(counter, now);
+            let account = book.get_mut(slot);
+            let serial = account.map_or(0, |account| {
+                account.note_demand(now, *units);
+                account.serial
+            });
+            let pieces = Pieces::default();
+            Part {
+                ask,
+                units: *units,
+                slot,
+                serial,
+                window: Window(0),
+                pieces,
+            }
+        };
+        let mut parts: Vec<Part> = asks.iter().enumerate().map(part).collect();
+        parts.sort_by(|a, b| asks[a.ask].counter.cmp(&asks[b.ask].counter));
+        Self {
+            id,
+            parts,
+            taken: 0,
+            phase: Phase::Waiting,
+            wait_until,
+            late: false,
+        }
+    }
+
+    /// The part this request lacks, if any.
+    pub(super) fn lacking(&self) -> Option<&Part> {
+        self.parts.get(self.taken)
+    }
+
+    /// Takes part after part until all are held or one is short. Nobody overtakes those who already
+    /// wait at an account.
+    pub(super) fn advance(&mut self, book: &mut Book, now: NodeTime) -> bool {
+        while let Some(part) = self.parts.get_mut(self.taken) {
+            let Some(account) = book.get_mut(part.slot).filter(|a| a.serial == part.serial) else {
+                return false;
+            };
+            if part.units > 0 {
+                if account.queue.front().is_some_and(|first| *first != self.id) {
+                    return false;
+                }
+                let Some(pieces) = account.take(now, part.units) else {
+                    return false;
+                };
+                part.pieces = pieces;
+            }
+            part.window = account.window;
+            self.taken += 1;
+        }
+        self.phase = Phase::Taken;
+        true
+    }
+
+    /// Whether every part's window is still open at `now` (R7).
+    pub(super) fn is_in_time(&self, book: &mut Book, now: NodeTime) -> bool {
+        let in_time =
+            |part: &Part| part.units == 0 || part.account(book).is_some_and(|a| a.is_open(now));
+        self.parts.iter().all(in_time)
+    }
+
+    /// Puts everything held back.
+    pub(super) fn undo(&mut self, book: &mut Book) {
+        for part in &mut self.parts[..self.taken] {
+            part.put_back(book);
+        }
+        self.taken = 0;
+        self.phase = Phase::Waiting;
+    }
+}

@@ -1,0 +1,197 @@
+//! Requests that lack units: their queues, what wakes them, and when they are refused.
+
+use crate::node::account::Account;
+use crate::node::book::Slot;
+use crate::node::request::Request;
+use crate::node::{Denial, Node, Outcome, RequestId, Wake, Why};
+use crate::{Counter, NodeTime};
+
+impl Node {
+    /// Takes what can be taken; then the request is taken, waits, or is refused.
+    pub(super) fn proceed(&mut self, now: NodeTime, mut request: Request) -> Outcome {
+        let id = request.id;
+        if request.advance(&mut self.book, now) {
+            self.requests.insert(id, request);
+            return Outcome::Taken;
+        }
+        if let Some(why) = self.hopeless(now, &request) {
+            return self.refuse(now, request, why);
+        }
+        self.join_queue(now, &request);
+        self.requests.insert(id, request);
+        Outcome::Waiting
+    }
+
+    /// Why waiting for the part the request lacks is of no use, if it is.
+    fn hopeless(&self, now: NodeTime, request: &Request) -> Option<Why> {
+        let part = request.lacking()?;
+        if let Some(why) = self
+            .book
+            .get(part.slot)
+            .and_then(|a| a.hopeless(now, part.units))
+        {
+            return Some(why);
+        }
+        let full = self.waits.len() >= self.config.max_waiters;
+        let over = request.wait_until <= now;
+        match (self.draining || full || over, request.late) {
+            (false, _) => None,
+            (true, true) => Some(Why::Late),
+            (true, false) => Some(Why::NoAnswer),
+        }
+    }
+
+    /// Asks again for a request that still waits although the owner may think it settled: it was told a
+    /// bound that does not refuse it, or given something that does not suffice.
+    pub(super) fn insist(&mut self, now: NodeTime, counter: &Counter) {
+        let Some(slot) = self.book.find(counter) else {
+            return;
+        };
+        let lacks = self.lacks(slot);
+        let Some(account) = self.book.get_mut(slot) else {
+            return;
+        };
+        let need = account.need(now, lacks);
+        if lacks.is_some() && (account.is_bounded() || need != account.said_need) {
+            self.outbox
+                .mark(account, slot, now.after(self.config.urgent_ms));
+        }
+    }
+
+    /// What the oldest request that waits at an account asks of it.
+    pub(super) fn lacks(&self, slot: Slot) -> Option<u64> {
+        let first = self.book.get(slot)?.queue.front()?;
+        Some(self.requests.get(first)?.lacking()?.units)
+    }
+
+    fn join_queue(&mut self, now: NodeTime, request: &Request) {
+        let Some(slot) = request.lacking().map(|part| part.slot) else {
+            return;
+        };
+        let Some(account) = self.book.get_mut(slot) else {
+            return;
+        };
+        account.queue.push_back(request.id);
+        self.waits.insert((request.wait_until, request.id));
+        self.outbox
+            .mark(account, slot, now.after(self.config.urgent_ms));
+    }
+
+    pub(super) fn leave_queue(&mut self, request: &Request) {
+        self.waits.remove(&(request.wait_until, request.id));
+        let Some(slot) = request.lacking().map(|part| part.slot) else {
+            return;
+        };
+        if let Some(account) = self.book.get_mut(slot) {
+            account.queue.retain(|id| *id != request.id);
+            // The next in the queue may need less.
+            self.refilled.push(slot);
+        }
+    }
+
+    pub(super) fn undo(&mut self, now: NodeTime, request: &mut Request) {
+        for part in &request.parts[..request.taken] {
+            self.refilled.push(part.slot);
+            // Where others are refused for want of units, these are news.
+            let bounded = |a: &&mut Account| a.is_bounded();
+            if let Some(account) = self.book.get_mut(part.slot).filter(bounded) {
+                self.outbox
+                    .mark(account, part.slot, now.after(self.config.urgent_ms));
+            }
+        }
+        request.undo(&mut self.book);
+    }
+
+    fn refuse(&mut self, now: NodeTime, mut request: Request, why: Why) -> Outcome {
+        let lacking = request.lacking().map(|part| (part.ask, part.slot));
+        self.undo(now, &mut request);
+        let denial = lacking.and_then(|(ask, slot)| {
+            let counter = self.book.get(slot)?.counter.clone();
+            Some(Denial { ask, counter, why })
+        });
+        denial.map_or(Outcome::Waiting, Outcome::Denied)
+    }
+
+    /// Serves the queues of all accounts that units came back to, and gives back what owners want.
+    pub(super) fn refill(&mut self, now: NodeTime) {
+        while let Some(slot) = self.refilled.pop() {
+            self.serve(now, slot);
+            let Some(account) = self.book.get_mut(slot) else {
+                continue;
+            };
+            let keep = if self.draining {
+                Some(0)
+            } else {
+                account.keep()
+            };
+            if keep.is_some_and(|keep| account.give_back(self.epoch, keep)) {
+                self.outbox
+                    .mark(account, slot, now.after(self.config.urgent_ms));
+            }
+        }
+    }
+
+    /// Lets the requests that wait at an account go on, oldest first, until one has to wait.
+    fn serve(&mut self, now: NodeTime, slot: Slot) {
+        while let Some(id) = self.book.get(slot).and_then(|a| a.queue.front().copied()) {
+            let Some(mut request) = self.requests.remove(&id) else {
+                return;
+            };
+            let before = request.taken;
+            let all = request.advance(&mut self.book, now);
+            if !all && request.taken == before && self.hopeless(now, &request).is_none() {
+                self.requests.insert(id, request);
+                return;
+            }
+            self.pop_front(slot, &request);
+            let outcome = self.proceed(now, request);
+            if outcome != Outcome::Waiting {
+                self.wakes.push_back(Wake { id, outcome });
+            }
+        }
+    }
+
+    fn pop_front(&mut self, slot: Slot, request: &Request) {
+        self.waits.remove(&(request.wait_until, request.id));
+        if let Some(account) = self.book.get_mut(slot) {
+            account.queue.pop_front();
+        }
+    }
+
+    /// Asks for more of what has run low before anyone has to wait.
+    pub(super) fn ask_before_dry(&mut self, now: NodeTime, id: RequestId) {
+        let Some(request) = self.requests.get(&id) else {
+            return;
+        };
+        for part in &request.parts {
+            let Some(account) = self.book.get_mut(part.slot) else {
+                continue;
+            };
+            let delay = if account.runs_low() {
+                self.config.urgent_ms
+            } else {
+                self.config.relaxed_ms
+            };
+            self.outbox.mark(account, part.slot, now.after(delay));
+        }
+    }
+
+    /// Refuses the request whose wait ends first.
+    pub(super) fn expire_first(&mut self, now: NodeTime) {
+        let Some((_, id)) = self.waits.pop_first() else {
+            return;
+        };
+        let Some(request) = self.requests.remove(&id) else {
+            return;
+        };
+        self.leave_queue(&request);
+        let why = if request.late {
+            Why::Late
+        } else {
+            Why::NoAnswer
+        };
+        let outcome = self.refuse(now, request, why);
+        self.wakes.push_back(Wake { id, outcome });
+        self.refill(now);
+    }
+}

@@ -1,0 +1,373 @@
+//! The owner: the one who hands out a counter's units. It debits them durably before they are handed
+//! out, and counts them as gone until a node returns them.
+
+mod account;
+mod block;
+mod event;
+mod row;
+mod session;
+mod snapshot;
+mod vend;
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use account::{Account, Context, Wishes};
+pub use event::{Commit, Effect, Event, Load, Reason, Record};
+use row::Row;
+use session::Sessions;
+pub use snapshot::{CounterState, Holding};
+
+use crate::{Counter, Epoch, Incarnation, Limits, NodeMessage, OwnerMessage, OwnerTime};
+
+/// What an owner may be tuned by. The defaults are those of the design.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The high-water mark of a window is raised in at most this many steps.
+    pub steps: u64,
+    /// No step is smaller than this (or than what is left), so that small limits need few writes.
+    pub smallest_step: u64,
+    /// How far ahead of demand blocks reach while units are plentiful, in milliseconds.
+    pub ahead_ms: u64,
+    /// The same while units are scarce.
+    pub ahead_scarce_ms: u64,
+    /// How long a recall waits for holders to answer, in milliseconds.
+    pub recall_ms: u64,
+    /// A node not heard of for this long is no longer asked for its units, in milliseconds.
+    pub silent_ms: u64,
+    /// The wait before a failed read is tried again, in milliseconds.
+    pub retry_ms: u64,
+    /// Counters kept at once; demand for further ones is not answered.
+    pub max_counters: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            steps: 16,
+            smallest_step: 16,
+            ahead_ms: 2_000,
+            ahead_scarce_ms: 250,
+            recall_ms: 30,
+            silent_ms: 3_500,
+            retry_ms: 50,
+            max_counters: 1_000_000,
+        }
+    }
+}
+
+/// Counters whose window is over are looked for this often, in milliseconds.
+const SWEEP_EVERY_MS: u64 = 5_000;
+
+/// One tick looks at no more accounts than this, so that nodes are answered in between when many
+/// windows begin at once. What is left is due at once again.
+const MOST_PER_TICK: usize = 1_000;
+
+/// The owner's state machine, for one term of ownership.
+#[derive(Debug)]
+pub struct Owner {
+    epoch: Epoch,
+    config: Config,
+    limits: Arc<Limits>,
+    accounts: HashMap<Counter, Account>,
+    sessions: Sessions,
+    /// When accounts are to be looked at again.
+    timers: BTreeSet<(OwnerTime, Counter)>,
+    sweep_at: Option<OwnerTime>,
+    /// Why the term ended, once it has.
+    ended: Option<Reason>,
+}
+
+/// What one step gathers.
+#[derive(Debug, Default)]
+struct Gathered {
+    effects: Vec<Effect>,
+    tell: BTreeMap<Incarnation, Vec<Counter>>,
+}
+
+impl Owner {
+    /// Begins a term of ownership. Nothing is loaded: each counter's record is read when a node first
+    /// asks for it, and until then nothing is handed out.
+    #[must_use]
+    pub fn new(epoch: Epoch, config: Config, limits: Arc<Limits>) -> Self {
+        Self {
+            epoch,
+            config,
+            limits,
+            accounts: HashMap::new(),
+            sessions: Sessions::default(),
+            timers: BTreeSet::new(),
+            sweep_at: None,
+            ended: None,
+        }
+    }
+
+    /// Takes in what happened and says what to do about it. `now` never goes back. Once it has said
+    /// [`Effect::StepDown`] it says nothing more.
+    pub fn step(&mut self, now: OwnerTime, event: Event) -> Vec<Effect> {
+        if self.ended.is_some() {
+            return Vec::new();
+        }
+        let mut gathered = Gathered::default();
+        match event {
+            Event::Limits(limits) => self.limits_changed(now, limits, &mut gathered),
+            Event::Node(message) => self.heard(now, &message, &mut gathered),
+            Event::Loaded { counter, outcome } => {
+                self.with(now, &counter, &mut gathered, |account, context, wishes| {
+                    account.loaded(context, outcome, wishes);
+                    account.roll(context);
+                    account.work(context, None, wishes);
+                });
+            }
+            Event::Persisted {
+                outcome: Commit::Lost,
+                ..
+            } => self.ended = Some(Reason::GuardFailed),
+            Event::Persisted { counter, outcome } => {
+                self.with(now, &counter, &mut gathered, |account, context, wishes| {
+                    account.roll(context);
+                    account.persisted(context, outcome, wishes);
+                    account.work(context, None, wishes);
+                });
+            }
+            Event::Disconnected(incarnation) => self.disconnected(now, incarnation, &mut gathered),
+            Event::Tick => self.tick(now, &mut gathered),
+        }
+        self.finish(now, gathered)
+    }
+
+    /// When [`Event::Tick`] is due at the latest; `None` while nothing is timed.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<OwnerTime> {
+        let timer = self.timers.first().map(|(at, _)| *at);
+        timer.into_iter().chain(self.sweep_at).min()
+    }
+
+    /// The live state of every counter in memory, in no order.
+    pub fn snapshot(&self, now: OwnerTime) -> impl Iterator<Item = CounterState> + '_ {
+        self.accounts.values().filter_map(move |account| {
+            let spec = self.limits.of(&account.counter);
+            let Self {
+                epoch,
+                config,
+                sessions,
+                ..
+            } = self;
+            account.snapshot(&Context {
+                now,
+                epoch: *epoch,
+                config,
+                sessions,
+                spec,
+            })
+        })
+    }
+
+    fn limits_changed(&mut self, now: OwnerTime, limits: Arc<Limits>, gathered: &mut Gathered) {
+        self.limits = limits;
+        for counter in self.counters() {
+            self.with(now, &counter, gathered, |account, context, wishes| {
+                account.roll(context);
+                account.work(context, None, wishes);
+            });
+        }
+    }
+
+    fn heard(&mut self, now: OwnerTime, message: &NodeMessage, gathered: &mut Gathered) {
+        if let Some(epoch) = message
+            .accounts
+            .iter()
+            .map(|a| a.epoch)
+            .find(|e| *e > self.epoch)
+        {
+            self.ended = Some(Reason::LaterEpoch(epoch));
+            return;
+        }
+        self.sessions.hear(now, message);
+        // Answered even when it has no accounts: a heartbeat's echo carries later pushes.
+        gathered.tell.entry(message.incarnation).or_default();
+        for report in &message.accounts {
+            if !self.is_kept(now, &report.counter, gathered) {
+                continue;
+            }
+            let from = message.incarnation;
+            self.with(
+                now,
+                &report.counter,
+                gathered,
+                |account, context, wishes| {
+                    account.roll(context);
+                    account.report(context, message, report);
+                    account.work(context, Some(from), wishes);
+                    wishes.tell.insert(from);
+                },
+            );
+        }
+    }
+
+    /// Whether there is an account of the counter, or one can be begun (by reading its record).
+    fn is_kept(&mut self, now: OwnerTime, counter: &Counter, gathered: &mut Gathered) -> bool {
+        let room = self.accounts.len() < self.config.max_counters;
+        match self.accounts.entry(counter.clone()) {
+            Entry::Occupied(_) => true,
+            Entry::Vacant(_) if !room => false,
+            Entry::Vacant(vacant) => {
+                vacant.insert(Account::new(counter.clone(), now));
+                gathered.effects.push(Effect::Load(counter.clone()));
+                self.sweep_at.get_or_insert(now.after(SWEEP_EVERY_MS));
+                true
+            }
+        }
+    }
+
+    fn disconnected(&mut self, now: OwnerTime, incarnation: Incarnation, gathered: &mut Gathered) {
+        self.sessions.disconnect(incarnation);
+        for counter in self.counters() {
+            self.with(now, &counter, gathered, |account, context, wishes| {
+                if account.rows.contains_key(&incarnation) {
+                    account.tickets.retain(|holder| *holder != incarnation);
+                    account.roll(context);
+                    account.work(context, None, wishes);
+                }
+            });
+        }
+    }
+
+    fn tick(&mut self, now: OwnerTime, gathered: &mut Gathered) {
+        for _ in 0..MOST_PER_TICK {
+            if self.timers.first().is_none_or(|(at, _)| *at > now) {
+                break;
+            }
+            let Some((_, counter)) = self.timers.pop_first() else {
+                break;
+            };
+            self.with(now, &counter, gathered, |account, context, wishes| {
+                account.roll(context);
+                account.work(context, None, wishes);
+            });
+        }
+        if self.sweep_at.is_some_and(|at| at <= now) {
+            self.accounts.retain(|_, account| !account.is_over(now));
+            let accounts = &self.accounts;
+            self.timers
+                .retain(|(_, counter)| accounts.contains_key(counter));
+            self.sessions.forget(now);
+            self.sweep_at = (!self.accounts.is_empty()).then(|| now.after(SWEEP_EVERY_MS));
+        }
+    }
+
+    /// All counters, always in the same order.
+    fn counters(&self) -> Vec<Counter> {
+        let mut counters: Vec<_> = self.accounts.keys().cloned().collect();
+        counters.sort_unstable();
+        counters
+    }
+
+    /// Lets one account act and gathers what it wishes.
+    fn with(
+        &mut self,
+        now: OwnerTime,
+        counter: &Counter,
+        gathered: &mut Gathered,
+        act: impl FnOnce(&mut Account, &Context<'_>, &mut Wishes),
+    ) {
+        let Self {
+            accounts,
+            sessions,
+            config,
+            epoch,
+            limits,
+            timers,
+            ended,
+            ..
+        } = self;
+        let Some(account) = accounts.get_mut(counter) else {
+            return;
+        };
+        let spec = limits.of(counter);
+        let context = Context {
+            now,
+            epoch: *epoch,
+            config,
+            sessions,
+            spec,
+        };
+        let mut wishes = Wishes::default();
+        act(account, &context, &mut wishes);
+        if let Some(epoch) = wishes.overtaken_by {
+            *ended = Some(Reason::LaterEpoch(epoch));
+        }
+        if let Some(old) = std::mem::replace(&mut account.timer, wishes.look_at) {
+            timers.remove(&(old, counter.clone()));
+        }
+        timers.extend(wishes.look_at.map(|at| (at, counter.clone())));
+        if wishes.read {
+            gathered.effects.push(Effect::Load(counter.clone()));
+        }
+        if let Some((record, expected_mod_revision)) = wishes.write {
+            let counter = counter.clone();
+            gathered.effects.push(Effect::Persist {
+                counter,
+                record,
+                expected_mod_revision,
+            });
+        }
+        for incarnation in wishes.tell {
+            gathered
+                .tell
+                .entry(incarnation)
+                .or_default()
+                .push(counter.clone());
+        }
+    }
+
+    fn finish(&mut self, now: OwnerTime, gathered: Gathered) -> Vec<Effect> {
+        if let Some(reason) = self.ended {
+            return vec![Effect::StepDown(reason)];
+        }
+        let Gathered { mut effects, tell } = gathered;
+        for (incarnation, counters) in tell {
+            effects.extend(self.message(now, incarnation, counters).map(Effect::Send));
+        }
+        effects
+    }
+
+    fn message(
+        &self,
+        now: OwnerTime,
+        incarnation: Incarnation,
+        mut counters: Vec<Counter>,
+    ) -> Option<OwnerMessage> {
+        let Self {
+            epoch,
+            config,
+            sessions,
+            ..
+        } = self;
+        let session = sessions.get(incarnation)?;
+        counters.sort_unstable();
+        counters.dedup();
+        let tell = |counter: &Counter| {
+            let spec = self.limits.of(counter);
+            let context = Context {
+                now,
+                epoch: *epoch,
+                config,
+                sessions,
+                spec,
+            };
+            self.accounts.get(counter)?.tell(&context, incarnation)
+        };
+        Some(OwnerMessage {
+            epoch: *epoch,
+            incarnation,
+            echo_t_node: session.t_node,
+            owner_now: now,
+            accounts: counters.iter().filter_map(tell).collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+use std::sync::Arc;
+
+use crate::{Counter, Epoch, Incarnation, Limits, NodeMessage, OwnerMessage, Window};
+
+/// What is durable of one counter. One key in the store, written only under the ownership guard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record {
+    /// The window `hwm` belongs to.
+    pub window: Window,
+    /// High-water mark: units of that window that may have been handed out by any owner.
+    pub hwm: u64,
+    /// The limit in force.
+    pub limit: u64,
+    /// The policy revision `limit` came from.
+    pub revision: u64,
+    /// The term of the owner that wrote this.
+    pub epoch: Epoch,
+}
+
+/// What happened to the owner.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// Policy changed: all limits of the newest revision.
+    Limits(Arc<Limits>),
+    /// A node's message arrived.
+    Node(NodeMessage),
+    /// The answer to [`Effect::Load`].
+    Loaded {
+        /// Which counter was read.
+        counter: Counter,
+        /// What the read found.
+        outcome: Load,
+    },
+    /// The answer to [`Effect::Persist`].
+    Persisted {
+        /// Which counter was written.
+        counter: Counter,
+        /// What became of the write.
+        outcome: Commit,
+    },
+    /// The stream of that node process ended.
+    Disconnected(Incarnation),
+    /// Time passed; at the latest due at [`crate::owner::Owner::next_deadline`].
+    Tick,
+}
+
+/// What a linearizable read of a counter's key found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Load {
+    /// The record, and the key's modification revision.
+    Found(Record, i64),
+    /// No such key.
+    Absent,
+    /// The store did not answer; the owner tries again.
+    Failed,
+}
+
+/// What became of a guarded write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Commit {
+    /// It is durable; the key's new modification revision.
+    Committed(i64),
+    /// Certainly not written: the key's modification revision was another one.
+    Conflict,
+    /// Certainly not written: this owner's term is over (the ownership guard failed).
+    Lost,
+    /// Nobody knows: a time-out, or a broken connection after sending.
+    Unknown,
+}
+
+/// What the shell must do. `Load` and `Persist` are each answered by exactly one event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Read the counter's key (linearizable, after the ownership key was created).
+    Load(Counter),
+    /// Write the counter's key in a transaction guarded by the ownership key's creation revision
+    /// and this key's modification revision (0: the key must not exist).
+    Persist {
+        /// Which counter.
+        counter: Counter,
+        /// What to write.
+        record: Record,
+        /// The modification revision the key must have.
+        expected_mod_revision: i64,
+    },
+    /// Send to the node process's stream, if it has one.
+    Send(OwnerMessage),
+    /// Give up ownership; this owner does nothing more.
+    StepDown(Reason),
+}
+
+/// Why an owner gives up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// A guarded write found another owner.
+    GuardFailed,
+    /// A node, or a record in the store, bears a later epoch.
+    LaterEpoch(Epoch),
+}

@@ -1,0 +1,80 @@
+use std::sync::Arc;
+
+use crate::owner::account::{Account, Context};
+use crate::{Counter, Incarnation, OwnerTime, Window};
+
+/// The live state of one counter, for operators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CounterState {
+    /// Which counter.
+    pub counter: Counter,
+    /// The limit in force.
+    pub limit: u64,
+    /// The window's label.
+    pub window: Window,
+    /// When it began.
+    pub start: OwnerTime,
+    /// When it ends.
+    pub end: OwnerTime,
+    /// The durable high-water mark.
+    pub hwm: u64,
+    /// Charged units that no node holds.
+    pub free: u64,
+    /// Whether (next to) nothing is left: idle units are called in and handed out one need at a time.
+    pub exhausted: bool,
+    /// Node processes that wait for units.
+    pub waiting: usize,
+    /// Who holds what.
+    pub nodes: Vec<Holding>,
+}
+
+/// One node process's part of a counter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holding {
+    /// The node's name.
+    pub node: Arc<str>,
+    /// The process.
+    pub incarnation: Incarnation,
+    /// Units granted in this window by this owner.
+    pub granted: u64,
+    /// Units it gave back.
+    pub returned: u64,
+    /// Units that can never come back.
+    pub spent: u64,
+    /// `granted - returned - spent`; negative for debt.
+    pub outstanding: i64,
+}
+
+impl Account {
+    /// The account's live state; `None` while nothing is known of it.
+    pub(super) fn snapshot(&self, context: &Context<'_>) -> Option<CounterState> {
+        let (limit, _) = self.limit(context).filter(|_| self.known)?;
+        // A window that is over has nothing live: the account is only not yet asked for again.
+        let window_ms = self.counter.window_ms();
+        let live = self.window >= Window::at(context.now, window_ms);
+        let nodes = self.rows.iter().filter(|(_, row)| live && row.granted > 0);
+        live.then(|| CounterState {
+            counter: self.counter.clone(),
+            limit,
+            window: self.window,
+            start: self.window.start(window_ms),
+            end: self.window.end(window_ms),
+            hwm: self.hwm,
+            free: self.free,
+            exhausted: self.supply.is_scarce(),
+            waiting: self.tickets.len(),
+            nodes: nodes
+                .map(|(incarnation, row)| Holding {
+                    node: row.node.clone(),
+                    incarnation: *incarnation,
+                    granted: row.granted,
+                    returned: row.returned,
+                    spent: row.spent,
+                    outstanding: (row.granted - row.returned)
+                        .cast_signed()
+                        .saturating_sub_unsigned(row.spent),
+                })
+                .collect(),
+        })
+    }
+}

@@ -1,0 +1,400 @@
+//! Handing units out: tickets, blocks, recall, exhaustion, and the debits that cover it all.
+
+use std::cmp::Reverse;
+
+use crate::owner::account::{Account, Context, DEMAND_FRESH_MS, Link, Supply, Wishes};
+use crate::owner::block::{Situation, block};
+use crate::owner::{Record, Row};
+use crate::{Incarnation, OwnerTime};
+
+/// News that units can be had again goes out at most this often, in milliseconds.
+const RELIEF_EVERY_MS: u64 = 20;
+
+/// How a recall stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Recall {
+    /// Somebody has not answered yet; look again then.
+    Until(OwnerTime),
+    /// Nobody can give anything.
+    Dry,
+}
+
+impl Account {
+    /// Does everything that can be done now: called after whatever changed the account.
+    pub(super) fn work(
+        &mut self,
+        context: &Context<'_>,
+        reporter: Option<Incarnation>,
+        wishes: &mut Wishes,
+    ) {
+        if let Link::Retrying(at) = self.link {
+            if context.now >= at {
+                self.link = Link::Reading;
+                wishes.read = true;
+            } else {
+                wishes.look(at);
+            }
+        }
+        let Some((limit, revision)) = self.limit(context).filter(|_| self.known) else {
+            return;
+        };
+        self.refused.clear();
+        self.cut_back(context, limit, wishes);
+        self.rebound(limit);
+        let version = self.version;
+        let shortage = self.serve(context, limit, wishes);
+        // Somebody was refused just now: not the moment to give more than is asked for.
+        if self.version == version {
+            self.top_up(context, limit, reporter, wishes);
+        }
+        self.debit(context, (limit, revision), shortage, wishes);
+        self.end_recall();
+        self.relieve(context, limit, wishes);
+        if self.demand > 0 {
+            // The next window's units are with the nodes that will want them as it begins.
+            wishes.look(self.window.end(self.counter.window_ms()));
+        }
+    }
+
+    /// Calls everything idle back when a lowered limit is below what is out already.
+    fn cut_back(&mut self, context: &Context<'_>, limit: u64, wishes: &mut Wishes) {
+        if self.hwm - self.free > limit && !self.supply.is_scarce() {
+            self.exhaust(context, limit);
+            wishes.tell.extend(self.rows.keys());
+        }
+    }
+
+    /// Units that may still be handed out in this window, debited or not.
+    pub(super) fn free_total(&self, limit: u64) -> u64 {
+        limit.saturating_sub(self.hwm - self.free)
+    }
+
+    /// Units that may be handed out now: debited, and within the limit that is durably in force as
+    /// well as within a lower one that is about to be.
+    fn usable(&self, limit: u64) -> u64 {
+        let in_force = self
+            .stored
+            .0
+            .map_or(limit, |record| record.limit.min(limit));
+        self.free.min(in_force.saturating_sub(self.hwm - self.free))
+    }
+
+    /// Serves the ticket queue, oldest first: everything goes to the head until it has its need
+    /// whole. Answers how many units the head lacks that a debit would bring.
+    fn serve(&mut self, context: &Context<'_>, limit: u64, wishes: &mut Wishes) -> u64 {
+        while let Some(head) = self.tickets.front().copied() {
+            let (need, waits) = self
+                .rows
+                .get(&head)
+                .map_or((0, false), |r| (r.need, r.waiters > 0));
+            let usable = self.usable(limit);
+            let free_total = self.free_total(limit);
+            let hopeless = need > limit || !context.sessions.reachable(head, context);
+            if need == 0 || hopeless {
+                // More than the whole limit is refused by the node once it has heard the limit.
+                self.dismiss(wishes);
+            } else if free_total < need && waits {
+                match self.recall(context, head, need - free_total, wishes) {
+                    Recall::Until(at) => {
+                        wishes.look(at);
+                        return 0;
+                    }
+                    Recall::Dry => {
+                        self.exhaust(context, limit);
+                        self.refused.push(head);
+                        self.dismiss(wishes);
+                    }
+                }
+            } else if free_total < need {
+                // A debt that nobody waits behind: what there is goes to it, nothing is recalled.
+                self.grant(head, usable, wishes);
+                self.dismiss(wishes);
+            } else if usable < need {
+                return need - usable;
+            } else {
+                let size = self.block(context, limit, head, need).min(usable);
+                self.grant(head, size, wishes);
+                self.dismiss(wishes);
+            }
+        }
+        0
+    }
+
+    /// Takes the head off the queue: it has what it needs, or will learn that it cannot.
+    fn dismiss(&mut self, wishes: &mut Wishes) {
+        let Some(head) = self.tickets.pop_front() else {
+            return;
+        };
+        if let Some(row) = self.rows.get_mut(&head) {
+            row.need = 0;
+        }
+        wishes.tell.insert(head);
+    }
+
+    fn grant(&mut self, to: Incarnation, units: u64, wishes: &mut Wishes) {
+        if let Some(row) = self.rows.get_mut(&to) {
+            let before = row.idle();
+            self.free -= units;
+            row.granted += units;
+            self.idle = self.idle.saturating_sub(before).saturating_add(row.idle());
+            wishes.tell.insert(to);
+        }
+    }
+
+    fn block(&self, context: &Context<'_>, limit: u64, to: Incarnation, need: u64) -> u64 {
+        if self.supply.is_scarce() {
+            return need;
+        }
+        let fresh = |row: &&Row| context.now.since(row.heard_at) <= DEMAND_FRESH_MS;
+        let wants = |row: &Row| {
+            let ahead = |ms: u64| {
+                let target = row
+                    .need
+                    .saturating_add(row.demand.saturating_mul(ms) / 1_000);
+                target.saturating_sub(row.idle()).max(row.need)
+            };
+            (
+                ahead(context.config.ahead_ms),
+                ahead(context.config.ahead_scarce_ms),
+            )
+        };
+        let active = self
+            .rows
+            .values()
+            .filter(fresh)
+            .filter(|row| row.demand > 0 || row.need > 0);
+        let (want, want_scarce) = self.rows.get(&to).map_or((need, need), wants);
+        let free_total = self.free_total(limit);
+        block(&Situation {
+            need,
+            want,
+            want_scarce,
+            free_total,
+            wants: active.map(wants).collect(),
+        })
+    }
+
+    /// Gives nodes more before they run dry, while nobody waits and units are plentiful: the reporter
+    /// of the moment, or, when a window began or a debit came through, everybody.
+    fn top_up(
+        &mut self,
+        context: &Context<'_>,
+        limit: u64,
+        reporter: Option<Incarnation>,
+        wishes: &mut Wishes,
+    ) {
+        if !self.tickets.is_empty() || self.supply.is_scarce() || self.recalling || self.free == 0 {
+            return;
+        }
+        let low = |row: &Row| {
+            let target = row.demand.saturating_mul(context.config.ahead_ms) / 1_000;
+            row.idle().saturating_mul(2) < target
+                && context.now.since(row.heard_at) <= DEMAND_FRESH_MS
+        };
+        let dry: Vec<Incarnation> = match reporter {
+            Some(reporter) => self
+                .rows
+                .get(&reporter)
+                .filter(|r| low(r))
+                .map(|_| reporter)
+                .into_iter()
+                .collect(),
+            None => self
+                .rows
+                .iter()
+                .filter(|(_, row)| low(row))
+                .map(|(i, _)| *i)
+                .collect(),
+        };
+        for incarnation in dry {
+            let size = self
+                .block(context, limit, incarnation, 0)
+                .min(self.usable(limit));
+            if size > 0 {
+                self.grant(incarnation, size, wishes);
+            }
+        }
+    }
+
+    /// Asks the other holders for their idle units, most idle first and as many of them as should
+    /// cover `gap`; those who themselves wait are not spared, or two could block each other.
+    fn recall(
+        &mut self,
+        context: &Context<'_>,
+        head: Incarnation,
+        gap: u64,
+        wishes: &mut Wishes,
+    ) -> Recall {
+        let others = self.rows.iter().filter(|(incarnation, row)| {
+            **incarnation != head
+                && row.outstanding() > 0
+                && context.sessions.reachable(**incarnation, context)
+        });
+        let mut until = None;
+        let mut unasked = Vec::new();
+        for (incarnation, row) in others {
+            match row.recalled {
+                None => unasked.push((Reverse(row.idle()), *incarnation)),
+                Some((_, at)) if !row.is_dry() => {
+                    until = until.max(Some(at.after(context.config.recall_ms)));
+                }
+                Some(_) => {}
+            }
+        }
+        if let Some(at) = until.filter(|at| context.now < *at) {
+            return Recall::Until(at);
+        }
+        if unasked.is_empty() {
+            return Recall::Dry;
+        }
+        unasked.sort_unstable();
+        self.version += 1;
+        let mut covered = 0u64;
+        let known_idle = unasked
+            .iter()
+            .fold(0u64, |sum, (idle, _)| sum.saturating_add(idle.0));
+        for (Reverse(idle), incarnation) in unasked {
+            // When what is reported does not suffice, everybody is asked: a report may be old.
+            if covered >= gap && known_idle >= gap {
+                break;
+            }
+            covered = covered.saturating_add(idle);
+            self.ask_back(incarnation, context.now);
+            wishes.tell.insert(incarnation);
+        }
+        Recall::Until(context.now.after(context.config.recall_ms))
+    }
+
+    fn ask_back(&mut self, from: Incarnation, now: OwnerTime) {
+        if let Some(row) = self.rows.get_mut(&from) {
+            row.recalled = Some((self.version, now));
+            self.recalling = true;
+        }
+    }
+
+    /// What can be had at most is state from now on, so that hopeless requests end at their node. When
+    /// that is next to nothing, everything that comes back anywhere is handed in at once; otherwise
+    /// one request for too much would make everybody else ask for each of theirs.
+    fn exhaust(&mut self, context: &Context<'_>, limit: u64) {
+        self.version += 1;
+        let free_total = self.free_total(limit);
+        if free_total > (limit / 8).max(context.config.smallest_step) {
+            self.supply = Supply::Bounded {
+                free: free_total,
+                idle: self.idle,
+            };
+            return;
+        }
+        self.supply = Supply::Scarce(free_total);
+        let unasked: Vec<_> = self
+            .rows
+            .iter()
+            .filter(|(_, row)| row.recalled.is_none())
+            .map(|(i, _)| *i)
+            .collect();
+        for incarnation in unasked {
+            self.ask_back(incarnation, context.now);
+        }
+    }
+
+    /// Ends a recall that has brought what was needed.
+    fn end_recall(&mut self) {
+        if self.recalling && self.tickets.is_empty() && !self.supply.is_scarce() {
+            self.version += 1;
+            self.recalling = false;
+            self.rows.values_mut().for_each(|row| row.recalled = None);
+        }
+    }
+
+    /// Keeps the bound true to what there is.
+    fn rebound(&mut self, limit: u64) {
+        let bound = Supply::Bounded {
+            free: self.free_total(limit),
+            idle: self.idle,
+        };
+        if matches!(self.supply, Supply::Bounded { .. }) && self.supply != bound {
+            self.supply = bound;
+            self.version += 1;
+        }
+    }
+
+    /// Keeps what is said of scarcity true, and tells those who want some when it eases.
+    fn relieve(&mut self, context: &Context<'_>, limit: u64, wishes: &mut Wishes) {
+        if let Supply::Scarce(above) = self.supply {
+            let free_total = self.free_total(limit);
+            if free_total != above {
+                self.supply = Supply::Scarce(free_total);
+                self.version += 1;
+            }
+            if free_total > above {
+                let earliest = self.relieved_at.after(RELIEF_EVERY_MS).max(context.now);
+                self.relief_at.get_or_insert(earliest);
+                self.leave_scarcity(limit, free_total);
+            }
+        }
+        match self.relief_at {
+            Some(at) if context.now >= at => {
+                self.relief_at = None;
+                self.relieved_at = context.now;
+                let wanting = self
+                    .rows
+                    .iter()
+                    .filter(|(_, row)| row.demand > 0 || row.need > 0);
+                wishes
+                    .tell
+                    .extend(wanting.map(|(incarnation, _)| *incarnation));
+            }
+            Some(at) => wishes.look(at),
+            None => {}
+        }
+    }
+
+    /// So much came back that blocks are of use again.
+    fn leave_scarcity(&mut self, limit: u64, free_total: u64) {
+        if free_total > limit / 4 && self.tickets.is_empty() {
+            self.supply = Supply::Ample;
+            self.end_recall();
+        }
+    }
+
+    /// Raises the durable mark when units are short, or will be within a second, and carries over a
+    /// limit that changed in this window.
+    fn debit(
+        &mut self,
+        context: &Context<'_>,
+        limit: (u64, u64),
+        shortage: u64,
+        wishes: &mut Wishes,
+    ) {
+        if self.link != Link::Ready {
+            return;
+        }
+        let (units, revision) = limit;
+        let step = units
+            .div_ceil(context.config.steps.max(1))
+            .max(context.config.smallest_step);
+        let low = self.usable(units) < self.demand.min(step / 2);
+        let raise = if shortage > 0 || low {
+            step.max(shortage)
+        } else {
+            0
+        };
+        let raise = raise.min(units.saturating_sub(self.hwm));
+        let changed = self
+            .stored
+            .0
+            .is_some_and(|r| r.window == self.window && r.limit != units);
+        if raise == 0 && !changed {
+            return;
+        }
+        let record = Record {
+            window: self.window,
+            hwm: self.hwm + raise,
+            limit: units,
+            revision,
+            epoch: context.epoch,
+        };
+        self.link = Link::Writing(record);
+        wishes.write = Some((record, self.stored.1));
+    }
+}

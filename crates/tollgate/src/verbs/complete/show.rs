@@ -1,0 +1,125 @@
+//! A streamed answer as text, and one line that says what it took.
+
+use std::time::Duration;
+
+use tollgate_proto::completion::v1::{
+    Cost, RouteTaken, StreamCompleteResponse, Usage, part_delta::Delta,
+};
+
+use crate::duration;
+use crate::table::visible;
+
+/// What has been shown of an answer, and the facts at its end.
+#[derive(Debug)]
+pub(super) struct Shown {
+    /// Whether it goes to a terminal, which a model's text must not drive.
+    terminal: bool,
+    ends_line: bool,
+    usage: Option<Usage>,
+    cost: Option<Cost>,
+    route: Option<RouteTaken>,
+}
+
+impl Shown {
+    pub(super) fn new(terminal: bool) -> Self {
+        Self {
+            terminal,
+            ends_line: true,
+            usage: None,
+            cost: None,
+            route: None,
+        }
+    }
+
+    /// The text that a piece adds.
+    pub(super) fn push(&mut self, piece: &StreamCompleteResponse) -> String {
+        self.usage = piece.usage.or(self.usage.take());
+        self.cost = piece.cost.or(self.cost.take());
+        if piece.route.is_some() {
+            self.route.clone_from(&piece.route);
+        }
+        let parts = piece.choices.iter().flat_map(|choice| &choice.parts);
+        let texts = parts.filter_map(|part| match &part.delta {
+            Some(Delta::Text(text) | Delta::Refusal(text)) => Some(text.as_str()),
+            Some(
+                Delta::Reasoning(_) | Delta::ToolCall(_) | Delta::Audio(_) | Delta::Citation(_),
+            )
+            | None => None,
+        });
+        let text: String = texts.collect();
+        if let Some(last) = text.chars().last() {
+            self.ends_line = last == '\n';
+        }
+        if self.terminal { harmless(&text) } else { text }
+    }
+
+    /// What brings the cursor to a new line.
+    pub(super) fn line_end(&self) -> &'static str {
+        if self.ends_line { "" } else { "\n" }
+    }
+
+    /// Usage, cost and route in one line.
+    pub(super) fn summary(&self, took: Duration) -> String {
+        let usage = self.usage.unwrap_or_default();
+        let cost = self.cost.and_then(|cost| cost.nano_usd);
+        let cost = cost.map_or("cost unknown".to_owned(), dollars);
+        let route = self.route.as_ref().map(route).unwrap_or_default();
+        format!(
+            "{} input + {} output tokens, {cost}, {route}, {}",
+            usage.input_tokens,
+            usage.output_tokens,
+            duration::show(took)
+        )
+    }
+}
+
+fn route(route: &RouteTaken) -> String {
+    let attempts = match route.attempts.len() {
+        0 | 1 => String::new(),
+        several => format!(" after {several} attempts"),
+    };
+    let place = format!("{}/{}", route.provider, route.deployment);
+    format!("by {}{attempts}", visible(&place))
+}
+
+/// Billionths of a dollar as a decimal with no needless zeros.
+fn dollars(nanos: i64) -> String {
+    let (whole, part) = (nanos / 1_000_000_000, nanos % 1_000_000_000);
+    let part = format!("{part:09}");
+    let part = part.trim_end_matches('0');
+    match part {
+        "" => format!("${whole}"),
+        part => format!("${whole}.{part}"),
+    }
+}
+
+/// Keeps line ends and tabs, escapes other control characters.
+fn harmless(text: &str) -> String {
+    let lines = text.split_inclusive(['\n', '\t']);
+    lines
+        .map(|line| {
+            let body = line.trim_end_matches(['\n', '\t']);
+            format!("{}{}", visible(body), &line[body.len()..])
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_is_exact() {
+        assert_eq!(dollars(0), "$0");
+        assert_eq!(dollars(1), "$0.000000001");
+        assert_eq!(dollars(2_500_000_000), "$2.5");
+    }
+
+    #[test]
+    fn a_models_text_cannot_drive_the_terminal() {
+        assert_eq!(
+            harmless("a\tb\n\nc\u{1b}]0;x\u{7}"),
+            "a\tb\n\nc\\u{1b}]0;x\\u{7}"
+        );
+    }
+}

@@ -1,0 +1,73 @@
+//! The workspace's own commands: `cargo xtask test`, `env`, `check` and `bench`.
+//!
+//! They install what they use under `target/tools/` (Debian packages, PyPI, npm and crates.io, each through
+//! its ordinary client), so that a machine with a Rust toolchain and a C compiler is enough. What does not
+//! fit in there, such as Python's venv module or npm itself, they install with `apt-get`.
+//!
+//! This crate does NOT know what the gateway does: tests live beside the code and under `tests/`, and the
+//! benchmark is a program of `tests/` that `bench` prepares the ground for and starts. It uses no other
+//! crate of the workspace and few from outside, because it is compiled before anything else.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line tool: its output is for the person who ran it"
+)]
+
+mod arrows;
+mod bench;
+mod check;
+mod contract;
+mod debian;
+mod dependencies;
+mod process;
+mod rules;
+mod test;
+mod tools;
+mod unused;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::workspace::Workspace;
+
+const USAGE: &str = r#"usage: cargo xtask COMMAND
+
+  test [--seeds N] [-- ARGS…]    install what the tests need, build, run every test;
+                                 ARGS go to `cargo test`: a name filter, `-p CRATE`, …
+  env                            install what the tests need and print where it is:
+                                 `eval "$(cargo xtask env)"`, then plain `cargo test -p CRATE`
+  check [--advisories] [STEP…]   everything about the code that is not a test;
+                                 all steps unless some are named
+  bench [ARGS…]                  compare the gateway with nginx and with no proxy at all;
+                                 `bench --help` lists ARGS
+"#;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<ExitCode> {
+    let Some((command, rest)) = arguments.split_first() else {
+        bail!("no command given\n\n{USAGE}");
+    };
+    match command.as_str() {
+        "test" => test::run(&Workspace::find()?, &test::Options::parse(rest)?),
+        "env" => test::print_environment(&Workspace::find()?),
+        "check" => check::run(&Workspace::find()?, &check::Options::parse(rest)?),
+        "bench" => bench::run(&Workspace::find()?, rest),
+        "help" | "--help" | "-h" => {
+            print!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        unknown => bail!("unknown command `{unknown}`\n\n{USAGE}"),
+    }
+}

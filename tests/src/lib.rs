@@ -1,0 +1,19 @@
+//! Black-box tools: they see Tollgate only through its ports, its command line and `/proc`.
+//!
+//! - [`provider`]: a fake provider whose ledger is the ground truth of a test.
+//! - [`load`]: an open-loop and closed-loop load generator that checks every reply.
+//! - [`process`]: child processes that are ready when they say so, and gone when dropped.
+//! - [`mod@bench`]: the comparison with no proxy and with nginx.
+//!
+//! This crate does NOT contain any part of the product, does not link the product's crates other
+//! than the generated contract, and never talks to anything but the loopback network.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a harness reads real clocks and measures real processes: nothing here runs in virtual time"
+)]
+
+pub mod bench;
+pub mod load;
+pub mod process;
+pub mod provider;

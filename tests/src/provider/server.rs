@@ -1,0 +1,317 @@
+//! The HTTP side: connections, routes, and the control endpoints.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use super::behaviour::{Behaviour, EXAMPLES};
+use super::body::ScriptBody;
+use super::ledger::{Entry, Ledger, Outcome, Ticket, key_hash, wall_ms};
+use super::reply::{Answer, Facts, Reply, render};
+use super::request::ChatRequest;
+
+/// Everything the connections share.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) ledger: Arc<Ledger>,
+    overridden: AtomicBool,
+    overrides: RwLock<Overrides>,
+}
+
+#[derive(Debug, Default)]
+struct Overrides {
+    all: Option<Behaviour>,
+    by_model: HashMap<String, Behaviour>,
+}
+
+impl State {
+    pub(super) fn new(ledger_capacity: usize) -> Self {
+        Self {
+            ledger: Arc::new(Ledger::new(ledger_capacity)),
+            overridden: AtomicBool::new(false),
+            overrides: RwLock::default(),
+        }
+    }
+
+    /// Overrides what the names say, for one model (its whole name) or, above that, for all.
+    pub(super) fn set_behaviour(&self, model: Option<&str>, behaviour: Option<Behaviour>) {
+        let mut overrides = self
+            .overrides
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        match (model, behaviour) {
+            (None, behaviour) => overrides.all = behaviour,
+            (Some(model), Some(behaviour)) => {
+                overrides.by_model.insert(model.to_owned(), behaviour);
+            }
+            (Some(model), None) => {
+                overrides.by_model.remove(model);
+            }
+        }
+        let any = overrides.all.is_some() || !overrides.by_model.is_empty();
+        self.overridden.store(any, Ordering::Release);
+    }
+
+    fn behaviour(&self, model: &str) -> anyhow::Result<Behaviour> {
+        if self.overridden.load(Ordering::Acquire) {
+            let overrides = self
+                .overrides
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
+            let found = overrides
+                .all
+                .as_ref()
+                .or_else(|| overrides.by_model.get(model));
+            if let Some(behaviour) = found {
+                return Ok(behaviour.clone());
+            }
+        }
+        Behaviour::of_model(model)
+    }
+}
+
+/// Accepts connections until `stop`; dropping the future closes every connection.
+pub(super) async fn serve(listener: std::net::TcpListener, state: Arc<State>) {
+    // Fails only where the runtime is shutting down already.
+    let Ok(listener) = TcpListener::from_std(listener) else {
+        return;
+    };
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    state.ledger.count(|stats| stats.connections += 1);
+                    connections.spawn(serve_connection(stream, Arc::clone(&state)));
+                }
+                // Out of descriptors: the ones in use must close first.
+                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            },
+            Some(_ended) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn serve_connection(stream: TcpStream, state: Arc<State>) {
+    // Without it a small write waits for the peer's acknowledgement of the one before; where the
+    // option cannot be set the connection is dead already, which the serving will find.
+    let _dead_already = stream.set_nodelay(true);
+    let reset = Arc::new(AtomicBool::new(false));
+    let service = service_fn({
+        let reset = Arc::clone(&reset);
+        move |request| handle(Arc::clone(&state), Arc::clone(&reset), request)
+    });
+    let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let ended = (&mut connection).await;
+    if ended.is_err() && reset.load(Ordering::Relaxed) {
+        // Closing with no time to linger is how a reset is sent.
+        let _dead_already = connection.into_parts().io.inner().set_zero_linger();
+    }
+}
+
+/// Fails only to have the connection dropped.
+async fn handle(
+    state: Arc<State>,
+    reset: Arc<AtomicBool>,
+    request: Request<Incoming>,
+) -> Result<Response<ScriptBody>, std::io::Error> {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    Ok(match (method, path.as_str()) {
+        (Method::POST, "/v1/chat/completions") => return complete(state, reset, request).await,
+        (Method::GET, "/v1/models") => json(&models()),
+        (Method::GET, "/_health") => json(&serde_json::json!({ "status": "ok" })),
+        (Method::GET, "/_stats") => json(&state.ledger.stats()),
+        (Method::GET, "/_ledger") => json(&state.ledger.entries()),
+        (Method::DELETE, "/_ledger") => {
+            state.ledger.clear();
+            json(&serde_json::json!({}))
+        }
+        (Method::POST, "/_behaviour") => set_behaviour(&state, request).await,
+        (_, "/_redirected") => {
+            state.ledger.count(|stats| stats.redirects_followed += 1);
+            plain_answer(Answer::error(
+                410,
+                "a gateway must not follow redirects",
+                "redirected",
+            ))
+        }
+        _ => plain_answer(Answer::error(
+            404,
+            "no such path at the fake provider",
+            "not_found",
+        )),
+    })
+}
+
+fn models() -> serde_json::Value {
+    let model = |id: &&str| serde_json::json!({ "id": id, "object": "model", "created": 0, "owned_by": "fake" });
+    let data: Vec<_> = EXAMPLES.iter().map(model).collect();
+    serde_json::json!({ "object": "list", "data": data })
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BehaviourChange {
+    #[serde(default)]
+    model: Option<String>,
+    behaviour: Option<String>,
+}
+
+async fn set_behaviour(state: &State, request: Request<Incoming>) -> Response<ScriptBody> {
+    let change = async {
+        let body = request.into_body().collect().await?.to_bytes();
+        let change: BehaviourChange = serde_json::from_slice(&body)?;
+        let behaviour = change.behaviour.as_deref().map(str::parse).transpose()?;
+        state.set_behaviour(change.model.as_deref(), behaviour);
+        anyhow::Ok(())
+    };
+    match change.await {
+        Ok(()) => json(&serde_json::json!({})),
+        Err(error) => plain_answer(Answer::error(400, &format!("{error:#}"), "bad_behaviour")),
+    }
+}
+
+async fn complete(
+    state: Arc<State>,
+    reset: Arc<AtomicBool>,
+    request: Request<Incoming>,
+) -> Result<Response<ScriptBody>, std::io::Error> {
+    let key = bearer(&request).to_owned();
+    let body = request
+        .into_body()
+        .collect()
+        .await
+        .map_err(std::io::Error::other)?;
+    let (mut ticket, reply) = match decide(&state, &key, &body.to_bytes()) {
+        Ok(decided) => decided,
+        Err(error) => {
+            let message = format!("{error:#}");
+            return Ok(plain_answer(Answer::error(400, &message, "bad_request")));
+        }
+    };
+    match reply {
+        Reply::Hang => {
+            // Dropped, ticket and all, when the connection notices that the client has gone.
+            let () = std::future::pending().await;
+            Err(std::io::Error::other("unreachable"))
+        }
+        Reply::Drop { reset: hard } => {
+            reset.store(hard, Ordering::Relaxed);
+            ticket.end(Outcome::Cut);
+            Err(std::io::Error::other("told to drop the connection"))
+        }
+        Reply::Answer(answer) => {
+            if !answer.delay.is_zero() {
+                tokio::time::sleep(answer.delay).await;
+            }
+            ticket.tally.status = answer.status;
+            Ok(response(answer, Some(ticket), reset))
+        }
+    }
+}
+
+/// Reads the request, enters it in the ledger, and renders its reply.
+fn decide(state: &State, key: &str, body: &[u8]) -> anyhow::Result<(Ticket, Reply)> {
+    let arrived_ms = wall_ms();
+    let request = ChatRequest::parse(body)?;
+    let prompt = request.prompt()?;
+    let seq = state.ledger.next_seq();
+    let facts = Facts {
+        seq,
+        created_s: arrived_ms / 1000,
+        model: &request.model,
+        nonce: &prompt.nonce,
+        prompt_tokens: prompt.tokens,
+        max_tokens: request.max_tokens(),
+        stream: request.stream.unwrap_or(false),
+        include_usage: request.include_usage(),
+    };
+    let entry = state
+        .ledger
+        .keeps_entries()
+        .then(|| entry(&facts, arrived_ms, key));
+    let ticket = state.ledger.open(seq, entry);
+    let reply = match state.behaviour(&request.model) {
+        Ok(behaviour) => render(&facts, &behaviour),
+        Err(error) => Reply::Answer(Answer::error(404, &format!("{error:#}"), "model_not_found")),
+    };
+    Ok((ticket, reply))
+}
+
+fn entry(facts: &Facts<'_>, arrived_ms: u64, key: &str) -> Entry {
+    Entry {
+        seq: facts.seq,
+        arrived_ms,
+        key_hash: if key.is_empty() {
+            String::new()
+        } else {
+            key_hash(key)
+        },
+        model: facts.model.to_owned(),
+        nonce: facts.nonce.to_owned(),
+        stream: facts.stream,
+        max_tokens: facts.max_tokens,
+        prompt_tokens: 0,
+        completion_tokens: 0,
+        chunks_sent: 0,
+        bytes_sent: 0,
+        status: 0,
+        outcome: Outcome::InFlight,
+        ended_ms: None,
+    }
+}
+
+fn bearer(request: &Request<Incoming>) -> &str {
+    let value = request.headers().get(AUTHORIZATION);
+    let value = value.and_then(|value| value.to_str().ok()).unwrap_or("");
+    value.strip_prefix("Bearer ").unwrap_or(value)
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Response<ScriptBody> {
+    match serde_json::to_vec(value) {
+        Ok(bytes) => {
+            let mut response = Response::new(ScriptBody::plain(Bytes::from(bytes)));
+            let json = HeaderValue::from_static("application/json");
+            response.headers_mut().insert(CONTENT_TYPE, json);
+            response
+        }
+        Err(error) => plain_answer(Answer::error(500, &error.to_string(), "unserializable")),
+    }
+}
+
+fn plain_answer(answer: Answer) -> Response<ScriptBody> {
+    response(answer, None, Arc::new(AtomicBool::new(false)))
+}
+
+fn response(
+    answer: Answer,
+    ticket: Option<Ticket>,
+    reset: Arc<AtomicBool>,
+) -> Response<ScriptBody> {
+    let body = ScriptBody::new(answer.steps, answer.ending, ticket, reset);
+    let mut response = Response::new(body);
+    *response.status_mut() =
+        StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+    if let Some(seconds) = answer.retry_after {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Some(location) = answer.location {
+        headers.insert(LOCATION, HeaderValue::from_static(location));
+    }
+    response
+}

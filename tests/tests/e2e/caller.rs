@@ -1,0 +1,142 @@
+//! A caller over gRPC.
+
+use std::time::Duration;
+
+use tollgate_proto::completion::v1::completion_service_client::CompletionServiceClient;
+use tollgate_proto::completion::v1::{
+    CompleteRequest, CompleteResponse, Message, Part, Role, RouteTaken, StreamCompleteResponse,
+    Usage, part, part_delta,
+};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::Channel;
+use tonic::{Request, Status, Streaming};
+use tonic_types::StatusExt;
+
+/// Calls one node with one key.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    client: CompletionServiceClient<Channel>,
+    authorization: MetadataValue<Ascii>,
+}
+
+/// A stream read to its end.
+#[derive(Debug, Default)]
+pub struct Streamed {
+    pub text: String,
+    pub usage: Option<Usage>,
+    pub route: Option<RouteTaken>,
+}
+
+impl Caller {
+    pub fn new(url: &str, secret: &str) -> anyhow::Result<Self> {
+        let channel = Channel::from_shared(url.to_owned())?.connect_lazy();
+        Ok(Self {
+            client: CompletionServiceClient::new(channel),
+            authorization: format!("Bearer {secret}").parse()?,
+        })
+    }
+
+    /// Sends any request.
+    pub async fn send(&self, request: CompleteRequest) -> Result<CompleteResponse, Status> {
+        let mut client = self.client.clone();
+        let answer = client.complete(self.authorized(request)).await?;
+        Ok(answer.into_inner())
+    }
+
+    /// Asks `model` once.
+    pub async fn complete(&self, model: &str, text: &str) -> Result<CompleteResponse, Status> {
+        self.send(ask(model, text)).await
+    }
+
+    /// Opens a stream.
+    pub async fn open(
+        &self,
+        request: CompleteRequest,
+    ) -> Result<Streaming<StreamCompleteResponse>, Status> {
+        let mut client = self.client.clone();
+        let answer = client.stream_complete(self.authorized(request)).await?;
+        Ok(answer.into_inner())
+    }
+
+    /// Asks `model` for a stream and reads it to its end. With an error comes the text before it.
+    pub async fn stream(&self, request: CompleteRequest) -> Result<Streamed, (Status, Streamed)> {
+        let mut all = Streamed::default();
+        let mut stream = match self.open(request).await {
+            Ok(stream) => stream,
+            Err(status) => return Err((status, all)),
+        };
+        loop {
+            match stream.message().await {
+                Ok(Some(piece)) => all.add(piece),
+                Ok(None) => return Ok(all),
+                Err(status) => return Err((status, all)),
+            }
+        }
+    }
+
+    fn authorized(&self, message: CompleteRequest) -> Request<CompleteRequest> {
+        let mut request = Request::new(message);
+        let value = self.authorization.clone();
+        request.metadata_mut().insert("authorization", value);
+        request
+    }
+}
+
+impl Streamed {
+    fn add(&mut self, piece: StreamCompleteResponse) {
+        for part in piece.choices.into_iter().flat_map(|choice| choice.parts) {
+            if let Some(part_delta::Delta::Text(text)) = part.delta {
+                self.text.push_str(&text);
+            }
+        }
+        self.usage = piece.usage.or(self.usage.take());
+        self.route = piece.route.or(self.route.take());
+    }
+}
+
+/// A request of one user message.
+pub fn ask(model: &str, text: &str) -> CompleteRequest {
+    let part = Part {
+        part: Some(part::Part::Text(text.to_owned())),
+        ..Part::default()
+    };
+    CompleteRequest {
+        model: model.to_owned(),
+        messages: vec![Message {
+            role: Role::User.into(),
+            parts: vec![part],
+            ..Message::default()
+        }],
+        ..CompleteRequest::default()
+    }
+}
+
+/// The text of the first answer.
+pub fn text(response: &CompleteResponse) -> String {
+    let message = response.choices.first().and_then(|c| c.message.as_ref());
+    let parts = message.map(|message| message.parts.as_slice());
+    let texts = parts.unwrap_or_default().iter().map(|p| match &p.part {
+        Some(part::Part::Text(text)) => text.as_str(),
+        _ => "",
+    });
+    texts.collect()
+}
+
+/// The stable reason in a status.
+pub fn reason(status: &Status) -> String {
+    let info = status.get_details_error_info();
+    info.map(|info| info.reason).unwrap_or_default()
+}
+
+/// When a status says to come back.
+pub fn retry_delay(status: &Status) -> Option<Duration> {
+    status.get_details_retry_info()?.retry_delay
+}
+
+/// The limits that a status names.
+pub fn refused_by(status: &Status) -> Vec<String> {
+    let failure = status.get_details_quota_failure();
+    let violations = failure.map(|failure| failure.violations);
+    let violations = violations.unwrap_or_default().into_iter();
+    violations.map(|violation| violation.subject).collect()
+}

@@ -1,0 +1,96 @@
+//! What the nodes' logs say of each request.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Context;
+use serde_json::Value;
+
+/// One request, as its log line tells.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// `OK`, or the reason of its error.
+    pub status: String,
+    /// Whether it counts against limits.
+    pub admitted: bool,
+    /// What it took from each limit.
+    pub limits: Vec<Taken>,
+    /// Tokens charged, input and output.
+    pub tokens: u64,
+    /// Each attempt, as `deployment:outcome`.
+    pub attempts: String,
+}
+
+/// Units taken from one counter in one window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// The limit's name and the values of its dimensions.
+    pub counter: String,
+    /// Number of the window.
+    pub window: u64,
+    /// Units reserved.
+    pub units: u64,
+}
+
+/// All requests in a node's log.
+pub fn requests(log: &Path) -> anyhow::Result<Vec<Request>> {
+    let text = std::fs::read(log).with_context(|| format!("read {}", log.display()))?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    // A line without its end is still being written.
+    let whole = text.rsplit_once('\n').map_or("", |(lines, _)| lines);
+    let values = whole
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    values
+        .filter(|line: &Value| line["message"] == "request")
+        .map(|line| request(&line).with_context(|| format!("read {line}")))
+        .collect()
+}
+
+fn request(line: &Value) -> anyhow::Result<Request> {
+    let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
+    let number = |name: &str| line[name].as_u64().unwrap_or_default();
+    Ok(Request {
+        status: text("status"),
+        admitted: line["admitted"].as_bool().context("admitted")?,
+        limits: text("limits")
+            .split_whitespace()
+            .map(taken)
+            .collect::<anyhow::Result<_>>()?,
+        tokens: number("input_tokens") + number("output_tokens"),
+        attempts: text("attempts"),
+    })
+}
+
+/// Reads `per-key/key=k1@29384756:1`.
+fn taken(label: &str) -> anyhow::Result<Taken> {
+    let (counter, rest) = label.rsplit_once('@').context("`@` in a label")?;
+    let (window, units) = rest.split_once(':').context("`:` in a label")?;
+    Ok(Taken {
+        counter: counter.to_owned(),
+        window: window.parse()?,
+        units: units.parse()?,
+    })
+}
+
+/// Units that admitted requests took, by counter and window.
+pub fn units_by_window(requests: &[Request]) -> BTreeMap<(String, u64), u64> {
+    let mut sums = BTreeMap::new();
+    let admitted = requests.iter().filter(|request| request.admitted);
+    for taken in admitted.flat_map(|request| &request.limits) {
+        let key = (taken.counter.clone(), taken.window);
+        *sums.entry(key).or_default() += taken.units;
+    }
+    sums
+}
+
+/// Tokens charged to requests that took from `counter`, by window.
+pub fn tokens_by_window(requests: &[Request], counter: &str) -> BTreeMap<u64, u64> {
+    let mut sums = BTreeMap::new();
+    for request in requests.iter().filter(|request| request.admitted) {
+        for taken in request.limits.iter().filter(|t| t.counter == counter) {
+            *sums.entry(taken.window).or_default() += request.tokens;
+        }
+    }
+    sums
+}
