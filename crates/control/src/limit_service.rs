@@ -91,7 +91,7 @@ fn share(holding: &Holding) -> NodeShare {
         granted: holding.granted,
         returned: holding.returned,
         spent: holding.spent,
-        waiting: 0,
+        waiting: holding.waiting,
     }
 }
 

@@ -22,6 +22,9 @@ pub(crate) struct LiveStream {
     silence: Pin<Box<Sleep>>,
     /// When the last piece was asked for.
     asked: Instant,
+    /// Why the stream broke, where content came before that: it is handed on first, so that what a caller is told
+    /// does not depend on how the bytes were cut.
+    broken: Option<Ended>,
 }
 
 /// A provider whose pieces follow each other faster than this is ahead of the caller: what has arrived is handed on
@@ -55,6 +58,7 @@ impl LiveStream {
             idle,
             silence,
             asked,
+            broken: None,
         }
     }
 
@@ -85,8 +89,22 @@ impl LiveStream {
     /// as it should.
     ///
     /// # Errors
-    /// The stream broke, or ended without its end. What was appended is valid nevertheless.
+    /// The stream broke, or ended without its end. Nothing was appended then.
     pub(crate) async fn next(&mut self, out: &mut Vec<Chunk>) -> Result<bool, Ended> {
+        if let Some(ended) = self.broken.take() {
+            return Err(ended);
+        }
+        let before = out.len();
+        match self.pull(out).await {
+            Err(ended) if out.len() > before => {
+                self.broken = Some(ended);
+                Ok(true)
+            }
+            result => result,
+        }
+    }
+
+    async fn pull(&mut self, out: &mut Vec<Chunk>) -> Result<bool, Ended> {
         let now = Instant::now();
         let due = now + self.idle;
         let ahead = now.duration_since(self.asked) < HASTE;

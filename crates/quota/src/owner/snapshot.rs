@@ -43,6 +43,8 @@ pub struct Holding {
     pub spent: u64,
     /// `granted - returned - spent`; negative for debt.
     pub outstanding: i64,
+    /// Requests that wait for units there, by its last report.
+    pub waiting: u32,
 }
 
 impl Account {
@@ -52,7 +54,10 @@ impl Account {
         // A window that is over has nothing live: the account is only not yet asked for again.
         let window_ms = self.counter.window_ms();
         let live = self.window >= Window::at(context.now, window_ms);
-        let nodes = self.rows.iter().filter(|(_, row)| live && row.granted > 0);
+        let nodes = self
+            .rows
+            .iter()
+            .filter(|(_, row)| row.granted > 0 || row.waiters > 0);
         live.then(|| CounterState {
             counter: self.counter.clone(),
             limit,
@@ -73,6 +78,7 @@ impl Account {
                     outstanding: (row.granted - row.returned)
                         .cast_signed()
                         .saturating_sub_unsigned(row.spent),
+                    waiting: row.waiters,
                 })
                 .collect(),
         })

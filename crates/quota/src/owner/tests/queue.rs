@@ -18,6 +18,8 @@ fn three_single_units_serve_a_need_of_three() {
     }
     let told = desk.report(4, account(0, 3));
     assert_eq!(told.iter().filter(|(_, a)| a.keep == Some(0)).count(), 3);
+    let waiting: Vec<_> = desk.state().nodes.iter().map(|n| n.waiting).collect();
+    assert_eq!(waiting, [0, 0, 0, 1]);
     let version = told.iter().find(|(to, _)| *to == 1).unwrap().1.version;
     let mut told = Vec::new();
     for node in 1..=3 {
