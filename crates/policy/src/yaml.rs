@@ -7,7 +7,7 @@
 //! Texts come from outside, so size, depth and what aliases amount to are bounded, and every fault is told at
 //! once, with its path, its place, and what to write instead.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use prost::Message;
@@ -55,22 +55,22 @@ pub struct Source<'a> {
 /// Reads one policy from all the sources together and validates it.
 ///
 /// # Errors
-/// Every fault of structure and meaning, each with its place. Faults of meaning that only follow from a fault of
-/// structure in the same part are left out.
+/// Every fault of structure and meaning, each with its place. Faults of meaning that may only follow from a fault
+/// of structure are left out: those of the same value, of what is around it, and of what the faulty part lacks.
 pub fn load(sources: &[Source<'_>]) -> Result<pb::Policy, Vec<Fault>> {
     let Draft {
         policy,
         mut faults,
         places,
     } = draft(sources);
-    let broken: HashSet<String> = faults
-        .iter()
-        .map(|fault| part(&fault.path).to_owned())
-        .collect();
+    let broken: Vec<String> = faults.iter().map(|fault| fault.path.clone()).collect();
     let follows = |fault: &Fault| {
-        let part = part(&fault.path);
-        let around = ["", section(part), part];
-        around.iter().any(|it| broken.contains(*it))
+        let at = fault.path.as_str();
+        // What was not written may be what stands there under a wrong name.
+        let lacking = !places.contains_key(at);
+        broken
+            .iter()
+            .any(|it| is_within(it, at) || is_within(at, it) || (lacking && part(it) == part(at)))
     };
     let meaning = crate::validate(&policy)
         .into_iter()
@@ -199,6 +199,12 @@ fn part(at: &str) -> &str {
         .find(['.', '['])
         .map_or(at.len(), |end| section + 1 + end);
     at.get(..end).unwrap_or(at)
+}
+
+/// Whether a path is another one or lies in it: `limits[2].window` in `limits[2]`, everything in the empty path.
+fn is_within(at: &str, around: &str) -> bool {
+    let rest = at.strip_prefix(around);
+    rest.is_some_and(|rest| around.is_empty() || rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 /// The section of a policy that a path lies in: `limits` for `limits[2].window`.

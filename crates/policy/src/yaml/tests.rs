@@ -277,6 +277,29 @@ limits:
 }
 
 #[test]
+fn a_faulty_value_does_not_hide_what_is_wrong_beside_it() {
+    let text = "
+providers:   { a: { kind: openai } }
+deployments:
+  d: { provider: b, model: m, price: { input: 1, output: x } }
+  e: { provider: a, modle: m }
+limits:      [ { name: X, requests: 5, window: soon } ]
+";
+    let expected = [
+        "deployments.d.price.output: \"x\" is not an amount of money",
+        "deployments.e.modle: there is no such field; did you mean `model`?",
+        "limits[0].window: ",
+        "deployments.d.provider: there is no provider `b`; did you mean `a`?",
+        "limits[0].name: the name holds 'X'",
+    ];
+    let found = faults(text);
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.contains(expected), "{found} lacks {expected}");
+    }
+}
+
+#[test]
 fn locates_warnings() {
     let text = "providers:\n  lonely: { kind: simulated }\n";
     let policy = load(&[source(text)]).unwrap();

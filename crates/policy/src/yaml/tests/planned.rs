@@ -8,11 +8,11 @@ const PLANNED: &[(&str, &str)] = &[
         "providers.a.credential.name: `name`",
     ),
     (
-        "deployments: { a: { provider: x, model: y, limits: {} } }",
+        "providers: { x: { kind: simulated } }\ndeployments: { a: { provider: x, model: y, limits: {} } }",
         "deployments.a.limits: `limits`",
     ),
     (
-        "deployments: { a: { provider: x, model: y, base_model: z } }",
+        "providers: { x: { kind: simulated } }\ndeployments: { a: { provider: x, model: y, base_model: z } }",
         "deployments.a.base_model: `base_model`",
     ),
     (
