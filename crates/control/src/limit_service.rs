@@ -97,7 +97,11 @@ fn share(holding: &Holding) -> NodeShare {
 
 #[cfg(test)]
 mod tests {
+    use tollgate_quota::Kind;
+
     use super::*;
+
+    const MINUTE: Kind = Kind::Fixed { window_ms: 60_000 };
 
     #[test]
     fn counters_are_shown_without_unit_and_window() {
@@ -110,7 +114,7 @@ mod tests {
                 "both/team=acme/search/model=chat",
             ),
         ] {
-            assert_eq!(label(&Counter::new(limit, 60_000, subject).unwrap()), shown);
+            assert_eq!(label(&Counter::new(limit, MINUTE, subject).unwrap()), shown);
         }
     }
 }

@@ -11,7 +11,7 @@ use tollgate_policy::Table;
 use tollgate_proto::node::v1::stream_config_response::Message as ToNode;
 use tollgate_proto::node::v1::{PolicyUpdate, StreamConfigResponse};
 use tollgate_proto::policy::v1::Policy;
-use tollgate_quota::{LimitSpec, Limits};
+use tollgate_quota::{Kind, LimitSpec, Limits};
 use tracing::{error, info, warn};
 
 use crate::backoff::Backoff;
@@ -48,8 +48,10 @@ impl Snapshot {
         })?;
         let specs = table.limits().iter().map(|limit| {
             let spec = LimitSpec {
+                kind: Kind::Fixed {
+                    window_ms: limit.window_ms,
+                },
                 units: limit.amount,
-                window_ms: limit.window_ms,
                 revision,
             };
             (Arc::clone(&limit.name), spec)

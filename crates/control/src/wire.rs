@@ -85,6 +85,8 @@ fn owner_account(account: &OwnerAccount) -> pb::OwnerAccount {
 
 #[cfg(test)]
 mod tests {
+    use tollgate_quota::Kind;
+
     use super::*;
 
     #[test]
@@ -97,7 +99,7 @@ mod tests {
             }],
             ..pb::StreamQuotaRequest::default()
         };
-        let good = Counter::new("per-key", 60_000, "k1").unwrap();
+        let good = Counter::new("per-key", Kind::Fixed { window_ms: 60_000 }, "k1").unwrap();
         assert_eq!(
             node_message(message("n", good.as_str())).unwrap().accounts[0].counter,
             good

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, oneshot};
 use tollgate_quota::node::{
     Admission, Ask, CounterView, Denial, Node, Outcome, RequestId, Scope, Wake,
 };
-use tollgate_quota::{Counter, Incarnation, NodeMessage, NodeTime, OwnerMessage};
+use tollgate_quota::{Counter, Incarnation, Kind, NodeMessage, NodeTime, OwnerMessage};
 
 use crate::clock;
 
@@ -398,7 +398,7 @@ fn no_answer(asks: &[Ask]) -> Denial {
         reason = "a counter that is well-formed by construction"
     )]
     let counter = asks.first().map_or_else(
-        || Counter::new("none", 60_000, "").expect("a valid counter"),
+        || Counter::new("none", Kind::Fixed { window_ms: 60_000 }, "").expect("a valid counter"),
         |ask| ask.counter.clone(),
     );
     Denial {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tollgate_policy::table::{Caller, CounterSpec, Model, Unit};
-use tollgate_quota::Counter;
 use tollgate_quota::node::{Ask, CounterView};
+use tollgate_quota::{Counter, Kind};
 
 use crate::error::Error;
 use crate::keys::Known;
@@ -102,8 +102,11 @@ impl Line {
         } else {
             format!("{}/{dimensions}", spec.limit_name)
         };
+        let kind = Kind::Fixed {
+            window_ms: spec.window_ms,
+        };
         Ok(Self {
-            counter: Counter::new(&spec.limit_name, spec.window_ms, within_limit)?,
+            counter: Counter::new(&spec.limit_name, kind, within_limit)?,
             limit: spec.limit_name,
             unit: spec.unit,
             window_ms: spec.window_ms,

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use tollgate_quota::node::{Ask, Config, Node, Outcome, Scope};
 use tollgate_quota::{
-    Counter, Epoch, Generation, Incarnation, NodeTime, OwnerAccount, OwnerMessage, OwnerTime,
+    Counter, Epoch, Generation, Incarnation, Kind, NodeTime, OwnerAccount, OwnerMessage, OwnerTime,
     Window,
 };
 
@@ -36,10 +36,11 @@ fn grant(counter: &Counter) -> OwnerAccount {
 }
 
 fn main() {
-    let fleet = Counter::new("fleet-requests", 60_000, "").unwrap();
-    let tokens = Counter::new("team-tokens", 60_000, "acme/search").unwrap();
+    let minute = Kind::Fixed { window_ms: 60_000 };
+    let fleet = Counter::new("fleet-requests", minute, "").unwrap();
+    let tokens = Counter::new("team-tokens", minute, "acme/search").unwrap();
     let keys: Vec<Counter> = (0..SUBJECTS)
-        .map(|n| Counter::new("requests-per-key", 60_000, &format!("key-{n}")).unwrap())
+        .map(|n| Counter::new("requests-per-key", minute, &format!("key-{n}")).unwrap())
         .collect();
     let mut node = Node::new("bench", Incarnation(1), Config::default());
     let message = OwnerMessage {

@@ -4,11 +4,11 @@ pub enum Error {
     /// The limit's name cannot be part of a counter's text form.
     #[error("limit name {0:?} is empty or contains `/`: rename the limit")]
     LimitName(String),
-    /// The window is outside what the counted keeping can hold.
+    /// The window is one that no keeping serves.
     #[error("window of {0} ms: a fixed window must be longer than 10 s and at most 1 h")]
     WindowLength(u64),
     /// A text that is not a counter's text form.
-    #[error("{0:?} is not a counter: expected `limit/window_ms/subject`")]
+    #[error("{0:?} is not a counter: expected `limit/kind/subject`")]
     CounterText(String),
     /// A reservation that is not open: never admitted, or settled before.
     #[error("reservation {0} is not open: it was never admitted or is settled already")]

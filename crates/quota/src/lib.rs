@@ -84,6 +84,7 @@
 mod clock;
 mod counter;
 mod error;
+mod kind;
 mod limit;
 mod message;
 pub mod node;
@@ -92,8 +93,9 @@ pub mod owner;
 mod properties;
 
 pub use clock::{NodeTime, OwnerTime, Window};
-pub use counter::{Counter, LONGEST_WINDOW_MS, SHORTEST_WINDOW_MS};
+pub use counter::Counter;
 pub use error::Error;
+pub use kind::{Kind, LONGEST_WINDOW_MS};
 pub use limit::{LimitSpec, Limits};
 pub use message::{
     Epoch, Generation, Incarnation, NodeAccount, NodeMessage, OwnerAccount, OwnerMessage,

@@ -4,6 +4,7 @@
 mod account;
 mod block;
 mod event;
+mod keeping;
 mod row;
 mod session;
 mod snapshot;
@@ -15,7 +16,6 @@ use std::sync::Arc;
 
 use account::{Account, Context, Wishes};
 pub use event::{Commit, Effect, Event, Load, Reason, Record};
-use row::Row;
 use session::Sessions;
 pub use snapshot::{CounterState, Holding};
 
@@ -213,8 +213,10 @@ impl Owner {
             Entry::Occupied(_) => true,
             Entry::Vacant(_) if !room => false,
             Entry::Vacant(vacant) => {
-                vacant.insert(Account::new(counter.clone(), now));
-                gathered.effects.push(Effect::Load(counter.clone()));
+                let account = vacant.insert(Account::new(counter.clone(), now));
+                if account.keeping.is_read_first() {
+                    gathered.effects.push(Effect::Load(counter.clone()));
+                }
                 self.sweep_at.get_or_insert(now.after(SWEEP_EVERY_MS));
                 true
             }

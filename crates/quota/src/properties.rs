@@ -16,11 +16,12 @@ use proptest::prelude::*;
 use crate::node::{self, Ask, Node, Outcome, RequestId, Scope};
 use crate::owner::{self, Commit, Effect, Load, Owner, Record};
 use crate::{
-    Counter, Epoch, Incarnation, LimitSpec, Limits, NodeMessage, NodeTime, OwnerMessage, OwnerTime,
-    Window,
+    Counter, Epoch, Incarnation, Kind, LimitSpec, Limits, NodeMessage, NodeTime, OwnerMessage,
+    OwnerTime, Window,
 };
 
 const T: u64 = 20_000;
+const KIND: Kind = Kind::Fixed { window_ms: T };
 const NODES: usize = 3;
 const BEGIN: u64 = 1_700_000_000_000;
 
@@ -92,7 +93,7 @@ impl Bench {
     fn new() -> Self {
         let node = |n| Node::new("n", Incarnation(n as u64), node::Config::default());
         Self {
-            counter: Counter::new("limit", T, "").unwrap(),
+            counter: Counter::new("limit", KIND, "").unwrap(),
             now: BEGIN,
             owner: Owner::new(Epoch(1), owner::Config::default(), limits(10, 1)),
             nodes: (0..NODES).map(node).collect(),
@@ -292,8 +293,8 @@ impl Bench {
 
 fn limits(units: u64, revision: u64) -> Arc<Limits> {
     let spec = LimitSpec {
+        kind: KIND,
         units,
-        window_ms: T,
         revision,
     };
     Arc::new(Limits::new([(Arc::from("limit"), spec)]).unwrap())

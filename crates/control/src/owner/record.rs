@@ -76,11 +76,14 @@ pub(super) fn decode(entry: &Entry) -> Result<(Counter, Record)> {
 
 #[cfg(test)]
 mod tests {
+    use tollgate_quota::Kind;
+
     use super::*;
 
     #[test]
     fn records_are_read_back_and_keys_are_plain() {
-        let counter = Counter::new("per-key", 60_000, "a b/é%\0").unwrap();
+        let counter =
+            Counter::new("per-key", Kind::Fixed { window_ms: 60_000 }, "a b/é%\0").unwrap();
         let record = Record {
             window: Window(7),
             hwm: 5,

@@ -43,7 +43,9 @@ pub(super) async fn sweep(store: &SharedStore, epoch: u64, now: OwnerTime) -> Re
 
 fn is_over(entry: &Entry, now: OwnerTime) -> bool {
     match record::decode(entry) {
-        Ok((counter, record)) => now.since(record.window.end(counter.window_ms())) >= OVER_MS,
+        Ok((counter, record)) => {
+            now.since(record.window.end(counter.kind().window_ms())) >= OVER_MS
+        }
         Err(error) => {
             warn!(%error, "leaving a damaged record where it is");
             false
@@ -56,7 +58,7 @@ mod tests {
     use std::sync::Arc;
 
     use tollgate_quota::owner::Record;
-    use tollgate_quota::{Counter, Epoch, Window};
+    use tollgate_quota::{Counter, Epoch, Kind, Window};
 
     use super::*;
     use crate::ownership::Ownership;
@@ -73,7 +75,7 @@ mod tests {
             .unwrap();
         let now = OwnerTime(1_000 * 60_000);
         for (name, window) in [("old", 900), ("edge", 939), ("young", 940), ("now", 1_000)] {
-            let counter = Counter::new(name, 60_000, "").unwrap();
+            let counter = Counter::new(name, Kind::Fixed { window_ms: 60_000 }, "").unwrap();
             let record = Record {
                 window: Window(window),
                 hwm: 1,

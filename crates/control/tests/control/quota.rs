@@ -13,8 +13,8 @@ use tollgate_proto::node::v1 as pb;
 use tollgate_proto::node::v1::quota_service_client::QuotaServiceClient;
 use tollgate_quota::node::{Ask, Config, Node, Outcome, RequestId, Scope, Why};
 use tollgate_quota::{
-    Counter, Epoch, Generation, Incarnation, NodeMessage, NodeTime, OwnerAccount, OwnerMessage,
-    OwnerTime, Window,
+    Counter, Epoch, Generation, Incarnation, Kind, NodeMessage, NodeTime, OwnerAccount,
+    OwnerMessage, OwnerTime, Window,
 };
 use tonic::{Code, Status, Streaming};
 
@@ -23,9 +23,10 @@ use crate::etcd::Server;
 use crate::faulty::{Faulty, Lost};
 
 const HOUR_MS: u64 = 3_600_000;
+const HOUR: Kind = Kind::Fixed { window_ms: HOUR_MS };
 
 fn counter(key: &str) -> Counter {
-    Counter::new("per-key", HOUR_MS, &format!("requests=3600s/key={key}")).unwrap()
+    Counter::new("per-key", HOUR, &format!("requests=3600s/key={key}")).unwrap()
 }
 
 /// The node's half of the protocol over a real stream, one request at a time.
@@ -230,7 +231,7 @@ async fn counters_that_a_limit_does_not_have_are_not_served() {
         "requests=3600s/org=acme",
         "",
     ] {
-        let stray = Counter::new("per-key", HOUR_MS, subject).unwrap();
+        let stray = Counter::new("per-key", HOUR, subject).unwrap();
         assert_eq!(caller.admit(&stray).await, Err(Why::NoAnswer), "{subject}");
     }
     caller.admit(&counter("k1")).await.unwrap();

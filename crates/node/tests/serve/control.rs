@@ -23,8 +23,8 @@ use tollgate_proto::node::v1::{
 use tollgate_proto::policy::v1::Policy;
 use tollgate_quota::owner::{Commit, Config, Effect, Event, Load, Owner, Record};
 use tollgate_quota::{
-    Counter, Epoch, Generation, Incarnation, LimitSpec, Limits, NodeAccount, NodeMessage, NodeTime,
-    OwnerMessage, OwnerTime, Window,
+    Counter, Epoch, Generation, Incarnation, Kind, LimitSpec, Limits, NodeAccount, NodeMessage,
+    NodeTime, OwnerMessage, OwnerTime, Window,
 };
 use tonic::{Request, Response, Status, Streaming};
 
@@ -312,8 +312,10 @@ fn limits(policy: &Policy, revision: u64) -> Arc<Limits> {
     };
     let spec = |limit: &Arc<tollgate_policy::table::Limit>| {
         let spec = LimitSpec {
+            kind: Kind::Fixed {
+                window_ms: limit.window_ms,
+            },
             units: limit.amount,
-            window_ms: limit.window_ms,
             revision,
         };
         (Arc::clone(&limit.name), spec)

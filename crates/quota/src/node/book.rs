@@ -34,7 +34,7 @@ impl Book {
         self.serial += 1;
         let floor = self
             .floors
-            .get(&counter.window_ms())
+            .get(&counter.kind().window_ms())
             .copied()
             .unwrap_or_default();
         let account = Account::new(counter.clone(), self.serial, floor, now);
@@ -83,7 +83,10 @@ impl Book {
             let Some(account) = self.slots[slot as usize].take_if(|a| over(a)) else {
                 continue;
             };
-            let floor = self.floors.entry(account.counter.window_ms()).or_default();
+            let floor = self
+                .floors
+                .entry(account.counter.kind().window_ms())
+                .or_default();
             *floor = account.window.max(*floor);
             self.index.remove(&account.counter);
             self.vacant.push(slot);

@@ -4,7 +4,7 @@
 )]
 
 use super::*;
-use crate::{Generation, NodeAccount, OwnerAccount, OwnerTime};
+use crate::{Generation, Kind, NodeAccount, OwnerAccount, OwnerTime};
 
 mod settling;
 const T: u64 = 60_000;
@@ -14,7 +14,7 @@ const W: Window = Window(100);
 const WAIT: u64 = 50;
 
 fn counter(name: &str) -> Counter {
-    Counter::new(name, T, "k").unwrap()
+    Counter::new(name, Kind::Fixed { window_ms: T }, "k").unwrap()
 }
 
 fn ask(name: &str, units: u64) -> Ask {

@@ -1,17 +1,15 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::owner::keeping::{self, Keeping, Turn};
 use crate::owner::row::{Fit, Row};
 use crate::owner::session::Sessions;
 use crate::owner::{Commit, Config, Load, Record};
 use crate::{
-    Counter, Epoch, Generation, Incarnation, LimitSpec, NodeAccount, NodeMessage, OwnerAccount,
-    OwnerTime, Window,
+    Counter, Epoch, Incarnation, LimitSpec, NodeAccount, NodeMessage, OwnerAccount, OwnerTime,
 };
 
 /// A node's word on its demand counts for this long, in milliseconds.
 pub(super) const DEMAND_FRESH_MS: u64 = 2_000;
-/// The wait between failed reads is doubled this often at most.
-const LONGEST_BACKOFF: u32 = 5;
 
 /// What an account needs to know of the world at one step.
 #[derive(Debug, Clone, Copy)]
@@ -45,19 +43,6 @@ impl Wishes {
     }
 }
 
-/// The account's dealings with the store: at most one at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Link {
-    /// Being read.
-    Reading,
-    /// The read failed; to be tried again at that time.
-    Retrying(OwnerTime),
-    /// Nothing under way.
-    Ready,
-    /// That record is being written.
-    Writing(Record),
-}
-
 /// How the units of a window stand against what is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Supply {
@@ -77,23 +62,11 @@ impl Supply {
     }
 }
 
-/// One counter in its current window, as its owner sees it.
+/// One counter, as its owner sees it: how its charge is kept, and who shares it.
 #[derive(Debug)]
 pub(super) struct Account {
     pub(super) counter: Counter,
-    /// Never goes back (R8).
-    pub(super) window: Window,
-    /// The durable record and its key's modification revision (0: there is none).
-    pub(super) stored: (Option<Record>, i64),
-    /// Whether `stored` was ever read.
-    pub(super) known: bool,
-    pub(super) link: Link,
-    /// Reads that failed one after another.
-    failures: u32,
-    /// The part of the limit that is durably debited in `window` (R1).
-    pub(super) hwm: u64,
-    /// Debited by this owner and held by nobody. A new owner starts with none (R2).
-    pub(super) free: u64,
+    pub(super) keeping: Box<dyn Keeping>,
     pub(super) rows: BTreeMap<Incarnation, Row>,
     /// Processes that wait for units, oldest first; at most one ticket each.
     pub(super) tickets: VecDeque<Incarnation>,
@@ -117,14 +90,8 @@ pub(super) struct Account {
 impl Account {
     pub(super) fn new(counter: Counter, now: OwnerTime) -> Self {
         Self {
-            window: Window::at(now, counter.window_ms()),
+            keeping: keeping::of(&counter, now),
             counter,
-            stored: (None, 0),
-            known: false,
-            link: Link::Reading,
-            failures: 0,
-            hwm: 0,
-            free: 0,
             rows: BTreeMap::new(),
             tickets: VecDeque::new(),
             version: 1,
@@ -139,34 +106,15 @@ impl Account {
         }
     }
 
-    /// The limit to be in force and its revision: the stored one unless policy's is newer (a new
-    /// owner whose policy lags must not bring back a limit that was lowered already).
-    pub(super) fn limit(&self, context: &Context<'_>) -> Option<(u64, u64)> {
-        let stored = self.stored.0.map(|record| (record.limit, record.revision));
-        let policy = context.spec.map(|spec| (spec.units, spec.revision));
-        match (stored, policy) {
-            (Some(stored), Some(policy)) => Some(if policy.1 > stored.1 { policy } else { stored }),
-            (stored, policy) => stored.or(policy),
-        }
-    }
-
-    /// Whether there is anything to tell nodes.
-    pub(super) fn is_answerable(&self, context: &Context<'_>) -> bool {
-        self.known && self.limit(context).is_some()
-    }
-
-    /// Begins the window of the owner's clock, if it is later than the account's.
+    /// Lets time pass, and begins anew where the keeping does.
     pub(super) fn roll(&mut self, context: &Context<'_>) {
-        self.roll_to(context, Window::at(context.now, self.counter.window_ms()));
+        if self.keeping.roll(context) == Turn::Anew {
+            self.begin(context);
+        }
     }
 
-    fn roll_to(&mut self, context: &Context<'_>, window: Window) {
-        if window <= self.window {
-            return;
-        }
-        self.window = window;
-        self.hwm = 0;
-        self.free = 0;
+    /// Everything that was said of the units of an earlier window is void.
+    fn begin(&mut self, context: &Context<'_>) {
         self.supply = Supply::Ample;
         self.recalling = false;
         self.relief_at = None;
@@ -199,15 +147,11 @@ impl Account {
         if self.supply.is_scarce() && row.recalled.is_none() {
             row.recalled = Some((self.version, context.now));
         }
-        let ledger = report.epoch == context.epoch && report.generation == Generation::FIRST;
-        let fit = match (report.window == self.window, ledger) {
-            (true, true) => Fit::Ledger,
-            (true, false) => Fit::Window,
-            (false, _) => Fit::Neither,
-        };
+        let fit = self.keeping.fit(context, report);
         let before = (row.idle(), row.demand);
         if fit == Fit::Ledger {
-            self.free += row.merge_totals(report);
+            let back = row.merge_totals(report);
+            self.keeping.give_back(message.incarnation, back);
         }
         row.merge_state(context.now, message.t_node, report, fit);
         self.idle = self
@@ -229,99 +173,45 @@ impl Account {
 
     /// Takes in what a read found.
     pub(super) fn loaded(&mut self, context: &Context<'_>, outcome: Load, wishes: &mut Wishes) {
-        if self.link != Link::Reading {
-            return;
+        let turn = self.keeping.loaded(context, outcome, wishes);
+        if turn == Turn::Anew {
+            self.begin(context);
         }
-        let (record, mod_revision) = match outcome {
-            Load::Failed => {
-                // Doubled each time, so that many counters do not fall upon a store that recovers.
-                let wait = context.config.retry_ms << self.failures.min(LONGEST_BACKOFF);
-                self.failures += 1;
-                self.link = Link::Retrying(context.now.after(wait));
-                return;
-            }
-            Load::Absent => (None, 0),
-            Load::Found(record, mod_revision) => (Some(record), mod_revision),
-        };
-        if let Some(record) = record.filter(|record| record.epoch > context.epoch) {
-            wishes.overtaken_by = Some(record.epoch);
-            return;
+        if turn != Turn::Same {
+            wishes.tell.extend(self.rows.keys());
         }
-        self.link = Link::Ready;
-        self.failures = 0;
-        self.stored = (record, mod_revision);
-        if let Some(record) = record {
-            self.roll_to(context, record.window);
-            self.charge(context, record, self.known);
-        }
-        self.known = true;
-        wishes.tell.extend(self.rows.keys());
     }
 
-    /// Takes in what became of a write. Only what is known to be durable may be vended: where that is
-    /// not known, or the key was not as expected, it is read again.
+    /// Takes in what became of a write.
     pub(super) fn persisted(
         &mut self,
         context: &Context<'_>,
         outcome: Commit,
         wishes: &mut Wishes,
     ) {
-        let Link::Writing(record) = self.link else {
-            return;
-        };
-        match outcome {
-            Commit::Committed(mod_revision) => {
-                self.link = Link::Ready;
-                if self
-                    .stored
-                    .0
-                    .is_some_and(|before| before.limit != record.limit)
-                {
-                    wishes.tell.extend(self.rows.keys());
-                }
-                self.stored = (Some(record), mod_revision);
-                self.charge(context, record, true);
-            }
-            Commit::Conflict | Commit::Unknown | Commit::Lost => {
-                self.link = Link::Reading;
-                wishes.read = true;
-            }
+        if self.keeping.persisted(context, outcome, wishes) != Turn::Same {
+            wishes.tell.extend(self.rows.keys());
         }
     }
 
-    /// Adopts the durable mark of the current window. What it rose by is this owner's to vend if this
-    /// owner wrote it, on top of what it knew of (R1); otherwise somebody else may have (R2).
-    fn charge(&mut self, context: &Context<'_>, record: Record, known: bool) {
-        if record.window != self.window || record.hwm <= self.hwm {
-            return;
-        }
-        if known && record.epoch == context.epoch {
-            self.free += record.hwm - self.hwm;
-        }
-        self.hwm = record.hwm;
-    }
-
-    /// The account's state towards one process.
+    /// The account's state towards one process; none while nothing is known of the limit.
     pub(super) fn tell(&self, context: &Context<'_>, to: Incarnation) -> Option<OwnerAccount> {
-        if !self.is_answerable(context) {
-            return None;
-        }
+        let limit = self.keeping.limit(context)?;
         let row = self.rows.get(&to)?;
-        let end = self.window.end(self.counter.window_ms());
         let received_at = context.sessions.get(to)?.received_at;
-        let limit = self.limit(context)?.0;
+        let left = self.keeping.free_total(context).saturating_add(self.idle);
         Some(OwnerAccount {
             counter: self.counter.clone(),
-            window: self.window,
-            generation: Generation::FIRST,
+            window: self.keeping.window(),
+            generation: self.keeping.generation(),
             granted: row.granted,
             // One millisecond less, because the receipt was read with that much of a step.
-            rem_ms: end.since(received_at.after(1)),
+            rem_ms: self.keeping.lasts_ms(received_at.after(1)),
             version: self.version,
             exhausted_above: self.bound(to, row),
             keep: row.recalled.map(|_| 0),
             limit,
-            remaining: self.free_total(limit).saturating_add(self.idle).min(limit),
+            remaining: left.min(limit),
         })
     }
 
@@ -340,11 +230,8 @@ impl Account {
         }
     }
 
-    /// Nothing said about this account matters any more: its window is over and nobody waits.
+    /// Nothing said about this account matters any more, and nobody waits.
     pub(super) fn is_over(&self, now: OwnerTime) -> bool {
-        let resting = matches!(self.link, Link::Ready | Link::Retrying(_));
-        resting
-            && self.tickets.is_empty()
-            && Window::at(now, self.counter.window_ms()) > self.window
+        self.tickets.is_empty() && self.keeping.is_past(now)
     }
 }

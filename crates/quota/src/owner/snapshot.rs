@@ -50,22 +50,20 @@ pub struct Holding {
 impl Account {
     /// The account's live state; `None` while nothing is known of it.
     pub(super) fn snapshot(&self, context: &Context<'_>) -> Option<CounterState> {
-        let (limit, _) = self.limit(context).filter(|_| self.known)?;
-        // A window that is over has nothing live: the account is only not yet asked for again.
-        let window_ms = self.counter.window_ms();
-        let live = self.window >= Window::at(context.now, window_ms);
+        let limit = self.keeping.limit(context)?;
+        let shown = self.keeping.shown(context.now)?;
         let nodes = self
             .rows
             .iter()
             .filter(|(_, row)| row.granted > 0 || row.waiters > 0);
-        live.then(|| CounterState {
+        Some(CounterState {
             counter: self.counter.clone(),
             limit,
-            window: self.window,
-            start: self.window.start(window_ms),
-            end: self.window.end(window_ms),
-            hwm: self.hwm,
-            free: self.free,
+            window: shown.window,
+            start: shown.start,
+            end: shown.end,
+            hwm: shown.hwm,
+            free: shown.free,
             exhausted: self.supply.is_scarce(),
             waiting: self.tickets.len(),
             nodes: nodes

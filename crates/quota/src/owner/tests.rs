@@ -1,20 +1,21 @@
 use super::*;
-use crate::{Generation, LimitSpec, NodeAccount, NodeTime, OwnerAccount, Window};
+use crate::{Generation, Kind, LimitSpec, NodeAccount, NodeTime, OwnerAccount, Window};
 
 mod queue;
 const T: u64 = 60_000;
+const KIND: Kind = Kind::Fixed { window_ms: T };
 /// A time ten seconds into a window.
 const NOW: OwnerTime = OwnerTime(1_700_000_050_000);
 const EPOCH: Epoch = Epoch(7);
 
 fn counter() -> Counter {
-    Counter::new("limit", T, "k").unwrap()
+    Counter::new("limit", KIND, "k").unwrap()
 }
 
 fn limits(units: u64, revision: u64) -> Arc<Limits> {
     let spec = LimitSpec {
+        kind: KIND,
         units,
-        window_ms: T,
         revision,
     };
     Arc::new(Limits::new([(Arc::from("limit"), spec)]).unwrap())

@@ -1,10 +1,11 @@
-//! Handing units out: tickets, blocks, recall, exhaustion, and the debits that cover it all.
+//! Handing units out: tickets, blocks, recall, exhaustion.
 
 use std::cmp::Reverse;
 
-use crate::owner::account::{Account, Context, DEMAND_FRESH_MS, Link, Supply, Wishes};
+use crate::owner::account::{Account, Context, DEMAND_FRESH_MS, Supply, Wishes};
 use crate::owner::block::{Situation, block};
-use crate::owner::{Record, Row};
+use crate::owner::keeping::Lack;
+use crate::owner::row::Row;
 use crate::{Incarnation, OwnerTime};
 
 /// News that units can be had again goes out at most this often, in milliseconds.
@@ -27,68 +28,52 @@ impl Account {
         reporter: Option<Incarnation>,
         wishes: &mut Wishes,
     ) {
-        if let Link::Retrying(at) = self.link {
-            if context.now >= at {
-                self.link = Link::Reading;
-                wishes.read = true;
-            } else {
-                wishes.look(at);
-            }
-        }
-        let Some((limit, revision)) = self.limit(context).filter(|_| self.known) else {
+        self.keeping.retry(context, wishes);
+        let Some(limit) = self.keeping.limit(context) else {
             return;
         };
         self.refused.clear();
         self.cut_back(context, limit, wishes);
-        self.rebound(limit);
+        self.rebound(context);
         let version = self.version;
-        let shortage = self.serve(context, limit, wishes);
+        let head = self.serve(context, limit, wishes);
         // Somebody was refused just now: not the moment to give more than is asked for.
         if self.version == version {
-            self.top_up(context, limit, reporter, wishes);
+            self.top_up(context, reporter, wishes);
         }
-        self.debit(context, (limit, revision), shortage, wishes);
+        let demand = self.demand;
+        self.keeping.debit(context, &Lack { head, demand }, wishes);
         self.end_recall();
         self.relieve(context, limit, wishes);
         if self.demand > 0 {
-            // The next window's units are with the nodes that will want them as it begins.
-            wishes.look(self.window.end(self.counter.window_ms()));
+            // New units are with the nodes that will want them as soon as there are any.
+            wishes.look(self.keeping.refills_at());
         }
     }
 
     /// Calls everything idle back when a lowered limit is below what is out already.
     fn cut_back(&mut self, context: &Context<'_>, limit: u64, wishes: &mut Wishes) {
-        if self.hwm - self.free > limit && !self.supply.is_scarce() {
+        if self.keeping.is_over(context) && !self.supply.is_scarce() {
             self.exhaust(context, limit);
             wishes.tell.extend(self.rows.keys());
         }
     }
 
-    /// Units that may still be handed out in this window, debited or not.
-    pub(super) fn free_total(&self, limit: u64) -> u64 {
-        limit.saturating_sub(self.hwm - self.free)
-    }
-
-    /// Units that may be handed out now: debited, and within the limit that is durably in force as
-    /// well as within a lower one that is about to be.
-    fn usable(&self, limit: u64) -> u64 {
-        let in_force = self
-            .stored
-            .0
-            .map_or(limit, |record| record.limit.min(limit));
-        self.free.min(in_force.saturating_sub(self.hwm - self.free))
-    }
-
     /// Serves the ticket queue, oldest first: everything goes to the head until it has its need
     /// whole. Answers how many units the head lacks that a debit would bring.
-    fn serve(&mut self, context: &Context<'_>, limit: u64, wishes: &mut Wishes) -> u64 {
+    fn serve(
+        &mut self,
+        context: &Context<'_>,
+        limit: u64,
+        wishes: &mut Wishes,
+    ) -> Option<(Incarnation, u64)> {
         while let Some(head) = self.tickets.front().copied() {
             let (need, waits) = self
                 .rows
                 .get(&head)
                 .map_or((0, false), |r| (r.need, r.waiters > 0));
-            let usable = self.usable(limit);
-            let free_total = self.free_total(limit);
+            let usable = self.keeping.usable(context, head);
+            let free_total = self.keeping.free_total(context);
             let hopeless = need > limit || !context.sessions.reachable(head, context);
             if need == 0 || hopeless {
                 // More than the whole limit is refused by the node once it has heard the limit.
@@ -97,7 +82,7 @@ impl Account {
                 match self.recall(context, head, need - free_total, wishes) {
                     Recall::Until(at) => {
                         wishes.look(at);
-                        return 0;
+                        return None;
                     }
                     Recall::Dry => {
                         self.exhaust(context, limit);
@@ -110,14 +95,14 @@ impl Account {
                 self.grant(head, usable, wishes);
                 self.dismiss(wishes);
             } else if usable < need {
-                return need - usable;
+                return Some((head, need - usable));
             } else {
-                let size = self.block(context, limit, head, need).min(usable);
+                let size = self.block(context, head, need).min(usable);
                 self.grant(head, size, wishes);
                 self.dismiss(wishes);
             }
         }
-        0
+        None
     }
 
     /// Takes the head off the queue: it has what it needs, or will learn that it cannot.
@@ -132,16 +117,16 @@ impl Account {
     }
 
     fn grant(&mut self, to: Incarnation, units: u64, wishes: &mut Wishes) {
-        if let Some(row) = self.rows.get_mut(&to) {
+        if let Some(row) = self.rows.get_mut(&to).filter(|_| units > 0) {
             let before = row.idle();
-            self.free -= units;
+            self.keeping.take(to, units);
             row.granted += units;
             self.idle = self.idle.saturating_sub(before).saturating_add(row.idle());
             wishes.tell.insert(to);
         }
     }
 
-    fn block(&self, context: &Context<'_>, limit: u64, to: Incarnation, need: u64) -> u64 {
+    fn block(&self, context: &Context<'_>, to: Incarnation, need: u64) -> u64 {
         if self.supply.is_scarce() {
             return need;
         }
@@ -164,7 +149,7 @@ impl Account {
             .filter(fresh)
             .filter(|row| row.demand > 0 || row.need > 0);
         let (want, want_scarce) = self.rows.get(&to).map_or((need, need), wants);
-        let free_total = self.free_total(limit);
+        let free_total = self.keeping.free_total(context);
         block(&Situation {
             need,
             want,
@@ -179,11 +164,10 @@ impl Account {
     fn top_up(
         &mut self,
         context: &Context<'_>,
-        limit: u64,
         reporter: Option<Incarnation>,
         wishes: &mut Wishes,
     ) {
-        if !self.tickets.is_empty() || self.supply.is_scarce() || self.recalling || self.free == 0 {
+        if !self.tickets.is_empty() || self.supply.is_scarce() || self.recalling {
             return;
         }
         let low = |row: &Row| {
@@ -207,10 +191,9 @@ impl Account {
                 .collect(),
         };
         for incarnation in dry {
-            let size = self
-                .block(context, limit, incarnation, 0)
-                .min(self.usable(limit));
-            if size > 0 {
+            let usable = self.keeping.usable(context, incarnation);
+            if usable > 0 {
+                let size = self.block(context, incarnation, 0).min(usable);
                 self.grant(incarnation, size, wishes);
             }
         }
@@ -277,7 +260,7 @@ impl Account {
     /// one request for too much would make everybody else ask for each of theirs.
     fn exhaust(&mut self, context: &Context<'_>, limit: u64) {
         self.version += 1;
-        let free_total = self.free_total(limit);
+        let free_total = self.keeping.free_total(context);
         if free_total > (limit / 8).max(context.config.smallest_step) {
             self.supply = Supply::Bounded {
                 free: free_total,
@@ -307,9 +290,9 @@ impl Account {
     }
 
     /// Keeps the bound true to what there is.
-    fn rebound(&mut self, limit: u64) {
+    fn rebound(&mut self, context: &Context<'_>) {
         let bound = Supply::Bounded {
-            free: self.free_total(limit),
+            free: self.keeping.free_total(context),
             idle: self.idle,
         };
         if matches!(self.supply, Supply::Bounded { .. }) && self.supply != bound {
@@ -321,7 +304,7 @@ impl Account {
     /// Keeps what is said of scarcity true, and tells those who want some when it eases.
     fn relieve(&mut self, context: &Context<'_>, limit: u64, wishes: &mut Wishes) {
         if let Supply::Scarce(above) = self.supply {
-            let free_total = self.free_total(limit);
+            let free_total = self.keeping.free_total(context);
             if free_total != above {
                 self.supply = Supply::Scarce(free_total);
                 self.version += 1;
@@ -355,46 +338,5 @@ impl Account {
             self.supply = Supply::Ample;
             self.end_recall();
         }
-    }
-
-    /// Raises the durable mark when units are short, or will be within a second, and carries over a
-    /// limit that changed in this window.
-    fn debit(
-        &mut self,
-        context: &Context<'_>,
-        limit: (u64, u64),
-        shortage: u64,
-        wishes: &mut Wishes,
-    ) {
-        if self.link != Link::Ready {
-            return;
-        }
-        let (units, revision) = limit;
-        let step = units
-            .div_ceil(context.config.steps.max(1))
-            .max(context.config.smallest_step);
-        let low = self.usable(units) < self.demand.min(step / 2);
-        let raise = if shortage > 0 || low {
-            step.max(shortage)
-        } else {
-            0
-        };
-        let raise = raise.min(units.saturating_sub(self.hwm));
-        let changed = self
-            .stored
-            .0
-            .is_some_and(|r| r.window == self.window && r.limit != units);
-        if raise == 0 && !changed {
-            return;
-        }
-        let record = Record {
-            window: self.window,
-            hwm: self.hwm + raise,
-            limit: units,
-            revision,
-            epoch: context.epoch,
-        };
-        self.link = Link::Writing(record);
-        wishes.write = Some((record, self.stored.1));
     }
 }

@@ -20,7 +20,7 @@ mod store;
 mod world;
 
 use oracle::Violation;
-use plan::{Mutation, Plan};
+use plan::{FIXED_12_S, Mutation, Plan};
 use tollgate_quota::node::{Ask, Why};
 use tollgate_quota::{Counter, OwnerTime, Window};
 use world::{Event, World};
@@ -130,7 +130,7 @@ fn check_denial(world: &World) -> Result<(), Violation> {
 fn admitted_now(world: &World, counter: &Counter) -> u64 {
     world.oracle.total(
         counter,
-        Window::at(OwnerTime(world.now), counter.window_ms()),
+        Window::at(OwnerTime(world.now), counter.kind().window_ms()),
     )
 }
 
@@ -181,7 +181,7 @@ fn racing_nodes_use_every_unit() {
 /// Runs three whole windows without faults; every unit must be used. Answers the world, for figures.
 fn race(plan: Plan) -> World {
     let units = plan.limits[0].units;
-    let counter = Counter::new("raced", 12_000, "k1").unwrap();
+    let counter = Counter::new("raced", FIXED_12_S, "k1").unwrap();
     let mut world = World::new(plan);
     for node in 0..world.nodes.len() {
         world.schedule(5, Event::Request(node));
@@ -266,7 +266,7 @@ fn a_node_that_drains_leaves_its_units_to_the_others() {
         limits: Plan::race(2, 2, 10).limits,
         ..Plan::race(2, 2, 10)
     });
-    let counter = Counter::new("raced", 12_000, "k1").unwrap();
+    let counter = Counter::new("raced", FIXED_12_S, "k1").unwrap();
     let window = Window(world.now / 12_000 + 1);
     world.run(window.start(12_000).0 + 500).unwrap();
     let ask = vec![Ask {

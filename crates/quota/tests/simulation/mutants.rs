@@ -156,7 +156,7 @@ impl Mutants {
         if record.epoch == epoch {
             return found;
         }
-        let own = Window::at(now, counter.window_ms());
+        let own = Window::at(now, counter.kind().window_ms());
         if self.is(Mutation::TrustReports) {
             record.hwm = oracle.total(counter, record.window);
         }

@@ -56,7 +56,7 @@ impl Oracle {
                     *total, ask.counter, told.window
                 )
             })?;
-            let window_ms = ask.counter.window_ms();
+            let window_ms = ask.counter.kind().window_ms();
             let (start, end) = (told.window.start(window_ms).0, told.window.end(window_ms).0);
             check(now + slack_ms >= start && now < end + slack_ms, || {
                 format!("I4: stamped at {now} for {} in {start}..{end}", ask.counter)

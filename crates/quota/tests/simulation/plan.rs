@@ -1,6 +1,11 @@
 //! What one run does: drawn from its seed.
 
+use tollgate_quota::Kind;
+
 use crate::random::Random;
+
+/// The kind of most limits in a run.
+pub(crate) const FIXED_12_S: Kind = Kind::Fixed { window_ms: 12_000 };
 
 /// One way to break the protocol. None of them touches the product's code: each alters what goes over
 /// the wire, in or out of the store, or how the machines are called.
@@ -36,7 +41,7 @@ pub(crate) enum Mutation {
 #[derive(Debug, Clone)]
 pub(crate) struct PlannedLimit {
     pub(crate) name: &'static str,
-    pub(crate) window_ms: u64,
+    pub(crate) kind: Kind,
     pub(crate) units: u64,
     pub(crate) subjects: u64,
     /// Requests ask for one unit each; tokens for up to a third of the limit.
@@ -76,21 +81,21 @@ impl Plan {
         let limits = vec![
             PlannedLimit {
                 name: "fleet",
-                window_ms: 12_000,
+                kind: FIXED_12_S,
                 units: random.pick(&units),
                 subjects: 1,
                 tokens: false,
             },
             PlannedLimit {
                 name: "per-key",
-                window_ms: 15_000,
+                kind: Kind::Fixed { window_ms: 15_000 },
                 units: random.pick(&units),
                 subjects: 2,
                 tokens: false,
             },
             PlannedLimit {
                 name: "tokens",
-                window_ms: 12_000,
+                kind: FIXED_12_S,
                 units: random.pick(&[20, 100, 1_000]),
                 subjects: 1,
                 tokens: true,
@@ -119,7 +124,7 @@ impl Plan {
     pub(crate) fn race(seed: u64, nodes: u64, units: u64) -> Self {
         let limit = PlannedLimit {
             name: "raced",
-            window_ms: 12_000,
+            kind: FIXED_12_S,
             units,
             subjects: 1,
             tokens: false,

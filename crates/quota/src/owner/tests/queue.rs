@@ -218,7 +218,7 @@ fn counters_of_past_windows_are_forgotten() {
     let mut desk = Desk::new(10);
     desk.owner = Owner::new(EPOCH, config, limits(10, 1));
     desk.report(1, account(0, 1));
-    let other = Counter::new("limit", T, "other").unwrap();
+    let other = Counter::new("limit", KIND, "other").unwrap();
     let message = desk.message(
         1,
         NodeAccount {

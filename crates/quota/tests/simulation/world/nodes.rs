@@ -6,7 +6,7 @@ use tollgate_quota::node::{self, Admission, Ask, CounterView, Node, Outcome, Sco
 use tollgate_quota::{Counter, Incarnation, NodeTime};
 
 use crate::oracle::Violation;
-use crate::plan::Mutation;
+use crate::plan::{FIXED_12_S, Mutation};
 use crate::world::{Call, Event, NodeProcess, World};
 
 /// Nodes' clocks drift by at most this.
@@ -52,7 +52,7 @@ impl World {
         for index in counters {
             let limit = self.plan.limits[usize::try_from(index).unwrap()].clone();
             let subject = format!("k{}", self.random.within(1, limit.subjects));
-            let counter = Counter::new(limit.name, limit.window_ms, &subject).unwrap();
+            let counter = Counter::new(limit.name, limit.kind, &subject).unwrap();
             let units = match limit.tokens {
                 false => 1,
                 true if !self.calm && self.random.chance(3) => limit.units * 3,
@@ -272,7 +272,7 @@ impl World {
             return;
         }
         let now = self.node_time(node);
-        let counter = Counter::new("fleet", 12_000, "k1").unwrap();
+        let counter = Counter::new("fleet", FIXED_12_S, "k1").unwrap();
         let over = self.nodes[node]
             .machine
             .view(now, &counter)

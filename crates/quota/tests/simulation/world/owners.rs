@@ -14,8 +14,8 @@ impl World {
         let units = &self.policy[revision - 1];
         let spec = |limit: &PlannedLimit| {
             let spec = LimitSpec {
+                kind: limit.kind,
                 units: units[limit.name],
-                window_ms: limit.window_ms,
                 revision: revision as u64,
             };
             (Arc::from(limit.name), spec)

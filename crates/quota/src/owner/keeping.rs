@@ -1,0 +1,135 @@
+//! How the charge of a counter is kept.
+//!
+//! *Sharing* (tickets, blocks, recalls, bounds: `account` and `vend`) decides who gets how much. It asks
+//! the *keeping* of the counter's kind how much there is, and tells it what went out, came back and was
+//! spent. So a keeping knows limits, time and what is durable, but no queue; sharing knows no window, no
+//! refill and no record.
+//!
+//! A kind is served by one implementation of [`Keeping`], chosen in [`of`].
+
+mod counted;
+
+use std::fmt;
+
+use counted::Counted;
+
+use crate::owner::account::{Context, Wishes};
+use crate::owner::row::Fit;
+use crate::owner::{Commit, Load};
+use crate::{Counter, Generation, Incarnation, Kind, NodeAccount, OwnerTime, Window};
+
+/// The keeping of a counter's kind, with nothing known of it yet.
+pub(super) fn of(counter: &Counter, now: OwnerTime) -> Box<dyn Keeping> {
+    match counter.kind() {
+        Kind::Fixed { window_ms } => Box::new(Counted::new(window_ms, now)),
+    }
+}
+
+/// What something that happened means for those who share the counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Nothing that they have to be told.
+    Same,
+    /// They have to be told.
+    News,
+    /// What they held is void, and they begin anew: another window.
+    Anew,
+}
+
+/// What is missing, by sharing's word.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lack {
+    /// Units that the process first in the queue lacks, and that process. They lie within
+    /// [`Keeping::free_total`].
+    pub(super) head: Option<(Incarnation, u64)>,
+    /// Demand of all nodes, in units per second.
+    pub(super) demand: u64,
+}
+
+/// The state of a charge, for operators.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shown {
+    /// The window's label.
+    pub(super) window: Window,
+    pub(super) start: OwnerTime,
+    pub(super) end: OwnerTime,
+    /// Charged durably, whether handed out or not.
+    pub(super) hwm: u64,
+    /// Charged and not handed out.
+    pub(super) free: u64,
+}
+
+/// How the charge of one counter is kept: what may be handed out, and what makes sure that no other owner,
+/// before or after, hands the same out.
+///
+/// At every step of the owner `roll` is called before anything else, so that time-dependent state is that
+/// of `context.now`.
+pub(super) trait Keeping: fmt::Debug + Send {
+    /// Whether a record has to be read before anything can be said: [`Keeping::loaded`] follows.
+    fn is_read_first(&self) -> bool;
+
+    /// Lets time pass: begins the window of the owner's clock, if it is later than the one kept.
+    fn roll(&mut self, context: &Context<'_>) -> Turn;
+
+    /// The window whose units are handed out.
+    fn window(&self) -> Window;
+
+    /// The generation that is told to nodes and that their totals must be of.
+    fn generation(&self) -> Generation {
+        Generation::FIRST
+    }
+
+    /// What a report speaks of.
+    fn fit(&self, context: &Context<'_>, report: &NodeAccount) -> Fit {
+        let ledger = report.epoch == context.epoch && report.generation == self.generation();
+        match (report.window == self.window(), ledger) {
+            (true, true) => Fit::Ledger,
+            (true, false) => Fit::Window,
+            (false, _) => Fit::Neither,
+        }
+    }
+
+    /// The most that can ever be out at once: the limit in force. None while it is not known, or while
+    /// nothing may be said of the counter yet.
+    fn limit(&self, context: &Context<'_>) -> Option<u64>;
+
+    /// Units that can still be handed out in this window, whether or not a write has to come first.
+    fn free_total(&self, context: &Context<'_>) -> u64;
+
+    /// Units that may be handed out to that process now.
+    fn usable(&self, context: &Context<'_>, to: Incarnation) -> u64;
+
+    /// Whether more is out than the limit, which must have been lowered.
+    fn is_over(&self, context: &Context<'_>) -> bool;
+
+    /// Units go out; at most [`Keeping::usable`].
+    fn take(&mut self, to: Incarnation, units: u64);
+
+    /// Units that were out come back.
+    fn give_back(&mut self, from: Incarnation, units: u64);
+
+    /// Takes in what a read found.
+    fn loaded(&mut self, context: &Context<'_>, outcome: Load, wishes: &mut Wishes) -> Turn;
+
+    /// Takes in what became of a write. Only what is known to be durable may be vended: where that is
+    /// not known, or the key was not as expected, it is read again.
+    fn persisted(&mut self, context: &Context<'_>, outcome: Commit, wishes: &mut Wishes) -> Turn;
+
+    /// Tries a read anew that failed, when it is due.
+    fn retry(&mut self, context: &Context<'_>, wishes: &mut Wishes);
+
+    /// Charges what is missing ahead of its use, and makes durable what else has to be.
+    fn debit(&mut self, context: &Context<'_>, lack: &Lack, wishes: &mut Wishes);
+
+    /// When time alone brings new units: there the demand of now can be served unasked.
+    fn refills_at(&self) -> OwnerTime;
+
+    /// Milliseconds for which units stay usable, counted from when the owner's clock showed `received_at`.
+    fn lasts_ms(&self, received_at: OwnerTime) -> u64;
+
+    /// Whether nothing that was said of the counter matters any more.
+    fn is_past(&self, now: OwnerTime) -> bool;
+
+    /// The state for operators; none while there is nothing live.
+    fn shown(&self, now: OwnerTime) -> Option<Shown>;
+}
