@@ -37,7 +37,7 @@ impl LimitService for Service {
         let snapshot = snapshot::now(&self.current)?;
         let limits = snapshot.table.limits().iter();
         let units: HashMap<&str, &str> = limits
-            .map(|limit| (&*limit.name, limit.unit.as_str()))
+            .map(|limit| (&*limit.name, limit.measure.unit.as_str()))
             .collect();
         let mut states = self.owner.counters().await?;
         states.retain(|state| {

@@ -8,17 +8,16 @@ use tokio::time::{Instant, Sleep, timeout_at};
 use tollgate_policy::table::Model;
 use tollgate_provider::chat::{Chunk, Request, Response};
 use tollgate_provider::tokens;
-use tollgate_quota::node::{Denial, Why};
 
 use crate::app::Node;
 use crate::dispatch::{Begun, Reply, dispatch};
 use crate::error::Error;
 use crate::limiter::LONGEST_WAIT;
 use crate::meter::{Meter, Summary};
-use crate::permit::{LimitState, Permit};
+use crate::permit::{LimitState, Needs, Permit};
 use crate::plan::Plan;
 use crate::revision::Revision;
-use crate::{deadline, executor, metrics};
+use crate::{deadline, executor};
 
 /// A request as it came in, before anything is known of it.
 #[derive(Debug)]
@@ -115,13 +114,9 @@ async fn answer(
     let input = tokens::estimate_request(&request);
     meter.asked(&model, revision.table.revision(), stream, input);
     let work = async {
-        reserve(
-            node,
-            &key.plan(&revision, &model)?,
-            needed(&request, input),
-            meter,
-        )
-        .await?;
+        let plan = key.plan(&revision, &model)?;
+        let needs = plan.needs(&revision, &model, input, most_output(&request));
+        reserve(node, plan, needs, meter).await?;
         dispatch(&revision, &model, &request, stream, meter).await
     };
     let reply = timeout_at(until, work)
@@ -162,66 +157,28 @@ fn cap_output(request: &mut Request, model: &Model) -> Result<(), Error> {
     }
 }
 
-/// Tokens that a request can use at most, by estimate of its input.
-fn needed(request: &Request, input: u64) -> u64 {
+/// Output tokens that a request can have at most.
+fn most_output(request: &Request) -> u64 {
     let output = u64::from(request.max_output_tokens.unwrap_or(0));
-    input.saturating_add(output.saturating_mul(u64::from(request.choice_count())))
+    output.saturating_mul(u64::from(request.choice_count()))
 }
 
 async fn reserve(
     node: &Node,
-    plan: &Arc<Plan>,
-    tokens: u64,
+    plan: Arc<Plan>,
+    needs: Needs,
     meter: &mut Meter,
 ) -> Result<(), Error> {
-    match node.limiter.reserve(&plan.asks(tokens), LONGEST_WAIT).await {
+    match node.limiter.reserve(&plan.asks(&needs), LONGEST_WAIT).await {
         Ok((reservation, admission)) => {
-            meter.admitted(Permit::new(
-                reservation,
-                Arc::clone(plan),
-                admission,
-                tokens,
-            ));
+            meter.admitted(Permit::new(plan, needs, reservation, admission));
             Ok(())
         }
         Err(denial) => {
             let state = plan.state(|counter| node.limiter.view(counter));
-            if let Some(line) = plan.lines.get(denial.ask) {
-                metrics::refused(&line.limit);
-                meter.refused(&line.label, state);
-            }
-            Err(denied(plan, &denial, tokens))
+            meter.refused(&plan, &denial, state);
+            Err(plan.refusal(&denial, &needs))
         }
-    }
-}
-
-fn denied(plan: &Plan, denial: &Denial, tokens: u64) -> Error {
-    let Some(line) = plan.lines.get(denial.ask) else {
-        return Error::Internal {
-            what: "finding the limit that refused",
-        };
-    };
-    let limit_name = line.limit.to_string();
-    match denial.why {
-        Why::Exhausted {
-            limit,
-            retry_after_ms,
-        } => Error::LimitExceeded {
-            limit: limit_name,
-            counter: line.label.to_string(),
-            amount: limit,
-            unit: line.unit.as_str(),
-            window_seconds: line.window_ms / 1000,
-            retry_after: Duration::from_millis(retry_after_ms),
-        },
-        Why::TooLarge { limit } => Error::LimitTooSmall {
-            limit: limit_name,
-            counter: line.label.to_string(),
-            amount: limit,
-            needed: line.units(tokens),
-            unit: line.unit.as_str(),
-        },
-        Why::NoAnswer | Why::Late => Error::LimitUnavailable { limit: limit_name },
     }
 }
 

@@ -57,6 +57,7 @@ pub(crate) async fn dispatch(
         if attempts.made() > 1 && !revision.may_retry() {
             break;
         }
+        meter.another_attempt().await?;
         let Some((deployment, upstream)) = revision.deployment(target) else {
             return Err(Error::Internal {
                 what: "finding a deployment",

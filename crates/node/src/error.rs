@@ -5,6 +5,8 @@ mod table;
 
 use std::time::Duration;
 
+use tollgate_policy::table::Amount;
+
 pub(crate) use table::HttpError;
 
 /// Why a node cannot start.
@@ -68,16 +70,14 @@ pub enum Error {
         model: String,
     },
     /// A limit is used up.
-    #[error("limit `{limit}` is used up: {amount} {unit} per {window_seconds} s")]
+    #[error("limit `{limit}` is used up: {admits} per {window_seconds} s")]
     LimitExceeded {
         /// Name of the limit.
         limit: String,
         /// Its counter.
         counter: String,
-        /// Units that a window admits.
-        amount: u64,
-        /// `requests` or `tokens`.
-        unit: &'static str,
+        /// What a window admits.
+        admits: Amount,
         /// Length of the window, in seconds.
         window_seconds: u64,
         /// Until units may be free again.
@@ -85,19 +85,17 @@ pub enum Error {
     },
     /// The request alone is more than a limit admits.
     #[error(
-        "the request needs {needed} {unit} and limit `{limit}` admits {amount} per window: shorten it or ask for fewer output tokens"
+        "the request needs {needed} and limit `{limit}` admits {admits} per window: shorten it or ask for fewer output tokens"
     )]
     LimitTooSmall {
         /// Name of the limit.
         limit: String,
         /// Its counter.
         counter: String,
-        /// Units that a window admits.
-        amount: u64,
-        /// Units that the request needs.
-        needed: u64,
-        /// `requests` or `tokens`.
-        unit: &'static str,
+        /// What a window admits.
+        admits: Amount,
+        /// What the request needs.
+        needed: Amount,
     },
     /// A limit's owner did not answer in time.
     #[error("limit `{limit}` could not be checked in time: try again")]

@@ -157,7 +157,7 @@ fn authorization(headers: &HeaderMap) -> Option<&[u8]> {
 }
 
 fn add_limits(metadata: &mut MetadataMap, limits: &LimitState) {
-    if limits.requests.is_none() && limits.tokens.is_none() {
+    if limits.is_empty() {
         return;
     }
     let mut headers = std::mem::take(metadata).into_headers();

@@ -25,6 +25,7 @@ mod dispatch;
 mod edge;
 pub mod error;
 mod executor;
+mod expected;
 mod gate;
 mod grpc;
 mod http;

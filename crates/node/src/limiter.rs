@@ -352,6 +352,11 @@ impl State {
 // === impl Reservation ===
 
 impl Reservation {
+    /// The limits that the units are of.
+    pub(crate) fn limiter(&self) -> &Arc<Limiter> {
+        &self.limiter
+    }
+
     /// Ends the reservation: what was really used, one figure per ask in their order.
     pub(crate) fn settle(&mut self, actual: &[u64]) {
         if !self.settled {

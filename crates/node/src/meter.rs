@@ -8,14 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tollgate_policy::table::{Deployment, Model};
+use tollgate_policy::table::{Deployment, Model, Use};
 use tollgate_proto::completion::v1::AttemptOutcome;
 use tollgate_provider::chat::{Chunk, Delta, Part, Response, Usage, UsageSource};
 use tollgate_provider::tokens;
+use tollgate_quota::node::Denial;
 
 use crate::error::Error;
 use crate::keys::Known;
-use crate::permit::{Charge, LimitState, Permit};
+use crate::permit::{Charge, LimitState, Needs, Permit};
+use crate::plan::Plan;
 use crate::upstream::{Ended, Reached};
 use crate::{metrics, random};
 
@@ -134,14 +136,51 @@ impl Meter {
     }
 
     /// The limits refused the request, and stand so.
-    pub(crate) fn refused(&mut self, limit: &str, limits: LimitState) {
-        self.refused_by = Some(limit.into());
+    pub(crate) fn refused(&mut self, plan: &Plan, denial: &Denial, limits: LimitState) {
+        self.refused_by(plan, denial);
         self.limits = limits;
+    }
+
+    fn refused_by(&mut self, plan: &Plan, denial: &Denial) {
+        if let Some(line) = plan.lines.get(denial.ask) {
+            metrics::refused(&line.limit.name);
+            self.refused_by = Some(line.label.clone());
+        }
     }
 
     /// The state of the limits that the request was admitted or refused by.
     pub(crate) fn limits(&self) -> LimitState {
         self.permit.as_ref().map_or(self.limits, Permit::state)
+    }
+
+    /// Makes ready for another attempt: where the one before may have been charged, it stays so, and the next one
+    /// is reserved for by itself.
+    ///
+    /// # Errors
+    /// The limit that has no room for it.
+    pub(crate) async fn another_attempt(&mut self) -> Result<(), Error> {
+        if self.sent != Sent::Perhaps {
+            return Ok(());
+        }
+        let unknown = self.at_most();
+        let Some(mut permit) = self.permit.take() else {
+            return Ok(());
+        };
+        let renewed = permit.renew(unknown).await;
+        let result = match renewed {
+            Ok(renewed) => {
+                if renewed {
+                    self.sent = Sent::Nothing;
+                }
+                Ok(())
+            }
+            Err(denial) => {
+                self.refused_by(permit.plan(), &denial);
+                Err(permit.plan().refusal(&denial, permit.needs()))
+            }
+        };
+        self.permit = Some(permit);
+        result
     }
 
     /// An attempt begins. Until it ends, the provider may be at work.
@@ -265,15 +304,44 @@ impl Meter {
     }
 
     fn charge(&self) -> Charge {
-        if let Some(usage) = &self.usage {
-            return Charge::Tokens(usage.total());
+        if let Some(usage) = self.final_usage() {
+            return Charge::Used(self.used(&usage));
         }
         match self.sent {
             Sent::Nothing => Charge::Nothing,
-            Sent::Refused => Charge::Tokens(0),
-            Sent::Perhaps => Charge::Reservation,
-            Sent::Streaming => Charge::Tokens(self.estimated_input + self.streamed_output),
+            Sent::Perhaps => Charge::Unknown(self.at_most()),
+            // A stream without usage has its own by estimate.
+            Sent::Refused | Sent::Streaming => Charge::Used(Use::default()),
         }
+    }
+
+    /// What an answer of this usage is charged.
+    fn used(&self, usage: &Usage) -> Use {
+        let price = self.answering.as_ref().and_then(|at| cost(at, usage));
+        Use {
+            requests: 1,
+            input: usage.input_total,
+            cached_input: usage.cache_read,
+            output: usage.output_total,
+            // A cost that is not known is never taken for none.
+            cost: price.unwrap_or_else(|| self.needs().worst.cost),
+        }
+    }
+
+    /// What an attempt may have been charged of which nothing is known.
+    fn at_most(&self) -> Use {
+        let worst = self.needs().worst;
+        let price = self.attempts.last().and_then(|at| at.deployment.price);
+        Use {
+            cost: price.map_or(worst.cost, |it| it.highest_cost(worst.input, worst.output)),
+            ..worst
+        }
+    }
+
+    fn needs(&self) -> Needs {
+        self.permit
+            .as_ref()
+            .map_or_else(Needs::default, |permit| *permit.needs())
     }
 
     /// The usage that is charged, for the records.
@@ -352,9 +420,14 @@ impl Drop for Meter {
             self.ending = "INTERNAL";
         }
         let charge = self.charge();
-        let admitted = self.permit.is_some() && charge != Charge::Nothing;
+        let permit = self.permit.as_ref();
+        let admitted =
+            permit.is_some_and(|permit| permit.was_charged() || charge != Charge::Nothing);
         self.log(admitted);
         if let Some(permit) = self.permit.take() {
+            if let (true, Some(usage)) = (self.ending == "OK", &self.usage) {
+                permit.learn(usage.output_total);
+            }
             permit.settle(charge);
         }
     }

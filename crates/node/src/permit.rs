@@ -3,38 +3,52 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tollgate_policy::table::Unit;
-use tollgate_quota::node::Admission;
+use tollgate_policy::table::{Unit, Use};
+use tollgate_quota::node::{Admission, Denial};
 
-use crate::limiter::Reservation;
+use crate::limiter::{LONGEST_WAIT, Reservation};
 use crate::plan::Plan;
 
 /// The units that a request holds.
 #[derive(Debug)]
 pub(crate) struct Permit {
-    reservation: Reservation,
     plan: Arc<Plan>,
+    held: Held,
+    /// What attempts held whose outcome is unknown. They are settled.
+    before: Vec<Held>,
+}
+
+/// The units of one reservation.
+#[derive(Debug)]
+struct Held {
+    reservation: Reservation,
     admission: Admission,
-    reserved_tokens: u64,
+    needs: Needs,
+}
+
+/// What a request may use, before it is known what it used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Needs {
+    /// At most.
+    pub(crate) worst: Use,
+    /// By experience, for limits that reserve the expected output.
+    pub(crate) expected: Use,
 }
 
 /// What a reservation is settled at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Charge {
-    /// Nothing was sent: neither request nor tokens.
+    /// Nothing was sent: not even the request counts.
     Nothing,
-    /// The request, and so many tokens.
-    Tokens(u64),
-    /// The request, and all the tokens that were reserved.
-    Reservation,
+    /// This is what was used.
+    Used(Use),
+    /// A provider may have done the work: what was reserved, at most this.
+    Unknown(Use),
 }
 
-/// The state of the tightest limit of each kind, for the caller.
+/// The state of the tightest limit of each unit, for the caller.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct LimitState {
-    pub(crate) requests: Option<Gauge>,
-    pub(crate) tokens: Option<Gauge>,
-}
+pub(crate) struct LimitState([Option<Gauge>; Unit::ALL.len()]);
 
 /// The state of one limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,80 +65,155 @@ pub(crate) struct Gauge {
 
 impl Permit {
     pub(crate) fn new(
-        reservation: Reservation,
         plan: Arc<Plan>,
+        needs: Needs,
+        reservation: Reservation,
         admission: Admission,
-        reserved_tokens: u64,
     ) -> Self {
         Self {
-            reservation,
             plan,
-            admission,
-            reserved_tokens,
+            held: Held {
+                reservation,
+                admission,
+                needs,
+            },
+            before: Vec::new(),
         }
+    }
+
+    /// What the request may use, or what is left of it to be tried.
+    pub(crate) fn needs(&self) -> &Needs {
+        &self.held.needs
+    }
+
+    /// The limits that the units are of.
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Whether an attempt was charged already.
+    pub(crate) fn was_charged(&self) -> bool {
+        !self.before.is_empty()
+    }
+
+    /// Reserves for another attempt, after one that may have been charged: that one stays so, at most `unknown`.
+    /// The request itself is counted once. False where only requests are limited: nothing is held anew.
+    ///
+    /// # Errors
+    /// The limit that has no room for another attempt. What is held stays.
+    pub(crate) async fn renew(&mut self, unknown: Use) -> Result<bool, Denial> {
+        if !self.plan.varies() {
+            return Ok(false);
+        }
+        let mut needs = self.held.needs;
+        needs.worst.requests = 0;
+        needs.expected.requests = 0;
+        let limiter = Arc::clone(self.held.reservation.limiter());
+        let (reservation, admission) = limiter
+            .reserve(&self.plan.asks(&needs), LONGEST_WAIT)
+            .await?;
+        let held = Held {
+            reservation,
+            admission,
+            needs,
+        };
+        let mut last = std::mem::replace(&mut self.held, held);
+        last.settle(&self.plan, Charge::Unknown(unknown));
+        self.before.push(last);
+        Ok(true)
     }
 
     /// Ends the reservation at what the request is charged.
     pub(crate) fn settle(mut self, charge: Charge) {
-        let (requests, tokens) = match charge {
-            Charge::Nothing => (0, 0),
-            Charge::Tokens(tokens) => (1, tokens),
-            Charge::Reservation => (1, self.reserved_tokens),
-        };
-        let actual: Vec<_> = self
-            .plan
-            .lines
-            .iter()
-            .map(|line| match line.unit {
-                Unit::Requests => requests,
-                Unit::Tokens => tokens,
-            })
-            .collect();
-        self.reservation.settle(&actual);
+        self.held.settle(&self.plan, charge);
+    }
+
+    /// An answer had so many output tokens.
+    pub(crate) fn learn(&self, output: u64) {
+        self.plan.learn(output);
     }
 
     /// Each limit with its dimensions, the number of the window, and the units reserved, as logs show them:
-    /// `per-key/key=k1@29384756:1 app@29384756:350`.
+    /// `per-key/key=k1@29384756:1 app@29384756:350`. Further attempts that were reserved for follow.
     pub(crate) fn labels(&self) -> String {
         use std::fmt::Write;
         let mut labels = String::new();
-        for (line, admitted) in self.plan.lines.iter().zip(&self.admission.limits) {
-            let space = if labels.is_empty() { "" } else { " " };
-            let units = line.units(self.reserved_tokens);
-            // Writing into a string cannot fail.
-            let _ = write!(
-                labels,
-                "{space}{}@{}:{units}",
-                line.label, admitted.window.0
-            );
+        for held in self.before.iter().chain([&self.held]) {
+            let counts = held.needs.worst.requests > 0;
+            for (line, admitted) in self.plan.lines.iter().zip(&held.admission.limits) {
+                let units = line.reserved(&held.needs);
+                if units == 0 && !counts {
+                    continue;
+                }
+                let space = if labels.is_empty() { "" } else { " " };
+                // Writing into a string cannot fail.
+                let _ = write!(
+                    labels,
+                    "{space}{}@{}:{units}",
+                    line.label, admitted.window.0
+                );
+            }
         }
         labels
     }
 
-    /// The tightest limit of each kind.
+    /// The tightest limit of each unit.
     pub(crate) fn state(&self) -> LimitState {
         let mut state = LimitState::default();
-        for (line, admitted) in self.plan.lines.iter().zip(&self.admission.limits) {
+        for (line, admitted) in self.plan.lines.iter().zip(&self.held.admission.limits) {
             let gauge = Gauge {
                 limit: admitted.limit,
                 remaining: admitted.remaining,
                 reset: Duration::from_millis(admitted.reset_ms),
             };
-            state.tighten(line.unit, gauge);
+            state.tighten(line.limit.measure.unit, gauge);
         }
         state
     }
 }
 
+// === impl Held ===
+
+impl Held {
+    fn settle(&mut self, plan: &Plan, charge: Charge) {
+        let needs = &self.needs;
+        let requests = needs.worst.requests;
+        let actual: Vec<_> = match charge {
+            Charge::Nothing => vec![0; plan.lines.len()],
+            Charge::Used(used) => {
+                let used = Use { requests, ..used };
+                plan.lines.iter().map(|line| line.units(&used)).collect()
+            }
+            Charge::Unknown(most) => {
+                let most = Use { requests, ..most };
+                let units = |line: &crate::plan::Line| line.reserved(needs).min(line.units(&most));
+                plan.lines.iter().map(units).collect()
+            }
+        };
+        self.reservation.settle(&actual);
+    }
+}
+
+// === impl LimitState ===
+
 impl LimitState {
     /// Takes one more limit into account.
     pub(crate) fn tighten(&mut self, unit: Unit, gauge: Gauge) {
-        let place = match unit {
-            Unit::Requests => &mut self.requests,
-            Unit::Tokens => &mut self.tokens,
-        };
-        if place.is_none_or(|known| gauge.remaining < known.remaining) {
-            *place = Some(gauge);
+        for (place, of) in self.0.iter_mut().zip(Unit::ALL) {
+            if of == unit && place.is_none_or(|known| gauge.remaining < known.remaining) {
+                *place = Some(gauge);
+            }
         }
+    }
+
+    /// Whether nothing is known.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.iter().all(Option::is_none)
+    }
+
+    /// What is known, by unit.
+    pub(crate) fn gauges(&self) -> impl Iterator<Item = (Unit, &Gauge)> {
+        let pairs = Unit::ALL.into_iter().zip(&self.0);
+        pairs.filter_map(|(unit, gauge)| Some((unit, gauge.as_ref()?)))
     }
 }

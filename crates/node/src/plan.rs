@@ -4,19 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tollgate_policy::table::{Caller, CounterSpec, Model, Unit};
-use tollgate_quota::node::{Ask, CounterView};
+use tollgate_policy::table::{Amount, Caller, CounterSpec, Limit, Model, Reserve, Unit, Use};
+use tollgate_quota::node::{Ask, CounterView, Denial, Why};
 use tollgate_quota::{Counter, Kind};
 
 use crate::error::Error;
+use crate::expected::Expected;
 use crate::keys::Known;
-use crate::permit::{Gauge, LimitState};
+use crate::permit::{Gauge, LimitState, Needs};
 use crate::revision::Revision;
 
 /// The counters that must admit a request, in the order in which they are taken.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) lines: Vec<Line>,
+    /// The experience with the model's answers, where a limit reserves by it.
+    expected: Option<Arc<Expected>>,
 }
 
 /// One counter of a plan.
@@ -24,12 +27,8 @@ pub(crate) struct Plan {
 pub(crate) struct Line {
     /// The counter.
     pub(crate) counter: Counter,
-    /// Name of its limit.
-    pub(crate) limit: Arc<str>,
-    /// What it counts.
-    pub(crate) unit: Unit,
-    /// Length of a window, in milliseconds.
-    pub(crate) window_ms: u64,
+    /// Its limit.
+    pub(crate) limit: Arc<Limit>,
     /// The limit's name and the values of its dimensions, as logs show it: `per-key/key=k1`.
     pub(crate) label: Box<str>,
 }
@@ -53,29 +52,71 @@ impl Plan {
             subject: &key.subject,
         };
         let specs = revision.table.counters(caller, model);
-        let lines: Result<_, _> = specs.into_iter().map(Line::new).collect();
-        lines
-            .map(|lines| Self { lines })
-            .map_err(|error: tollgate_quota::Error| {
-                tracing::error!(%error, "a counter of the policy cannot be kept: this is a defect");
-                Error::Internal {
-                    what: "naming a counter",
-                }
-            })
+        let lines: Result<Vec<_>, _> = specs.into_iter().map(Line::new).collect();
+        let lines = lines.map_err(|error: tollgate_quota::Error| {
+            tracing::error!(%error, "a counter of the policy cannot be kept: this is a defect");
+            Error::Internal {
+                what: "naming a counter",
+            }
+        })?;
+        let reserves = |line: &Line| line.limit.reserve == Reserve::Expected;
+        let expected = lines.iter().any(reserves);
+        Ok(Self {
+            expected: expected.then(|| revision.expected(model)).flatten(),
+            lines,
+        })
     }
 
-    /// What to take from each counter for a request of so many tokens.
-    pub(crate) fn asks(&self, tokens: u64) -> Vec<Ask> {
+    /// What a request may use that has so many tokens of input and at most so many of output.
+    pub(crate) fn needs(
+        &self,
+        revision: &Revision,
+        model: &Model,
+        input: u64,
+        output: u64,
+    ) -> Needs {
+        let counts_money = |line: &Line| line.limit.measure.unit == Unit::Cost;
+        let counts_money = self.lines.iter().any(counts_money);
+        let needs = |output| Use {
+            requests: 1,
+            input,
+            cached_input: 0,
+            output,
+            cost: if counts_money {
+                revision.table.highest_cost(model, input, output)
+            } else {
+                0
+            },
+        };
+        let worst = needs(output);
+        let expected = self.expected.as_ref();
+        let expected = expected.map_or(worst, |expected| needs(expected.output(output)));
+        Needs { worst, expected }
+    }
+
+    /// What to take from each counter.
+    pub(crate) fn asks(&self, needs: &Needs) -> Vec<Ask> {
         let ask = |line: &Line| Ask {
             counter: line.counter.clone(),
-            units: line.units(tokens),
+            units: line.reserved(needs),
         };
         self.lines.iter().map(ask).collect()
     }
-}
 
-impl Plan {
-    /// The tightest of its limits of each kind, as far as `view` knows them.
+    /// Whether any limit counts more than requests, so that each attempt uses units of its own.
+    pub(crate) fn varies(&self) -> bool {
+        let varies = |line: &Line| line.limit.measure.unit != Unit::Requests;
+        self.lines.iter().any(varies)
+    }
+
+    /// An answer had so many output tokens.
+    pub(crate) fn learn(&self, output: u64) {
+        if let Some(expected) = &self.expected {
+            expected.learn(output);
+        }
+    }
+
+    /// The tightest of its limits of each unit, as far as `view` knows them.
     pub(crate) fn state(&self, view: impl Fn(&Counter) -> Option<CounterView>) -> LimitState {
         let mut state = LimitState::default();
         for line in &self.lines {
@@ -85,40 +126,78 @@ impl Plan {
                     remaining: known.remaining,
                     reset: Duration::from_millis(known.reset_ms),
                 };
-                state.tighten(line.unit, gauge);
+                state.tighten(line.limit.measure.unit, gauge);
             }
         }
         state
     }
+
+    /// What a caller is told of a refusal.
+    pub(crate) fn refusal(&self, denial: &Denial, needs: &Needs) -> Error {
+        let Some(line) = self.lines.get(denial.ask) else {
+            return Error::Internal {
+                what: "finding the limit that refused",
+            };
+        };
+        let limit = line.limit.name.to_string();
+        let counter = line.label.to_string();
+        let unit = line.limit.measure.unit;
+        let amount = |units| Amount { unit, units };
+        match denial.why {
+            Why::Exhausted {
+                limit: units,
+                retry_after_ms,
+            } => Error::LimitExceeded {
+                limit,
+                counter,
+                admits: amount(units),
+                window_seconds: line.limit.window_ms / 1000,
+                retry_after: Duration::from_millis(retry_after_ms),
+            },
+            Why::TooLarge { limit: units } => Error::LimitTooSmall {
+                limit,
+                counter,
+                admits: amount(units),
+                needed: amount(line.reserved(needs)),
+            },
+            Why::NoAnswer | Why::Late => Error::LimitUnavailable { limit },
+        }
+    }
 }
+
+// === impl Line ===
 
 impl Line {
     fn new(spec: CounterSpec) -> Result<Self, tollgate_quota::Error> {
+        let limit = spec.limit;
         // `limit/unit=window[/dimension=value…]`: the quota crate names limit and window itself.
         let within_limit = spec.counter.split_once('/').map_or("", |(_, rest)| rest);
         let dimensions = within_limit.split_once('/').map_or("", |(_, rest)| rest);
         let label = if dimensions.is_empty() {
-            spec.limit_name.to_string()
+            limit.name.to_string()
         } else {
-            format!("{}/{dimensions}", spec.limit_name)
+            format!("{}/{dimensions}", limit.name)
         };
         let kind = Kind::Fixed {
-            window_ms: spec.window_ms,
+            window_ms: limit.window_ms,
         };
         Ok(Self {
-            counter: Counter::new(&spec.limit_name, kind, within_limit)?,
-            limit: spec.limit_name,
-            unit: spec.unit,
-            window_ms: spec.window_ms,
+            counter: Counter::new(&limit.name, kind, within_limit)?,
+            limit,
             label: label.into(),
         })
     }
 
-    /// What one request takes that has so many tokens.
-    pub(crate) fn units(&self, tokens: u64) -> u64 {
-        match self.unit {
-            Unit::Requests => 1,
-            Unit::Tokens => tokens,
+    /// The units of a use.
+    pub(crate) fn units(&self, used: &Use) -> u64 {
+        self.limit.measure.units(used)
+    }
+
+    /// The units that are held for a request.
+    pub(crate) fn reserved(&self, needs: &Needs) -> u64 {
+        match self.limit.reserve {
+            Reserve::WorstCase => self.units(&needs.worst),
+            Reserve::Expected => self.units(&needs.expected),
         }
     }
 }

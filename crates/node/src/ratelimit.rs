@@ -1,38 +1,90 @@
-//! Tells callers how their limits stand, under the names that OpenAI uses:
-//! `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, the tightest limit of each kind.
+//! Tells callers how their limits stand, the tightest limit of each unit, under the names that OpenAI uses and
+//! their like: `x-ratelimit-{limit,remaining,reset}-{requests,tokens,input-tokens,output-tokens,cost-usd}`. Money is
+//! in US dollars.
 
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use tollgate_policy::table::Unit;
 
-use crate::permit::{Gauge, LimitState};
-
-const REQUESTS: [HeaderName; 3] = [
-    HeaderName::from_static("x-ratelimit-limit-requests"),
-    HeaderName::from_static("x-ratelimit-remaining-requests"),
-    HeaderName::from_static("x-ratelimit-reset-requests"),
-];
-
-const TOKENS: [HeaderName; 3] = [
-    HeaderName::from_static("x-ratelimit-limit-tokens"),
-    HeaderName::from_static("x-ratelimit-remaining-tokens"),
-    HeaderName::from_static("x-ratelimit-reset-tokens"),
-];
+use crate::permit::LimitState;
 
 /// Adds what is known.
 pub(crate) fn write(headers: &mut HeaderMap, limits: &LimitState) {
-    for (names, gauge) in [(REQUESTS, &limits.requests), (TOKENS, &limits.tokens)] {
-        if let Some(gauge) = gauge {
-            write_one(headers, names, gauge);
+    for (unit, gauge) in limits.gauges() {
+        let [limit, remaining, reset] = names(unit);
+        insert(headers, limit, figure(unit, gauge.limit));
+        insert(headers, remaining, figure(unit, gauge.remaining));
+        insert(
+            headers,
+            reset,
+            HeaderValue::try_from(duration(gauge.reset)).ok(),
+        );
+    }
+}
+
+fn names(unit: Unit) -> [HeaderName; 3] {
+    match unit {
+        Unit::Requests => {
+            const {
+                [
+                    HeaderName::from_static("x-ratelimit-limit-requests"),
+                    HeaderName::from_static("x-ratelimit-remaining-requests"),
+                    HeaderName::from_static("x-ratelimit-reset-requests"),
+                ]
+            }
+        }
+        Unit::Tokens => {
+            const {
+                [
+                    HeaderName::from_static("x-ratelimit-limit-tokens"),
+                    HeaderName::from_static("x-ratelimit-remaining-tokens"),
+                    HeaderName::from_static("x-ratelimit-reset-tokens"),
+                ]
+            }
+        }
+        Unit::InputTokens => {
+            const {
+                [
+                    HeaderName::from_static("x-ratelimit-limit-input-tokens"),
+                    HeaderName::from_static("x-ratelimit-remaining-input-tokens"),
+                    HeaderName::from_static("x-ratelimit-reset-input-tokens"),
+                ]
+            }
+        }
+        Unit::OutputTokens => {
+            const {
+                [
+                    HeaderName::from_static("x-ratelimit-limit-output-tokens"),
+                    HeaderName::from_static("x-ratelimit-remaining-output-tokens"),
+                    HeaderName::from_static("x-ratelimit-reset-output-tokens"),
+                ]
+            }
+        }
+        Unit::Cost => {
+            const {
+                [
+                    HeaderName::from_static("x-ratelimit-limit-cost-usd"),
+                    HeaderName::from_static("x-ratelimit-remaining-cost-usd"),
+                    HeaderName::from_static("x-ratelimit-reset-cost-usd"),
+                ]
+            }
         }
     }
 }
 
-fn write_one(headers: &mut HeaderMap, [limit, remaining, reset]: [HeaderName; 3], gauge: &Gauge) {
-    headers.insert(limit, gauge.limit.into());
-    headers.insert(remaining, gauge.remaining.into());
-    if let Ok(value) = HeaderValue::try_from(duration(gauge.reset)) {
-        headers.insert(reset, value);
+/// Counts are written without going through a text of their own.
+fn figure(unit: Unit, units: u64) -> Option<HeaderValue> {
+    if unit == Unit::Cost {
+        HeaderValue::try_from(unit.figure(units)).ok()
+    } else {
+        Some(units.into())
+    }
+}
+
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
+    if let Some(value) = value {
+        headers.insert(name, value);
     }
 }
 
@@ -59,6 +111,7 @@ fn duration(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::permit::Gauge;
 
     #[test]
     fn durations() {
@@ -78,21 +131,23 @@ mod tests {
     #[test]
     fn only_what_is_known_is_told() {
         let mut headers = HeaderMap::new();
-        let gauge = Gauge {
-            limit: 100,
-            remaining: 99,
+        let gauge = |limit, remaining| Gauge {
+            limit,
+            remaining,
             reset: Duration::from_secs(30),
         };
-        write(
-            &mut headers,
-            &LimitState {
-                requests: Some(gauge),
-                tokens: None,
-            },
-        );
-        assert_eq!(headers["x-ratelimit-limit-requests"], "100");
-        assert_eq!(headers["x-ratelimit-remaining-requests"], "99");
+        let mut state = LimitState::default();
+        assert!(state.is_empty());
+        state.tighten(Unit::Requests, gauge(100, 99));
+        state.tighten(Unit::Requests, gauge(9, 9));
+        state.tighten(Unit::Requests, gauge(500, 10));
+        state.tighten(Unit::Cost, gauge(2_000_000_000, 1_500_000_000));
+        write(&mut headers, &state);
+        assert_eq!(headers["x-ratelimit-limit-requests"], "9");
+        assert_eq!(headers["x-ratelimit-remaining-requests"], "9");
         assert_eq!(headers["x-ratelimit-reset-requests"], "30s");
-        assert_eq!(headers.len(), 3);
+        assert_eq!(headers["x-ratelimit-limit-cost-usd"], "2");
+        assert_eq!(headers["x-ratelimit-remaining-cost-usd"], "1.5");
+        assert_eq!(headers.len(), 6);
     }
 }

@@ -15,6 +15,7 @@ use tollgate_policy::table::{Deployment, Model, Provider};
 use tollgate_policy::{Fault, Table, compile};
 use tollgate_proto::policy::v1::Policy;
 
+use crate::expected::Expected;
 use crate::upstream::{Ended, Upstream};
 use crate::{clock, random};
 
@@ -31,6 +32,8 @@ pub(crate) struct Revision {
     routes: HashMap<Arc<str>, Route<usize>>,
     health: Mutex<Health<usize>>,
     retries: Mutex<RetryBudget>,
+    /// How long answers are, by model.
+    expected: HashMap<Arc<str>, Arc<Expected>>,
 }
 
 /// Why a policy cannot be run.
@@ -78,7 +81,12 @@ impl Revision {
             })?;
             routes.insert(Arc::clone(&model.name), route);
         }
+        let experience = |model: &Arc<Model>| {
+            let old = before.and_then(|before| before.expected(model));
+            (Arc::clone(&model.name), old.unwrap_or_default())
+        };
         Ok(Self {
+            expected: table.models().iter().map(experience).collect(),
             table,
             upstreams,
             routes,
@@ -90,6 +98,11 @@ impl Revision {
     /// The pools of a model.
     pub(crate) fn route(&self, model: &Model) -> Option<&Route<usize>> {
         self.routes.get(&model.name)
+    }
+
+    /// The experience with a model's answers. It outlives the revision.
+    pub(crate) fn expected(&self, model: &Model) -> Option<Arc<Expected>> {
+        self.expected.get(&model.name).cloned()
     }
 
     /// A deployment by its number in routes.

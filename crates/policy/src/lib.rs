@@ -35,6 +35,7 @@ pub mod counter;
 mod diff;
 mod error;
 mod fault;
+pub mod money;
 mod nearest;
 mod path;
 pub mod subject;

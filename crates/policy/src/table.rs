@@ -13,6 +13,9 @@ use crate::{Fault, counter, pb};
 
 pub(crate) mod build;
 pub mod defaults;
+mod unit;
+
+pub use unit::{Amount, Measure, Reserve, Unit, Use, Weights};
 
 /// Compiles a policy. It is validated first.
 ///
@@ -91,14 +94,22 @@ impl Table {
     #[must_use]
     pub fn counters(&self, caller: Caller<'_>, model: &Model) -> Vec<CounterSpec> {
         let spec = |limit: &Arc<Limit>| CounterSpec {
-            limit: limit.index,
-            limit_name: Arc::clone(&limit.name),
+            limit: Arc::clone(limit),
             counter: counter::name(limit, caller, &model.name),
-            unit: limit.unit,
-            amount: limit.amount,
-            window_ms: limit.window_ms,
         };
         self.limits.iter().map(spec).collect()
+    }
+
+    /// Returns the most that a request for this model can cost, in billionths of a US dollar, whichever of the
+    /// model's deployments answers it. Deployments without a price are left out: where a limit counts money, there
+    /// are none.
+    #[must_use]
+    pub fn highest_cost(&self, model: &Model, input: u64, output: u64) -> u64 {
+        let targets = model.pools.iter().flat_map(|pool| &pool.targets);
+        let prices =
+            targets.filter_map(|target| self.deployments.get(target.deployment)?.price.as_ref());
+        let costs = prices.map(|price| price.highest_cost(input, output));
+        costs.max().unwrap_or_default()
     }
 
     /// Returns the limit that a counter belongs to. None where there is no such limit any more, or where it
@@ -122,38 +133,10 @@ pub struct Caller<'a> {
 /// A counter that must admit a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CounterSpec {
-    /// Index of its limit in [`Table::limits`].
-    pub limit: usize,
-    /// Name of its limit.
-    pub limit_name: Arc<str>,
+    /// Its limit.
+    pub limit: Arc<Limit>,
     /// Its name, as described in [`counter`](mod@crate::counter).
     pub counter: String,
-    /// What it counts.
-    pub unit: Unit,
-    /// Units that a window admits.
-    pub amount: u64,
-    /// Length of a window, in milliseconds. Windows are aligned to the Unix epoch.
-    pub window_ms: u64,
-}
-
-/// What a limit counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Unit {
-    /// Requests.
-    Requests,
-    /// Input and output tokens.
-    Tokens,
-}
-
-impl Unit {
-    /// Returns `requests` or `tokens`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Requests => "requests",
-            Self::Tokens => "tokens",
-        }
-    }
 }
 
 /// A cap on use.
@@ -165,10 +148,12 @@ pub struct Limit {
     pub name: Arc<str>,
     /// What has a counter of its own, each at most once, in the order of [`Dimension`]. Empty: one for all.
     pub per: Vec<Dimension>,
-    /// What is counted.
-    pub unit: Unit,
+    /// What is counted, and how.
+    pub measure: Measure,
     /// Units that a window admits. At least 1.
     pub amount: u64,
+    /// What is held while a request runs.
+    pub reserve: Reserve,
     /// Length of a window, in milliseconds: more than 10 s, at most 1 h.
     pub window_ms: u64,
     /// What the names of its counters start with.
@@ -283,6 +268,13 @@ impl Price {
             .saturating_add(part(cached, self.cached_input))
             .saturating_add(part(output, self.output));
         u64::try_from(total.div_ceil(1_000_000)).unwrap_or(u64::MAX)
+    }
+
+    /// Returns the most that a request can cost, however much of its input comes from the cache.
+    #[must_use]
+    pub fn highest_cost(&self, input: u64, output: u64) -> u64 {
+        self.cost(input, 0, output)
+            .max(self.cost(input, input, output))
     }
 }
 

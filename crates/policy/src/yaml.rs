@@ -26,6 +26,7 @@ mod write;
 const DURATION: &str = "google.protobuf.Duration";
 const WINDOW: &str = "tollgate.policy.v1.Window";
 const USD: &str = "tollgate.policy.v1.Usd";
+const WEIGHT: &str = "tollgate.policy.v1.Weight";
 
 /// Longest text of all sources together, in bytes: several times the largest policy that can be stored.
 pub const MAX_TEXT: usize = 4 << 20;

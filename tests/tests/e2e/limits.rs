@@ -1,5 +1,6 @@
 //! Limits hold exactly: over three nodes, at the edges of windows, through crashes, for requests and tokens.
 
+mod money;
 mod race;
 
 use std::collections::BTreeMap;

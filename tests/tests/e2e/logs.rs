@@ -17,6 +17,8 @@ pub struct Request {
     pub limits: Vec<Taken>,
     /// Tokens charged, input and output.
     pub tokens: u64,
+    /// Billionths of a US dollar.
+    pub cost: u64,
     /// Each attempt, as `deployment:outcome`.
     pub attempts: String,
 }
@@ -58,6 +60,7 @@ fn request(line: &Value) -> anyhow::Result<Request> {
             .map(taken)
             .collect::<anyhow::Result<_>>()?,
         tokens: number("input_tokens") + number("output_tokens"),
+        cost: number("cost_nano_usd"),
         attempts: text("attempts"),
     })
 }

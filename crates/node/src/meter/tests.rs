@@ -23,11 +23,16 @@ models: { chat: { routes: [ { pools: [p] } ] } }
 limits:
   - { name: a-requests, requests: 100, window: 1h }
   - { name: b-tokens, tokens: 1000, window: 1h }
+  - { name: c-money, cost_usd: "1", window: 1h }
 "#;
 
-/// Tokens that every request here reserves, and what its input is estimated at.
+/// Tokens that every request here reserves, what its input is estimated at, and what it costs then.
 const RESERVED: u64 = 100;
 const INPUT: u64 = 10;
+const COST: u64 = INPUT * 1000 + (RESERVED - INPUT) * 2000;
+
+/// Units of every limit that the owner grants.
+const GRANTED: u64 = 1_000_000_000;
 
 /// A limiter whose owner grants everything, and what a meter needs.
 struct Bench {
@@ -35,6 +40,7 @@ struct Bench {
     plan: Arc<Plan>,
     model: Arc<Model>,
     deployment: Arc<Deployment>,
+    needs: Needs,
 }
 
 impl Bench {
@@ -52,7 +58,9 @@ impl Bench {
             name: String::new(),
         };
         let plan = Known::new(&key).unwrap().plan(&revision, &model).unwrap();
+        let needs = plan.needs(&revision, &model, INPUT, RESERVED - INPUT);
         Self {
+            needs,
             limiter: Arc::new(Limiter::new("n", 7)),
             plan,
             model,
@@ -62,7 +70,18 @@ impl Bench {
 
     /// A request that was admitted.
     async fn meter(&self) -> Meter {
-        let asks = self.plan.asks(RESERVED);
+        let asks = self.plan.asks(&self.needs);
+        let reserved = self.limiter.reserve(&asks, Duration::from_secs(5));
+        let (reservation, admission) = self.with_owner(reserved).await.unwrap();
+        let mut meter = Meter::start("http");
+        meter.asked(&self.model, 1, false, INPUT);
+        let plan = Arc::clone(&self.plan);
+        meter.admitted(Permit::new(plan, self.needs, reservation, admission));
+        meter
+    }
+
+    /// Lets something happen that may wait for the owner's grants.
+    async fn with_owner<T>(&self, work: impl Future<Output = T>) -> T {
         let term = self.limiter.connected();
         let owner = async {
             loop {
@@ -70,15 +89,10 @@ impl Bench {
                 self.grant(&asked);
             }
         };
-        let (reservation, admission) = tokio::select! {
-            reserved = self.limiter.reserve(&asks, Duration::from_secs(5)) => reserved.unwrap(),
+        tokio::select! {
+            result = work => result,
             () = owner => unreachable!("the owner goes on"),
-        };
-        let mut meter = Meter::start("http");
-        meter.asked(&self.model, 1, false, INPUT);
-        let plan = Arc::clone(&self.plan);
-        meter.admitted(Permit::new(reservation, plan, admission, RESERVED));
-        meter
+        }
     }
 
     fn grant(&self, asked: &NodeMessage) {
@@ -86,13 +100,13 @@ impl Bench {
             counter: counter.clone(),
             window: Window(1),
             generation: Generation::FIRST,
-            granted: 1000,
+            granted: GRANTED,
             rem_ms: 3_000_000,
             version: 1,
             exhausted_above: None,
             keep: None,
-            limit: 1000,
-            remaining: 1000,
+            limit: GRANTED,
+            remaining: GRANTED,
         };
         self.limiter.receive(&OwnerMessage {
             epoch: Epoch(1),
@@ -107,8 +121,8 @@ impl Bench {
         });
     }
 
-    /// Requests and tokens that are spent for good.
-    async fn spent(&self) -> (u64, u64) {
+    /// Requests, tokens and money that are spent for good.
+    async fn spent(&self) -> (u64, u64, u64) {
         let term = self.limiter.connected();
         let message = self.limiter.next_message(term).await.unwrap();
         let of = |limit: &str| {
@@ -117,7 +131,7 @@ impl Bench {
                 .find(|account| account.counter.limit() == limit)
                 .map_or(0, |account| account.spent)
         };
-        (of("a-requests"), of("b-tokens"))
+        (of("a-requests"), of("b-tokens"), of("c-money"))
     }
 }
 
@@ -158,7 +172,7 @@ fn usage(input: u64, output: u64) -> Usage {
 }
 
 /// Lets a request run as `course` says and tells what it was settled at.
-async fn settled(course: impl FnOnce(&mut Meter, &Bench)) -> (u64, u64) {
+async fn settled(course: impl FnOnce(&mut Meter, &Bench)) -> (u64, u64, u64) {
     let bench = Bench::new();
     let mut meter = bench.meter().await;
     course(&mut meter, &bench);
@@ -174,7 +188,7 @@ async fn an_answer_is_charged_what_the_provider_counted() {
         let summary = meter.complete().unwrap();
         assert_eq!(summary.cost, Some(12 * 1000 + 30 * 2000));
     });
-    assert_eq!(spent.await, (1, 42));
+    assert_eq!(spent.await, (1, 42, 12 * 1000 + 30 * 2000));
 }
 
 #[tokio::test]
@@ -188,18 +202,21 @@ async fn an_answer_without_usage_is_charged_by_estimate() {
             UsageSource::Estimated
         );
     });
-    assert_eq!(spent.await, (1, INPUT + counted));
+    assert_eq!(
+        spent.await,
+        (1, INPUT + counted, INPUT * 1000 + counted * 2000)
+    );
 }
 
 #[tokio::test]
 async fn what_was_never_sent_is_refunded_whole() {
-    assert_eq!(settled(|_, _| {}).await, (0, 0));
+    assert_eq!(settled(|_, _| {}).await, (0, 0, 0));
     let unreachable = |meter: &mut Meter, bench: &Bench| {
         let before = meter.attempt(&bench.deployment);
         meter.attempt_failed(before, &ended(Reached::Nobody));
         meter.fail(&Error::Internal { what: "test" });
     };
-    assert_eq!(settled(unreachable).await, (0, 0));
+    assert_eq!(settled(unreachable).await, (0, 0, 0));
 }
 
 #[tokio::test]
@@ -211,7 +228,7 @@ async fn what_providers_refused_costs_no_tokens() {
         }
         meter.fail(&Error::Internal { what: "test" });
     };
-    assert_eq!(settled(refused).await, (1, 0));
+    assert_eq!(settled(refused).await, (1, 0, 0));
 }
 
 #[tokio::test]
@@ -222,11 +239,11 @@ async fn work_that_may_have_been_done_is_charged_as_reserved() {
         let before = meter.attempt(&bench.deployment);
         meter.attempt_failed(before, &ended(Reached::Nobody));
     };
-    assert_eq!(settled(lost).await, (1, RESERVED));
+    assert_eq!(settled(lost).await, (1, RESERVED, COST));
     let left = |meter: &mut Meter, bench: &Bench| {
         let _ = meter.attempt(&bench.deployment);
     };
-    assert_eq!(settled(left).await, (1, RESERVED));
+    assert_eq!(settled(left).await, (1, RESERVED, COST));
 }
 
 #[tokio::test]
@@ -237,21 +254,22 @@ async fn a_stream_is_charged_to_where_it_came() {
         meter.streaming();
         meter.streamed(&[text(), text()]);
     };
-    assert_eq!(settled(left).await, (1, INPUT + 2 * counted));
+    let cost = INPUT * 1000 + 2 * counted * 2000;
+    assert_eq!(settled(left).await, (1, INPUT + 2 * counted, cost));
     let broken = |meter: &mut Meter, bench: &Bench| {
         let _ = meter.attempt(&bench.deployment);
         meter.streaming();
         meter.broke(&ended(Reached::Perhaps), Some(usage(12, 3)));
         meter.fail(&Error::Truncated);
     };
-    assert_eq!(settled(broken).await, (1, 15));
+    assert_eq!(settled(broken).await, (1, 15, 12 * 1000 + 3 * 2000));
     let whole = |meter: &mut Meter, bench: &Bench| {
         let _ = meter.attempt(&bench.deployment);
         meter.streaming();
         meter.streamed(&[text(), Chunk::Usage(usage(12, 4))]);
         assert_eq!(meter.complete().unwrap().usage.total(), 16);
     };
-    assert_eq!(settled(whole).await, (1, 16));
+    assert_eq!(settled(whole).await, (1, 16, 12 * 1000 + 4 * 2000));
 }
 
 #[tokio::test]
@@ -261,7 +279,51 @@ async fn more_than_was_reserved_is_charged_too() {
         meter.answered(&response(Some(usage(10, 500))));
         meter.complete();
     });
-    assert_eq!(spent.await, (1, 510));
+    assert_eq!(spent.await, (1, 510, 10 * 1000 + 500 * 2000));
+}
+
+#[tokio::test]
+async fn an_attempt_of_unknown_outcome_is_charged_beside_the_one_that_answers() {
+    let bench = Bench::new();
+    let mut meter = bench.meter().await;
+    for _ in 0..2 {
+        bench.with_owner(meter.another_attempt()).await.unwrap();
+        let before = meter.attempt(&bench.deployment);
+        meter.attempt_failed(before, &ended(Reached::Perhaps));
+    }
+    bench.with_owner(meter.another_attempt()).await.unwrap();
+    let _ = meter.attempt(&bench.deployment);
+    meter.answered(&response(Some(usage(10, 30))));
+    meter.complete();
+    let permit = meter.permit.as_ref().unwrap();
+    let money = format!("c-money@1:{COST}");
+    let tokens = format!("b-tokens@1:{RESERVED}");
+    let again = format!("{tokens} {money}");
+    assert_eq!(
+        permit.labels(),
+        format!("a-requests@1:1 {again} {again} {again}")
+    );
+    drop(meter);
+    let answered = 10 * 1000 + 30 * 2000;
+    assert_eq!(
+        bench.spent().await,
+        (1, 2 * RESERVED + 40, 2 * COST + answered)
+    );
+}
+
+#[tokio::test]
+async fn a_refused_attempt_leaves_its_reservation_to_the_next() {
+    let bench = Bench::new();
+    let mut meter = bench.meter().await;
+    let before = meter.attempt(&bench.deployment);
+    meter.attempt_failed(before, &ended(Reached::Refusal));
+    // Nobody has to be asked.
+    meter.another_attempt().await.unwrap();
+    let _ = meter.attempt(&bench.deployment);
+    meter.answered(&response(Some(usage(10, 30))));
+    meter.complete();
+    drop(meter);
+    assert_eq!(bench.spent().await, (1, 40, 10 * 1000 + 30 * 2000));
 }
 
 #[tokio::test]
@@ -274,7 +336,7 @@ async fn a_panic_settles_too() {
         panic!("in the middle of an attempt");
     }));
     assert!(panicked.is_err());
-    assert_eq!(bench.spent().await, (1, RESERVED));
+    assert_eq!(bench.spent().await, (1, RESERVED, COST));
 }
 
 #[tokio::test]
@@ -286,5 +348,5 @@ async fn each_request_is_settled_once() {
         meter.answered(&response(Some(usage(1, 1))));
         meter.complete();
     }
-    assert_eq!(bench.spent().await, (5, 10));
+    assert_eq!(bench.spent().await, (5, 10, 5 * 3000));
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Credential, Deployment, Dimension, Effect, Kind, Limit, Model, Pool, Price, Provider,
-    Simulated, SimulatedFault, Table, Target, Timeouts, Unit, defaults,
+    Credential, Deployment, Dimension, Effect, Kind, Limit, Measure, Model, Pool, Price, Provider,
+    Reserve, Simulated, SimulatedFault, Table, Target, Timeouts, Unit, Weights, defaults,
 };
 use crate::address::normal_base_url;
 use crate::{Fault, counter, path, pb};
@@ -18,7 +18,7 @@ use crate::{Fault, counter, path, pb};
 /// Parts by name, to resolve references with.
 type Index<'a, T> = HashMap<&'a str, T>;
 
-pub(super) fn build(policy: &pb::Policy, revision: u64) -> Result<Table, Fault> {
+pub(crate) fn build(policy: &pb::Policy, revision: u64) -> Result<Table, Fault> {
     let providers = numbered(sorted(&policy.providers), provider)?;
     let by_name: Index<'_, &Arc<Provider>> = providers.iter().map(|it| (&*it.name, it)).collect();
     let deployments = numbered(sorted(&policy.deployments), |index, name, it| {
@@ -233,11 +233,11 @@ fn model(name: &str, it: &pb::Model, pools: &Index<'_, Pool>) -> Result<Model, F
 
 fn limit(index: usize, name: &str, it: &pb::Limit) -> Result<Limit, Fault> {
     let unset = |field| unset(&path::entry("limits", name), field);
-    let (unit, amount) = match it.amount {
-        Some(pb::limit::Amount::Requests(amount)) => (Unit::Requests, amount),
-        Some(pb::limit::Amount::Tokens(amount)) => (Unit::Tokens, amount),
-        None => return Err(unset("amount")),
-    };
+    let (unit, amount) = it
+        .amount
+        .as_ref()
+        .map(amount)
+        .ok_or_else(|| unset("amount"))?;
     let window = it.window.ok_or_else(|| unset("window"))?;
     let window_ms = u64::from(window.seconds) * 1000;
     let mut per = it
@@ -249,11 +249,45 @@ fn limit(index: usize, name: &str, it: &pb::Limit) -> Result<Limit, Fault> {
         index,
         name: name.into(),
         per,
-        unit,
+        measure: Measure {
+            unit,
+            weights: weights(it.weights.unwrap_or_default()),
+        },
         amount,
+        reserve: reserve(it.reserve()),
         window_ms,
         stem: counter::stem(name, unit, window_ms).into(),
     })
+}
+
+/// What a limit counts, and how many units of it a window admits.
+pub(crate) fn amount(it: &pb::limit::Amount) -> (Unit, u64) {
+    match it {
+        pb::limit::Amount::Requests(amount) => (Unit::Requests, *amount),
+        pb::limit::Amount::Tokens(amount) => (Unit::Tokens, *amount),
+        pb::limit::Amount::InputTokens(amount) => (Unit::InputTokens, *amount),
+        pb::limit::Amount::OutputTokens(amount) => (Unit::OutputTokens, *amount),
+        // Negative amounts do not pass validation.
+        pb::limit::Amount::CostUsd(usd) => {
+            (Unit::Cost, u64::try_from(usd.nanos).unwrap_or_default())
+        }
+    }
+}
+
+fn weights(it: pb::TokenWeights) -> Weights {
+    let default = Weights::default();
+    let or = |weight: Option<pb::Weight>, default| weight.map_or(default, |it| it.thousandths);
+    Weights {
+        cached_input: or(it.cached_input, default.cached_input),
+        output: or(it.output, default.output),
+    }
+}
+
+fn reserve(it: pb::ReserveMode) -> Reserve {
+    match it {
+        pb::ReserveMode::Unspecified | pb::ReserveMode::WorstCase => Reserve::WorstCase,
+        pb::ReserveMode::Expected => Reserve::Expected,
+    }
 }
 
 fn dimension(it: pb::Dimension) -> Option<Dimension> {

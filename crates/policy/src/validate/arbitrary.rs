@@ -137,21 +137,47 @@ fn model() -> impl Strategy<Value = pb::Model> {
         )
 }
 
+fn weights() -> impl Strategy<Value = pb::TokenWeights> {
+    let weight = || of(any::<u32>().prop_map(|thousandths| pb::Weight { thousandths }));
+    (weight(), weight()).prop_map(|(cached_input, output)| pb::TokenWeights {
+        cached_input,
+        output,
+    })
+}
+
+fn amount() -> impl Strategy<Value = pb::limit::Amount> {
+    use pb::limit::Amount;
+    prop_oneof![
+        any::<u64>().prop_map(Amount::Requests),
+        any::<u64>().prop_map(Amount::Tokens),
+        any::<u64>().prop_map(Amount::InputTokens),
+        any::<u64>().prop_map(Amount::OutputTokens),
+        usd().prop_map(Amount::CostUsd),
+    ]
+}
+
 fn limit() -> impl Strategy<Value = pb::Limit> {
-    let amount = prop_oneof![
-        any::<u64>().prop_map(pb::limit::Amount::Requests),
-        any::<u64>().prop_map(pb::limit::Amount::Tokens)
-    ];
     let window = any::<u32>().prop_map(|seconds| pb::Window { seconds });
-    (text(), vec(1..6i32, 0..3), of(amount), of(window), 0..2i32).prop_map(
-        |(name, per, amount, window, kind)| pb::Limit {
-            name,
-            per,
-            amount,
-            window,
-            kind,
-        },
+    (
+        text(),
+        vec(1..6i32, 0..3),
+        of(amount()),
+        of(window),
+        0..2i32,
+        of(weights()),
+        0..3i32,
     )
+        .prop_map(
+            |(name, per, amount, window, kind, weights, reserve)| pb::Limit {
+                name,
+                per,
+                amount,
+                window,
+                kind,
+                weights,
+                reserve,
+            },
+        )
 }
 
 /// Any policy whose enums have known values, `unspecified` only where the wire leaves it out.

@@ -1,16 +1,22 @@
 //! Faults of limits.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::{check_known, check_name};
 use crate::fault::Fault;
-use crate::path::{field, item, shorten};
+use crate::path::{entry, field, item, shorten};
 use crate::pb;
+use crate::table::{Unit, build};
 
 /// Most limits. Every one of them applies to every request.
 const MAX_LIMITS: usize = 256;
 /// Highest amount of a window: what the counters of nodes hold with room to spare.
 const MAX_AMOUNT: u64 = 1_000_000_000_000;
+/// The same of money, in billionths of a US dollar: a hundred million dollars.
+const MAX_COST: u64 = 100_000_000_000_000_000;
+/// Highest weights, in thousandths. Reservations do not know what comes from the cache, so it may not weigh more.
+const MAX_CACHED_WEIGHT: u32 = 1000;
+const MAX_OUTPUT_WEIGHT: u32 = 1_000_000;
 /// Windows are longer than this, in seconds: shorter ones need another kind of lease.
 const MIN_WINDOW: u32 = 10;
 /// Longest window, in seconds: longer ones need a ledger.
@@ -44,6 +50,10 @@ pub(super) fn check(policy: &pb::Policy, faults: &mut Vec<Fault>) {
         }
         limit(it, &at, faults);
     }
+    let counts_money = |it: &pb::Limit| matches!(it.amount, Some(pb::limit::Amount::CostUsd(_)));
+    if let Some(index) = policy.limits.iter().position(counts_money) {
+        prices(policy, &item("limits", index), faults);
+    }
 }
 
 fn limit(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
@@ -58,6 +68,10 @@ fn limit(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
             &field(at, "kind"),
             faults,
         );
+    }
+    if it.reserve != 0 {
+        let at = field(at, "reserve");
+        check_known(it.reserve, &pb::ReserveMode::Unspecified, &at, faults);
     }
 }
 
@@ -78,24 +92,73 @@ fn per(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
 }
 
 fn amount(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
-    let (name, amount) = match it.amount {
-        None => {
-            let fault = Fault::new(at, "has no amount");
-            return faults
-                .push(fault.hint("write `requests` or `tokens`, such as `requests: 100`"));
-        }
-        Some(pb::limit::Amount::Requests(amount)) => ("requests", amount),
-        Some(pb::limit::Amount::Tokens(amount)) => ("tokens", amount),
+    let Some(amount) = &it.amount else {
+        let fault = Fault::new(at, "has no amount");
+        return faults.push(fault.hint(
+            "write one of `requests`, `tokens`, `input_tokens`, `output_tokens` and `cost_usd`, such as `requests: 100`",
+        ));
     };
-    let fault = |problem: String| Fault::new(field(at, name), problem);
-    if amount == 0 {
+    let (unit, units) = build::amount(amount);
+    let fault = |problem: String| Fault::new(field(at, unit.as_str()), problem);
+    let most = match unit {
+        Unit::Cost => MAX_COST,
+        Unit::Requests | Unit::Tokens | Unit::InputTokens | Unit::OutputTokens => MAX_AMOUNT,
+    };
+    if matches!(amount, pb::limit::Amount::CostUsd(usd) if usd.nanos < 0) {
+        let hint = "write US dollars above zero, such as `cost_usd: \"2.50\"`";
+        faults.push(fault("is negative".to_owned()).hint(hint));
+    } else if units == 0 {
         let hint = "write at least 1; to shut somebody out, revoke the key";
         faults.push(fault("is zero, which would refuse every request".to_owned()).hint(hint));
-    } else if amount > MAX_AMOUNT {
+    } else if units > most {
         faults.push(
-            fault(format!("is more than {MAX_AMOUNT}"))
+            fault(format!("is more than {}", unit.figure(most)))
                 .hint("leave the limit out where nothing is to be refused"),
         );
+    }
+    if let Some(it) = &it.weights {
+        weights(*it, unit, &field(at, "weights"), faults);
+    }
+}
+
+fn weights(it: pb::TokenWeights, unit: Unit, at: &str, faults: &mut Vec<Fault>) {
+    if unit != Unit::Tokens {
+        let fault = Fault::new(at, format!("has no meaning for `{}`", unit.as_str()));
+        return faults.push(fault.hint("only a limit on `tokens` weighs them: leave it out"));
+    }
+    for (name, weight, most) in [
+        ("cached_input", it.cached_input, MAX_CACHED_WEIGHT),
+        ("output", it.output, MAX_OUTPUT_WEIGHT),
+    ] {
+        if weight.is_some_and(|it| it.thousandths > most) {
+            let problem = format!("is more than {}", most / 1000);
+            let hint = "weights say how many input tokens a token counts as, such as `0.1` or `4`";
+            faults.push(Fault::new(field(at, name), problem).hint(hint));
+        }
+    }
+}
+
+/// Looks whether every deployment that a request can reach has a price, where `limit` counts money. An unknown
+/// cost would have to pass as none.
+fn prices(policy: &pb::Policy, limit: &str, faults: &mut Vec<Fault>) {
+    let routes = policy.models.values().flat_map(|it| &it.routes);
+    let pools = routes.flat_map(|it| &it.pools);
+    let targets = pools
+        .filter_map(|it| policy.pools.get(it))
+        .flat_map(|it| &it.targets);
+    let reached: BTreeSet<&String> = targets.map(|it| &it.deployment).collect();
+    for name in reached {
+        if policy
+            .deployments
+            .get(name)
+            .is_some_and(|it| it.price.is_none())
+        {
+            let at = field(&entry("deployments", name), "price");
+            let fault = Fault::new(at, format!("is missing, and {limit} counts money"));
+            let hint = "write `price: { input: \"0.15\", output: \"0.60\" }` in US dollars per million tokens; zero \
+                        where it costs nothing";
+            faults.push(fault.hint(hint).other(limit));
+        }
     }
 }
 

@@ -88,8 +88,8 @@ fn limit(name: &str, amount: pb::limit::Amount) -> pb::Limit {
         name: name.to_owned(),
         per: vec![pb::Dimension::Key as i32],
         window: Some(pb::Window { seconds: 60 }),
-        kind: 0,
         amount: Some(amount),
+        ..Default::default()
     }
 }
 

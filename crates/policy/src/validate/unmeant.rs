@@ -1,10 +1,11 @@
 //! What a policy may hold but probably does not mean.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::fault::Fault;
 use crate::path::{entry, field, item};
-use crate::table::{build, defaults};
+use crate::table::{Model, Reserve, Use, build, defaults};
 use crate::{nearest, pb};
 
 pub(super) fn warnings(policy: &pb::Policy) -> Vec<Fault> {
@@ -98,31 +99,37 @@ fn retries(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
 
 /// Limits that refuse every request which names no maximum of its own.
 fn small_limits(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
+    // Costs and weights are the table's to know; one that cannot be built has faults, not warnings.
+    let Ok(table) = build::build(policy, 0) else {
+        return;
+    };
     for (index, it) in policy.limits.iter().enumerate() {
-        let Some(pb::limit::Amount::Tokens(amount)) = it.amount else {
+        let Some(limit) = table.limit(&it.name) else {
             continue;
         };
-        let reserves = |it: &pb::Model| match it.max_output_tokens {
-            0 => defaults::MAX_OUTPUT_TOKENS,
-            tokens => tokens,
+        let reserves = |model: &Model| {
+            let output = u64::from(model.max_output_tokens);
+            // A request has at least one token of input.
+            limit.measure.units(&Use {
+                requests: 1,
+                input: 1,
+                cached_input: 0,
+                output,
+                cost: table.highest_cost(model, 1, output),
+            })
         };
-        let mut models: Vec<&str> = Vec::new();
-        for (name, model) in &policy.models {
-            // A request has at least one token of input beside the output it reserves.
-            if u64::from(reserves(model)) >= amount {
-                models.push(name);
-            }
-        }
-        if models.is_empty() {
+        let small = |model: &&Arc<Model>| reserves(model) > limit.amount;
+        let models = table.models().iter().filter(small).take(5);
+        let models: Vec<&str> = models.map(|model| &*model.name).collect();
+        if limit.reserve == Reserve::Expected || models.is_empty() {
             continue;
         }
-        models.sort_unstable();
-        models.truncate(5);
+        let unit = limit.measure.unit;
         let problem = format!(
-            "is not more than the output that a request reserves which names no maximum: it is always refused for {}",
+            "is less than what a request reserves which names no maximum of output: it is always refused for {}",
             nearest::list(&models)
         );
-        let warning = Fault::new(field(&item("limits", index), "tokens"), problem);
+        let warning = Fault::new(field(&item("limits", index), unit.as_str()), problem);
         warnings
             .push(warning.hint("raise the limit, or set a lower `max_output_tokens` at the model"));
     }
@@ -132,10 +139,15 @@ fn small_limits(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
 fn same_limits(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
     let mut first = HashMap::new();
     for (index, it) in policy.limits.iter().enumerate() {
-        let tokens = matches!(it.amount, Some(pb::limit::Amount::Tokens(_)));
+        let unit = it.amount.as_ref().map(|it| build::amount(it).0);
         let mut per = it.per.clone();
         per.sort_unstable();
-        let shape = (tokens, it.window.unwrap_or_default().seconds, per);
+        let shape = (
+            unit,
+            weights(it),
+            it.window.unwrap_or_default().seconds,
+            per,
+        );
         if let Some(first) = first.get(&shape) {
             let first = item("limits", *first);
             let warning = Fault::new(
@@ -147,4 +159,10 @@ fn same_limits(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
             first.insert(shape, index);
         }
     }
+}
+
+/// The weights of a limit, as numbers that can be compared.
+fn weights(it: &pb::Limit) -> [Option<u32>; 2] {
+    let it = it.weights.unwrap_or_default();
+    [it.cached_input, it.output].map(|weight| weight.map(|it| it.thousandths))
 }

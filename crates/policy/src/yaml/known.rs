@@ -15,17 +15,12 @@ const PLANNED_FIELDS: [(&str, &[&str]); 8] = [
         &[
             "burst",
             "concurrent",
-            "cost_usd",
             "guard",
-            "input_tokens",
             "match",
             "mode",
             "on_exhausted",
             "on_unreachable",
-            "output_tokens",
-            "reserve",
             "timezone",
-            "token_weights",
         ],
     ),
 ];
@@ -78,6 +73,7 @@ pub(super) fn advice(message: &str, field: &str) -> Option<&'static str> {
              that with `credential: { env: NAME }` or `credential: { file: PATH }`",
         ),
         "Deployment" if field == "weight" => Some("weights belong to the targets of a pool"),
+        "Limit" if field == "token_weights" => Some("write `weights`"),
         "Model" if field == "pools" => {
             Some("pools belong to a route: `routes: [ { pools: [...] } ]`")
         }

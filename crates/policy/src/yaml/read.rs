@@ -7,9 +7,9 @@ use prost_reflect::{
 };
 
 use super::known;
-use super::scalar::{Wrong, quoted, read_money, read_time};
+use super::scalar::{Wrong, quoted, read_money, read_time, read_weight};
 use super::tree::{Content, Entry, Node};
-use super::{DURATION, USD, WINDOW, short_name};
+use super::{DURATION, USD, WEIGHT, WINDOW, short_name};
 use crate::fault::{Fault, Place};
 use crate::{nearest, path};
 
@@ -150,7 +150,9 @@ impl Reader {
 
     fn value(&mut self, kind: &Kind, node: &Node, at: &str) -> Option<Value> {
         let message = kind.as_message();
-        if let Some(it) = message.filter(|it| !matches!(it.full_name(), DURATION | WINDOW | USD)) {
+        if let Some(it) =
+            message.filter(|it| !matches!(it.full_name(), DURATION | WINDOW | USD | WEIGHT))
+        {
             let mut message = DynamicMessage::new(it.clone());
             self.message(&mut message, node, at);
             return Some(Value::Message(message));
@@ -223,6 +225,7 @@ fn scalar(kind: &Kind, text: &str) -> Result<Value, Wrong> {
         Kind::Message(it) => match it.full_name() {
             DURATION => read_time(text).and_then(|nanos| duration(it, nanos)),
             WINDOW => read_time(text).and_then(|nanos| window(it, nanos)),
+            WEIGHT => read_weight(text).map(|it_is| single(it, "thousandths", Value::U32(it_is))),
             _ => read_money(text).map(|nanos| single(it, "nanos", Value::I64(nanos))),
         },
         Kind::Enum(it) => enumeration(it, text).map(Value::EnumNumber),

@@ -1,5 +1,7 @@
 //! The short forms of single values: lengths of time and money. Each reads what the other side writes.
 
+use crate::money;
+
 /// Nanoseconds of each unit, longest first.
 const UNITS: [(&str, i128); 7] = [
     ("d", 86_400_000_000_000),
@@ -15,8 +17,6 @@ const CALENDAR: [&str; 4] = ["w", "mo", "q", "y"];
 const SECOND: i128 = 1_000_000_000;
 /// Longest length of time that the wire can say, in seconds.
 const MAX_SECONDS: i128 = 315_576_000_000;
-/// Billionths in one.
-const BILLION: i128 = 1_000_000_000;
 
 /// What is wrong with a scalar: the problem and the hint.
 pub(super) type Wrong = (String, String);
@@ -24,6 +24,7 @@ pub(super) type Wrong = (String, String);
 const TIME_HINT: &str = "write a whole number and a unit, such as `250ms`, `30s`, `5m` or `1h`";
 const MONEY_HINT: &str =
     "write US dollars as a decimal number of at most nine decimals, such as `\"0.15\"`";
+const WEIGHT_HINT: &str = "write a decimal number of at most three decimals, such as `0.1` or `4`";
 
 /// Reads a length of time such as `250ms`, in nanoseconds.
 pub(super) fn read_time(text: &str) -> Result<i128, Wrong> {
@@ -70,6 +71,51 @@ pub(super) fn write_time(nanos: i128) -> String {
 /// Reads an amount of money such as `0.15`, in billionths.
 pub(super) fn read_money(text: &str) -> Result<i64, Wrong> {
     let wrong = |problem: &str| (format!("{} {problem}", quoted(text)), MONEY_HINT.to_owned());
+    let nanos = read_decimal(text, 9).map_err(|not| match not {
+        Not::Decimal => wrong("is not an amount of money"),
+        Not::Short => wrong("has more than nine decimals"),
+        Not::Small => wrong("is too much"),
+    })?;
+    i64::try_from(nanos).map_err(|_| wrong("is too much"))
+}
+
+/// Writes an amount of money without needless zeros.
+pub(super) fn write_money(nanos: i64) -> String {
+    let sign = if nanos < 0 { "-" } else { "" };
+    format!("{sign}{}", money::dollars(nanos.unsigned_abs()))
+}
+
+/// Reads a factor such as `0.1`, in thousandths.
+pub(super) fn read_weight(text: &str) -> Result<u32, Wrong> {
+    let wrong = |problem: &str| {
+        (
+            format!("{} {problem}", quoted(text)),
+            WEIGHT_HINT.to_owned(),
+        )
+    };
+    let thousandths = read_decimal(text, 3).map_err(|not| match not {
+        Not::Decimal => wrong("is not a weight"),
+        Not::Short => wrong("has more than three decimals"),
+        Not::Small => wrong("is too much"),
+    })?;
+    u32::try_from(thousandths).map_err(|_| wrong("is negative or too much"))
+}
+
+/// Writes a factor without needless zeros.
+pub(super) fn write_weight(thousandths: u32) -> String {
+    // As that many billionths, it has the same digits.
+    money::dollars(u64::from(thousandths) * 1_000_000)
+}
+
+/// Why a text is not a decimal number that fits.
+enum Not {
+    Decimal,
+    Short,
+    Small,
+}
+
+/// Reads a decimal number of at most so many decimals, in units of the last of them.
+fn read_decimal(text: &str, decimals: usize) -> Result<i128, Not> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text),
@@ -78,36 +124,17 @@ pub(super) fn read_money(text: &str) -> Result<i64, Wrong> {
     let all_digits =
         |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     if !all_digits(whole) || !all_digits(fraction) {
-        return Err(wrong("is not an amount of money"));
+        return Err(Not::Decimal);
     }
     let fraction = fraction.trim_end_matches('0');
-    if fraction.len() > 9 {
-        return Err(wrong("has more than nine decimals"));
+    if fraction.len() > decimals {
+        return Err(Not::Short);
     }
-    let whole: i128 = whole.parse().map_err(|_| wrong("is too much"))?;
-    // Padded to nine digits, the fraction is a number of billionths.
-    let fraction: i128 = format!("{fraction:0<9}")
+    // Padded to all its decimals, the number is a whole one of the smallest unit.
+    let number: i128 = format!("{whole}{fraction:0<decimals$}")
         .parse()
-        .map_err(|_| wrong("is too much"))?;
-    let nanos = whole
-        .checked_mul(BILLION)
-        .and_then(|nanos| nanos.checked_add(fraction));
-    let nanos = nanos.map(|nanos| if negative { -nanos } else { nanos });
-    nanos
-        .and_then(|nanos| i64::try_from(nanos).ok())
-        .ok_or_else(|| wrong("is too much"))
-}
-
-/// Writes an amount of money without needless zeros.
-pub(super) fn write_money(nanos: i64) -> String {
-    let sign = if nanos < 0 { "-" } else { "" };
-    let nanos = nanos.unsigned_abs();
-    let (whole, fraction) = (nanos / 1_000_000_000, nanos % 1_000_000_000);
-    if fraction == 0 {
-        return format!("{sign}{whole}");
-    }
-    let fraction = format!("{fraction:09}");
-    format!("{sign}{whole}.{}", fraction.trim_end_matches('0'))
+        .map_err(|_| Not::Small)?;
+    Ok(if negative { -number } else { number })
 }
 
 /// A scalar's text, for messages.
@@ -117,7 +144,25 @@ pub(super) fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{read_money, read_time, write_money, write_time};
+    use super::{read_money, read_time, read_weight, write_money, write_time, write_weight};
+
+    #[test]
+    fn reads_and_writes_weights() {
+        for (text, thousandths) in [("0", 0), ("0.1", 100), ("0.001", 1), ("4", 4000)] {
+            assert_eq!(read_weight(text).unwrap(), thousandths, "{text}");
+            assert_eq!(write_weight(thousandths), text);
+        }
+        assert_eq!(write_weight(u32::MAX), "4294967.295");
+        for (text, problem) in [
+            ("-1", "negative"),
+            ("0.0001", "three decimals"),
+            ("4294967.296", "too much"),
+            ("1e3", "not a weight"),
+        ] {
+            let (found, _) = read_weight(text).unwrap_err();
+            assert!(found.contains(problem), "{text}: {found}");
+        }
+    }
 
     #[test]
     fn reads_and_writes_time() {

@@ -36,7 +36,7 @@ fn the_example_is_valid_and_raises_no_warning() {
     let policy = load(&[source(EXAMPLE)]).unwrap();
     assert_eq!(lines(warnings(&policy)), Vec::<String>::new());
     assert_eq!(policy.providers.len(), 3);
-    assert_eq!(policy.limits.len(), 3);
+    assert_eq!(policy.limits.len(), 5);
     let price = policy.deployments["gpt-4o-mini"].price.unwrap();
     assert_eq!(price.input, Some(pb::Usd { nanos: 150_000_000 }));
     assert_eq!(price.cached_input, Some(pb::Usd { nanos: 75_000_000 }));
@@ -254,13 +254,13 @@ deployments:
   d: { provider: a, model: m }
   e: { provider: bb, model: m }
 limits:
-  - { name: x, cost_usd: 5, window: 1mo }
+  - { name: x, guard: 5, window: 1mo }
   - { name: y, requests: 0, window: 1s }
 ";
     let expected = [
         "policy.yaml:3:14: providers.a.kind: \"opnai\" is not known; did you mean `openai`?",
-        "policy.yaml:9:16: limits[0].cost_usd: `cost_usd` is not supported by this version yet; leave it out",
-        "policy.yaml:9:37: limits[0].window: the unit `mo` is not supported by this version yet; the longest unit is `1d`",
+        "policy.yaml:9:16: limits[0].guard: `guard` is not supported by this version yet; leave it out",
+        "policy.yaml:9:34: limits[0].window: the unit `mo` is not supported by this version yet; the longest unit is `1d`",
         "policy.yaml:4:3: providers.b.base_url: is missing; write the address that paths are appended to, such as \
          `https://llm.example.com/v1`",
         "policy.yaml:7:8: deployments.e.provider: there is no provider `bb`; did you mean `b`?",

@@ -5,8 +5,8 @@ use prost_reflect::{
 };
 use serde::ser::{SerializeMap, Serializer};
 
-use super::scalar::{write_money, write_time};
-use super::{DURATION, USD, WINDOW, short_name};
+use super::scalar::{write_money, write_time, write_weight};
+use super::{DURATION, USD, WEIGHT, WINDOW, short_name};
 
 /// A value in its humane form.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +68,9 @@ pub(super) fn message(it: &DynamicMessage) -> Humane {
         WINDOW => Humane::Text(write_time(number(it, "seconds") * 1_000_000_000)),
         USD => Humane::Text(write_money(
             i64::try_from(number(it, "nanos")).unwrap_or(i64::MAX),
+        )),
+        WEIGHT => Humane::Text(write_weight(
+            u32::try_from(number(it, "thousandths")).unwrap_or(u32::MAX),
         )),
         _ => {
             let descriptor = it.descriptor();

@@ -1,5 +1,6 @@
 //! `tollgate limits`: what is left of each limit, and where the rest is.
 
+use tollgate_policy::table::Unit;
 use tollgate_proto::admin::v1::{LimitState, ListLimitsRequest, ListLimitsResponse, NodeShare};
 
 use crate::error::Error;
@@ -44,6 +45,11 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Error> {
     )
 }
 
+/// Units as people read them: money in US dollars.
+fn figure(unit: &str, units: u64) -> String {
+    Unit::parse(unit).map_or_else(|| units.to_string(), |unit| unit.figure(units))
+}
+
 fn table(limits: &[LimitState]) -> String {
     if limits.is_empty() {
         return "no counter is in use: no request has met a limit in its current window\n"
@@ -62,7 +68,7 @@ fn table(limits: &[LimitState]) -> String {
     for limit in limits {
         table.row(total(limit));
         for share in &limit.nodes {
-            table.row(part(share));
+            table.row(part(&limit.unit, share));
         }
     }
     table.render()
@@ -70,20 +76,21 @@ fn table(limits: &[LimitState]) -> String {
 
 fn total(limit: &LimitState) -> [String; 8] {
     let ends = limit.window_end.map(|end| end.to_string());
+    let figure = |units| figure(&limit.unit, units);
     let mark = if limit.exhausted { " (exhausted)" } else { "" };
     [
         limit.counter.clone(),
         limit.unit.clone(),
-        limit.limit.to_string(),
-        limit.spent.to_string(),
-        limit.outstanding.to_string(),
-        format!("{}{mark}", limit.free),
+        figure(limit.limit),
+        figure(limit.spent),
+        figure(limit.outstanding),
+        format!("{}{mark}", figure(limit.free)),
         String::new(),
         ends.unwrap_or_default(),
     ]
 }
 
-fn part(share: &NodeShare) -> [String; 8] {
+fn part(unit: &str, share: &NodeShare) -> [String; 8] {
     let held = share
         .granted
         .saturating_sub(share.returned)
@@ -92,8 +99,8 @@ fn part(share: &NodeShare) -> [String; 8] {
         format!("  {}", share.node),
         String::new(),
         String::new(),
-        share.spent.to_string(),
-        held.to_string(),
+        figure(unit, share.spent),
+        figure(unit, held),
         String::new(),
         share.waiting.to_string(),
         String::new(),
@@ -138,5 +145,25 @@ mod tests {
         ];
         assert_eq!(lines[1], expected);
         assert_eq!(lines[2], ["a", "60", "30", "0"]);
+    }
+
+    #[test]
+    fn money_is_shown_in_dollars() {
+        let limit = LimitState {
+            counter: "app".to_owned(),
+            unit: "cost_usd".to_owned(),
+            limit: 2_000_000_000,
+            spent: 1_250_000_000,
+            free: 750_000_000,
+            ..LimitState::default()
+        };
+        let text = table(&[limit]);
+        let line: Vec<&str> = text
+            .lines()
+            .nth(1)
+            .unwrap_or_default()
+            .split_whitespace()
+            .collect();
+        assert_eq!(line, ["app", "cost_usd", "2", "1.25", "0", "0.75"]);
     }
 }

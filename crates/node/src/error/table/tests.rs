@@ -1,23 +1,24 @@
+use tollgate_policy::table::{Amount, Unit};
+
 use super::*;
 use crate::error::Violation;
 
 #[expect(clippy::too_many_lines, reason = "one row for each error")]
 /// Every error, how it appears on both edges, and whether callers are told when to come back.
 fn every() -> Vec<(Error, &'static str, Code, u16, bool)> {
+    let amount = |unit, units| Amount { unit, units };
     let limit = |retry_after| Error::LimitExceeded {
         limit: "per-key".into(),
         counter: "per-key/key=k1".into(),
-        amount: 100,
-        unit: "requests",
+        admits: amount(Unit::Requests, 100),
         window_seconds: 60,
         retry_after,
     };
     let too_small = Error::LimitTooSmall {
         limit: "t".into(),
         counter: "t".into(),
-        amount: 10,
-        needed: 20,
-        unit: "tokens",
+        admits: amount(Unit::Cost, 10_000_000),
+        needed: amount(Unit::Cost, 20_000_000),
     };
     let failed = |rate_limited| Error::ProvidersFailed {
         attempts: "a timed out".into(),

@@ -8,6 +8,28 @@ fn window(policy: &mut pb::Policy, seconds: u32) {
     policy.limits[0].window = Some(pb::Window { seconds });
 }
 
+/// Limits money, where every deployment has a price.
+fn money(policy: &mut pb::Policy, nanos: i64) {
+    let price = pb::Price {
+        input: Some(pb::Usd::default()),
+        output: Some(pb::Usd::default()),
+        cached_input: None,
+    };
+    for it in policy.deployments.values_mut() {
+        it.price = Some(price);
+    }
+    policy.limits[0].amount = Some(Amount::CostUsd(pb::Usd { nanos }));
+}
+
+fn weigh(policy: &mut pb::Policy, amount: Amount, cached_input: u32, output: u32) {
+    let weight = |thousandths| Some(pb::Weight { thousandths });
+    policy.limits[0].amount = Some(amount);
+    policy.limits[0].weights = Some(pb::TokenWeights {
+        cached_input: weight(cached_input),
+        output: weight(output),
+    });
+}
+
 const LIMITS: &[Case] = &[
     (
         |it| it.limits.push(limit("per-key", Amount::Tokens(9))),
@@ -32,6 +54,53 @@ const LIMITS: &[Case] = &[
     (
         |it| it.limits[0].amount = Some(Amount::Tokens(1_000_000_000_000)),
         &[],
+    ),
+    (
+        |it| it.limits[0].amount = Some(Amount::InputTokens(0)),
+        &["limits[0].input_tokens: is zero"],
+    ),
+    (
+        |it| it.limits[0].amount = Some(Amount::OutputTokens(u64::MAX)),
+        &["limits[0].output_tokens: is more than"],
+    ),
+    (|it| money(it, 0), &["limits[0].cost_usd: is zero"]),
+    (|it| money(it, -1), &["limits[0].cost_usd: is negative"]),
+    (
+        |it| money(it, i64::MAX),
+        &["limits[0].cost_usd: is more than 100000000"],
+    ),
+    (|it| money(it, 1), &[]),
+    (
+        |it| {
+            money(it, 1);
+            it.deployments.get_mut("llama").unwrap().price = None;
+        },
+        &["deployments.llama.price: is missing, and limits[0] counts money"],
+    ),
+    (
+        |it| {
+            money(it, 1);
+            it.pools.get_mut("main").unwrap().targets.pop();
+            it.deployments.get_mut("llama").unwrap().price = None;
+        },
+        &[],
+    ),
+    (|it| weigh(it, Amount::Tokens(9), 1000, 1_000_000), &[]),
+    (
+        |it| weigh(it, Amount::Tokens(9), 1001, 1_000_001),
+        &[
+            "limits[0].weights.cached_input: is more than 1",
+            "limits[0].weights.output: is more than 1000",
+        ],
+    ),
+    (
+        |it| weigh(it, Amount::OutputTokens(9), 1, 1),
+        &["limits[0].weights: has no meaning for `output_tokens`"],
+    ),
+    (|it| it.limits[0].reserve = 2, &[]),
+    (
+        |it| it.limits[0].reserve = 3,
+        &["limits[0].reserve: the value 3 is not known to this version"],
     ),
     (
         |it| it.limits[0].window = None,

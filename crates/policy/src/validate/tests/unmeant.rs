@@ -61,7 +61,7 @@ const UNMEANT: &[Case] = &[
     ),
     (
         |it| it.limits.push(limit("small", Amount::Tokens(4096))),
-        &["limits[1].tokens: is not more than the output"],
+        &["limits[1].tokens: is less than what a request reserves"],
     ),
     (
         |it| it.limits.push(limit("enough", Amount::Tokens(4097))),

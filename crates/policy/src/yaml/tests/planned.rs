@@ -50,16 +50,12 @@ fn names_what_this_version_does_not_support() {
         );
     }
     let fields = [
-        "cost_usd",
         "concurrent",
         "match",
         "mode",
-        "reserve",
         "guard",
         "on_unreachable",
         "on_exhausted",
-        "input_tokens",
-        "output_tokens",
         "timezone",
         "burst",
     ];
