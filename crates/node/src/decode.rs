@@ -1,6 +1,7 @@
 //! Turns a gRPC request into the canonical conversation, once, at the edge. Every field that breaks a rule is
 //! named with its path, all of them at once.
 
+mod cache;
 mod message;
 
 use prost_types::Struct;
@@ -45,23 +46,16 @@ impl Faults {
 pub(crate) fn request(wire: wire::CompleteRequest) -> Result<Request, Error> {
     let mut faults = Faults::default();
     faults.unless(!wire.model.is_empty(), "model", "must name a model");
-    faults.unless(wire.top_k != Some(0), "top_k", "must be at least 1");
     check_labels(&wire, &mut faults);
     refuse_unsupported(&wire, &mut faults);
-    let mut provider_options = options(wire.provider_options, &mut faults);
-    // These have no place of their own: providers that know them take them under these names.
-    if let Some(top_k) = wire.top_k {
-        provider_options.insert("top_k".to_owned(), top_k.into());
-    }
-    if !wire.service_tier.is_empty() {
-        provider_options.insert("service_tier".to_owned(), wire.service_tier.into());
-    }
+    let cache_points = cache::points(&wire, &mut faults);
     let request = Request {
         model: wire.model,
         messages: messages(wire.messages, &mut faults),
         max_output_tokens: wire.max_output_tokens,
         temperature: wire.temperature,
         top_p: wire.top_p,
+        top_k: wire.top_k,
         stop: wire.stop,
         seed: wire.seed,
         choices: wire.choice_count,
@@ -85,8 +79,10 @@ pub(crate) fn request(wire: wire::CompleteRequest) -> Result<Request, Error> {
             .reasoning
             .and_then(|wanted| reasoning(wanted, &mut faults)),
         metadata: wire.metadata.into_iter().collect(),
-        provider_options,
+        provider_options: options(wire.provider_options, &mut faults),
         user: (!wire.end_user.is_empty()).then_some(wire.end_user),
+        service_tier: (!wire.service_tier.is_empty()).then_some(wire.service_tier),
+        cache_points,
     };
     for (field, problem) in request.out_of_range() {
         let field = if field == "top_logprobs" {
@@ -271,11 +267,12 @@ fn reasoning(wire: wire::ReasoningRequest, faults: &mut Faults) -> Option<Reason
             return None;
         }
     };
-    let budget_tokens = wire.max_tokens;
-    (effort.is_some() || budget_tokens.is_some()).then_some(Reasoning {
+    let wanted = Reasoning {
         effort,
-        budget_tokens,
-    })
+        budget_tokens: wire.max_tokens,
+        include_text: wire.include_text,
+    };
+    (wanted != Reasoning::default()).then_some(wanted)
 }
 
 fn options(

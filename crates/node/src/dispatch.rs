@@ -120,7 +120,7 @@ async fn begin(mut live: LiveStream) -> Result<Begun, Ended> {
         let goes_on = live.next(&mut chunks).await?;
         let content = chunks
             .iter()
-            .any(|chunk| !matches!(chunk, Chunk::Start { .. }));
+            .any(|chunk| !matches!(chunk, Chunk::Warning(_) | Chunk::Start { .. }));
         if content || !goes_on {
             return Ok(Begun {
                 live,

@@ -239,7 +239,7 @@ impl Meter {
             match chunk {
                 Chunk::Start { model, .. } => self.provider_model.clone_from(model),
                 Chunk::Delta { delta, .. } => self.streamed_output += count_delta(delta),
-                Chunk::Finish { .. } => {}
+                Chunk::Warning(_) | Chunk::Finish { .. } => {}
                 Chunk::Usage(usage) => self.usage = Some(*usage),
             }
         }
@@ -481,7 +481,7 @@ fn count_delta(delta: &Delta) -> u64 {
         }
         Delta::ToolCall { name, .. } => tokens::count_text(name),
         Delta::ToolArguments { fragment, .. } => tokens::count_text(fragment),
-        Delta::ReasoningState(_) | Delta::Logprobs(_) => 0,
+        Delta::ReasoningState(_) | Delta::ToolState { .. } | Delta::Logprobs(_) => 0,
     }
 }
 

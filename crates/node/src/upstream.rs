@@ -9,16 +9,18 @@ mod ended;
 mod live;
 mod simulated;
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
 
 use http::HeaderValue;
 use http::header::{ACCEPT_ENCODING, CONTENT_TYPE};
 use reqwest::Url;
-use tollgate_policy::table::{Credential, Kind, Provider};
+use tollgate_policy::table::{Credential, Endpoint, Kind, Protocol, Provider};
 use tollgate_proto::completion::v1::AttemptOutcome;
-use tollgate_provider::chat::{Request, Response};
-use tollgate_provider::{Class, Codec, Failure, HttpRequest, Target};
+use tollgate_provider::chat::{Request, Response, Warning};
+use tollgate_provider::{Class, Codec, Failure, HttpRequest, Outgoing, Target};
+use url::Position;
 
 use crate::address::{self, PublicOnly};
 use crate::config::Secret;
@@ -60,8 +62,8 @@ struct Http {
     clients: Vec<reqwest::Client>,
     codec: Codec,
     base_url: String,
-    /// The address of the codec's one path, parsed once.
-    url: OnceLock<(String, Url)>,
+    /// The address of a path, parsed once: most kinds of provider have a single one.
+    url: OnceLock<(Cow<'static, str>, Url)>,
 }
 
 // === impl Upstream ===
@@ -71,14 +73,7 @@ impl Upstream {
     /// provider does not keep a policy from running.
     pub(crate) fn new(provider: &Arc<Provider>) -> Self {
         let transport = match &provider.kind {
-            Kind::OpenAi { base_url } => {
-                Http::build(provider, base_url, tollgate_provider::Kind::OpenAi)
-            }
-            Kind::OpenAiCompatible { base_url } => Http::build(
-                provider,
-                base_url,
-                tollgate_provider::Kind::OpenAiCompatible,
-            ),
+            Kind::Http(endpoint) => Http::build(provider, endpoint),
             Kind::Simulated(_) => Ok(Transport::Simulated),
         };
         Self {
@@ -106,6 +101,7 @@ impl Upstream {
             && old.kind == provider.kind
             && old.internal == provider.internal
             && old.timeouts == provider.timeouts
+            && old.drop_unsupported == provider.drop_unsupported
             && old.credential == provider.credential
             && self.credential == read_credential(&provider.credential)
     }
@@ -115,11 +111,15 @@ impl Upstream {
         let Transport::Http(http) = &self.transport else {
             return simulated::whole(self.simulated()?, request, model).await;
         };
-        let response = self.send(http, request, model, false).await?;
+        let (response, warnings) = self.send(http, request, model, false).await?;
         let body = self.read_body(response).await?;
-        http.codec.decode(&body).map_err(|failure| Ended {
+        let response = http.codec.decode(&body).map_err(|failure| Ended {
             outcome: AttemptOutcome::BadResponse,
             ..Ended::of(failure, Reached::Perhaps)
+        })?;
+        Ok(Response {
+            warnings,
+            ..response
         })
     }
 
@@ -130,14 +130,14 @@ impl Upstream {
             let script = simulated::script(self.simulated()?, request, model);
             return Ok(LiveStream::simulated(script, idle));
         };
-        let response = self.send(http, request, model, true).await?;
+        let (response, warnings) = self.send(http, request, model, true).await?;
         if let Some(other) = no_stream(&response) {
             return Err(Ended::bad_response(&format!(
                 "asked for a stream, the provider answered with {other}"
             )));
         }
         let decoder = http.codec.stream_decoder(request.choice_count());
-        Ok(LiveStream::http(response, decoder, idle))
+        Ok(LiveStream::http(response, decoder, idle).telling(warnings))
     }
 
     fn simulated(&self) -> Result<&tollgate_policy::table::Simulated, Ended> {
@@ -154,8 +154,8 @@ impl Upstream {
         request: &Request,
         model: &str,
         stream: bool,
-    ) -> Result<reqwest::Response, Ended> {
-        let request = self.build(http, request, model, stream)?;
+    ) -> Result<(reqwest::Response, Vec<Warning>), Ended> {
+        let (request, warnings) = self.build(http, request, model, stream)?;
         let answer = tokio::time::timeout(
             self.provider.timeouts.first_byte,
             http.client()?.execute(request),
@@ -166,7 +166,7 @@ impl Upstream {
             Err(_) => return Err(Ended::timed_out("the provider sent no first byte in time")),
         };
         if response.status().is_success() {
-            return Ok(response);
+            return Ok((response, warnings));
         }
         Err(self.refused(http, response).await)
     }
@@ -177,7 +177,7 @@ impl Upstream {
         request: &Request,
         model: &str,
         stream: bool,
-    ) -> Result<reqwest::Request, Ended> {
+    ) -> Result<(reqwest::Request, Vec<Warning>), Ended> {
         let credential = self.credential.as_ref().map_err(|problem| Ended {
             outcome: AttemptOutcome::KeyRefused,
             ..Ended::of(
@@ -190,25 +190,42 @@ impl Upstream {
             path,
             mut headers,
             body,
+            warnings,
         } = http
             .codec
-            .encode(request, &Target { model }, stream)
+            .encode(request, &self.target(model), stream)
             .map_err(|error| Ended::inexpressible(&error))?;
-        if let Some(credential) = credential {
-            http.codec
-                .authorize(&mut headers, credential.reveal())
-                .map_err(|error| Ended::never(format!("{}: {error}", self.provider.name)))?;
-        }
         // Compressed answers could unfold without bound.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let url = http.url(&path).map_err(Ended::never)?;
+        let url = http.url(path).map_err(Ended::never)?;
         if !self.provider.internal {
             address::check_literal(&url).map_err(|refused| Ended::address(&refused))?;
+        }
+        if let Some(credential) = credential {
+            let mut outgoing = Outgoing {
+                method: &method,
+                host: &url[Position::BeforeHost..Position::AfterPort],
+                path: url.path(),
+                query: url.query().unwrap_or_default(),
+                headers: &mut headers,
+                body: &body,
+            };
+            let now = UNIX_EPOCH + clock::unix_time();
+            http.codec
+                .authorize(&mut outgoing, credential.reveal(), now)
+                .map_err(|error| Ended::never(format!("{}: {error}", self.provider.name)))?;
         }
         let mut built = reqwest::Request::new(method, url);
         *built.headers_mut() = headers;
         *built.body_mut() = Some(body.into());
-        Ok(built)
+        Ok((built, warnings))
+    }
+
+    fn target<'a>(&self, model: &'a str) -> Target<'a> {
+        Target {
+            model,
+            drop_unsupported: self.provider.drop_unsupported,
+        }
     }
 
     /// Reads as much of an error's body as says what is wrong.
@@ -251,15 +268,11 @@ impl Upstream {
 // === impl Http ===
 
 impl Http {
-    fn build(
-        provider: &Provider,
-        base_url: &str,
-        kind: tollgate_provider::Kind,
-    ) -> Result<Transport, String> {
+    fn build(provider: &Provider, endpoint: &Endpoint) -> Result<Transport, String> {
         // Fails where another part of the process has installed one: just as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = || {
-            let client = client(provider, base_url).build();
+            let client = client(provider, &endpoint.base_url).build();
             let problem = |error| {
                 format!(
                     "{}: build the HTTP client: {}",
@@ -272,8 +285,8 @@ impl Http {
         let clients: Result<_, String> = (0..workers::deserved()).map(|_| client()).collect();
         Ok(Transport::Http(Box::new(Self {
             clients: clients?,
-            codec: Codec::new(kind),
-            base_url: base_url.trim_end_matches('/').to_owned(),
+            codec: Codec::new(codec_kind(endpoint.protocol)),
+            base_url: endpoint.base_url.trim_end_matches('/').to_owned(),
             url: OnceLock::new(),
         })))
     }
@@ -283,17 +296,25 @@ impl Http {
         client.ok_or_else(|| Ended::never("this thread has no HTTP client".to_owned()))
     }
 
-    fn url(&self, path: &str) -> Result<Url, String> {
+    fn url(&self, path: Cow<'static, str>) -> Result<Url, String> {
         if let Some((known, url)) = self.url.get()
-            && known == path
+            && *known == path
         {
             return Ok(url.clone());
         }
         let url = Url::parse(&format!("{}{path}", self.base_url))
             .map_err(|error| format!("`{}{path}` is not an address: {error}", self.base_url))?;
         // Another request may have been first; then it is the same.
-        let _ = self.url.set((path.to_owned(), url.clone()));
+        let _ = self.url.set((path, url.clone()));
         Ok(url)
+    }
+}
+
+/// The codec that speaks a protocol.
+fn codec_kind(protocol: Protocol) -> tollgate_provider::Kind {
+    match protocol {
+        Protocol::OpenAi => tollgate_provider::Kind::OpenAi,
+        Protocol::OpenAiCompatible => tollgate_provider::Kind::OpenAiCompatible,
     }
 }
 

@@ -13,8 +13,10 @@ use crate::{Fault, counter, pb};
 
 pub(crate) mod build;
 pub mod defaults;
+mod protocol;
 mod unit;
 
+pub use protocol::Protocol;
 pub use unit::{Amount, Measure, Reserve, Unit, Use, Weights};
 
 /// Compiles a policy. It is validated first.
@@ -287,6 +289,9 @@ pub struct Provider {
     pub name: Arc<str>,
     /// How to speak to it, and where.
     pub kind: Kind,
+    /// Whether what it has no words for is left out of a request and told as a warning; else the request is
+    /// refused.
+    pub drop_unsupported: bool,
     /// Where the node finds its key.
     pub credential: Credential,
     /// Whether it may have an address for which [`is_internal`](crate::address::is_internal) holds.
@@ -295,19 +300,11 @@ pub struct Provider {
     pub timeouts: Timeouts,
 }
 
-/// The wire format that a provider speaks.
+/// What a provider is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// OpenAI's own service.
-    OpenAi {
-        /// Address that paths are appended to, without a slash at its end.
-        base_url: String,
-    },
-    /// A server that speaks OpenAI's chat completions.
-    OpenAiCompatible {
-        /// Address that paths are appended to, without a slash at its end.
-        base_url: String,
-    },
+    /// A service reached over HTTP.
+    Http(Endpoint),
     /// Answers by itself.
     Simulated(Simulated),
 }
@@ -317,20 +314,19 @@ impl Kind {
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
-            Self::OpenAi { .. } => "openai",
-            Self::OpenAiCompatible { .. } => "openai_compatible",
+            Self::Http(endpoint) => endpoint.protocol.as_str(),
             Self::Simulated(_) => "simulated",
         }
     }
+}
 
-    /// Returns the address that paths are appended to, without a slash at its end. None for `simulated`.
-    #[must_use]
-    pub fn base_url(&self) -> Option<&str> {
-        match self {
-            Self::OpenAi { base_url } | Self::OpenAiCompatible { base_url } => Some(base_url),
-            Self::Simulated(_) => None,
-        }
-    }
+/// A service reached over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// How to speak to it.
+    pub protocol: Protocol,
+    /// Address that paths are appended to, without a slash at its end.
+    pub base_url: String,
 }
 
 /// Where a node finds a provider's key.

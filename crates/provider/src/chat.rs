@@ -14,6 +14,7 @@ pub use assemble::Assembler;
 pub use json::Json;
 pub use message::{Document, DocumentSource, Image, Message, Opaque, Part, Role, Source, ToolCall};
 pub use request::{
-    Effort, JsonSchema, MAX_JSON_DEPTH, Reasoning, Request, ResponseFormat, Tool, ToolChoice,
+    CachePlace, CachePoint, Effort, JsonSchema, MAX_JSON_DEPTH, Reasoning, Request, ResponseFormat,
+    Tool, ToolChoice,
 };
-pub use response::{Choice, Chunk, Delta, FinishReason, Response, Usage, UsageSource};
+pub use response::{Choice, Chunk, Delta, FinishReason, Response, Usage, UsageSource, Warning};

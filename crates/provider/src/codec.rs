@@ -1,12 +1,14 @@
 //! The seam between the canonical conversation and a provider's wire format.
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
+use serde::Serialize;
 
-use crate::chat::{Chunk, Request, Response, Usage};
+use crate::chat::{Chunk, Request, Response, Usage, Warning};
 use crate::failure::Failure;
 use crate::{Error, openai};
 
@@ -37,22 +39,27 @@ impl Kind {
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
-
-    /// Where the provider is found when the policy gives no address.
-    #[must_use]
-    pub fn default_base_url(self) -> Option<&'static str> {
-        match self {
-            Self::OpenAi => Some("https://api.openai.com/v1"),
-            Self::OpenAiCompatible => None,
-        }
-    }
 }
 
-/// What a request is sent to.
+/// What a request is sent to, as far as its encoding depends on it.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
     /// The model by the provider's name for it.
     pub model: &'a str,
+    /// Whether what the provider has no words for is left out and told as a warning; else the request
+    /// is refused.
+    pub drop_unsupported: bool,
+}
+
+impl<'a> Target<'a> {
+    /// A model, with everything else as it is by default.
+    #[must_use]
+    pub fn of(model: &'a str) -> Self {
+        Self {
+            model,
+            drop_unsupported: false,
+        }
+    }
 }
 
 /// A request ready to be sent, but for the address of the provider and the credential.
@@ -60,12 +67,70 @@ pub struct Target<'a> {
 pub struct HttpRequest {
     /// The method.
     pub method: Method,
-    /// What to append to the provider's base URL, with its leading slash.
-    pub path: String,
+    /// What to append to the provider's base URL, with its leading slash: a path, already encoded as
+    /// in a URL, and perhaps a query.
+    pub path: Cow<'static, str>,
     /// The headers, credential not included: see `Codec::authorize`.
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
+    /// What was left out, where `Target::drop_unsupported` allows it.
+    pub warnings: Vec<Warning>,
+}
+
+impl HttpRequest {
+    /// A `POST` of JSON whose answer is of type `accept`.
+    pub(crate) fn post<T: Serialize + ?Sized>(
+        path: impl Into<Cow<'static, str>>,
+        accept: &'static str,
+        body: &T,
+    ) -> Result<Self, Error> {
+        let body = serde_json::to_vec(body).map_err(Error::Encode)?;
+        let mut headers = HeaderMap::with_capacity(6);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        Ok(Self {
+            method: Method::POST,
+            path: path.into(),
+            headers,
+            body: Bytes::from(body),
+            warnings: Vec::new(),
+        })
+    }
+}
+
+/// A request in the form in which it leaves, for a credential that signs all of it. Every field must
+/// be exactly what is sent.
+#[derive(Debug)]
+pub struct Outgoing<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// Value of the `host` header: the host, and the port unless it is the scheme's own.
+    pub host: &'a str,
+    /// The path, encoded as in a URL, that of the base URL included.
+    pub path: &'a str,
+    /// The query, without its question mark; empty for none.
+    pub query: &'a str,
+    /// The headers so far.
+    pub headers: &'a mut HeaderMap,
+    /// The body.
+    pub body: &'a [u8],
+}
+
+impl Outgoing<'_> {
+    /// Adds a header that holds a credential. It is marked sensitive, so that `Debug` of the headers
+    /// does not show it.
+    pub(crate) fn secret(&mut self, name: HeaderName, value: &str) -> Result<(), Error> {
+        let mut value = HeaderValue::try_from(value).map_err(|_| Error::Credential)?;
+        value.set_sensitive(true);
+        self.headers.insert(name, value);
+        Ok(())
+    }
+
+    /// Adds the credential as a bearer token.
+    pub(crate) fn bearer(&mut self, credential: &str) -> Result<(), Error> {
+        self.secret(AUTHORIZATION, &format!("Bearer {credential}"))
+    }
 }
 
 /// Encodes for and decodes from one kind of provider. Cheap to copy; holds no state.
@@ -90,8 +155,9 @@ impl Codec {
     /// Encodes a request. With `stream`, the provider is always asked to report usage at the end.
     ///
     /// # Errors
-    /// `Error::Unsupported` naming the first field the provider has no words for, and
-    /// `Error::Invalid` for a provider option that would replace a field the gateway sets.
+    /// `Error::Unsupported` naming the first field the provider has no words for, unless the target
+    /// says to leave it out, and `Error::Invalid` for a provider option that would replace a field
+    /// the gateway sets.
     pub fn encode(
         &self,
         request: &Request,
@@ -105,20 +171,20 @@ impl Codec {
         }
     }
 
-    /// Writes the credential into the header where this kind of provider looks for it. The value is
-    /// marked sensitive, so that `Debug` of the headers does not show it.
+    /// Writes the credential into the headers where this kind of provider looks for it, or signs the
+    /// request with it; `now` dates a signature. Call it last.
     ///
     /// # Errors
-    /// `Error::Credential` when the credential cannot be part of a header.
-    pub fn authorize(&self, headers: &mut HeaderMap, credential: &str) -> Result<(), Error> {
+    /// `Error::Credential` when the credential cannot be part of a header or has not the form that
+    /// this kind needs.
+    pub fn authorize(
+        &self,
+        request: &mut Outgoing<'_>,
+        credential: &str,
+        _now: SystemTime,
+    ) -> Result<(), Error> {
         match self.kind {
-            Kind::OpenAi | Kind::OpenAiCompatible => {
-                let mut value = HeaderValue::try_from(format!("Bearer {credential}"))
-                    .map_err(|_| Error::Credential)?;
-                value.set_sensitive(true);
-                headers.insert(AUTHORIZATION, value);
-                Ok(())
-            }
+            Kind::OpenAi | Kind::OpenAiCompatible => request.bearer(credential),
         }
     }
 
@@ -135,14 +201,14 @@ impl Codec {
 
     /// A decoder for the body of a 200 that is streamed; `choices` is `Request::choice_count`.
     ///
-    /// Only for a body of type `text/event-stream`: where a provider answers a streaming request
-    /// with plain JSON, `decode` finds out what it says.
+    /// Only for a body that may be a stream: where a provider answers a streaming request with plain
+    /// JSON, `decode` finds out what it says.
     #[must_use]
     pub fn stream_decoder(&self, choices: u32) -> StreamDecoder {
         match self.kind {
-            Kind::OpenAi | Kind::OpenAiCompatible => StreamDecoder {
-                inner: openai::StreamDecoder::new(choices),
-            },
+            Kind::OpenAi | Kind::OpenAiCompatible => {
+                StreamDecoder(Format::OpenAi(openai::stream_decoder(choices)))
+            }
         }
     }
 
@@ -166,8 +232,12 @@ impl Codec {
 ///
 /// Once it has failed it stays failed.
 #[derive(Debug)]
-pub struct StreamDecoder {
-    inner: openai::StreamDecoder,
+pub struct StreamDecoder(Format);
+
+/// One decoder for each format. A kind that shares a format is not told apart here.
+#[derive(Debug)]
+enum Format {
+    OpenAi(openai::StreamDecoder),
 }
 
 impl StreamDecoder {
@@ -177,7 +247,9 @@ impl StreamDecoder {
     /// The `Failure` that ends this stream: an error event, or a line or event beyond the bounds of
     /// `sse`. What was appended to `out` before it is valid.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<Chunk>) -> Result<(), Failure> {
-        self.inner.push(bytes, out)
+        match &mut self.0 {
+            Format::OpenAi(decoder) => decoder.push(bytes, out),
+        }
     }
 
     /// Must be called when the body has ended cleanly; appends what was still held back, the usage
@@ -187,25 +259,33 @@ impl StreamDecoder {
     /// `Class::Truncated` when some choice has no finish reason; or the failure that ended the
     /// stream before.
     pub fn finish(&mut self, out: &mut Vec<Chunk>) -> Result<(), Failure> {
-        self.inner.finish(out)
+        match &mut self.0 {
+            Format::OpenAi(decoder) => decoder.finish(out),
+        }
     }
 
     /// Whether the provider has said that nothing more follows, so that the rest of the body need
     /// not be waited for. `finish` must still be called.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.inner.is_done()
+        match &self.0 {
+            Format::OpenAi(decoder) => decoder.is_done(),
+        }
     }
 
     /// The latest usage the provider reported, also for a stream that failed: for the bill.
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
-        self.inner.usage()
+        match &self.0 {
+            Format::OpenAi(decoder) => decoder.usage(),
+        }
     }
 
     /// How many events could not be read and were skipped.
     #[must_use]
     pub fn malformed(&self) -> u64 {
-        self.inner.malformed()
+        match &self.0 {
+            Format::OpenAi(decoder) => decoder.malformed(),
+        }
     }
 }

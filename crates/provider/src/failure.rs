@@ -68,6 +68,21 @@ impl Class {
         }
     }
 
+    /// What a status other than 2xx says where nothing else does.
+    #[must_use]
+    pub fn of_status(status: u16) -> Self {
+        match status {
+            401..=403 => Self::KeyDead,
+            429 => Self::KeyLimited,
+            503 | 529 => Self::Overloaded,
+            // A path or method that is not there is a wrong base URL or model name in the policy.
+            404 | 405 | 408 | 425 => Self::Server,
+            400..=499 => Self::CallerError,
+            // 5xx, and whatever has no business here, a redirect above all: it is never followed.
+            _ => Self::Server,
+        }
+    }
+
     /// The lower-case name used in logs, metrics and the route told to the caller.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -167,4 +182,20 @@ impl Class {
             Self::Truncated => "the provider's answer ended before it was complete",
         }
     }
+}
+
+/// Looks a provider's name for a failure up.
+pub(crate) fn by_name(table: &[(&str, Class)], name: &str) -> Option<Class> {
+    table
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, class)| *class)
+}
+
+/// A name short and plain enough to be shown to a caller.
+pub(crate) fn identifier(text: &str) -> Option<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '[' | ']');
+    (!text.is_empty() && text.len() <= scrub::MAX_CODE && text.chars().all(plain))
+        .then(|| text.to_owned())
+        .filter(|text| scrub::clean(text, scrub::MAX_CODE) == *text)
 }

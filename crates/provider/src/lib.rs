@@ -18,8 +18,11 @@ pub mod failure;
 pub mod openai;
 pub mod simulated;
 pub mod sse;
+mod stream;
 pub mod tokens;
+mod unsupported;
+mod wire;
 
-pub use codec::{Codec, HttpRequest, Kind, StreamDecoder, Target};
+pub use codec::{Codec, HttpRequest, Kind, Outgoing, StreamDecoder, Target};
 pub use error::Error;
 pub use failure::{Class, Failure};

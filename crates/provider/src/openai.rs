@@ -23,4 +23,4 @@ pub(crate) use encode::encode;
 pub(crate) use errors::classify;
 pub use parse::{ChatRequest, parse_request};
 pub use render::{ChunkRenderer, ErrorBody, render_error, render_error_event, render_response};
-pub(crate) use stream::StreamDecoder;
+pub(crate) use stream::{StreamDecoder, stream_decoder};

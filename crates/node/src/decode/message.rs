@@ -69,8 +69,8 @@ fn misplaced(part: &Part, role: Role) -> Option<&'static str> {
 
 fn part(wire: wire::Part, path: &str, faults: &mut Faults) -> Option<Part> {
     use wire::part::Part as Kind;
-    // A cache hint and the sources of an earlier answer tell the providers of this gateway nothing yet, and
-    // leaving them out changes no answer.
+    // Cache hints are read apart, by their place. The sources of an earlier answer tell the providers of this
+    // gateway nothing yet, and leaving them out changes no answer.
     match wire.part {
         Some(Kind::Text(text)) => Some(Part::Text(text)),
         Some(Kind::Image(image)) => image_part(image, path, faults),

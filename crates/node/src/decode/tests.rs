@@ -1,6 +1,9 @@
-use super::*;
+use std::time::Duration;
+
 use prost_types::Value;
-use tollgate_provider::chat::{Part, Role};
+use tollgate_provider::chat::{CachePlace, CachePoint, Part, Role};
+
+use super::*;
 
 fn user(text: &str) -> wire::Message {
     with_part(wire::Role::User, wire::part::Part::Text(text.to_owned()))
@@ -209,10 +212,9 @@ fn structs_become_json() {
             Kind::StructValue(structure(vec![("yes", Kind::BoolValue(true))])),
         ),
     ]));
-    wire.top_k = Some(3);
     let decoded = request(wire).unwrap();
     let expected = serde_json::json!({
-        "whole": 5, "part": 0.5, "text": "x", "nothing": null, "object": {"yes": true}, "top_k": 3,
+        "whole": 5, "part": 0.5, "text": "x", "nothing": null, "object": {"yes": true},
     });
     assert_eq!(
         serde_json::Value::Object(decoded.provider_options),
@@ -248,6 +250,7 @@ fn schemas_keep_the_order_of_their_keys_and_must_be_objects() {
             ..Default::default()
         };
         let tool = wire::Tool {
+            cache_hint: None,
             tool: Some(wire::tool::Tool::Function(function)),
         };
         wire::CompleteRequest {
@@ -267,4 +270,43 @@ fn schemas_keep_the_order_of_their_keys_and_must_be_objects() {
             "{bad}"
         );
     }
+}
+
+#[test]
+fn cache_hints_are_read_by_their_place() {
+    let hint = |seconds| {
+        Some(wire::CacheHint {
+            time_to_live: Some(prost_types::Duration { seconds, nanos: 0 }),
+        })
+    };
+    let mut wire = minimal();
+    wire.messages[0].parts[0].cache_hint = hint(3600);
+    let points = request(wire.clone()).unwrap().cache_points;
+    let place = CachePlace::Part {
+        message: 0,
+        part: 0,
+    };
+    let hour = Duration::from_secs(3600);
+    let expected = CachePoint {
+        after: place,
+        time_to_live: Some(hour),
+    };
+    assert_eq!(points, [expected]);
+    wire.messages[0].parts[0].cache_hint = hint(0);
+    let field = "messages[0].parts[0].cache_hint.time_to_live";
+    let Err(Error::Invalid(violations)) = request(wire) else {
+        panic!("a hint without a length of time was taken");
+    };
+    assert_eq!(violations[0].field, field);
+}
+
+#[test]
+fn every_field_of_reasoning_counts() {
+    let mut wire = minimal();
+    wire.reasoning = Some(wire::ReasoningRequest {
+        include_text: Some(false),
+        ..Default::default()
+    });
+    let reasoning = request(wire).unwrap().reasoning.unwrap();
+    assert_eq!(reasoning.include_text, Some(false));
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tollgate_proto::completion::v1 as wire;
 use tollgate_provider::chat::{
-    Choice, Chunk, Delta, FinishReason, Json, Opaque, Part, Usage, UsageSource,
+    Choice, Chunk, Delta, FinishReason, Json, Opaque, Part, Usage, UsageSource, Warning,
 };
 
 use crate::complete::{Piece, Whole};
@@ -25,6 +25,7 @@ pub(super) fn whole(whole: Whole) -> wire::CompleteResponse {
         usage: Some(usage(&summary.usage)),
         cost: Some(cost(&summary)),
         route: Some(route(&summary)),
+        warnings: response.warnings.into_iter().map(warning).collect(),
     }
 }
 
@@ -32,14 +33,11 @@ pub(super) fn whole(whole: Whole) -> wire::CompleteResponse {
 pub(super) fn piece(piece: Piece) -> wire::StreamCompleteResponse {
     match piece {
         Piece::Chunks(chunks) => {
-            let mut choices = Vec::new();
+            let mut message = wire::StreamCompleteResponse::default();
             chunks
                 .into_iter()
-                .for_each(|chunk| add(&mut choices, chunk));
-            wire::StreamCompleteResponse {
-                choices,
-                ..Default::default()
-            }
+                .for_each(|chunk| add(&mut message, chunk));
+            message
         }
         Piece::End(summary) => wire::StreamCompleteResponse {
             usage: Some(usage(&summary.usage)),
@@ -50,8 +48,10 @@ pub(super) fn piece(piece: Piece) -> wire::StreamCompleteResponse {
     }
 }
 
-fn add(choices: &mut Vec<wire::ChoiceDelta>, chunk: Chunk) {
+fn add(message: &mut wire::StreamCompleteResponse, chunk: Chunk) {
+    let choices = &mut message.choices;
     match chunk {
+        Chunk::Warning(left_out) => message.warnings.push(warning(left_out)),
         Chunk::Delta { choice, delta } => {
             let place = place(choices, choice);
             match delta {
@@ -61,6 +61,7 @@ fn add(choices: &mut Vec<wire::ChoiceDelta>, chunk: Chunk) {
                 | Delta::Reasoning(_)
                 | Delta::ReasoningState(_)
                 | Delta::ToolCall { .. }
+                | Delta::ToolState { .. }
                 | Delta::ToolArguments { .. } => add_part(&mut place.parts, delta),
             }
         }
@@ -121,6 +122,10 @@ fn add_part(parts: &mut Vec<wire::PartDelta>, delta: Delta) {
             arguments_json: fragment,
             ..call(index)
         }),
+        Delta::ToolState { index, state } => Out::ToolCall(wire::ToolCallDelta {
+            provider_state: vec![opaque(state)],
+            ..call(index)
+        }),
         // Told beside the parts.
         Delta::Logprobs(_) => return,
     };
@@ -169,6 +174,13 @@ fn part(part: Part) -> Option<wire::Part> {
     })
 }
 
+fn warning(left_out: Warning) -> wire::Warning {
+    wire::Warning {
+        field: left_out.field,
+        problem: left_out.problem.to_owned(),
+    }
+}
+
 fn opaque(state: Opaque) -> wire::ProviderState {
     wire::ProviderState {
         provider: state.provider,
@@ -199,6 +211,7 @@ fn usage(usage: &Usage) -> wire::Usage {
         output_tokens: usage.output_total,
         cache_read_tokens: usage.cache_read,
         cache_write_tokens: usage.cache_write,
+        cache_write_1h_tokens: usage.cache_write_1h,
         reasoning_tokens: usage.reasoning,
         input_audio_tokens: usage.input_audio,
         output_audio_tokens: usage.output_audio,

@@ -157,6 +157,7 @@ fn response(usage: Option<Usage>) -> Response {
         model: "m".into(),
         choices: vec![choice],
         usage,
+        warnings: Vec::new(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::time::{Instant, Sleep};
-use tollgate_provider::chat::{Chunk, Usage};
+use tollgate_provider::chat::{Chunk, Usage, Warning};
 use tollgate_provider::simulated::{Action, Script};
 use tollgate_provider::{Class, Failure, StreamDecoder};
 
@@ -25,6 +25,7 @@ pub(crate) struct LiveStream {
     /// Why the stream broke, where content came before that: it is handed on first, so that what a caller is told
     /// does not depend on how the bytes were cut.
     broken: Option<Ended>,
+    warnings: Vec<Warning>,
 }
 
 /// A provider whose pieces follow each other faster than this is ahead of the caller: what has arrived is handed on
@@ -59,6 +60,7 @@ impl LiveStream {
             silence,
             asked,
             broken: None,
+            warnings: Vec::new(),
         }
     }
 
@@ -85,6 +87,11 @@ impl LiveStream {
         )
     }
 
+    /// The same stream, with what was left out of the request told before all else.
+    pub(super) fn telling(self, warnings: Vec<Warning>) -> Self {
+        Self { warnings, ..self }
+    }
+
     /// Appends what comes next to `out`, everything that has arrived at once. False once the stream has ended
     /// as it should.
     ///
@@ -94,6 +101,7 @@ impl LiveStream {
         if let Some(ended) = self.broken.take() {
             return Err(ended);
         }
+        out.extend(self.warnings.drain(..).map(Chunk::Warning));
         let before = out.len();
         match self.pull(out).await {
             Err(ended) if out.len() > before => {

@@ -69,9 +69,8 @@ fn provider(address: SocketAddr, internal: bool, credential: Credential) -> Arc<
     Arc::new(Provider {
         index: 0,
         name: "p".into(),
-        kind: Kind::OpenAiCompatible {
-            base_url: format!("http://{address}/v1"),
-        },
+        kind: compatible(format!("http://{address}/v1")),
+        drop_unsupported: false,
         credential,
         internal,
         timeouts: Timeouts {
@@ -79,6 +78,13 @@ fn provider(address: SocketAddr, internal: bool, credential: Credential) -> Arc<
             first_byte: Duration::from_millis(200),
             idle: Duration::from_millis(200),
         },
+    })
+}
+
+fn compatible(base_url: String) -> Kind {
+    Kind::Http(Endpoint {
+        protocol: Protocol::OpenAiCompatible,
+        base_url,
     })
 }
 
@@ -177,9 +183,7 @@ async fn an_internal_address_is_refused_unless_allowed() {
         (AttemptOutcome::AddressRefused, Reached::Nobody)
     );
     let named = Provider {
-        kind: Kind::OpenAiCompatible {
-            base_url: "https://localhost:1/v1".into(),
-        },
+        kind: compatible("https://localhost:1/v1".to_owned()),
         ..(*provider(server.address, false, Credential::None)).clone()
     };
     let ended = Upstream::new(&Arc::new(named))

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Credential, Deployment, Dimension, Effect, Kind, Limit, Measure, Model, Pool, Price, Provider,
-    Reserve, Simulated, SimulatedFault, Table, Target, Timeouts, Unit, Weights, defaults,
+    Credential, Deployment, Dimension, Effect, Endpoint, Kind, Limit, Measure, Model, Pool, Price,
+    Protocol, Provider, Reserve, Simulated, SimulatedFault, Table, Target, Timeouts, Unit, Weights,
+    defaults,
 };
 use crate::address::normal_base_url;
 use crate::{Fault, counter, path, pb};
@@ -84,6 +85,7 @@ fn provider(index: usize, name: &str, it: &pb::Provider) -> Result<Provider, Fau
         index,
         name: name.into(),
         kind: kind(name, it)?,
+        drop_unsupported: it.drop_unsupported,
         credential: credential(it.credential.as_ref()),
         internal: it.internal,
         timeouts: timeouts(it.timeouts.unwrap_or_default()),
@@ -91,24 +93,20 @@ fn provider(index: usize, name: &str, it: &pb::Provider) -> Result<Provider, Fau
 }
 
 fn kind(name: &str, it: &pb::Provider) -> Result<Kind, Fault> {
-    let at = path::entry("providers", name);
-    let base_url = || normal_base_url(&it.base_url).ok_or_else(|| unset(&at, "base_url"));
-    match it.kind() {
-        pb::ProviderKind::Openai if it.base_url.is_empty() => Ok(Kind::OpenAi {
-            base_url: defaults::OPENAI_BASE_URL.to_owned(),
-        }),
-        pb::ProviderKind::Openai => Ok(Kind::OpenAi {
-            base_url: base_url()?,
-        }),
-        pb::ProviderKind::OpenaiCompatible => Ok(Kind::OpenAiCompatible {
-            base_url: base_url()?,
-        }),
-        pb::ProviderKind::Simulated => {
-            let settings = it.simulated.unwrap_or_default();
-            Ok(Kind::Simulated(simulated(name, &settings)?))
-        }
-        pb::ProviderKind::Unspecified => Err(unset(&at, "kind")),
+    if it.kind() == pb::ProviderKind::Simulated {
+        let settings = it.simulated.unwrap_or_default();
+        return Ok(Kind::Simulated(simulated(name, &settings)?));
     }
+    let at = path::entry("providers", name);
+    let protocol = Protocol::of(it.kind()).ok_or_else(|| unset(&at, "kind"))?;
+    let base_url = match protocol.default_base_url() {
+        Some(default) if it.base_url.is_empty() => Some(default.to_owned()),
+        _ => normal_base_url(&it.base_url),
+    };
+    Ok(Kind::Http(Endpoint {
+        protocol,
+        base_url: base_url.ok_or_else(|| unset(&at, "base_url"))?,
+    }))
 }
 
 fn credential(it: Option<&pb::Credential>) -> Credential {

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-/// Where OpenAI's own service is.
-pub const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
 /// For the connection to a provider.
 pub const CONNECT: Duration = Duration::from_secs(5);
 /// For the first byte of a provider's answer.

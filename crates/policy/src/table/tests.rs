@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use super::{
-    Caller, CounterSpec, Credential, Dimension, Effect, Kind, Price, Simulated, SimulatedFault,
-    Table, Unit, compile,
+    Caller, CounterSpec, Credential, Dimension, Effect, Endpoint, Kind, Price, Protocol, Simulated,
+    SimulatedFault, Table, Unit, compile,
 };
 use crate::subject::Subject;
 use crate::yaml::{Source, parse};
@@ -103,15 +103,25 @@ fn knows_providers() {
             .unwrap()
     };
     let openai = by_name("openai");
-    assert_eq!(openai.kind.base_url(), Some("https://api.openai.com/v1"));
+    let endpoint = |protocol, base_url: &str| {
+        Kind::Http(Endpoint {
+            protocol,
+            base_url: base_url.to_owned(),
+        })
+    };
+    assert_eq!(
+        openai.kind,
+        endpoint(Protocol::OpenAi, "https://api.openai.com/v1")
+    );
     assert_eq!(openai.credential, Credential::Env("KEY".to_owned()));
     assert_eq!(openai.timeouts.connect, Duration::from_secs(5));
     assert_eq!(openai.timeouts.first_byte, Duration::from_secs(60));
     let local = by_name("local");
     assert_eq!(
-        (local.kind.base_url(), local.kind.as_str()),
-        (Some("https://llm.example.com/v1"), "openai_compatible")
+        local.kind,
+        endpoint(Protocol::OpenAiCompatible, "https://llm.example.com/v1")
     );
+    assert_eq!(local.kind.as_str(), "openai_compatible");
     assert_eq!(local.credential, Credential::File("/run/key".into()));
     assert_eq!(local.timeouts.idle, Duration::from_secs(2));
     let fake = Simulated {

@@ -80,15 +80,19 @@ fn provider() -> impl Strategy<Value = pb::Provider> {
         any::<bool>(),
         of(timeouts()),
         of(simulated()),
+        any::<bool>(),
     )
         .prop_map(
-            |(kind, base_url, credential, internal, timeouts, simulated)| pb::Provider {
-                kind,
-                base_url,
-                credential,
-                internal,
-                timeouts,
-                simulated,
+            |(kind, base_url, credential, internal, timeouts, simulated, drop_unsupported)| {
+                pb::Provider {
+                    kind,
+                    base_url,
+                    credential,
+                    internal,
+                    timeouts,
+                    simulated,
+                    drop_unsupported,
+                }
             },
         )
 }

@@ -7,6 +7,7 @@ use crate::address::is_internal;
 use crate::fault::Fault;
 use crate::path::field;
 use crate::pb;
+use crate::table::Protocol;
 
 /// Longest base address.
 const MAX_URL: usize = 2048;
@@ -28,17 +29,10 @@ fn provider(it: &pb::Provider, at: &str, faults: &mut Vec<Fault>) {
         &field(at, "kind"),
         faults,
     );
-    match kind {
-        Some(pb::ProviderKind::Simulated) => unused_by_simulated(it, at, faults),
-        Some(pb::ProviderKind::Openai) => base_url(it, at, faults),
-        Some(pb::ProviderKind::OpenaiCompatible) => {
-            if it.base_url.is_empty() {
-                let fault = Fault::new(field(at, "base_url"), "is missing");
-                faults.push(fault.hint("write the address that paths are appended to, such as `https://llm.example.com/v1`"));
-            }
-            base_url(it, at, faults);
-        }
-        Some(pb::ProviderKind::Unspecified) | None => {}
+    if kind == Some(pb::ProviderKind::Simulated) {
+        unused_by_simulated(it, at, faults);
+    } else if let Some(protocol) = kind.and_then(Protocol::of) {
+        http(protocol, it, at, faults);
     }
     if let Some(it) = &it.credential {
         credential(it, &field(at, "credential"), faults);
@@ -75,6 +69,16 @@ fn provider(it: &pb::Provider, at: &str, faults: &mut Vec<Fault>) {
     }
 }
 
+fn http(protocol: Protocol, it: &pb::Provider, at: &str, faults: &mut Vec<Fault>) {
+    if it.base_url.is_empty() && protocol.default_base_url().is_none() {
+        let fault = Fault::new(field(at, "base_url"), "is missing");
+        faults.push(fault.hint(
+            "write the address that paths are appended to, such as `https://llm.example.com/v1`",
+        ));
+    }
+    base_url(it, at, faults);
+}
+
 fn unused_by_simulated(it: &pb::Provider, at: &str, faults: &mut Vec<Fault>) {
     let mut unused = |name: &str| {
         let fault = Fault::new(
@@ -88,6 +92,9 @@ fn unused_by_simulated(it: &pb::Provider, at: &str, faults: &mut Vec<Fault>) {
     }
     if it.credential.is_some() {
         unused("credential");
+    }
+    if it.drop_unsupported {
+        unused("drop_unsupported");
     }
 }
 

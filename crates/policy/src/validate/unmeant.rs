@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::fault::Fault;
 use crate::path::{entry, field, item};
-use crate::table::{Model, Reserve, Use, build, defaults};
+use crate::table::{Model, Protocol, Reserve, Use, build, defaults};
 use crate::{nearest, pb};
 
 pub(super) fn warnings(policy: &pb::Policy) -> Vec<Fault> {
@@ -22,12 +22,13 @@ pub(super) fn warnings(policy: &pb::Policy) -> Vec<Fault> {
 fn keyless(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
     let providers: BTreeMap<_, _> = policy.providers.iter().collect();
     for (name, it) in providers {
-        if it.kind() == pb::ProviderKind::Openai && it.credential.is_none() {
+        let variable = Protocol::of(it.kind()).and_then(Protocol::key_variable);
+        if let (Some(variable), None) = (variable, &it.credential) {
             let warning = Fault::new(
                 entry("providers", name),
                 "has no credential, and this service wants a key",
             );
-            warnings.push(warning.hint("write `credential: { env: OPENAI_API_KEY }`"));
+            warnings.push(warning.hint(format!("write `credential: {{ env: {variable} }}`")));
         }
     }
 }

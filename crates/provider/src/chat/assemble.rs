@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Choice, Chunk, Delta, FinishReason, Json, Message, Part, Response, Role, ToolCall, Usage,
+    Warning,
 };
 
 /// Folds the chunks of a stream into the answer that a caller who did not stream would have got.
@@ -15,6 +16,7 @@ pub struct Assembler {
     model: String,
     choices: BTreeMap<u32, Draft>,
     usage: Option<Usage>,
+    warnings: Vec<Warning>,
 }
 
 /// A choice under construction.
@@ -37,6 +39,7 @@ impl Assembler {
     /// Adds one chunk.
     pub fn push(&mut self, chunk: Chunk) {
         match chunk {
+            Chunk::Warning(warning) => self.warnings.push(warning),
             Chunk::Start { id, model } => {
                 self.id = id;
                 self.model = model;
@@ -66,6 +69,7 @@ impl Assembler {
             model: self.model,
             choices,
             usage: self.usage,
+            warnings: self.warnings,
         })
     }
 }
@@ -82,7 +86,10 @@ impl Draft {
                 _ => self.parts.push(Part::Refusal(more)),
             },
             Delta::Reasoning(more) => match self.parts.last_mut() {
-                Some(Part::Reasoning { text, .. }) => text.push_str(&more),
+                // State closes what it belongs to.
+                Some(Part::Reasoning { text, opaque }) if opaque.is_empty() => {
+                    text.push_str(&more);
+                }
                 _ => self.parts.push(Part::Reasoning {
                     text: more,
                     opaque: Vec::new(),
@@ -105,12 +112,24 @@ impl Draft {
                 }));
             }
             Delta::ToolArguments { index, fragment } => {
-                let place = self.calls.get(&index).copied();
-                if let Some(Part::ToolCall(call)) = place.and_then(|at| self.parts.get_mut(at)) {
+                if let Some(call) = self.call(index) {
                     call.arguments.push_str(&fragment);
                 }
             }
+            Delta::ToolState { index, state } => {
+                if let Some(call) = self.call(index) {
+                    call.opaque.push(state);
+                }
+            }
             Delta::Logprobs(json) => self.logprobs.push(json),
+        }
+    }
+
+    fn call(&mut self, index: u32) -> Option<&mut ToolCall> {
+        let at = self.calls.get(&index).copied()?;
+        match self.parts.get_mut(at) {
+            Some(Part::ToolCall(call)) => Some(call),
+            _ => None,
         }
     }
 
@@ -162,6 +181,7 @@ fn merge_logprobs(pieces: &[Json]) -> Option<Json> {
 #[cfg(test)]
 mod tests {
     use super::{Assembler, Chunk, Delta, FinishReason, Json, Part};
+    use crate::chat::Opaque;
 
     fn text(choice: u32, text: &str) -> Chunk {
         Chunk::Delta {
@@ -214,6 +234,51 @@ mod tests {
         assert_eq!(assemble([]), None);
         assert_eq!(assemble([text(0, "a")]), None);
         assert_eq!(assemble([text(0, "a"), finish(0), text(1, "b")]), None);
+    }
+
+    #[test]
+    fn state_closes_the_thought_it_belongs_to() {
+        let delta = |delta| Chunk::Delta { choice: 0, delta };
+        let thought = |text: &str| delta(Delta::Reasoning(text.to_owned()));
+        let opaque = |bytes: &'static str| Opaque {
+            provider: "p".to_owned(),
+            kind: "signature".to_owned(),
+            bytes: bytes.into(),
+        };
+        let state = |bytes| delta(Delta::ReasoningState(opaque(bytes)));
+        let call = delta(Delta::ToolCall {
+            index: 0,
+            id: "1".to_owned(),
+            name: "f".to_owned(),
+        });
+        let call_state = delta(Delta::ToolState {
+            index: 0,
+            state: opaque("c"),
+        });
+        let stream = [
+            thought("a"),
+            thought("b"),
+            state("s"),
+            state("t"),
+            thought("c"),
+        ];
+        let response = assemble(stream.into_iter().chain([call, call_state, finish(0)]));
+        let parts = response.unwrap().choices.remove(0).message.parts;
+        let reasoning = |text: &str, opaque| Part::Reasoning {
+            text: text.to_owned(),
+            opaque,
+        };
+        assert_eq!(
+            parts[..2],
+            [
+                reasoning("ab", vec![opaque("s"), opaque("t")]),
+                reasoning("c", vec![])
+            ]
+        );
+        let Part::ToolCall(call) = &parts[2] else {
+            panic!("{parts:?}");
+        };
+        assert_eq!(call.opaque, [opaque("c")]);
     }
 
     #[test]

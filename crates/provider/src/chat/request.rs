@@ -1,6 +1,7 @@
 //! A request for a completion.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{Json, Message};
 
@@ -22,6 +23,8 @@ pub struct Request {
     pub temperature: Option<f64>,
     /// Nucleus sampling mass.
     pub top_p: Option<f64>,
+    /// Only the most likely so many tokens.
+    pub top_k: Option<u32>,
     /// Texts that end the output.
     pub stop: Vec<String>,
     /// Asks for repeatable sampling.
@@ -48,6 +51,11 @@ pub struct Request {
     pub response_format: Option<ResponseFormat>,
     /// How much to think.
     pub reasoning: Option<Reasoning>,
+    /// Processing class at the provider, such as `flex` or `priority`, by the provider's name for it.
+    pub service_tier: Option<String>,
+    /// Where the caller asks for the prompt up to there to be cached, in the order of the prompt: tools first.
+    /// A wish: a provider that caches by itself, or not at all, need not be told.
+    pub cache_points: Vec<CachePoint>,
     /// The caller's labels, for routing and accounting in the gateway.
     pub metadata: BTreeMap<String, String>,
     /// Fields passed to the provider as they are. They can never replace a field above.
@@ -61,6 +69,15 @@ impl Request {
     #[must_use]
     pub fn choice_count(&self) -> u32 {
         self.choices.unwrap_or(1).max(1)
+    }
+
+    /// The wish to cache the prompt up to that place, if there is one.
+    #[must_use]
+    pub fn cache_point(&self, after: CachePlace) -> Option<&CachePoint> {
+        let at = self
+            .cache_points
+            .binary_search_by_key(&after, |point| point.after);
+        at.ok().and_then(|at| self.cache_points.get(at))
     }
 
     /// The numbers and lists that no provider takes, each by the name of its field and with what it must be.
@@ -83,6 +100,7 @@ impl Request {
                 "must be from 0 to 2",
             ),
             (within(self.top_p, 0.0, 1.0), "top_p", "must be from 0 to 1"),
+            (self.top_k != Some(0), "top_k", "must be at least 1"),
             (
                 within(self.frequency_penalty, -2.0, 2.0),
                 "frequency_penalty",
@@ -129,6 +147,29 @@ impl Request {
 const MOST_CHOICES: u32 = 128;
 /// Most texts that end an answer.
 const MOST_STOPS: usize = 16;
+
+/// Where a prompt is to be cached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CachePoint {
+    /// The last piece that belongs to what is cached.
+    pub after: CachePlace,
+    /// For how long; none for the provider's default.
+    pub time_to_live: Option<Duration>,
+}
+
+/// A place in a prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CachePlace {
+    /// The tool of that index.
+    Tool(usize),
+    /// A part of a message.
+    Part {
+        /// Index of the message.
+        message: usize,
+        /// Index of the part in it.
+        part: usize,
+    },
+}
 
 /// A function the model may call.
 #[derive(Debug, Clone, PartialEq)]
@@ -187,6 +228,8 @@ pub struct Reasoning {
     pub effort: Option<Effort>,
     /// The most tokens to think, part of `max_output_tokens`.
     pub budget_tokens: Option<u32>,
+    /// Whether to show the thoughts, where the provider can.
+    pub include_text: Option<bool>,
 }
 
 /// An effort by name.

@@ -13,6 +13,18 @@ pub struct Response {
     pub choices: Vec<Choice>,
     /// What the provider says it counted; none where it said nothing believable.
     pub usage: Option<Usage>,
+    /// What of the request was left out. Codecs leave it empty: it is known from encoding.
+    pub warnings: Vec<Warning>,
+}
+
+/// A part of a request that was left out because the provider has no words for it and the policy
+/// allows that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// The field that was left out, as a path into `chat::Request`.
+    pub field: String,
+    /// Why, and what would do instead.
+    pub problem: &'static str,
 }
 
 /// One of the answers.
@@ -63,9 +75,12 @@ impl FinishReason {
 /// One event of a streamed answer.
 ///
 /// A decoder yields, in this order: at most one `Start`; then, for every choice, any number of
-/// `Delta`s and exactly one `Finish`; then at most one `Usage`.
+/// `Delta`s and exactly one `Finish`; then at most one `Usage`. `Warning`s are put in front of it all
+/// by whoever encoded the request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Chunk {
+    /// Something of the request was left out.
+    Warning(Warning),
     /// The stream has begun.
     Start {
         /// The provider's id of the answer.
@@ -100,7 +115,8 @@ pub enum Delta {
     Refusal(String),
     /// Text of the model's thinking.
     Reasoning(String),
-    /// Provider state belonging to the thinking so far.
+    /// Provider state belonging to the thinking so far. Text of thinking that comes after it begins
+    /// another part.
     ReasoningState(Opaque),
     /// A tool call begins.
     ToolCall {
@@ -118,6 +134,13 @@ pub enum Delta {
         /// A piece of the JSON text.
         fragment: String,
     },
+    /// Provider state belonging to a tool call. The call's `ToolCall` always came before.
+    ToolState {
+        /// The call's place among the choice's calls.
+        index: u32,
+        /// The state.
+        state: Opaque,
+    },
     /// Log probabilities of the latest text, in the `OpenAI` shape.
     Logprobs(Json),
 }
@@ -131,6 +154,9 @@ pub struct Usage {
     pub cache_read: u64,
     /// Input tokens written to the provider's cache, part of `input_total`.
     pub cache_write: u64,
+    /// Of `cache_write`, the tokens that are kept for an hour and cost more; the others are kept for
+    /// the provider's usual time.
+    pub cache_write_1h: u64,
     /// Input tokens of sound, part of `input_total`.
     pub input_audio: u64,
     /// All output tokens of all choices, reasoning included.
@@ -151,6 +177,7 @@ impl Usage {
             input_total,
             cache_read: 0,
             cache_write: 0,
+            cache_write_1h: 0,
             input_audio: 0,
             output_total,
             reasoning: 0,

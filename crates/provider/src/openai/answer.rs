@@ -43,6 +43,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
             .unwrap_or_default(),
         choices,
         usage: answer.usage.and_then(usage::read),
+        warnings: Vec::new(),
     })
 }
 

@@ -14,6 +14,8 @@ pub(super) struct Dialect {
     pub(super) developer: Role,
     /// Whether the reasoning of a turn that called tools goes back as `reasoning_content`.
     pub(super) returns_reasoning: bool,
+    /// Whether `top_k` is known.
+    pub(super) top_k: bool,
 }
 
 /// Which field limits the output.
@@ -28,6 +30,7 @@ pub(super) enum LimitField {
 /// | output limit | `max_completion_tokens` | `max_tokens` | `OpenAI`'s reasoning models refuse the old name, most imitators know only that |
 /// | developer messages | `developer` | `system` | the newer role is unknown to most chat templates |
 /// | reasoning of earlier turns | left out | `reasoning_content` beside tool calls, else left out | `OpenAI` has no field for it and keeps it on its side; `DeepSeek` and Moonshot demand it back while tools are being called and ignore or refuse it otherwise |
+/// | `top_k` | refused | sent | `OpenAI` refuses the field, most imitators have it |
 pub(super) fn of(kind: Kind) -> Dialect {
     match kind {
         Kind::OpenAi => Dialect {
@@ -35,12 +38,14 @@ pub(super) fn of(kind: Kind) -> Dialect {
             limit: LimitField::MaxCompletionTokens,
             developer: Role::Developer,
             returns_reasoning: false,
+            top_k: false,
         },
         Kind::OpenAiCompatible => Dialect {
             name: kind.as_str(),
             limit: LimitField::MaxTokens,
             developer: Role::System,
             returns_reasoning: true,
+            top_k: true,
         },
     }
 }

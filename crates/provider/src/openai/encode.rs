@@ -2,9 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-use http::Method;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde::Serialize;
 
 use super::dialect::{self, Dialect, LimitField};
@@ -12,15 +9,17 @@ use super::outgoing::{self, Message};
 use crate::Error;
 use crate::chat::{Json, Request, ResponseFormat, Tool, ToolChoice};
 use crate::codec::{HttpRequest, Kind, Target};
+use crate::unsupported::Unsupported;
 
 /// Fields the gateway itself writes or rules out; a provider option must not replace one.
-const RESERVED: [&str; 27] = [
+const RESERVED: [&str; 29] = [
     "model",
     "messages",
     "max_tokens",
     "max_completion_tokens",
     "temperature",
     "top_p",
+    "top_k",
     "stop",
     "seed",
     "n",
@@ -36,6 +35,7 @@ const RESERVED: [&str; 27] = [
     "reasoning_effort",
     "metadata",
     "user",
+    "service_tier",
     "stream",
     "stream_options",
     "functions",
@@ -56,6 +56,8 @@ struct Body<'a> {
     temperature: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     top_p: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_k: Option<u32>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     stop: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,6 +88,8 @@ struct Body<'a> {
     metadata: Option<&'a BTreeMap<String, String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -150,23 +154,17 @@ pub(crate) fn encode(
     stream: bool,
 ) -> Result<HttpRequest, Error> {
     let dialect = dialect::of(kind);
-    check(request, &dialect)?;
+    let mut unsupported = Unsupported::new(kind, target);
+    check(request, &dialect, &mut unsupported)?;
     let body = body(request, target, &dialect, stream)?;
-    let body = serde_json::to_vec(&body).map_err(Error::Encode)?;
-    let mut headers = HeaderMap::with_capacity(4);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let accept = if stream {
         "text/event-stream"
     } else {
         "application/json"
     };
-    headers.insert(ACCEPT, HeaderValue::from_static(accept));
-    Ok(HttpRequest {
-        method: Method::POST,
-        path: "/chat/completions".to_owned(),
-        headers,
-        body: Bytes::from(body),
-    })
+    let mut encoded = HttpRequest::post("/chat/completions", accept, &body)?;
+    encoded.warnings = unsupported.into_warnings();
+    Ok(encoded)
 }
 
 fn body<'a>(
@@ -183,6 +181,7 @@ fn body<'a>(
         max_completion_tokens: limit(LimitField::MaxCompletionTokens),
         temperature: request.temperature,
         top_p: request.top_p,
+        top_k: request.top_k.filter(|_| dialect.top_k),
         stop: &request.stop,
         seed: request.seed,
         n: request.choices,
@@ -198,6 +197,7 @@ fn body<'a>(
         reasoning_effort: request.reasoning.and_then(|r| r.effort).map(|e| e.as_str()),
         metadata: stored_metadata(request),
         user: request.user.as_deref(),
+        service_tier: request.service_tier.as_deref(),
         stream: stream.then_some(true),
         stream_options: stream.then_some(StreamOptions {
             include_usage: true,
@@ -252,17 +252,20 @@ fn wire_format(format: &ResponseFormat) -> WireFormat<'_> {
 }
 
 /// Refuses what the body has no field for, messages apart.
-fn check(request: &Request, dialect: &Dialect) -> Result<(), Error> {
-    if request
-        .reasoning
-        .is_some_and(|reasoning| reasoning.budget_tokens.is_some())
-    {
-        return Err(Error::Unsupported {
-            field: "reasoning.budget_tokens".to_owned(),
-            kind: dialect.name,
-            problem: "it knows efforts, not budgets; set reasoning.effort",
-        });
-    }
+fn check(request: &Request, dialect: &Dialect, unsupported: &mut Unsupported) -> Result<(), Error> {
+    let reasoning = request.reasoning.unwrap_or_default();
+    unsupported.fields([
+        (
+            reasoning.budget_tokens.is_some(),
+            "reasoning.budget_tokens",
+            "it knows efforts, not budgets; set reasoning.effort",
+        ),
+        (
+            request.top_k.is_some() && !dialect.top_k,
+            "top_k",
+            "it has no such setting; set top_p",
+        ),
+    ])?;
     match request
         .provider_options
         .keys()

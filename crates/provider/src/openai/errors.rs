@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use http::{HeaderMap, StatusCode};
 
 use super::wire::ErrorObject;
-use crate::failure::{Class, Failure, retry_after, scrub};
+use crate::failure::{Class, Failure, by_name, identifier, retry_after, scrub};
 
 /// Codes first: the same status and type cover both "wait a second" and "out of money".
 const BY_CODE: [(&str, Class); 25] = [
@@ -83,7 +83,7 @@ pub(super) fn of_object(error: &ErrorObject, status: Option<u16>) -> Failure {
     let class = by_name(&BY_CODE, &error.code)
         .or_else(|| is_context_text(error, status).then_some(Class::ContextTooLong))
         .or_else(|| by_name(&BY_TYPE, &error.kind))
-        .unwrap_or_else(|| status.map_or(Class::Server, by_status));
+        .unwrap_or_else(|| status.map_or(Class::Server, Class::of_status));
     Failure {
         class,
         status,
@@ -94,13 +94,6 @@ pub(super) fn of_object(error: &ErrorObject, status: Option<u16>) -> Failure {
     }
 }
 
-fn by_name(table: &[(&str, Class)], name: &str) -> Option<Class> {
-    table
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, class)| *class)
-}
-
 /// Servers that imitate the format say in words that the conversation is too long.
 fn is_context_text(error: &ErrorObject, status: Option<u16>) -> bool {
     let text = error.message.to_ascii_lowercase();
@@ -109,27 +102,6 @@ fn is_context_text(error: &ErrorObject, status: Option<u16>) -> bool {
             || text.contains("context length exceeded")
             || text.contains("exceeds the context window")
             || text.contains("exceed_context_size"))
-}
-
-fn by_status(status: u16) -> Class {
-    match status {
-        401..=403 => Class::KeyDead,
-        429 => Class::KeyLimited,
-        503 | 529 => Class::Overloaded,
-        // A path or method that is not there is a wrong base URL or model name in the policy.
-        404 | 405 | 408 | 425 => Class::Server,
-        400..=499 => Class::CallerError,
-        // 5xx, and whatever has no business here, a redirect above all: it is never followed.
-        _ => Class::Server,
-    }
-}
-
-/// A name short and plain enough to be shown to a caller.
-fn identifier(text: &str) -> Option<String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '[' | ']');
-    (!text.is_empty() && text.len() <= scrub::MAX_CODE && text.chars().all(plain))
-        .then(|| text.to_owned())
-        .filter(|text| scrub::clean(text, scrub::MAX_CODE) == *text)
 }
 
 #[cfg(test)]

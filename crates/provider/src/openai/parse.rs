@@ -108,6 +108,7 @@ fn request(body: Body<'_>) -> Result<Request, Error> {
         max_output_tokens: limit(body.max_completion_tokens, body.max_tokens)?,
         temperature: body.temperature,
         top_p: body.top_p,
+        top_k: body.top_k,
         stop: body.stop.map_or_else(|| Ok(Vec::new()), stop)?,
         seed: body.seed,
         choices: at_least_one("n", body.n)?,
@@ -134,6 +135,8 @@ fn request(body: Body<'_>) -> Result<Request, Error> {
         metadata: body.metadata.unwrap_or_default(),
         provider_options,
         user: body.user.map(super::wire::Text::into_string),
+        service_tier: body.service_tier.map(super::wire::Text::into_string),
+        cache_points: Vec::new(),
     })
 }
 
@@ -309,6 +312,7 @@ fn reasoning(name: &str) -> Result<Reasoning, Error> {
     Ok(Reasoning {
         effort: Some(effort),
         budget_tokens: None,
+        include_text: None,
     })
 }
 

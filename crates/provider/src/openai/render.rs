@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::chat::{Choice, Chunk, Delta, FinishReason, Json, Part, Response, Usage};
+use crate::chat::{Choice, Chunk, Delta, FinishReason, Json, Part, Response, Usage, Warning};
 
 #[derive(Serialize)]
 struct Completion<'a> {
@@ -13,6 +13,24 @@ struct Completion<'a> {
     choices: Vec<WireChoice<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<WireUsage>,
+    /// Not part of the format; its clients ignore what they do not know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<WireWarning<'a>>,
+}
+
+#[derive(Serialize)]
+struct WireWarning<'a> {
+    field: &'a str,
+    problem: &'a str,
+}
+
+impl<'a> From<&'a Warning> for WireWarning<'a> {
+    fn from(warning: &'a Warning) -> Self {
+        Self {
+            field: &warning.field,
+            problem: warning.problem,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -99,6 +117,7 @@ pub fn render_response(response: &Response, created: u64) -> Vec<u8> {
         model: &response.model,
         choices: response.choices.iter().map(wire_choice).collect(),
         usage: response.usage.as_ref().map(WireUsage::from),
+        warnings: response.warnings.iter().map(WireWarning::from).collect(),
     };
     let mut out = Vec::with_capacity(1024);
     write_json(&completion, &mut out);
@@ -190,9 +209,15 @@ impl ChunkRenderer {
     pub fn chunk(&mut self, chunk: &Chunk, out: &mut Vec<u8>) {
         match chunk {
             Chunk::Start { .. } => {}
+            Chunk::Warning(warning) => {
+                out.extend_from_slice(&self.head);
+                out.extend_from_slice(b"],\"warnings\":[");
+                write_json(&WireWarning::from(warning), out);
+                out.extend_from_slice(b"]}\n\n");
+            }
             Chunk::Delta {
                 choice,
-                delta: Delta::ReasoningState(_),
+                delta: Delta::ReasoningState(_) | Delta::ToolState { .. },
             } => self.begin(*choice, out),
             Chunk::Delta {
                 choice,
@@ -282,8 +307,8 @@ fn write_delta(delta: &Delta, out: &mut Vec<u8>) {
             write_field(b",\"function\":{\"arguments\":", fragment, out);
             out.extend_from_slice(b"}}]");
         }
-        // The first has no place in this format, the second is written beside the delta.
-        Delta::ReasoningState(_) | Delta::Logprobs(_) => {}
+        // State has no place in this format, log-probabilities are written beside the delta.
+        Delta::ReasoningState(_) | Delta::ToolState { .. } | Delta::Logprobs(_) => {}
     }
 }
 

@@ -14,43 +14,34 @@ use super::wire::{AnswerChunk, ChunkChoice, ChunkDelta, ErrorObject, MOST_CHOICE
 use crate::chat::{Chunk, Delta, Usage};
 use crate::failure::{Class, Failure};
 use crate::sse;
-
-/// How much of a body is kept that does not look like a stream.
-const MOST_HEAD: usize = 8 * 1024;
+use crate::stream::{self, Next};
 
 /// Decodes the body of one streamed answer.
-#[derive(Debug)]
-pub(crate) struct StreamDecoder {
-    sse: sse::Decoder,
-    answer: Answer,
-    /// The beginning of the body, until the first event.
-    head: Vec<u8>,
+pub(crate) type StreamDecoder = stream::Decoder<Answer>;
+
+/// A decoder for an answer to which so many choices were asked for.
+pub(crate) fn stream_decoder(expected: u32) -> StreamDecoder {
+    stream::Decoder::new(Answer {
+        expected,
+        started: false,
+        choices: Vec::new(),
+        usage: None,
+        any_content: false,
+        malformed: 0,
+    })
 }
 
 /// What is known of the answer so far.
 #[derive(Debug)]
-struct Answer {
-    phase: Phase,
+pub(crate) struct Answer {
     /// How many choices were asked for.
     expected: u32,
     started: bool,
-    /// Whether there was any event at all.
-    any_event: bool,
     choices: Vec<Choice>,
     usage: Option<Usage>,
     /// Whether anything of an answer could be read.
     any_content: bool,
     malformed: u64,
-}
-
-#[derive(Debug)]
-enum Phase {
-    /// More may come.
-    Open,
-    /// The provider said that nothing more comes, and everything was there.
-    Done,
-    /// The stream has failed, for good.
-    Failed(Failure),
 }
 
 #[derive(Debug)]
@@ -60,101 +51,38 @@ struct Choice {
     calls: Calls,
 }
 
-impl StreamDecoder {
-    pub(crate) fn new(expected: u32) -> Self {
-        let answer = Answer {
-            phase: Phase::Open,
-            expected,
-            started: false,
-            any_event: false,
-            choices: Vec::new(),
-            usage: None,
-            any_content: false,
-            malformed: 0,
-        };
-        Self {
-            sse: sse::Decoder::new(),
-            answer,
-            head: Vec::new(),
+impl stream::Answer for Answer {
+    fn take(&mut self, event: sse::Event<'_>, out: &mut Vec<Chunk>) -> Result<Next, Failure> {
+        let data = event.data.trim_ascii();
+        if data == b"[DONE]" {
+            return self.close(true).map(|()| Next::Nothing);
         }
+        if event.name == b"error" {
+            return Err(errors::of_object(&ErrorObject::read(data), None));
+        }
+        self.take_json(data, out).map(|()| Next::More)
     }
 
-    pub(crate) fn push(&mut self, bytes: &[u8], out: &mut Vec<Chunk>) -> Result<(), Failure> {
-        self.answer.check()?;
-        let answer = &mut self.answer;
-        if let Err(long) = self.sse.push(bytes, |event| answer.take(event, out)) {
-            answer.fail(Failure::new(Class::Server, long.to_string()));
-        }
-        if self.answer.any_event {
-            self.head = Vec::new();
-        } else {
-            let room = MOST_HEAD - self.head.len();
-            self.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        }
-        self.answer.check()
+    fn end(&mut self) -> Result<(), Failure> {
+        let seen = u32::try_from(self.choices.len()).unwrap_or(u32::MAX);
+        self.close(seen >= self.expected)
     }
 
-    pub(crate) fn finish(&mut self, out: &mut Vec<Chunk>) -> Result<(), Failure> {
-        self.answer.check()?;
-        let answer = &mut self.answer;
-        if let Err(long) = self.sse.finish(|event| answer.take(event, out)) {
-            answer.fail(Failure::new(Class::Server, long.to_string()));
-        }
-        if !answer.any_event {
-            // Some servers tell an error as plain JSON under a status of success.
-            let error = ErrorObject::read(&self.head);
-            if !error.is_empty() {
-                answer.fail(errors::of_object(&error, None));
-            }
-        }
-        if matches!(answer.phase, Phase::Open) {
-            let seen = u32::try_from(answer.choices.len()).unwrap_or(u32::MAX);
-            answer.close(seen >= answer.expected, out);
-        }
-        self.answer.check()
+    fn error_of(body: &[u8]) -> Option<Failure> {
+        let error = ErrorObject::read(body);
+        (!error.is_empty()).then(|| errors::of_object(&error, None))
     }
 
-    pub(crate) fn is_done(&self) -> bool {
-        matches!(self.answer.phase, Phase::Done)
+    fn usage(&self) -> Option<Usage> {
+        self.usage
     }
 
-    pub(crate) fn usage(&self) -> Option<Usage> {
-        self.answer.usage
-    }
-
-    pub(crate) fn malformed(&self) -> u64 {
-        self.answer.malformed
+    fn malformed(&self) -> u64 {
+        self.malformed
     }
 }
 
 impl Answer {
-    fn check(&self) -> Result<(), Failure> {
-        match &self.phase {
-            Phase::Open | Phase::Done => Ok(()),
-            Phase::Failed(failure) => Err(failure.clone()),
-        }
-    }
-
-    fn fail(&mut self, failure: Failure) {
-        self.phase = Phase::Failed(failure);
-    }
-
-    /// Takes one event. Whatever comes after the end or a failure is ignored.
-    fn take(&mut self, event: sse::Event<'_>, out: &mut Vec<Chunk>) {
-        self.any_event = true;
-        if !matches!(self.phase, Phase::Open) {
-            return;
-        }
-        let data = event.data.trim_ascii();
-        if data == b"[DONE]" {
-            self.close(true, out);
-        } else if event.name == b"error" {
-            self.fail(errors::of_object(&ErrorObject::read(data), None));
-        } else if let Err(failure) = self.take_json(data, out) {
-            self.fail(failure);
-        }
-    }
-
     fn take_json(&mut self, data: &[u8], out: &mut Vec<Chunk>) -> Result<(), Failure> {
         // A stray byte that is not UTF-8 spoils a character, not the event.
         let text = match std::str::from_utf8(data) {
@@ -255,25 +183,22 @@ impl Answer {
         Ok(&mut self.choices[at])
     }
 
-    /// Ends the answer: whole if every choice seen has finished and `all_seen`, else truncated. An answer of
-    /// which nothing could be read is none.
-    fn close(&mut self, all_seen: bool, out: &mut Vec<Chunk>) {
+    /// Whether the answer is whole: every choice seen has finished, and `all_seen`. An answer of which
+    /// nothing could be read is none.
+    fn close(&self, all_seen: bool) -> Result<(), Failure> {
         let finished = self.choices.iter().filter(|choice| choice.finished).count();
         if !all_seen || finished == 0 || finished < self.choices.len() {
             let detail = format!(
                 "the stream ended with {finished} of {} choices finished, {} events unreadable",
                 self.expected, self.malformed
             );
-            return self.fail(Failure::new(Class::Truncated, detail));
+            return Err(Failure::new(Class::Truncated, detail));
         }
         if !self.any_content && self.malformed > 0 {
             let detail = format!("no content, and {} events unreadable", self.malformed);
-            return self.fail(Failure::new(Class::Server, detail));
+            return Err(Failure::new(Class::Server, detail));
         }
-        self.phase = Phase::Done;
-        if let Some(usage) = self.usage {
-            out.push(Chunk::Usage(usage));
-        }
+        Ok(())
     }
 }
 

@@ -51,6 +51,7 @@ pub(super) fn read(raw: &RawValue) -> Option<Usage> {
         input_total,
         cache_read: part(input.cached_tokens.or(report.prompt_cache_hit_tokens))?,
         cache_write: part(input.cache_write_tokens)?,
+        cache_write_1h: 0,
         input_audio: part(input.audio_tokens)?,
         output_total: if beside {
             completion + reasoning

@@ -1,15 +1,16 @@
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
 use crate::chat::{
     Document, DocumentSource, Message, Opaque, Part, Reasoning, Request, Role, Source, ToolCall,
 };
-use crate::codec::{Codec, HttpRequest, Kind, Target};
+use crate::codec::{Codec, HttpRequest, Kind, Outgoing, Target};
 use crate::{Error, openai};
 
 fn encode_for(kind: Kind, request: &Request, stream: bool) -> Result<HttpRequest, Error> {
-    Codec::new(kind).encode(request, &Target { model: "upstream" }, stream)
+    Codec::new(kind).encode(request, &Target::of("upstream"), stream)
 }
 
 fn body_for(kind: Kind, request: &Request, stream: bool) -> Value {
@@ -85,7 +86,7 @@ fn the_request_says_where_and_what() {
     )
     .unwrap();
     assert_eq!(
-        (sent.method.as_str(), sent.path.as_str()),
+        (sent.method.as_str(), &*sent.path),
         ("POST", "/chat/completions")
     );
     assert_eq!(sent.headers["content-type"], "application/json");
@@ -97,17 +98,28 @@ fn the_request_says_where_and_what() {
 fn the_credential_goes_into_a_header_that_does_not_show_it() {
     let codec = Codec::new(Kind::OpenAi);
     let mut headers = http::HeaderMap::new();
-    codec.authorize(&mut headers, "sk-secret").unwrap();
+    let mut authorize = |credential| {
+        let mut request = Outgoing {
+            method: &http::Method::POST,
+            host: "api.openai.com",
+            path: "/v1/chat/completions",
+            query: "",
+            headers: &mut headers,
+            body: b"{}",
+        };
+        codec.authorize(&mut request, credential, SystemTime::UNIX_EPOCH)
+    };
+    authorize("sk-secret").unwrap();
+    let error = authorize("sk-sec\nret").unwrap_err();
     assert_eq!(headers["authorization"], "Bearer sk-secret");
     assert!(!format!("{headers:?}").contains("secret"));
-    let error = codec.authorize(&mut headers, "sk-sec\nret").unwrap_err();
     assert!(!error.to_string().contains("sec\n"));
 }
 
 #[test]
 fn usage_is_always_asked_for_in_streams() {
     let request = request(vec![Message::text(Role::User, "hi")]);
-    for kind in Kind::ALL {
+    for kind in [Kind::OpenAi, Kind::OpenAiCompatible] {
         let body = body_for(kind, &request, true);
         assert_eq!(body["stream_options"], json!({"include_usage": true}));
         assert_eq!(body_for(kind, &request, false).get("stream"), None);
@@ -295,11 +307,32 @@ fn what_has_no_words_there_is_refused_by_name() {
 
     let mut budget = request(vec![Message::text(Role::User, "hi")]);
     budget.reasoning = Some(Reasoning {
-        effort: None,
         budget_tokens: Some(1),
+        ..Reasoning::default()
     });
     let error = encode_for(Kind::OpenAi, &budget, false).unwrap_err();
     assert_eq!(error.field(), Some("reasoning.budget_tokens"));
+}
+
+#[test]
+fn what_cannot_be_sent_is_left_out_and_told_where_the_target_says_so() {
+    let mut request = request(vec![Message::text(Role::User, "hi")]);
+    request.top_k = Some(5);
+    let error = encode_for(Kind::OpenAi, &request, false).unwrap_err();
+    assert_eq!(error.field(), Some("top_k"));
+    let target = Target {
+        drop_unsupported: true,
+        ..Target::of("upstream")
+    };
+    let sent = Codec::new(Kind::OpenAi)
+        .encode(&request, &target, false)
+        .unwrap();
+    let body: Value = serde_json::from_slice(&sent.body).unwrap();
+    assert_eq!(body.get("top_k"), None);
+    let told: Vec<_> = sent.warnings.iter().map(|it| it.field.as_str()).collect();
+    assert_eq!(told, ["top_k"]);
+    let compatible = body_for(Kind::OpenAiCompatible, &request, false);
+    assert_eq!(compatible["top_k"], 5);
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn sampling_fields_are_read() {
         request.reasoning,
         Some(Reasoning {
             effort: Some(Effort::High),
-            budget_tokens: None
+            ..Reasoning::default()
         })
     );
     assert_eq!(request.user.as_deref(), Some("u"));
@@ -78,14 +78,11 @@ fn null_means_absent_and_both_spellings_of_the_limit_work() {
 
 #[test]
 fn fields_unknown_here_are_carried() {
-    let request = parse(&with(
-        r#""service_tier":"flex","verbosity":"low","top_k":5"#,
-    ))
-    .request;
+    let request = parse(&with(r#""verbosity":"low","min_p":0.5"#)).request;
     let options = serde_json::Value::Object(request.provider_options);
     assert_eq!(
         options,
-        serde_json::json!({"service_tier": "flex", "verbosity": "low", "top_k": 5})
+        serde_json::json!({"verbosity": "low", "min_p": 0.5})
     );
 }
 

@@ -466,7 +466,10 @@ proptest! {
         let (chunks, end) = whole;
         let seen = |chunk: &Chunk| match chunk {
             Chunk::Delta { choice, .. } => Some(*choice),
-            Chunk::Start { .. } | Chunk::Finish { .. } | Chunk::Usage(_) => None,
+            Chunk::Warning(_)
+            | Chunk::Start { .. }
+            | Chunk::Finish { .. }
+            | Chunk::Usage(_) => None,
         };
         let done = |choice| {
             let finish = |chunk: &&Chunk| matches!(chunk, Chunk::Finish { choice: of, .. } if *of == choice);

@@ -1,0 +1,171 @@
+//! What every streamed answer made of server-sent events has in common, whatever the format says in
+//! them: it can fail for good, it ends once, usage is the last word, and some servers tell an error
+//! as a plain body under a status of success.
+
+use crate::chat::{Chunk, Usage};
+use crate::failure::{Class, Failure};
+use crate::sse;
+
+/// How much of a body is kept that does not look like a stream.
+const MOST_HEAD: usize = 8 * 1024;
+
+/// What a format reads out of the events of one answer.
+pub(crate) trait Answer {
+    /// Takes one event and appends what it brings to `out`; says whether more may come.
+    ///
+    /// # Errors
+    /// The failure that ends the stream.
+    fn take(&mut self, event: sse::Event<'_>, out: &mut Vec<Chunk>) -> Result<Next, Failure>;
+
+    /// The body is over and nothing said that the answer was: it is whole nevertheless, or not.
+    ///
+    /// # Errors
+    /// `Class::Truncated` where something is missing.
+    fn end(&mut self) -> Result<(), Failure>;
+
+    /// The error that a body without any event tells, if it tells one.
+    fn error_of(body: &[u8]) -> Option<Failure>;
+
+    /// The latest usage told.
+    fn usage(&self) -> Option<Usage>;
+
+    /// How many events could not be read and were skipped.
+    fn malformed(&self) -> u64;
+}
+
+/// What follows an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// More may come.
+    More,
+    /// Nothing: everything was there.
+    Nothing,
+}
+
+/// Decodes the body of one streamed answer.
+#[derive(Debug)]
+pub(crate) struct Decoder<A> {
+    sse: sse::Decoder,
+    phase: Phase,
+    answer: A,
+    /// The beginning of the body, until the first event.
+    head: Vec<u8>,
+    any_event: bool,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// More may come.
+    Open,
+    /// The provider said that nothing more comes, and everything was there.
+    Done,
+    /// The stream has failed, for good.
+    Failed(Failure),
+}
+
+impl<A: Answer> Decoder<A> {
+    pub(crate) fn new(answer: A) -> Self {
+        Self {
+            sse: sse::Decoder::new(),
+            phase: Phase::Open,
+            answer,
+            head: Vec::new(),
+            any_event: false,
+        }
+    }
+
+    /// As `codec::StreamDecoder::push`.
+    pub(crate) fn push(&mut self, bytes: &[u8], out: &mut Vec<Chunk>) -> Result<(), Failure> {
+        self.check()?;
+        let Self {
+            sse,
+            phase,
+            answer,
+            any_event,
+            ..
+        } = self;
+        let taken = sse.push(bytes, |event| {
+            *any_event = true;
+            phase.take(answer, event, out);
+        });
+        if let Err(long) = taken {
+            self.phase = Phase::Failed(Failure::new(Class::Server, long.to_string()));
+        }
+        if self.any_event {
+            self.head = Vec::new();
+        } else {
+            let room = MOST_HEAD - self.head.len();
+            self.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        }
+        self.check()
+    }
+
+    /// As `codec::StreamDecoder::finish`.
+    pub(crate) fn finish(&mut self, out: &mut Vec<Chunk>) -> Result<(), Failure> {
+        self.check()?;
+        let Self {
+            sse,
+            phase,
+            answer,
+            any_event,
+            ..
+        } = self;
+        let taken = sse.finish(|event| {
+            *any_event = true;
+            phase.take(answer, event, out);
+        });
+        if let Err(long) = taken {
+            self.phase = Phase::Failed(Failure::new(Class::Server, long.to_string()));
+        }
+        if !self.any_event
+            && let Some(failure) = A::error_of(&self.head)
+        {
+            self.phase = Phase::Failed(failure);
+        }
+        if matches!(self.phase, Phase::Open) {
+            self.phase = match self.answer.end() {
+                Ok(()) => Phase::done(&self.answer, out),
+                Err(failure) => Phase::Failed(failure),
+            };
+        }
+        self.check()
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self.phase, Phase::Done)
+    }
+
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        self.answer.usage()
+    }
+
+    pub(crate) fn malformed(&self) -> u64 {
+        self.answer.malformed()
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        match &self.phase {
+            Phase::Open | Phase::Done => Ok(()),
+            Phase::Failed(failure) => Err(failure.clone()),
+        }
+    }
+}
+
+impl Phase {
+    /// Takes one event. Whatever comes after the end or a failure is ignored.
+    fn take<A: Answer>(&mut self, answer: &mut A, event: sse::Event<'_>, out: &mut Vec<Chunk>) {
+        if !matches!(self, Self::Open) {
+            return;
+        }
+        match answer.take(event, out) {
+            Ok(Next::More) => {}
+            Ok(Next::Nothing) => *self = Self::done(answer, out),
+            Err(failure) => *self = Self::Failed(failure),
+        }
+    }
+
+    fn done<A: Answer>(answer: &A, out: &mut Vec<Chunk>) -> Self {
+        out.extend(answer.usage().map(Chunk::Usage));
+        Self::Done
+    }
+}

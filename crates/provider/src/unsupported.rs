@@ -1,0 +1,71 @@
+//! What a provider has no words for.
+
+use crate::Error;
+use crate::chat::Warning;
+use crate::codec::{Kind, Target};
+
+/// Refuses what cannot be sent, or notes that it was left out, as the target says.
+#[derive(Debug)]
+pub(crate) struct Unsupported {
+    kind: Kind,
+    drop: bool,
+    warnings: Vec<Warning>,
+}
+
+impl Unsupported {
+    pub(crate) fn new(kind: Kind, target: &Target<'_>) -> Self {
+        Self {
+            kind,
+            drop: target.drop_unsupported,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// To be called for a field that the request has and the provider knows nothing of. After `Ok`
+    /// the field must be left out.
+    ///
+    /// # Errors
+    /// The field may not be left out.
+    pub(crate) fn field(
+        &mut self,
+        field: impl Into<String>,
+        problem: &'static str,
+    ) -> Result<(), Error> {
+        if !self.drop {
+            return Err(self.refuse(field, problem));
+        }
+        let field = field.into();
+        self.warnings.push(Warning { field, problem });
+        Ok(())
+    }
+
+    /// Calls `field` for those that are there.
+    ///
+    /// # Errors
+    /// One of them may not be left out.
+    pub(crate) fn fields<const N: usize>(
+        &mut self,
+        fields: [(bool, &'static str, &'static str); N],
+    ) -> Result<(), Error> {
+        for (present, field, problem) in fields {
+            if present {
+                self.field(field, problem)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The error for what can not even be left out: nothing sensible would remain.
+    pub(crate) fn refuse(&self, field: impl Into<String>, problem: &'static str) -> Error {
+        Error::Unsupported {
+            field: field.into(),
+            kind: self.kind.as_str(),
+            problem,
+        }
+    }
+
+    /// What was left out.
+    pub(crate) fn into_warnings(self) -> Vec<Warning> {
+        self.warnings
+    }
+}
