@@ -247,7 +247,16 @@ impl Meter {
 
     /// The stream broke after its first content.
     pub(crate) fn broke(&mut self, ended: &Ended, usage: Option<Usage>) {
-        self.usage = self.usage.or(usage);
+        // What a provider counted before the stream broke may lag behind what it sent.
+        let counted = self.streamed_output;
+        self.usage = self.usage.or(usage.map(|usage| match usage {
+            usage if usage.output_total >= counted => usage,
+            usage => Usage {
+                output_total: counted,
+                source: UsageSource::Estimated,
+                ..usage
+            },
+        }));
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.outcome = ended.outcome;
         }

@@ -315,6 +315,7 @@ fn codec_kind(protocol: Protocol) -> tollgate_provider::Kind {
     match protocol {
         Protocol::OpenAi => tollgate_provider::Kind::OpenAi,
         Protocol::OpenAiCompatible => tollgate_provider::Kind::OpenAiCompatible,
+        Protocol::Anthropic => tollgate_provider::Kind::Anthropic,
     }
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::chat::{Chunk, Request, Response, Usage, Warning};
 use crate::failure::Failure;
-use crate::{Error, openai};
+use crate::{Error, anthropic, openai};
 
 /// A kind of provider: which wire format it speaks, and in which dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,11 +19,13 @@ pub enum Kind {
     OpenAi,
     /// Any server that offers `OpenAI`'s chat completions.
     OpenAiCompatible,
+    /// Anthropic's messages.
+    Anthropic,
 }
 
 impl Kind {
     /// Every kind that has a codec.
-    pub const ALL: [Self; 2] = [Self::OpenAi, Self::OpenAiCompatible];
+    pub const ALL: [Self; 3] = [Self::OpenAi, Self::OpenAiCompatible, Self::Anthropic];
 
     /// The name used in policies.
     #[must_use]
@@ -31,6 +33,7 @@ impl Kind {
         match self {
             Self::OpenAi => "openai",
             Self::OpenAiCompatible => "openai_compatible",
+            Self::Anthropic => "anthropic",
         }
     }
 
@@ -168,6 +171,7 @@ impl Codec {
             Kind::OpenAi | Kind::OpenAiCompatible => {
                 openai::encode(request, target, self.kind, stream)
             }
+            Kind::Anthropic => anthropic::encode(request, target, stream),
         }
     }
 
@@ -185,6 +189,7 @@ impl Codec {
     ) -> Result<(), Error> {
         match self.kind {
             Kind::OpenAi | Kind::OpenAiCompatible => request.bearer(credential),
+            Kind::Anthropic => request.secret(HeaderName::from_static("x-api-key"), credential),
         }
     }
 
@@ -196,6 +201,7 @@ impl Codec {
     pub fn decode(&self, body: &[u8]) -> Result<Response, Failure> {
         match self.kind {
             Kind::OpenAi | Kind::OpenAiCompatible => openai::decode(body),
+            Kind::Anthropic => anthropic::decode(body),
         }
     }
 
@@ -209,6 +215,7 @@ impl Codec {
             Kind::OpenAi | Kind::OpenAiCompatible => {
                 StreamDecoder(Format::OpenAi(openai::stream_decoder(choices)))
             }
+            Kind::Anthropic => StreamDecoder(Format::Anthropic(anthropic::stream_decoder())),
         }
     }
 
@@ -224,6 +231,7 @@ impl Codec {
     ) -> Failure {
         match self.kind {
             Kind::OpenAi | Kind::OpenAiCompatible => openai::classify(status, headers, body, now),
+            Kind::Anthropic => anthropic::classify(status, headers, body, now),
         }
     }
 }
@@ -238,6 +246,7 @@ pub struct StreamDecoder(Format);
 #[derive(Debug)]
 enum Format {
     OpenAi(openai::StreamDecoder),
+    Anthropic(anthropic::StreamDecoder),
 }
 
 impl StreamDecoder {
@@ -249,6 +258,7 @@ impl StreamDecoder {
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<Chunk>) -> Result<(), Failure> {
         match &mut self.0 {
             Format::OpenAi(decoder) => decoder.push(bytes, out),
+            Format::Anthropic(decoder) => decoder.push(bytes, out),
         }
     }
 
@@ -261,6 +271,7 @@ impl StreamDecoder {
     pub fn finish(&mut self, out: &mut Vec<Chunk>) -> Result<(), Failure> {
         match &mut self.0 {
             Format::OpenAi(decoder) => decoder.finish(out),
+            Format::Anthropic(decoder) => decoder.finish(out),
         }
     }
 
@@ -270,6 +281,7 @@ impl StreamDecoder {
     pub fn is_done(&self) -> bool {
         match &self.0 {
             Format::OpenAi(decoder) => decoder.is_done(),
+            Format::Anthropic(decoder) => decoder.is_done(),
         }
     }
 
@@ -278,6 +290,7 @@ impl StreamDecoder {
     pub fn usage(&self) -> Option<Usage> {
         match &self.0 {
             Format::OpenAi(decoder) => decoder.usage(),
+            Format::Anthropic(decoder) => decoder.usage(),
         }
     }
 
@@ -286,6 +299,7 @@ impl StreamDecoder {
     pub fn malformed(&self) -> u64 {
         match &self.0 {
             Format::OpenAi(decoder) => decoder.malformed(),
+            Format::Anthropic(decoder) => decoder.malformed(),
         }
     }
 }

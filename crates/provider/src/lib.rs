@@ -11,6 +11,7 @@
 //! and randomness are arguments. It does not choose a provider, retry, or hold a credential longer
 //! than the call that writes it into a header. It never fetches an address found in a request.
 
+mod anthropic;
 pub mod chat;
 pub mod codec;
 mod error;
@@ -19,8 +20,11 @@ pub mod openai;
 pub mod simulated;
 pub mod sse;
 mod stream;
+#[cfg(test)]
+mod testing;
 pub mod tokens;
 mod unsupported;
+mod usage;
 mod wire;
 
 pub use codec::{Codec, HttpRequest, Kind, Outgoing, StreamDecoder, Target};

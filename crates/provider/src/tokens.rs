@@ -6,7 +6,7 @@
 mod text;
 
 use crate::chat::{
-    Document, DocumentSource, Image, Message, Part, Request, ResponseFormat, Source, Tool,
+    Document, DocumentSource, Image, Message, Opaque, Part, Request, ResponseFormat, Source, Tool,
 };
 
 /// What the frame of a conversation costs: the marks around it and the start of the answer.
@@ -25,6 +25,8 @@ const PER_IMAGE: u64 = 1_600;
 const PER_UNSEEN_DOCUMENT: u64 = 10_000;
 /// Bytes of a document file per token: a page of about 20 KB costs its text and its picture.
 const DOCUMENT_BYTES_PER_TOKEN: u64 = 10;
+/// Bytes of a provider's state per token: encrypted, then written as base64.
+const STATE_BYTES_PER_TOKEN: u64 = 4;
 /// Bytes of uncompressed sound per token: 32 KB a second at 32 tokens a second.
 const RAW_AUDIO_BYTES_PER_TOKEN: u64 = 1_000;
 /// Bytes of compressed sound per token: 4 KB a second at 32 tokens a second.
@@ -95,7 +97,8 @@ fn tool(tool: &Tool) -> u64 {
 
 fn part(part: &Part) -> u64 {
     match part {
-        Part::Text(text) | Part::Refusal(text) | Part::Reasoning { text, .. } => count_text(text),
+        Part::Text(text) | Part::Refusal(text) => count_text(text),
+        Part::Reasoning { text, opaque } => count_text(text) + state(opaque),
         Part::Image(Image { detail, .. }) => match detail.as_deref() {
             Some("low") => PER_SMALL_IMAGE,
             _ => PER_IMAGE,
@@ -112,10 +115,19 @@ fn part(part: &Part) -> u64 {
         Part::Document(Document { source, title }) => {
             title.as_deref().map_or(0, count_text) + document(source)
         }
-        Part::ToolCall(call) => PER_TOOL + count_text(&call.name) + count_text(&call.arguments),
+        Part::ToolCall(call) => {
+            let state = state(&call.opaque);
+            PER_TOOL + count_text(&call.name) + count_text(&call.arguments) + state
+        }
         // One level of recursion: results hold no results, and if they did, so many of them.
         Part::ToolResult { parts, .. } => PER_MESSAGE + parts.iter().map(self::part).sum::<u64>(),
     }
+}
+
+/// State holds thoughts that were hidden, and the provider counts them when they come back.
+fn state(opaque: &[Opaque]) -> u64 {
+    let bytes: usize = opaque.iter().map(|state| state.bytes.len()).sum();
+    (bytes as u64).div_ceil(STATE_BYTES_PER_TOKEN)
 }
 
 fn document(source: &DocumentSource) -> u64 {

@@ -264,6 +264,15 @@ async fn a_stream_is_charged_to_where_it_came() {
         meter.fail(&Error::Truncated);
     };
     assert_eq!(settled(broken).await, (1, 15, 12 * 1000 + 3 * 2000));
+    let lagging = |meter: &mut Meter, bench: &Bench| {
+        let _ = meter.attempt(&bench.deployment);
+        meter.streaming();
+        meter.streamed(&[text(), text(), text(), text()]);
+        meter.broke(&ended(Reached::Perhaps), Some(usage(12, 1)));
+        meter.fail(&Error::Truncated);
+    };
+    let (_, charged, _) = settled(lagging).await;
+    assert!(charged > 13, "{charged} for an answer of many words");
     let whole = |meter: &mut Meter, bench: &Bench| {
         let _ = meter.attempt(&bench.deployment);
         meter.streaming();

@@ -10,6 +10,8 @@ use tollgate_provider::chat::{Chunk, Message, Role};
 
 use super::*;
 
+mod kinds;
+
 const ANSWER: &str = r#"{"id":"1","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4}}"#;
 const EVENT: &str = "data: {\"id\":\"1\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hello\"},\"finish_reason\":null}]}\n\n";
 
@@ -22,17 +24,17 @@ struct Server {
 }
 
 impl Server {
-    async fn start(answer: impl Into<String>, close: bool) -> Self {
+    async fn start(answer: impl Into<Vec<u8>>, close: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (seen, heads) = tokio::sync::mpsc::channel(16);
-        let answer = answer.into();
+        let answer: Vec<u8> = answer.into();
         let mut task = JoinSet::new();
         task.spawn(async move {
             let mut open = Vec::new();
             while let Ok((mut stream, _)) = listener.accept().await {
                 let _ = seen.send(read_request(&mut stream).await).await;
-                stream.write_all(answer.as_bytes()).await.unwrap();
+                stream.write_all(&answer).await.unwrap();
                 if !close {
                     open.push(stream);
                 }
@@ -106,26 +108,26 @@ fn ok(body: &str, kind: &str) -> String {
     format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n{body}")
 }
 
-async fn whole(answer: impl Into<String>, close: bool) -> Result<Response, Ended> {
+async fn whole(answer: impl Into<Vec<u8>>, close: bool) -> Result<Response, Ended> {
     let server = Server::start(answer, close).await;
     upstream(&server).whole(&request(), "m").await
 }
 
 /// Reads a stream to its end.
-async fn stream(answer: impl Into<String>, close: bool) -> (Vec<Chunk>, Result<(), Ended>) {
+async fn stream(answer: impl Into<Vec<u8>>, close: bool) -> (Vec<Chunk>, Result<(), Ended>) {
     let server = Server::start(answer, close).await;
     let mut chunks = Vec::new();
     let mut live = match upstream(&server).stream(&request(), "m").await {
         Ok(live) => live,
         Err(ended) => return (chunks, Err(ended)),
     };
-    loop {
-        match live.next(&mut chunks).await {
-            Ok(true) => {}
-            Ok(false) => return (chunks, Ok(())),
-            Err(ended) => return (chunks, Err(ended)),
-        }
-    }
+    let end = read_to_end(&mut live, &mut chunks).await;
+    (chunks, end)
+}
+
+async fn read_to_end(live: &mut LiveStream, chunks: &mut Vec<Chunk>) -> Result<(), Ended> {
+    while live.next(chunks).await? {}
+    Ok(())
 }
 
 #[tokio::test]

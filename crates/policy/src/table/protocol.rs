@@ -10,6 +10,8 @@ pub enum Protocol {
     OpenAi,
     /// A server that speaks OpenAI's chat completions.
     OpenAiCompatible,
+    /// Anthropic's messages.
+    Anthropic,
 }
 
 impl Protocol {
@@ -19,6 +21,7 @@ impl Protocol {
         match kind {
             pb::ProviderKind::Openai => Some(Self::OpenAi),
             pb::ProviderKind::OpenaiCompatible => Some(Self::OpenAiCompatible),
+            pb::ProviderKind::Anthropic => Some(Self::Anthropic),
             pb::ProviderKind::Simulated | pb::ProviderKind::Unspecified => None,
         }
     }
@@ -29,6 +32,7 @@ impl Protocol {
         match self {
             Self::OpenAi => "openai",
             Self::OpenAiCompatible => "openai_compatible",
+            Self::Anthropic => "anthropic",
         }
     }
 
@@ -37,6 +41,7 @@ impl Protocol {
     pub fn default_base_url(self) -> Option<&'static str> {
         match self {
             Self::OpenAi => Some("https://api.openai.com/v1"),
+            Self::Anthropic => Some("https://api.anthropic.com/v1"),
             Self::OpenAiCompatible => None,
         }
     }
@@ -46,6 +51,7 @@ impl Protocol {
     pub fn key_variable(self) -> Option<&'static str> {
         match self {
             Self::OpenAi => Some("OPENAI_API_KEY"),
+            Self::Anthropic => Some("ANTHROPIC_API_KEY"),
             Self::OpenAiCompatible => None,
         }
     }

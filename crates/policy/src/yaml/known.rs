@@ -29,14 +29,7 @@ const PLANNED_FIELDS: [(&str, &[&str]); 8] = [
 const PLANNED_VALUES: [(&str, &[&str]); 3] = [
     (
         "ProviderKind",
-        &[
-            "anthropic",
-            "azure_openai",
-            "bedrock",
-            "cohere",
-            "gemini",
-            "mistral",
-        ],
+        &["azure_openai", "bedrock", "cohere", "gemini", "mistral"],
     ),
     ("LimitKind", &["bucket", "sliding"]),
     ("Dimension", &["deployment", "label", "provider", "tier"]),

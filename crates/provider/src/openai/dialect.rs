@@ -40,7 +40,8 @@ pub(super) fn of(kind: Kind) -> Dialect {
             returns_reasoning: false,
             top_k: false,
         },
-        Kind::OpenAiCompatible => Dialect {
+        // Whatever else is given this format is an imitator.
+        Kind::OpenAiCompatible | Kind::Anthropic => Dialect {
             name: kind.as_str(),
             limit: LimitField::MaxTokens,
             developer: Role::System,

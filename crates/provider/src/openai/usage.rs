@@ -4,9 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::chat::{Usage, UsageSource};
-
-/// The largest count believed: beyond it a number is a bug, not a bill.
-const MOST: f64 = 2_147_483_648.0;
+use crate::usage::{believable, count, part};
 
 #[derive(Deserialize)]
 struct Report {
@@ -32,9 +30,7 @@ struct OutputDetails {
     audio_tokens: Option<f64>,
 }
 
-/// Reads a usage object. A count that is negative, fractional, beyond 2^31 or not a number, or a
-/// part larger than its whole, makes the whole report unbelievable: better none, so that the
-/// gateway counts for itself, than one that would release a reservation.
+/// Reads a usage object; none where any count of it cannot be right.
 pub(super) fn read(raw: &RawValue) -> Option<Usage> {
     let report: Report = serde_json::from_str(raw.get()).ok()?;
     let input = report.prompt_tokens_details.unwrap_or_default();
@@ -62,24 +58,5 @@ pub(super) fn read(raw: &RawValue) -> Option<Usage> {
         output_audio: part(output.audio_tokens)?,
         source: UsageSource::Provider,
     };
-    let whole = usage.cache_read <= usage.input_total
-        && usage.cache_write <= usage.input_total
-        && usage.input_audio <= usage.input_total
-        && usage.reasoning <= usage.output_total
-        && usage.output_audio <= usage.output_total;
-    whole.then_some(usage)
-}
-
-/// A count that may be missing, which means none.
-fn part(number: Option<f64>) -> Option<u64> {
-    number.map_or(Some(0), count)
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the number was just found to be whole and between 0 and 2^31"
-)]
-fn count(number: f64) -> Option<u64> {
-    ((0.0..=MOST).contains(&number) && number.fract() == 0.0).then_some(number as u64)
+    believable(usage)
 }

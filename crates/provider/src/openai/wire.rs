@@ -8,6 +8,7 @@ use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::chat::Json;
+pub(super) use crate::failure::ErrorObject;
 use crate::wire::ListVisitor;
 pub(super) use crate::wire::{List, Text};
 
@@ -182,62 +183,4 @@ pub(super) struct CallFragment<'a> {
     #[serde(borrow)]
     pub(super) id: Option<Text<'a>>,
     pub(super) function: Option<CalledFunction<'a>>,
-}
-
-/// An error object in any of the shapes seen: every field may be missing or of another type.
-#[derive(Debug, Default)]
-pub(super) struct ErrorObject {
-    pub(super) message: String,
-    pub(super) kind: String,
-    pub(super) code: String,
-    pub(super) param: String,
-}
-
-impl ErrorObject {
-    /// Reads `{"error": {…}}`, `{"error": "…"}`, a bare `{message, type, code}`, or any of these as
-    /// the first element of an array. Gives an empty object for anything else.
-    pub(super) fn read(body: &[u8]) -> Self {
-        let Ok(value) = serde_json::from_slice::<serde_json::Value>(body) else {
-            return Self::default();
-        };
-        Self::from_value(&value)
-    }
-
-    pub(super) fn from_value(value: &serde_json::Value) -> Self {
-        use serde_json::Value;
-        let outer = value
-            .as_array()
-            .and_then(|list| list.first())
-            .unwrap_or(value);
-        let inner = match outer.get("error") {
-            Some(error @ (Value::Object(_) | Value::String(_))) => error,
-            _ => outer,
-        };
-        if let Value::String(message) = inner {
-            return Self {
-                message: message.clone(),
-                ..Self::default()
-            };
-        }
-        let field = |name: &str| match inner.get(name) {
-            Some(Value::String(text)) => text.clone(),
-            Some(Value::Number(number)) => number.to_string(),
-            _ => String::new(),
-        };
-        let mut message = field("message");
-        if message.is_empty() {
-            message = field("detail");
-        }
-        Self {
-            message,
-            kind: field("type"),
-            code: field("code"),
-            param: field("param"),
-        }
-    }
-
-    /// Whether nothing was found.
-    pub(super) fn is_empty(&self) -> bool {
-        self.message.is_empty() && self.kind.is_empty() && self.code.is_empty()
-    }
 }

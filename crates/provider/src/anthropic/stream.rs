@@ -1,0 +1,338 @@
+//! Decoding a streamed answer.
+//!
+//! What makes an answer whole: the reason why the model stopped. `message_stop` is welcome but not
+//! needed, and alone it is not enough.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::answer::{call, finish_reason, read_block, signature, state};
+use super::usage::Report;
+use super::wire::{self, Event, MOST_BLOCKS, Message, report};
+use super::{BLOCK, REDACTED, errors};
+use crate::chat::{Chunk, Delta, Usage};
+use crate::failure::{Class, ErrorObject, Failure};
+use crate::sse;
+use crate::stream::{self, Next};
+use crate::wire::Text;
+
+/// The most bytes held back of a block that means nothing here.
+const MOST_KEPT: usize = 1024 * 1024;
+
+/// Decodes the body of one streamed answer.
+pub(crate) type StreamDecoder = stream::Decoder<Answer>;
+
+/// A decoder for the one answer that there is.
+pub(crate) fn stream_decoder() -> StreamDecoder {
+    stream::Decoder::new(Answer::default())
+}
+
+/// What is known of the answer so far.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    started: bool,
+    stopped: bool,
+    blocks: u32,
+    /// The blocks that have begun and not ended. One at a time, so far, but the format numbers them.
+    open: Vec<(u32, Open)>,
+    calls: u32,
+    usage: Report,
+    /// Whether output was counted by a report that is not merely how the answer began.
+    counted: bool,
+    malformed: u64,
+}
+
+/// A block that has begun.
+#[derive(Debug)]
+enum Open {
+    Text,
+    Thinking {
+        signature: String,
+    },
+    Call {
+        index: u32,
+        input: String,
+        empty: bool,
+    },
+    /// Its JSON, and what came of its input.
+    Kept {
+        block: String,
+        input: String,
+    },
+}
+
+impl stream::Answer for Answer {
+    fn take(&mut self, event: sse::Event<'_>, out: &mut Vec<Chunk>) -> Result<Next, Failure> {
+        // A stray byte that is not UTF-8 spoils a character, not the event.
+        let text = match std::str::from_utf8(event.data) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(event.data),
+        };
+        let Ok(event) = serde_json::from_str::<Event<'_>>(&text) else {
+            self.malformed += 1;
+            return Ok(Next::More);
+        };
+        match event.r#type.as_str() {
+            // Nothing that means something is added after the reason to stop.
+            kind if self.stopped && kind.starts_with("content_block") => {}
+            "message_start" => self.start(event.message, out),
+            "content_block_start" => self.begin(event.index, event.content_block, out)?,
+            "content_block_delta" => self.add(event.index, event.delta, out)?,
+            "content_block_stop" => self.close(event.index, out),
+            "message_delta" => self.stop(event.delta, event.usage, out),
+            "message_stop" => return self.whole().map(|()| Next::Nothing),
+            "error" => return Err(errors::of_object(&ErrorObject::read(text.as_bytes()), None)),
+            // `ping`, and what is yet to come.
+            _ => {}
+        }
+        Ok(Next::More)
+    }
+
+    fn end(&mut self) -> Result<(), Failure> {
+        self.whole()
+    }
+
+    fn error_of(body: &[u8]) -> Option<Failure> {
+        let error = ErrorObject::read(body);
+        (!error.is_empty()).then(|| errors::of_object(&error, None))
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        // The first report counts the input, and hardly any output yet: good enough for a stream that
+        // broke, no count of a whole answer.
+        self.usage.read().filter(|_| self.counted || !self.stopped)
+    }
+
+    fn malformed(&self) -> u64 {
+        self.malformed
+    }
+}
+
+impl Answer {
+    fn start(&mut self, message: Option<Message<'_>>, out: &mut Vec<Chunk>) {
+        let Some(message) = message.filter(|_| !self.started) else {
+            return;
+        };
+        self.started = true;
+        if let Some(report) = message.usage.and_then(report) {
+            self.usage = report;
+        }
+        let id = message.id.map(Text::into_string).unwrap_or_default();
+        let model = message.model.map(Text::into_string).unwrap_or_default();
+        out.push(Chunk::Start { id, model });
+    }
+
+    fn begin(
+        &mut self,
+        index: Option<u32>,
+        block: Option<&RawValue>,
+        out: &mut Vec<Chunk>,
+    ) -> Result<(), Failure> {
+        let (Some(index), Some(raw)) = (index, block) else {
+            return Err(broken("a block begins without its number or content"));
+        };
+        self.blocks += 1;
+        if usize::try_from(self.blocks).is_ok_and(|blocks| blocks > MOST_BLOCKS) {
+            return Err(broken("the answer has too many blocks"));
+        }
+        let block = read_block(raw)?;
+        let open = match block.r#type.as_str() {
+            "text" => {
+                push_text(block.text, Delta::Text, out);
+                Open::Text
+            }
+            "thinking" => {
+                push_text(block.thinking, Delta::Reasoning, out);
+                let signature = block.signature.map(Text::into_string);
+                Open::Thinking {
+                    signature: signature.unwrap_or_default(),
+                }
+            }
+            "redacted_thinking" => {
+                let data = block.data.map(Text::into_string).unwrap_or_default();
+                push(Delta::ReasoningState(state(REDACTED, data)), out);
+                Open::Text
+            }
+            "tool_use" => {
+                let (id, name) = call(&block)?;
+                let index = self.calls;
+                self.calls += 1;
+                push(Delta::ToolCall { index, id, name }, out);
+                let input = block.input.map_or("{}", RawValue::get).to_owned();
+                let empty = true;
+                Open::Call {
+                    index,
+                    input,
+                    empty,
+                }
+            }
+            _ => Open::Kept {
+                block: raw.get().to_owned(),
+                input: String::new(),
+            },
+        };
+        self.open.push((index, open));
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        index: Option<u32>,
+        delta: Option<wire::Delta<'_>>,
+        out: &mut Vec<Chunk>,
+    ) -> Result<(), Failure> {
+        let open = self
+            .open
+            .iter_mut()
+            .find(|(known, _)| Some(*known) == index);
+        let (Some((_, open)), Some(delta)) = (open, delta) else {
+            return Err(broken("something was added to a block that did not begin"));
+        };
+        match open {
+            Open::Text => push_text(delta.text, Delta::Text, out),
+            Open::Thinking { signature } => {
+                push_text(delta.thinking, Delta::Reasoning, out);
+                if let Some(text) = delta.signature {
+                    *signature = text.into_string();
+                }
+            }
+            Open::Call { index, empty, .. } => {
+                let fragment = delta.partial_json.map(Text::into_string);
+                if let Some(fragment) = fragment.filter(|text| !text.is_empty()) {
+                    *empty = false;
+                    let index = *index;
+                    push(Delta::ToolArguments { index, fragment }, out);
+                }
+            }
+            Open::Kept { block, input } => {
+                let more = delta.partial_json.as_ref().map_or("", Text::as_str);
+                if block.len() + input.len() + more.len() > MOST_KEPT {
+                    return Err(broken("a block of the answer is too long"));
+                }
+                input.push_str(more);
+            }
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, index: Option<u32>, out: &mut Vec<Chunk>) {
+        let at = self
+            .open
+            .iter()
+            .position(|(known, _)| Some(*known) == index);
+        if let Some(at) = at {
+            let (_, open) = self.open.remove(at);
+            open.close(out);
+        }
+    }
+
+    fn stop(
+        &mut self,
+        delta: Option<wire::Delta<'_>>,
+        usage: Option<&RawValue>,
+        out: &mut Vec<Chunk>,
+    ) {
+        if let Some(later) = usage.and_then(report) {
+            self.usage.update(later);
+            self.counted = true;
+        }
+        let Some(delta) = delta.filter(|_| !self.stopped) else {
+            return;
+        };
+        let Some(reason) = delta.stop_reason else {
+            return;
+        };
+        for (_, open) in std::mem::take(&mut self.open) {
+            open.close(out);
+        }
+        let explanation = delta.stop_details.and_then(|it| it.explanation);
+        push_text(explanation, Delta::Refusal, out);
+        self.stopped = true;
+        out.push(Chunk::Finish {
+            choice: 0,
+            reason: finish_reason(reason.as_str()),
+        });
+    }
+
+    fn whole(&self) -> Result<(), Failure> {
+        if !self.stopped {
+            let unreadable = self.malformed;
+            let detail =
+                format!("the stream ended before the answer, {unreadable} events unreadable");
+            return Err(Failure::new(Class::Truncated, detail));
+        }
+        if self.blocks == 0 && self.malformed > 0 {
+            let detail = format!("no content, and {} events unreadable", self.malformed);
+            return Err(Failure::new(Class::Server, detail));
+        }
+        Ok(())
+    }
+}
+
+impl Open {
+    /// Tells what is only known at a block's end.
+    fn close(self, out: &mut Vec<Chunk>) {
+        match self {
+            Self::Text => {}
+            Self::Thinking { signature: text } => {
+                let state = signature(Some(text.into()));
+                out.extend(state.map(|state| chunk(Delta::ReasoningState(state))));
+            }
+            // A call whose input came with its beginning, or that has none.
+            Self::Call {
+                index,
+                input,
+                empty: true,
+            } => {
+                push(
+                    Delta::ToolArguments {
+                        index,
+                        fragment: input,
+                    },
+                    out,
+                );
+            }
+            Self::Call { .. } => {}
+            Self::Kept { block, input } => {
+                let whole = with_input(block, &input);
+                push(Delta::ReasoningState(state(BLOCK, whole)), out);
+            }
+        }
+    }
+}
+
+/// The block with the input that came after its beginning.
+fn with_input(block: String, input: &str) -> String {
+    let Ok(input) = serde_json::from_str::<serde_json::Value>(input) else {
+        return block;
+    };
+    match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&block) {
+        Ok(mut fields) => {
+            fields.insert("input".to_owned(), input);
+            serde_json::Value::Object(fields).to_string()
+        }
+        Err(_) => block,
+    }
+}
+
+fn broken(detail: &str) -> Failure {
+    Failure::new(Class::Server, detail)
+}
+
+fn chunk(delta: Delta) -> Chunk {
+    Chunk::Delta { choice: 0, delta }
+}
+
+fn push(delta: Delta, out: &mut Vec<Chunk>) {
+    out.push(chunk(delta));
+}
+
+fn push_text(text: Option<Text<'_>>, make: fn(String) -> Delta, out: &mut Vec<Chunk>) {
+    if let Some(text) = text.filter(|text| !text.as_str().is_empty()) {
+        push(make(text.into_string()), out);
+    }
+}
+
+#[cfg(test)]
+mod tests;

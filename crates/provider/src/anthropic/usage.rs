@@ -1,0 +1,67 @@
+//! Reading the count of tokens.
+
+use serde::Deserialize;
+
+use crate::chat::{Usage, UsageSource};
+use crate::usage::{believable, count, part};
+
+/// A report, or in a stream a later one that replaces the counts it names.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+pub(super) struct Report {
+    input_tokens: Option<f64>,
+    output_tokens: Option<f64>,
+    cache_read_input_tokens: Option<f64>,
+    cache_creation_input_tokens: Option<f64>,
+    cache_creation: Option<Creation>,
+    output_tokens_details: Option<Details>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct Creation {
+    ephemeral_1h_input_tokens: Option<f64>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct Details {
+    thinking_tokens: Option<f64>,
+}
+
+impl Report {
+    /// Takes what a later report says.
+    pub(super) fn update(&mut self, later: Self) {
+        *self = Self {
+            input_tokens: later.input_tokens.or(self.input_tokens),
+            output_tokens: later.output_tokens.or(self.output_tokens),
+            cache_read_input_tokens: later
+                .cache_read_input_tokens
+                .or(self.cache_read_input_tokens),
+            cache_creation_input_tokens: later
+                .cache_creation_input_tokens
+                .or(self.cache_creation_input_tokens),
+            cache_creation: later.cache_creation.or(self.cache_creation),
+            output_tokens_details: later.output_tokens_details.or(self.output_tokens_details),
+        };
+    }
+
+    /// The report in the canonical meaning: what was read from and written to a cache counts as input.
+    /// None where any count of it cannot be right.
+    pub(super) fn read(&self) -> Option<Usage> {
+        let cache_read = part(self.cache_read_input_tokens)?;
+        let cache_write = part(self.cache_creation_input_tokens)?;
+        let hour = self
+            .cache_creation
+            .and_then(|it| it.ephemeral_1h_input_tokens);
+        let thinking = self.output_tokens_details.and_then(|it| it.thinking_tokens);
+        believable(Usage {
+            input_total: count(self.input_tokens?)? + cache_read + cache_write,
+            cache_read,
+            cache_write,
+            cache_write_1h: part(hour)?,
+            input_audio: 0,
+            output_total: count(self.output_tokens?)?,
+            reasoning: part(thinking)?,
+            output_audio: 0,
+            source: UsageSource::Provider,
+        })
+    }
+}

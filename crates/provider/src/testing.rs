@@ -1,0 +1,100 @@
+//! What the tests of every format share.
+
+use crate::chat::{Assembler, Chunk, Part, Response};
+use crate::codec::{Codec, Kind};
+use crate::failure::{Class, Failure};
+
+/// A recorded stream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sample {
+    pub(crate) kind: Kind,
+    pub(crate) body: &'static [u8],
+    /// How many of its bytes make up a whole answer; what follows is welcome, but not needed.
+    pub(crate) whole_at: usize,
+}
+
+impl Sample {
+    /// A stream of text that is whole at the end of its first `last`.
+    pub(crate) fn text(kind: Kind, body: &'static str, last: &str) -> Self {
+        let whole_at = body.find(last).expect("the end of the answer") + last.len();
+        let body = body.as_bytes();
+        Self {
+            kind,
+            body,
+            whole_at,
+        }
+    }
+}
+
+/// Decodes the slices and then the end of the body.
+pub(crate) fn decode<'a>(
+    kind: Kind,
+    slices: impl IntoIterator<Item = &'a [u8]>,
+) -> (Vec<Chunk>, Result<(), Failure>) {
+    let mut decoder = Codec::new(kind).stream_decoder(1);
+    let mut out = Vec::new();
+    for slice in slices {
+        if let Err(failure) = decoder.push(slice, &mut out) {
+            return (out, Err(failure));
+        }
+    }
+    let end = decoder.finish(&mut out);
+    (out, end)
+}
+
+/// The whole answer of a stream.
+pub(crate) fn assembled(chunks: Vec<Chunk>) -> Response {
+    let mut assembler = Assembler::new();
+    chunks.into_iter().for_each(|chunk| assembler.push(chunk));
+    assembler.finish().expect("a whole answer")
+}
+
+/// The parts of an answer with one choice.
+pub(crate) fn parts(response: &Response) -> &[Part] {
+    assert_eq!(response.choices.len(), 1);
+    &response.choices[0].message.parts
+}
+
+/// Cuts a stream at every byte: an answer that lacks its end is never a success, what was told before the
+/// cut is what the whole stream tells, and how the bytes come in slices does not matter.
+pub(crate) fn check_cuts(sample: Sample) {
+    let Sample {
+        kind,
+        body,
+        whole_at,
+    } = sample;
+    let whole = decode(kind, [body]);
+    assert_eq!(whole.1, Ok(()));
+    for cut in 0..=body.len() {
+        let (head, tail) = body.split_at(cut);
+        assert_eq!(decode(kind, [head, tail]), whole, "cut at {cut}");
+        let (chunks, end) = decode(kind, [head]);
+        let finished = chunks.iter().any(|it| matches!(it, Chunk::Finish { .. }));
+        if cut < whole_at {
+            let failure = end.expect_err("a cut answer is no success");
+            assert_eq!(failure.class, Class::Truncated, "cut at {cut}");
+            let usage = |it: &Chunk| matches!(it, Chunk::Usage(_));
+            assert!(!chunks.iter().any(usage), "cut at {cut}");
+        } else {
+            assert_eq!(end, Ok(()), "cut at {cut}");
+            assert!(finished, "cut at {cut}");
+        }
+        assert_eq!(chunks, whole.0[..chunks.len()], "cut at {cut}");
+    }
+    for size in [1, 2, 3, 7, 64] {
+        assert_eq!(decode(kind, body.chunks(size)), whole, "slices of {size}");
+    }
+}
+
+/// Damages a stream: whatever comes of it comes of it in slices of any size, and a success has one end.
+pub(crate) fn check_damaged(kind: Kind, body: &[u8], size: usize) {
+    let whole = decode(kind, [body]);
+    assert_eq!(decode(kind, body.chunks(size)), whole);
+    let (chunks, end) = whole;
+    let ends = chunks
+        .iter()
+        .filter(|it| matches!(it, Chunk::Finish { .. }));
+    let ends = ends.count();
+    assert!(ends <= 1, "{chunks:?}");
+    assert!(end.is_err() || ends == 1, "{chunks:?}");
+}
