@@ -165,9 +165,8 @@ impl Codec {
         stream: bool,
     ) -> Result<HttpRequest, Error> {
         match self.kind {
-            Kind::OpenAi | Kind::OpenAiCompatible => {
-                openai::encode(request, target, self.kind, stream)
-            }
+            Kind::OpenAi => openai::encode(request, target, &openai::OPENAI, stream),
+            Kind::OpenAiCompatible => openai::encode(request, target, &openai::COMPATIBLE, stream),
         }
     }
 

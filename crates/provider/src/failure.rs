@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 pub use retry_after::retry_after;
+pub(crate) use retry_after::wait_of_seconds;
 
 /// What went wrong, reduced to what must be done about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -19,6 +19,7 @@ mod usage;
 mod wire;
 
 pub(crate) use answer::decode;
+pub(crate) use dialect::{COMPATIBLE, OPENAI};
 pub(crate) use encode::encode;
 pub(crate) use errors::classify;
 pub use parse::{ChatRequest, parse_request};

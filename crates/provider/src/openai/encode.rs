@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::dialect::{self, Dialect, LimitField};
+use super::dialect::{Dialect, LimitField};
 use super::outgoing::{self, Message};
 use crate::Error;
 use crate::chat::{Json, Request, ResponseFormat, Tool, ToolChoice};
-use crate::codec::{HttpRequest, Kind, Target};
+use crate::codec::{HttpRequest, Target};
 use crate::unsupported::Unsupported;
 
 /// Fields the gateway itself writes or rules out; a provider option must not replace one.
@@ -150,13 +150,12 @@ struct WireSchema<'a> {
 pub(crate) fn encode(
     request: &Request,
     target: &Target<'_>,
-    kind: Kind,
+    dialect: &Dialect,
     stream: bool,
 ) -> Result<HttpRequest, Error> {
-    let dialect = dialect::of(kind);
-    let mut unsupported = Unsupported::new(kind, target);
-    check(request, &dialect, &mut unsupported)?;
-    let body = body(request, target, &dialect, stream)?;
+    let mut unsupported = Unsupported::new(dialect.kind, target);
+    check(request, dialect, &mut unsupported)?;
+    let body = body(request, target, dialect, stream)?;
     let accept = if stream {
         "text/event-stream"
     } else {

@@ -85,7 +85,7 @@ impl Place<'_> {
     fn refuse(&self, problem: &'static str) -> Error {
         Error::Unsupported {
             field: format!("messages[{}].parts[{}]", self.message, self.part),
-            kind: self.dialect.name,
+            kind: self.dialect.kind.as_str(),
             problem,
         }
     }

@@ -4,9 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::chat::{Usage, UsageSource};
-
-/// The largest count believed: beyond it a number is a bug, not a bill.
-const MOST: f64 = 2_147_483_648.0;
+use crate::count::{count, part};
 
 #[derive(Deserialize)]
 struct Report {
@@ -68,18 +66,4 @@ pub(super) fn read(raw: &RawValue) -> Option<Usage> {
         && usage.reasoning <= usage.output_total
         && usage.output_audio <= usage.output_total;
     whole.then_some(usage)
-}
-
-/// A count that may be missing, which means none.
-fn part(number: Option<f64>) -> Option<u64> {
-    number.map_or(Some(0), count)
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the number was just found to be whole and between 0 and 2^31"
-)]
-fn count(number: f64) -> Option<u64> {
-    ((0.0..=MOST).contains(&number) && number.fract() == 0.0).then_some(number as u64)
 }
