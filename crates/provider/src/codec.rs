@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::chat::{Chunk, Request, Response, Usage, Warning};
 use crate::failure::Failure;
-use crate::{Error, openai};
+use crate::{Error, gemini, openai};
 
 /// A kind of provider: which wire format it speaks, and in which dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,11 +19,13 @@ pub enum Kind {
     OpenAi,
     /// Any server that offers `OpenAI`'s chat completions.
     OpenAiCompatible,
+    /// Google Gemini, at AI Studio or Vertex AI.
+    Gemini,
 }
 
 impl Kind {
     /// Every kind that has a codec.
-    pub const ALL: [Self; 2] = [Self::OpenAi, Self::OpenAiCompatible];
+    pub const ALL: [Self; 3] = [Self::OpenAi, Self::OpenAiCompatible, Self::Gemini];
 
     /// The name used in policies.
     #[must_use]
@@ -31,6 +33,7 @@ impl Kind {
         match self {
             Self::OpenAi => "openai",
             Self::OpenAiCompatible => "openai_compatible",
+            Self::Gemini => "gemini",
         }
     }
 
@@ -167,6 +170,7 @@ impl Codec {
         match self.kind {
             Kind::OpenAi => openai::encode(request, target, &openai::OPENAI, stream),
             Kind::OpenAiCompatible => openai::encode(request, target, &openai::COMPATIBLE, stream),
+            Kind::Gemini => gemini::encode(request, target, stream),
         }
     }
 
@@ -184,6 +188,7 @@ impl Codec {
     ) -> Result<(), Error> {
         match self.kind {
             Kind::OpenAi | Kind::OpenAiCompatible => request.bearer(credential),
+            Kind::Gemini => gemini::authorize(request, credential),
         }
     }
 
@@ -195,6 +200,7 @@ impl Codec {
     pub fn decode(&self, body: &[u8]) -> Result<Response, Failure> {
         match self.kind {
             Kind::OpenAi | Kind::OpenAiCompatible => openai::decode(body),
+            Kind::Gemini => gemini::decode(body),
         }
     }
 
@@ -208,6 +214,7 @@ impl Codec {
             Kind::OpenAi | Kind::OpenAiCompatible => {
                 StreamDecoder(Format::OpenAi(openai::stream_decoder(choices)))
             }
+            Kind::Gemini => StreamDecoder(Format::Gemini(gemini::stream_decoder(choices))),
         }
     }
 
@@ -223,6 +230,7 @@ impl Codec {
     ) -> Failure {
         match self.kind {
             Kind::OpenAi | Kind::OpenAiCompatible => openai::classify(status, headers, body, now),
+            Kind::Gemini => gemini::classify(status, headers, body, now),
         }
     }
 }
@@ -237,6 +245,7 @@ pub struct StreamDecoder(Format);
 #[derive(Debug)]
 enum Format {
     OpenAi(openai::StreamDecoder),
+    Gemini(gemini::StreamDecoder),
 }
 
 impl StreamDecoder {
@@ -248,6 +257,7 @@ impl StreamDecoder {
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<Chunk>) -> Result<(), Failure> {
         match &mut self.0 {
             Format::OpenAi(decoder) => decoder.push(bytes, out),
+            Format::Gemini(decoder) => decoder.push(bytes, out),
         }
     }
 
@@ -260,6 +270,7 @@ impl StreamDecoder {
     pub fn finish(&mut self, out: &mut Vec<Chunk>) -> Result<(), Failure> {
         match &mut self.0 {
             Format::OpenAi(decoder) => decoder.finish(out),
+            Format::Gemini(decoder) => decoder.finish(out),
         }
     }
 
@@ -269,6 +280,7 @@ impl StreamDecoder {
     pub fn is_done(&self) -> bool {
         match &self.0 {
             Format::OpenAi(decoder) => decoder.is_done(),
+            Format::Gemini(decoder) => decoder.is_done(),
         }
     }
 
@@ -277,6 +289,7 @@ impl StreamDecoder {
     pub fn usage(&self) -> Option<Usage> {
         match &self.0 {
             Format::OpenAi(decoder) => decoder.usage(),
+            Format::Gemini(decoder) => decoder.usage(),
         }
     }
 
@@ -285,6 +298,7 @@ impl StreamDecoder {
     pub fn malformed(&self) -> u64 {
         match &self.0 {
             Format::OpenAi(decoder) => decoder.malformed(),
+            Format::Gemini(decoder) => decoder.malformed(),
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod codec;
 mod count;
 mod error;
 pub mod failure;
+mod gemini;
 pub mod openai;
 pub mod simulated;
 pub mod sse;
