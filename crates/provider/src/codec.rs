@@ -19,13 +19,23 @@ pub enum Kind {
     OpenAi,
     /// Any server that offers `OpenAI`'s chat completions.
     OpenAiCompatible,
+    /// `OpenAI`'s models at Azure.
+    AzureOpenAi,
     /// Google Gemini, at AI Studio or Vertex AI.
     Gemini,
+    /// Mistral AI.
+    Mistral,
 }
 
 impl Kind {
     /// Every kind that has a codec.
-    pub const ALL: [Self; 3] = [Self::OpenAi, Self::OpenAiCompatible, Self::Gemini];
+    pub const ALL: [Self; 5] = [
+        Self::OpenAi,
+        Self::OpenAiCompatible,
+        Self::AzureOpenAi,
+        Self::Gemini,
+        Self::Mistral,
+    ];
 
     /// The name used in policies.
     #[must_use]
@@ -33,7 +43,9 @@ impl Kind {
         match self {
             Self::OpenAi => "openai",
             Self::OpenAiCompatible => "openai_compatible",
+            Self::AzureOpenAi => "azure_openai",
             Self::Gemini => "gemini",
+            Self::Mistral => "mistral",
         }
     }
 
@@ -49,6 +61,8 @@ impl Kind {
 pub struct Target<'a> {
     /// The model by the provider's name for it.
     pub model: &'a str,
+    /// The version of the interface, where the provider has several; see `azure_openai` in policies.
+    pub api_version: Option<&'a str>,
     /// Whether what the provider has no words for is left out and told as a warning; else the request
     /// is refused.
     pub drop_unsupported: bool,
@@ -60,6 +74,7 @@ impl<'a> Target<'a> {
     pub fn of(model: &'a str) -> Self {
         Self {
             model,
+            api_version: None,
             drop_unsupported: false,
         }
     }
@@ -170,6 +185,8 @@ impl Codec {
         match self.kind {
             Kind::OpenAi => openai::encode(request, target, &openai::OPENAI, stream),
             Kind::OpenAiCompatible => openai::encode(request, target, &openai::COMPATIBLE, stream),
+            Kind::AzureOpenAi => openai::encode(request, target, &openai::AZURE, stream),
+            Kind::Mistral => openai::encode(request, target, &openai::MISTRAL, stream),
             Kind::Gemini => gemini::encode(request, target, stream),
         }
     }
@@ -187,7 +204,8 @@ impl Codec {
         _now: SystemTime,
     ) -> Result<(), Error> {
         match self.kind {
-            Kind::OpenAi | Kind::OpenAiCompatible => request.bearer(credential),
+            Kind::OpenAi | Kind::OpenAiCompatible | Kind::Mistral => request.bearer(credential),
+            Kind::AzureOpenAi => openai::authorize_azure(request, credential),
             Kind::Gemini => gemini::authorize(request, credential),
         }
     }
@@ -199,7 +217,9 @@ impl Codec {
     /// not JSON at all.
     pub fn decode(&self, body: &[u8]) -> Result<Response, Failure> {
         match self.kind {
-            Kind::OpenAi | Kind::OpenAiCompatible => openai::decode(body),
+            Kind::OpenAi | Kind::OpenAiCompatible | Kind::AzureOpenAi | Kind::Mistral => {
+                openai::decode(body)
+            }
             Kind::Gemini => gemini::decode(body),
         }
     }
@@ -211,7 +231,7 @@ impl Codec {
     #[must_use]
     pub fn stream_decoder(&self, choices: u32) -> StreamDecoder {
         match self.kind {
-            Kind::OpenAi | Kind::OpenAiCompatible => {
+            Kind::OpenAi | Kind::OpenAiCompatible | Kind::AzureOpenAi | Kind::Mistral => {
                 StreamDecoder(Format::OpenAi(openai::stream_decoder(choices)))
             }
             Kind::Gemini => StreamDecoder(Format::Gemini(gemini::stream_decoder(choices))),
@@ -229,7 +249,9 @@ impl Codec {
         now: SystemTime,
     ) -> Failure {
         match self.kind {
-            Kind::OpenAi | Kind::OpenAiCompatible => openai::classify(status, headers, body, now),
+            Kind::OpenAi | Kind::OpenAiCompatible | Kind::AzureOpenAi | Kind::Mistral => {
+                openai::classify(status, headers, body, now)
+            }
             Kind::Gemini => gemini::classify(status, headers, body, now),
         }
     }

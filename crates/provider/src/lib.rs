@@ -18,6 +18,7 @@ mod error;
 pub mod failure;
 mod gemini;
 pub mod openai;
+mod path;
 pub mod simulated;
 pub mod sse;
 mod stream;

@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 use super::contents::{Content, Writer};
 use super::options;
 use super::thinking::{self, ThinkingConfig};
-use crate::Error;
 use crate::chat::{Json, JsonSchema, Request, ResponseFormat, Tool, ToolChoice};
 use crate::codec::{HttpRequest, Kind, Outgoing, Target};
 use crate::unsupported::Unsupported;
+use crate::{Error, path};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
 /// What every `OAuth` access token of Google's starts with.
@@ -253,16 +253,8 @@ fn check(request: &Request, unsupported: &mut Unsupported) -> Result<(), Error> 
 
 /// The path of a model: under `models`, or where the name says, such as `tunedModels/mine`.
 fn model_path(model: &str) -> String {
-    let mut path = String::from(if model.contains('/') { "/" } else { "/models/" });
-    for byte in model.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' | b'@' => {
-                path.push(char::from(byte));
-            }
-            _ => path.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    path
+    let folder = if model.contains('/') { "" } else { "models/" };
+    format!("/{folder}{}", path::encode(model, "/@"))
 }
 
 #[cfg(test)]

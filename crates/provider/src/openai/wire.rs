@@ -1,5 +1,6 @@
 //! The JSON that comes in, from providers and from callers, as borrowed as it can be.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -20,26 +21,26 @@ pub(super) const MOST_CHOICES: usize = 256;
 
 /// Message content: one string, or a list of parts.
 #[derive(Debug)]
-pub(super) enum Content<'a> {
+pub(super) enum Content<'a, P> {
     Text(Text<'a>),
-    Parts(List<ContentPart<'a>, MOST_PARTS>),
+    Parts(List<P, MOST_PARTS>),
 }
 
-struct ContentVisitor;
+struct ContentVisitor<P>(PhantomData<P>);
 
-impl<'de> Visitor<'de> for ContentVisitor {
-    type Value = Content<'de>;
+impl<'de, P: Deserialize<'de>> Visitor<'de> for ContentVisitor<P> {
+    type Value = Content<'de, P>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a string or an array of content parts")
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Content::Text(Text::from(text)))
+        Ok(Content::Text(Text(Cow::Borrowed(text))))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Content::Text(Text::from(text.to_owned())))
+        Ok(Content::Text(Text(Cow::Owned(text.to_owned()))))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
@@ -47,9 +48,9 @@ impl<'de> Visitor<'de> for ContentVisitor {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
+impl<'de: 'a, 'a, P: Deserialize<'de>> Deserialize<'de> for Content<'a, P> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ContentVisitor)
+        deserializer.deserialize_any(ContentVisitor(PhantomData))
     }
 }
 
@@ -137,11 +138,42 @@ pub(super) struct AnswerChoice<'a> {
 #[derive(Debug, Deserialize)]
 pub(super) struct AnswerMessage<'a> {
     #[serde(borrow)]
-    pub(super) content: Option<Content<'a>>,
+    pub(super) content: Option<AnswerContent<'a>>,
     pub(super) refusal: Option<Text<'a>>,
     pub(super) reasoning_content: Option<Text<'a>>,
     pub(super) reasoning: Option<Text<'a>>,
     pub(super) tool_calls: Option<List<WholeCall<'a>, MOST_CALLS>>,
+}
+
+/// What an answer says: Mistral's reasoning models say it in parts.
+pub(super) type AnswerContent<'a> = Content<'a, AnswerPart<'a>>;
+
+/// A part of an answer's content: text, or thoughts, which are parts themselves.
+#[derive(Debug, Deserialize)]
+pub(super) struct AnswerPart<'a> {
+    #[serde(borrow)]
+    pub(super) text: Option<Text<'a>>,
+    pub(super) thinking: Option<List<ThoughtPart<'a>, MOST_PARTS>>,
+    pub(super) signature: Option<Text<'a>>,
+}
+
+impl AnswerPart<'_> {
+    /// The text of the thoughts; nothing for a part of another kind.
+    pub(super) fn thought(&self) -> Option<String> {
+        let parts = self.thinking.as_ref()?.0.iter();
+        Some(
+            parts
+                .filter_map(|part| part.text.as_ref())
+                .map(Text::as_str)
+                .collect(),
+        )
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ThoughtPart<'a> {
+    #[serde(borrow)]
+    pub(super) text: Option<Text<'a>>,
 }
 
 /// One event of a streamed answer.
@@ -169,7 +201,7 @@ pub(super) struct ChunkChoice<'a> {
 #[derive(Debug, Deserialize)]
 pub(super) struct ChunkDelta<'a> {
     #[serde(borrow)]
-    pub(super) content: Option<Text<'a>>,
+    pub(super) content: Option<AnswerContent<'a>>,
     pub(super) refusal: Option<Text<'a>>,
     pub(super) reasoning_content: Option<Text<'a>>,
     pub(super) reasoning: Option<Text<'a>>,
@@ -224,16 +256,35 @@ impl ErrorObject {
             Some(Value::Number(number)) => number.to_string(),
             _ => String::new(),
         };
-        let mut message = field("message");
-        if message.is_empty() {
-            message = field("detail");
-        }
-        Self {
-            message,
+        let mut error = Self {
+            message: field("message"),
             kind: field("type"),
             code: field("code"),
             param: field("param"),
+        };
+        if error.message.is_empty() {
+            error.message = field("detail");
         }
+        let list = inner.pointer("/message/detail/0");
+        if let Some(first) = list.or_else(|| inner.pointer("/detail/0")) {
+            error.read_invalid(first);
+        }
+        error
+    }
+
+    /// Reads the first of the faults that servers list who check a body against a schema. They repeat what was
+    /// sent, which is left out.
+    fn read_invalid(&mut self, fault: &serde_json::Value) {
+        use serde_json::Value;
+        let text = |value: &Value| match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        };
+        self.message = fault.get("msg").and_then(text).unwrap_or_default();
+        let place = fault.get("loc").and_then(Value::as_array);
+        let steps: Vec<_> = place.into_iter().flatten().filter_map(text).collect();
+        self.param = steps.join(".");
     }
 
     /// Whether nothing was found.
