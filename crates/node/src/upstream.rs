@@ -225,6 +225,7 @@ impl Upstream {
         Target {
             model,
             drop_unsupported: self.provider.drop_unsupported,
+            api_version: None,
         }
     }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::chat::{Chunk, Request, Response, Usage, Warning};
 use crate::failure::Failure;
-use crate::{Error, anthropic, openai};
+use crate::{Error, anthropic, gemini, openai};
 
 /// A kind of provider: which wire format it speaks, and in which dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,11 +21,24 @@ pub enum Kind {
     OpenAiCompatible,
     /// Anthropic's messages.
     Anthropic,
+    /// `OpenAI`'s models at Azure.
+    AzureOpenAi,
+    /// Google Gemini, at AI Studio or Vertex AI.
+    Gemini,
+    /// Mistral AI.
+    Mistral,
 }
 
 impl Kind {
     /// Every kind that has a codec.
-    pub const ALL: [Self; 3] = [Self::OpenAi, Self::OpenAiCompatible, Self::Anthropic];
+    pub const ALL: [Self; 6] = [
+        Self::OpenAi,
+        Self::OpenAiCompatible,
+        Self::AzureOpenAi,
+        Self::Anthropic,
+        Self::Gemini,
+        Self::Mistral,
+    ];
 
     /// The name used in policies.
     #[must_use]
@@ -34,6 +47,9 @@ impl Kind {
             Self::OpenAi => "openai",
             Self::OpenAiCompatible => "openai_compatible",
             Self::Anthropic => "anthropic",
+            Self::AzureOpenAi => "azure_openai",
+            Self::Gemini => "gemini",
+            Self::Mistral => "mistral",
         }
     }
 
@@ -49,6 +65,8 @@ impl Kind {
 pub struct Target<'a> {
     /// The model by the provider's name for it.
     pub model: &'a str,
+    /// The version of the interface, where the provider has several; see `azure_openai` in policies.
+    pub api_version: Option<&'a str>,
     /// Whether what the provider has no words for is left out and told as a warning; else the request
     /// is refused.
     pub drop_unsupported: bool,
@@ -60,6 +78,7 @@ impl<'a> Target<'a> {
     pub fn of(model: &'a str) -> Self {
         Self {
             model,
+            api_version: None,
             drop_unsupported: false,
         }
     }
@@ -168,9 +187,11 @@ impl Codec {
         stream: bool,
     ) -> Result<HttpRequest, Error> {
         match self.kind {
-            Kind::OpenAi | Kind::OpenAiCompatible => {
-                openai::encode(request, target, self.kind, stream)
-            }
+            Kind::OpenAi => openai::encode(request, target, &openai::OPENAI, stream),
+            Kind::OpenAiCompatible => openai::encode(request, target, &openai::COMPATIBLE, stream),
+            Kind::AzureOpenAi => openai::encode(request, target, &openai::AZURE, stream),
+            Kind::Mistral => openai::encode(request, target, &openai::MISTRAL, stream),
+            Kind::Gemini => gemini::encode(request, target, stream),
             Kind::Anthropic => anthropic::encode(request, target, stream),
         }
     }
@@ -188,7 +209,9 @@ impl Codec {
         _now: SystemTime,
     ) -> Result<(), Error> {
         match self.kind {
-            Kind::OpenAi | Kind::OpenAiCompatible => request.bearer(credential),
+            Kind::OpenAi | Kind::OpenAiCompatible | Kind::Mistral => request.bearer(credential),
+            Kind::AzureOpenAi => openai::authorize_azure(request, credential),
+            Kind::Gemini => gemini::authorize(request, credential),
             Kind::Anthropic => request.secret(HeaderName::from_static("x-api-key"), credential),
         }
     }
@@ -200,7 +223,10 @@ impl Codec {
     /// not JSON at all.
     pub fn decode(&self, body: &[u8]) -> Result<Response, Failure> {
         match self.kind {
-            Kind::OpenAi | Kind::OpenAiCompatible => openai::decode(body),
+            Kind::OpenAi | Kind::OpenAiCompatible | Kind::AzureOpenAi | Kind::Mistral => {
+                openai::decode(body)
+            }
+            Kind::Gemini => gemini::decode(body),
             Kind::Anthropic => anthropic::decode(body),
         }
     }
@@ -212,10 +238,11 @@ impl Codec {
     #[must_use]
     pub fn stream_decoder(&self, choices: u32) -> StreamDecoder {
         match self.kind {
-            Kind::OpenAi | Kind::OpenAiCompatible => {
+            Kind::OpenAi | Kind::OpenAiCompatible | Kind::AzureOpenAi | Kind::Mistral => {
                 StreamDecoder(Format::OpenAi(openai::stream_decoder(choices)))
             }
             Kind::Anthropic => StreamDecoder(Format::Anthropic(anthropic::stream_decoder())),
+            Kind::Gemini => StreamDecoder(Format::Gemini(gemini::stream_decoder(choices))),
         }
     }
 
@@ -230,7 +257,10 @@ impl Codec {
         now: SystemTime,
     ) -> Failure {
         match self.kind {
-            Kind::OpenAi | Kind::OpenAiCompatible => openai::classify(status, headers, body, now),
+            Kind::OpenAi | Kind::OpenAiCompatible | Kind::AzureOpenAi | Kind::Mistral => {
+                openai::classify(status, headers, body, now)
+            }
+            Kind::Gemini => gemini::classify(status, headers, body, now),
             Kind::Anthropic => anthropic::classify(status, headers, body, now),
         }
     }
@@ -247,6 +277,7 @@ pub struct StreamDecoder(Format);
 enum Format {
     OpenAi(openai::StreamDecoder),
     Anthropic(anthropic::StreamDecoder),
+    Gemini(gemini::StreamDecoder),
 }
 
 impl StreamDecoder {
@@ -259,6 +290,7 @@ impl StreamDecoder {
         match &mut self.0 {
             Format::OpenAi(decoder) => decoder.push(bytes, out),
             Format::Anthropic(decoder) => decoder.push(bytes, out),
+            Format::Gemini(decoder) => decoder.push(bytes, out),
         }
     }
 
@@ -272,6 +304,7 @@ impl StreamDecoder {
         match &mut self.0 {
             Format::OpenAi(decoder) => decoder.finish(out),
             Format::Anthropic(decoder) => decoder.finish(out),
+            Format::Gemini(decoder) => decoder.finish(out),
         }
     }
 
@@ -282,6 +315,7 @@ impl StreamDecoder {
         match &self.0 {
             Format::OpenAi(decoder) => decoder.is_done(),
             Format::Anthropic(decoder) => decoder.is_done(),
+            Format::Gemini(decoder) => decoder.is_done(),
         }
     }
 
@@ -291,6 +325,7 @@ impl StreamDecoder {
         match &self.0 {
             Format::OpenAi(decoder) => decoder.usage(),
             Format::Anthropic(decoder) => decoder.usage(),
+            Format::Gemini(decoder) => decoder.usage(),
         }
     }
 
@@ -300,6 +335,7 @@ impl StreamDecoder {
         match &self.0 {
             Format::OpenAi(decoder) => decoder.malformed(),
             Format::Anthropic(decoder) => decoder.malformed(),
+            Format::Gemini(decoder) => decoder.malformed(),
         }
     }
 }

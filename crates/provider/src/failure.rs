@@ -13,6 +13,7 @@ use std::time::Duration;
 
 pub(crate) use error_object::ErrorObject;
 pub use retry_after::retry_after;
+pub(crate) use retry_after::wait_of_seconds;
 
 /// What went wrong, reduced to what must be done about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

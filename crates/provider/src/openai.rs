@@ -1,15 +1,17 @@
 //! `OpenAI` chat completions, in both directions.
 //!
 //! Towards a provider: `encode`, `decode`, `StreamDecoder`, `classify`; the differences between
-//! `OpenAI` itself and servers that imitate it are the one table in `dialect`. Towards a caller, for
+//! `OpenAI` itself, Azure, Mistral and servers that imitate it are the one table in `dialect`. Towards a caller, for
 //! the gateway's OpenAI-compatible edge: `parse_request`, `render_response`, `ChunkRenderer`,
 //! `render_error`.
 
 mod answer;
+mod azure;
 mod data_url;
 mod dialect;
 mod encode;
 mod errors;
+mod mistral;
 mod outgoing;
 mod parse;
 mod render;
@@ -19,6 +21,8 @@ mod usage;
 mod wire;
 
 pub(crate) use answer::decode;
+pub(crate) use azure::authorize as authorize_azure;
+pub(crate) use dialect::{AZURE, COMPATIBLE, MISTRAL, OPENAI};
 pub(crate) use encode::encode;
 pub(crate) use errors::classify;
 pub use parse::{ChatRequest, parse_request};

@@ -40,19 +40,38 @@ impl ErrorObject {
             Some(Value::Number(number)) => number.to_string(),
             _ => String::new(),
         };
-        let mut message = field("message");
-        if message.is_empty() {
-            message = field("detail");
-        }
-        Self {
-            message,
+        let mut error = Self {
+            message: field("message"),
             kind: field("type"),
             code: match field("code") {
                 code if code.is_empty() => error_code(inner),
                 code => code,
             },
             param: field("param"),
+        };
+        if error.message.is_empty() {
+            error.message = field("detail");
         }
+        let list = inner.pointer("/message/detail/0");
+        if let Some(first) = list.or_else(|| inner.pointer("/detail/0")) {
+            error.read_invalid(first);
+        }
+        error
+    }
+
+    /// Reads the first of the faults that servers list who check a body against a schema. They repeat what was
+    /// sent, which is left out.
+    fn read_invalid(&mut self, fault: &serde_json::Value) {
+        use serde_json::Value;
+        let text = |value: &Value| match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        };
+        self.message = fault.get("msg").and_then(text).unwrap_or_default();
+        let place = fault.get("loc").and_then(Value::as_array);
+        let steps: Vec<_> = place.into_iter().flatten().filter_map(text).collect();
+        self.param = steps.join(".");
     }
 
     /// Whether nothing was found.

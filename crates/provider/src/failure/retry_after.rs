@@ -18,12 +18,12 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
             .map(str::trim)
     };
     let millis = text("retry-after-ms").and_then(|value| value.parse::<f64>().ok());
-    if let Some(wait) = millis.and_then(|ms| seconds(ms / 1000.0)) {
+    if let Some(wait) = millis.and_then(|ms| wait_of_seconds(ms / 1000.0)) {
         return Some(wait);
     }
     let value = text("retry-after")?;
     match value.parse::<f64>() {
-        Ok(number) => seconds(number),
+        Ok(number) => wait_of_seconds(number),
         Err(_) => {
             let at = httpdate::parse_http_date(value).ok()?;
             at.duration_since(now).ok().map(|wait| wait.min(LONGEST))
@@ -32,7 +32,7 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 }
 
 /// A wait of so many seconds, if the number makes sense.
-fn seconds(number: f64) -> Option<Duration> {
+pub(crate) fn wait_of_seconds(number: f64) -> Option<Duration> {
     if !number.is_finite() || number < 0.0 {
         return None;
     }

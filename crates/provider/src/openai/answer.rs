@@ -1,8 +1,11 @@
 //! Decoding a whole answer.
 
 use super::errors;
+use super::mistral;
 use super::usage;
-use super::wire::{Answer, AnswerChoice, AnswerMessage, Content, ErrorObject, WholeCall};
+use super::wire::{
+    Answer, AnswerChoice, AnswerMessage, AnswerPart, Content, ErrorObject, Text, WholeCall,
+};
 use crate::chat::{Choice, FinishReason, Message, Part, Response, Role, ToolCall};
 use crate::failure::{Class, Failure};
 
@@ -33,14 +36,8 @@ pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
     }
     choices.sort_by_key(|choice| choice.index);
     Ok(Response {
-        id: answer
-            .id
-            .map(super::wire::Text::into_string)
-            .unwrap_or_default(),
-        model: answer
-            .model
-            .map(super::wire::Text::into_string)
-            .unwrap_or_default(),
+        id: answer.id.map(Text::into_string).unwrap_or_default(),
+        model: answer.model.map(Text::into_string).unwrap_or_default(),
         choices,
         usage: answer.usage.and_then(usage::read),
         warnings: Vec::new(),
@@ -66,29 +63,22 @@ fn choice(choice: AnswerChoice<'_>) -> Result<Choice, Failure> {
 
 fn message_of(message: AnswerMessage<'_>) -> Result<Message, Failure> {
     let mut parts = Vec::new();
-    let mut add = |text: String, part: fn(String) -> Part| {
-        if !text.is_empty() {
-            parts.push(part(text));
-        }
+    let some = |text: Option<Text<'_>>| {
+        let text = text.map(Text::into_string);
+        text.filter(|text| !text.is_empty())
     };
-    if let Some(text) = message.reasoning_content.or(message.reasoning) {
-        add(text.into_string(), |text| Part::Reasoning {
+    parts.extend(
+        some(message.reasoning_content.or(message.reasoning)).map(|text| Part::Reasoning {
             text,
             opaque: Vec::new(),
-        });
-    }
+        }),
+    );
     match message.content {
-        Some(Content::Text(text)) => add(text.into_string(), Part::Text),
-        Some(Content::Parts(list)) => {
-            for text in list.0.into_iter().filter_map(|part| part.text) {
-                add(text.into_string(), Part::Text);
-            }
-        }
+        Some(Content::Text(text)) => parts.extend(some(Some(text)).map(Part::Text)),
+        Some(Content::Parts(list)) => parts.extend(list.0.into_iter().filter_map(content_part)),
         None => {}
     }
-    if let Some(text) = message.refusal {
-        add(text.into_string(), Part::Refusal);
-    }
+    parts.extend(some(message.refusal).map(Part::Refusal));
     for call in message.tool_calls.unwrap_or_default().0 {
         parts.push(Part::ToolCall(tool_call(call)?));
     }
@@ -97,6 +87,21 @@ fn message_of(message: AnswerMessage<'_>) -> Result<Message, Failure> {
         parts,
         name: None,
     })
+}
+
+/// A part of content given as a list; nothing for an empty one and for what is neither text nor thoughts.
+fn content_part(part: AnswerPart<'_>) -> Option<Part> {
+    if let Some(text) = part.thought() {
+        let opaque = part
+            .signature
+            .iter()
+            .map(|signature| mistral::keep(signature.as_str()))
+            .collect::<Vec<_>>();
+        return (!text.is_empty() || !opaque.is_empty())
+            .then_some(Part::Reasoning { text, opaque });
+    }
+    let text = part.text?.into_string();
+    (!text.is_empty()).then_some(Part::Text(text))
 }
 
 fn tool_call(call: WholeCall<'_>) -> Result<ToolCall, Failure> {
@@ -117,7 +122,7 @@ fn tool_call(call: WholeCall<'_>) -> Result<ToolCall, Failure> {
         name: name.into_string(),
         arguments: function
             .arguments
-            .map(super::wire::Text::into_string)
+            .map(Text::into_string)
             .unwrap_or_default(),
         opaque: Vec::new(),
     })
@@ -130,7 +135,7 @@ fn tool_call(call: WholeCall<'_>) -> Result<ToolCall, Failure> {
 pub(super) fn finish_reason(reason: &str) -> Result<FinishReason, Failure> {
     Ok(match reason {
         "stop" | "eos" | "end_turn" | "stop_sequence" => FinishReason::Stop,
-        "length" | "max_tokens" => FinishReason::Length,
+        "length" | "max_tokens" | "model_length" => FinishReason::Length,
         "tool_calls" | "function_call" | "tool_use" => FinishReason::ToolCalls,
         "content_filter" => FinishReason::ContentFilter,
         "refusal" => FinishReason::Refusal,

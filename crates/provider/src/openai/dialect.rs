@@ -1,13 +1,28 @@
 //! Where servers that imitate `OpenAI` differ from it.
+//!
+//! | | `openai` | `openai_compatible` | `azure_openai` | `mistral` | why |
+//! |---|---|---|---|---|---|
+//! | output limit | `max_completion_tokens` | `max_tokens` | as `openai` | `max_tokens` | `OpenAI`'s reasoning models refuse the old name, most imitators know only that |
+//! | developer messages | `developer` | `system` | `system` | `system` | the newer role is unknown to most chat templates and to some models at Azure |
+//! | reasoning of earlier turns | left out | `reasoning_content` beside tool calls, else left out | left out | signed thoughts as parts of the message, else left out | `OpenAI` has no field for it and keeps it on its side; `DeepSeek` and Moonshot demand it back while tools are being called and ignore or refuse it otherwise |
+//! | `top_k` | refused | sent | refused | sent | `OpenAI` refuses the field, most imitators have it |
+//! | path | `/chat/completions` | same | of the v1 or the classic interface, see `azure` | same | a deployment is part of Azure's classic address |
+//! | usage in streams | asked for | asked for | asked for | comes unasked | Mistral refuses any field it does not know |
+//! | `user`, `logit_bias`, names | sent | sent | sent | refused | same |
+//! | seed, "some tool" | `seed`, `required` | same | same | `random_seed`, `any` | Mistral's names for them |
+//! | tools without parameters | no `parameters` | same | same | an empty object | Mistral requires them |
+//! | ids of tool calls | as they are | same | same | nine letters and digits | Mistral refuses others, see `mistral` |
+//! | a last message of the assistant's | as it is | same | same | marked as a prefix | Mistral refuses it otherwise |
+//! | documents, audio, refusals | `file`, `input_audio`, `refusal` | same | same | `document_url`, bare `input_audio`, text | Mistral's forms of them |
 
 use crate::chat::Role;
 use crate::codec::Kind;
 
 /// The differences, all of them.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Dialect {
-    /// The kind's name, for messages.
-    pub(super) name: &'static str,
+pub(crate) struct Dialect {
+    /// The kind that speaks it.
+    pub(super) kind: Kind,
     /// Which field limits the output.
     pub(super) limit: LimitField,
     /// What developer messages are sent as.
@@ -16,6 +31,8 @@ pub(super) struct Dialect {
     pub(super) returns_reasoning: bool,
     /// Whether `top_k` is known.
     pub(super) top_k: bool,
+    /// Whose forms and names are used where Mistral has its own.
+    pub(super) forms: Forms,
 }
 
 /// Which field limits the output.
@@ -25,28 +42,49 @@ pub(super) enum LimitField {
     MaxCompletionTokens,
 }
 
-/// | | `openai` | `openai_compatible` | why |
-/// |---|---|---|---|
-/// | output limit | `max_completion_tokens` | `max_tokens` | `OpenAI`'s reasoning models refuse the old name, most imitators know only that |
-/// | developer messages | `developer` | `system` | the newer role is unknown to most chat templates |
-/// | reasoning of earlier turns | left out | `reasoning_content` beside tool calls, else left out | `OpenAI` has no field for it and keeps it on its side; `DeepSeek` and Moonshot demand it back while tools are being called and ignore or refuse it otherwise |
-/// | `top_k` | refused | sent | `OpenAI` refuses the field, most imitators have it |
-pub(super) fn of(kind: Kind) -> Dialect {
-    match kind {
-        Kind::OpenAi => Dialect {
-            name: kind.as_str(),
-            limit: LimitField::MaxCompletionTokens,
-            developer: Role::Developer,
-            returns_reasoning: false,
-            top_k: false,
-        },
-        // Whatever else is given this format is an imitator.
-        Kind::OpenAiCompatible | Kind::Anthropic => Dialect {
-            name: kind.as_str(),
-            limit: LimitField::MaxTokens,
-            developer: Role::System,
-            returns_reasoning: true,
-            top_k: true,
-        },
-    }
+/// Whose forms and names are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Forms {
+    OpenAi,
+    Mistral,
 }
+
+/// `OpenAI`'s own.
+pub(crate) const OPENAI: Dialect = Dialect {
+    kind: Kind::OpenAi,
+    limit: LimitField::MaxCompletionTokens,
+    developer: Role::Developer,
+    returns_reasoning: false,
+    top_k: false,
+    forms: Forms::OpenAi,
+};
+
+/// What most imitators understand.
+pub(crate) const COMPATIBLE: Dialect = Dialect {
+    kind: Kind::OpenAiCompatible,
+    limit: LimitField::MaxTokens,
+    developer: Role::System,
+    returns_reasoning: true,
+    top_k: true,
+    forms: Forms::OpenAi,
+};
+
+/// Azure's.
+pub(crate) const AZURE: Dialect = Dialect {
+    kind: Kind::AzureOpenAi,
+    limit: LimitField::MaxCompletionTokens,
+    developer: Role::System,
+    returns_reasoning: false,
+    top_k: false,
+    forms: Forms::OpenAi,
+};
+
+/// Mistral's.
+pub(crate) const MISTRAL: Dialect = Dialect {
+    kind: Kind::Mistral,
+    limit: LimitField::MaxTokens,
+    developer: Role::System,
+    returns_reasoning: false,
+    top_k: true,
+    forms: Forms::Mistral,
+};

@@ -1,10 +1,12 @@
 //! From `chat::Request` to the body of `POST /chat/completions`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::dialect::{self, Dialect, LimitField};
+use super::azure;
+use super::dialect::{Dialect, Forms, LimitField};
 use super::outgoing::{self, Message};
 use crate::Error;
 use crate::chat::{Json, Request, ResponseFormat, Tool, ToolChoice};
@@ -12,7 +14,7 @@ use crate::codec::{HttpRequest, Kind, Target};
 use crate::unsupported::Unsupported;
 
 /// Fields the gateway itself writes or rules out; a provider option must not replace one.
-const RESERVED: [&str; 29] = [
+const RESERVED: [&str; 30] = [
     "model",
     "messages",
     "max_tokens",
@@ -22,6 +24,7 @@ const RESERVED: [&str; 29] = [
     "top_k",
     "stop",
     "seed",
+    "random_seed",
     "n",
     "frequency_penalty",
     "presence_penalty",
@@ -63,13 +66,15 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    random_seed: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     n: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     frequency_penalty: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     presence_penalty: Option<f64>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    logit_bias: &'a BTreeMap<String, f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logit_bias: Option<&'a BTreeMap<String, f64>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     logprobs: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,9 +120,20 @@ struct Function<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    parameters: Option<&'a Json>,
+    parameters: Option<Parameters<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     strict: Option<bool>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Parameters<'a> {
+    Schema(&'a Json),
+    None {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        properties: BTreeMap<&'static str, ()>,
+    },
 }
 
 #[derive(Serialize)]
@@ -150,19 +166,23 @@ struct WireSchema<'a> {
 pub(crate) fn encode(
     request: &Request,
     target: &Target<'_>,
-    kind: Kind,
+    dialect: &Dialect,
     stream: bool,
 ) -> Result<HttpRequest, Error> {
-    let dialect = dialect::of(kind);
-    let mut unsupported = Unsupported::new(kind, target);
-    check(request, &dialect, &mut unsupported)?;
-    let body = body(request, target, &dialect, stream)?;
+    let mut unsupported = Unsupported::new(dialect.kind, target);
+    check(request, dialect, &mut unsupported)?;
+    let body = body(request, target, dialect, stream)?;
     let accept = if stream {
         "text/event-stream"
     } else {
         "application/json"
     };
-    let mut encoded = HttpRequest::post("/chat/completions", accept, &body)?;
+    let path = if dialect.kind == Kind::AzureOpenAi {
+        Cow::Owned(azure::path(target.model, target.api_version))
+    } else {
+        Cow::Borrowed("/chat/completions")
+    };
+    let mut encoded = HttpRequest::post(path, accept, &body)?;
     encoded.warnings = unsupported.into_warnings();
     Ok(encoded)
 }
@@ -174,6 +194,8 @@ fn body<'a>(
     stream: bool,
 ) -> Result<Body<'a>, Error> {
     let limit = |field| request.max_output_tokens.filter(|_| dialect.limit == field);
+    let forms = dialect.forms;
+    let seed = |of| request.seed.filter(|_| forms == of);
     Ok(Body {
         model: target.model,
         messages: outgoing::messages(&request.messages, dialect)?,
@@ -183,23 +205,32 @@ fn body<'a>(
         top_p: request.top_p,
         top_k: request.top_k.filter(|_| dialect.top_k),
         stop: &request.stop,
-        seed: request.seed,
+        seed: seed(Forms::OpenAi),
+        random_seed: seed(Forms::Mistral),
         n: request.choices,
         frequency_penalty: request.frequency_penalty,
         presence_penalty: request.presence_penalty,
-        logit_bias: &request.logit_bias,
+        logit_bias: Some(&request.logit_bias)
+            .filter(|bias| !bias.is_empty() && forms == Forms::OpenAi),
         logprobs: request.logprobs,
         top_logprobs: request.top_logprobs,
-        tools: request.tools.iter().map(wire_tool).collect(),
-        tool_choice: request.tool_choice.as_ref().map(wire_choice),
+        tools: request
+            .tools
+            .iter()
+            .map(|tool| wire_tool(tool, forms))
+            .collect(),
+        tool_choice: request
+            .tool_choice
+            .as_ref()
+            .map(|choice| wire_choice(choice, forms)),
         parallel_tool_calls: request.parallel_tool_calls,
         response_format: request.response_format.as_ref().map(wire_format),
         reasoning_effort: request.reasoning.and_then(|r| r.effort).map(|e| e.as_str()),
         metadata: stored_metadata(request),
-        user: request.user.as_deref(),
+        user: request.user.as_deref().filter(|_| forms == Forms::OpenAi),
         service_tier: request.service_tier.as_deref(),
         stream: stream.then_some(true),
-        stream_options: stream.then_some(StreamOptions {
+        stream_options: (stream && forms == Forms::OpenAi).then_some(StreamOptions {
             include_usage: true,
         }),
         options: &request.provider_options,
@@ -213,17 +244,26 @@ fn stored_metadata(request: &Request) -> Option<&BTreeMap<String, String>> {
     (stored && !request.metadata.is_empty()).then_some(&request.metadata)
 }
 
-fn wire_tool(tool: &Tool) -> WireTool<'_> {
+fn wire_tool(tool: &Tool, forms: Forms) -> WireTool<'_> {
+    let parameters = match (&tool.parameters, forms) {
+        (Some(schema), _) => Some(Parameters::Schema(schema)),
+        (None, Forms::OpenAi) => None,
+        (None, Forms::Mistral) => Some(Parameters::None {
+            kind: "object",
+            properties: BTreeMap::new(),
+        }),
+    };
     WireTool::Function(Function {
         name: &tool.name,
         description: tool.description.as_deref(),
-        parameters: tool.parameters.as_ref(),
+        parameters,
         strict: tool.strict,
     })
 }
 
-fn wire_choice(choice: &ToolChoice) -> WireChoice<'_> {
+fn wire_choice(choice: &ToolChoice, forms: Forms) -> WireChoice<'_> {
     match choice {
+        ToolChoice::Required if forms == Forms::Mistral => WireChoice::Mode("any"),
         ToolChoice::Auto => WireChoice::Mode("auto"),
         ToolChoice::None => WireChoice::Mode("none"),
         ToolChoice::Required => WireChoice::Mode("required"),
@@ -266,6 +306,9 @@ fn check(request: &Request, dialect: &Dialect, unsupported: &mut Unsupported) ->
             "it has no such setting; set top_p",
         ),
     ])?;
+    if dialect.forms == Forms::Mistral {
+        check_mistral(request, unsupported)?;
+    }
     match request
         .provider_options
         .keys()
@@ -277,6 +320,31 @@ fn check(request: &Request, dialect: &Dialect, unsupported: &mut Unsupported) ->
         )),
         None => Ok(()),
     }
+}
+
+/// Refuses what Mistral, unlike the others, has no field for.
+fn check_mistral(request: &Request, unsupported: &mut Unsupported) -> Result<(), Error> {
+    unsupported.fields([
+        (
+            !request.logit_bias.is_empty(),
+            "logit_bias",
+            "it has no such setting",
+        ),
+        (
+            request.user.is_some(),
+            "user",
+            "it is not told who the end user is",
+        ),
+    ])?;
+    for (index, message) in request.messages.iter().enumerate() {
+        if message.name.is_some() {
+            unsupported.field(
+                format!("messages[{index}].name"),
+                "it has no names for those who speak; write the name into the text",
+            )?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ const BY_CODE: [(&str, Class); 25] = [
 ];
 
 /// Types second. `invalid_request_error` is missing on purpose: it also stands beside 401 and 429.
-const BY_TYPE: [(&str, Class); 11] = [
+const BY_TYPE: [(&str, Class); 14] = [
     ("insufficient_quota", Class::KeyDead),
     ("authentication_error", Class::KeyDead),
     ("billing_error", Class::KeyDead),
@@ -51,6 +51,16 @@ const BY_TYPE: [(&str, Class); 11] = [
     ("server_error", Class::Server),
     ("api_error", Class::Server),
     ("timeout_error", Class::Server),
+    // Mistral's.
+    ("rate_limited", Class::KeyLimited),
+    ("service_tier_capacity_exceeded", Class::Overloaded),
+    ("invalid_model", Class::Server),
+];
+
+/// Words third, where a status covers more than one thing: what Azure says under its 429.
+const BY_WORDS: [(&str, Class); 2] = [
+    ("exceeded by request parameters", Class::CallerError),
+    ("experiencing high demand", Class::Overloaded),
 ];
 
 /// Classifies an answer whose status is not 2xx.
@@ -83,6 +93,7 @@ pub(super) fn of_object(error: &ErrorObject, status: Option<u16>) -> Failure {
     let class = by_name(&BY_CODE, &error.code)
         .or_else(|| is_context_text(error, status).then_some(Class::ContextTooLong))
         .or_else(|| by_name(&BY_TYPE, &error.kind))
+        .or_else(|| by_words(&error.message))
         .unwrap_or_else(|| status.map_or(Class::Server, Class::of_status));
     Failure {
         class,
@@ -92,6 +103,11 @@ pub(super) fn of_object(error: &ErrorObject, status: Option<u16>) -> Failure {
         param: identifier(&error.param),
         detail: scrub::clean(&error.message, scrub::MAX_DETAIL),
     }
+}
+
+fn by_words(message: &str) -> Option<Class> {
+    let found = BY_WORDS.iter().find(|(words, _)| message.contains(words));
+    found.map(|(_, class)| *class)
 }
 
 /// Servers that imitate the format say in words that the conversation is too long.

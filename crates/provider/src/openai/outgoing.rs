@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::data_url;
-use super::dialect::Dialect;
+use super::dialect::{Dialect, Forms};
+use super::mistral;
 use crate::Error;
-use crate::chat::{self, Document, DocumentSource, Image, Part, Role, Source};
+use crate::chat::{self, Document, DocumentSource, Image, Opaque, Part, Role, Source};
 
 #[derive(Serialize)]
 pub(super) struct Message<'a> {
@@ -20,7 +21,9 @@ pub(super) struct Message<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<Call<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tool_call_id: Option<&'a str>,
+    tool_call_id: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prefix: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -38,6 +41,8 @@ enum ContentPart<'a> {
     ImageUrl { image_url: ImageUrl<'a> },
     InputAudio { input_audio: InputAudio<'a> },
     File { file: File<'a> },
+    DocumentUrl(DocumentUrl<'a>),
+    Thinking(Thinking<'a>),
 }
 
 #[derive(Serialize)]
@@ -48,9 +53,10 @@ struct ImageUrl<'a> {
 }
 
 #[derive(Serialize)]
-struct InputAudio<'a> {
-    data: String,
-    format: &'a str,
+#[serde(untagged)]
+enum InputAudio<'a> {
+    Described { data: String, format: &'a str },
+    Bare(String),
 }
 
 #[derive(Serialize)]
@@ -60,8 +66,27 @@ struct File<'a> {
 }
 
 #[derive(Serialize)]
+struct DocumentUrl<'a> {
+    document_url: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    document_name: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Thinking<'a> {
+    thinking: [Thought<'a>; 1],
+    signature: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Thought<'a> {
+    Text { text: &'a str },
+}
+
+#[derive(Serialize)]
 struct Call<'a> {
-    id: &'a str,
+    id: Cow<'a, str>,
     #[serde(rename = "type")]
     kind: &'static str,
     function: CalledFunction<'a>,
@@ -82,10 +107,25 @@ struct Place<'d> {
 }
 
 impl Place<'_> {
+    fn is_mistral(&self) -> bool {
+        self.dialect.forms == Forms::Mistral
+    }
+
+    fn call_id<'a>(&self, id: &'a str) -> Cow<'a, str> {
+        match self.dialect.forms {
+            Forms::OpenAi => Cow::Borrowed(id),
+            Forms::Mistral => mistral::call_id(id),
+        }
+    }
+
+    fn name<'a>(&self, message: &'a chat::Message) -> Option<&'a str> {
+        message.name.as_deref().filter(|_| !self.is_mistral())
+    }
+
     fn refuse(&self, problem: &'static str) -> Error {
         Error::Unsupported {
             field: format!("messages[{}].parts[{}]", self.message, self.part),
-            kind: self.dialect.name,
+            kind: self.dialect.kind.as_str(),
             problem,
         }
     }
@@ -109,6 +149,13 @@ pub(super) fn messages<'a>(
             Role::Assistant => out.push(assistant(message, place)?),
             Role::Tool => tool_results(message, place, &mut out)?,
         }
+    }
+    if dialect.forms == Forms::Mistral
+        && let Some(last) = out.last_mut()
+        && last.role == Role::Assistant.as_str()
+        && last.tool_calls.is_empty()
+    {
+        last.prefix = Some(true);
     }
     Ok(out)
 }
@@ -135,7 +182,11 @@ fn prompt<'a>(
             Part::Audio { data, format } if message.role == Role::User => {
                 let data = data_url::encode_base64(data);
                 ContentPart::InputAudio {
-                    input_audio: InputAudio { data, format },
+                    input_audio: if place.is_mistral() {
+                        InputAudio::Bare(data)
+                    } else {
+                        InputAudio::Described { data, format }
+                    },
                 }
             }
             Part::Document(file) if message.role == Role::User => document(file, place)?,
@@ -153,10 +204,11 @@ fn prompt<'a>(
     Ok(Message {
         role,
         content: Some(content(parts)),
-        name: message.name.as_deref(),
+        name: place.name(message),
         reasoning_content: None,
         tool_calls: Vec::new(),
         tool_call_id: None,
+        prefix: None,
     })
 }
 
@@ -170,18 +222,27 @@ fn content(mut parts: Vec<ContentPart<'_>>) -> Content<'_> {
 }
 
 fn image_url(image: &Image) -> ImageUrl<'_> {
-    let url = match &image.source {
-        Source::Url(url) => Cow::Borrowed(url.as_str()),
-        Source::Bytes { mime, data } => Cow::Owned(data_url::write(mime, data)),
-    };
     ImageUrl {
-        url,
+        url: url(&image.source),
         detail: image.detail.as_deref(),
+    }
+}
+
+fn url(source: &Source) -> Cow<'_, str> {
+    match source {
+        Source::Url(url) => Cow::Borrowed(url),
+        Source::Bytes { mime, data } => Cow::Owned(data_url::write(mime, data)),
     }
 }
 
 fn document<'a>(document: &'a Document, place: Place<'_>) -> Result<ContentPart<'a>, Error> {
     match &document.source {
+        DocumentSource::File(source) if place.is_mistral() => {
+            Ok(ContentPart::DocumentUrl(DocumentUrl {
+                document_url: url(source),
+                document_name: document.title.as_deref(),
+            }))
+        }
         DocumentSource::File(Source::Bytes { mime, data }) => Ok(ContentPart::File {
             file: File {
                 file_data: data_url::write(mime, data),
@@ -214,15 +275,21 @@ fn assistant<'a>(message: &'a chat::Message, place: Place<'_>) -> Result<Message
             Part::Text(text) => parts.push(ContentPart::Text {
                 text: Cow::Borrowed(text),
             }),
+            Part::Refusal(text) if place.is_mistral() => parts.push(ContentPart::Text {
+                text: Cow::Borrowed(text),
+            }),
             Part::Refusal(refusal) => parts.push(ContentPart::Refusal { refusal }),
             Part::ToolCall(call) => calls.push(Call {
-                id: &call.id,
+                id: place.call_id(&call.id),
                 kind: "function",
                 function: CalledFunction {
                     name: &call.name,
                     arguments: &call.arguments,
                 },
             }),
+            Part::Reasoning { text, opaque } if place.is_mistral() => {
+                parts.extend(thinking(text, opaque));
+            }
             Part::Reasoning { text, .. } if reasoning.is_empty() => reasoning = Cow::Borrowed(text),
             Part::Reasoning { text, .. } => reasoning.to_mut().push_str(text),
             Part::Image(_) | Part::Audio { .. } | Part::Document(_) | Part::ToolResult { .. } => {
@@ -238,11 +305,21 @@ fn assistant<'a>(message: &'a chat::Message, place: Place<'_>) -> Result<Message
         } else {
             Some(content(parts))
         },
-        name: message.name.as_deref(),
+        name: place.name(message),
         reasoning_content: returned.then_some(reasoning),
         tool_calls: calls,
         tool_call_id: None,
+        prefix: None,
     })
+}
+
+/// Thoughts that the provider signed go back to it with the signature. It does not ask for others.
+fn thinking<'a>(text: &'a str, opaque: &'a [Opaque]) -> Option<ContentPart<'a>> {
+    let signature = opaque.iter().find_map(mistral::signature)?;
+    Some(ContentPart::Thinking(Thinking {
+        thinking: [Thought::Text { text }],
+        signature,
+    }))
 }
 
 fn tool_results<'a>(
@@ -269,7 +346,8 @@ fn tool_results<'a>(
             name: None,
             reasoning_content: None,
             tool_calls: Vec::new(),
-            tool_call_id: Some(tool_call_id),
+            tool_call_id: Some(place.call_id(tool_call_id)),
+            prefix: None,
         });
     }
     Ok(())

@@ -8,9 +8,12 @@ use std::borrow::Cow;
 
 use super::answer::finish_reason;
 use super::errors;
+use super::mistral;
 use super::tool_calls::Calls;
 use super::usage;
-use super::wire::{AnswerChunk, ChunkChoice, ChunkDelta, ErrorObject, MOST_CHOICES, Text};
+use super::wire::{
+    AnswerChunk, AnswerPart, ChunkChoice, ChunkDelta, Content, ErrorObject, MOST_CHOICES, Text,
+};
 use crate::chat::{Chunk, Delta, Usage};
 use crate::failure::{Class, Failure};
 use crate::sse;
@@ -204,27 +207,51 @@ impl Answer {
 
 impl Choice {
     fn take_delta(&mut self, delta: ChunkDelta<'_>, out: &mut Vec<Chunk>) -> Result<(), Failure> {
-        let choice = self.index;
-        let mut text = |text: Option<Text<'_>>, make: fn(String) -> Delta| {
-            if let Some(text) = text.filter(|text| !text.as_str().is_empty()) {
-                out.push(Chunk::Delta {
-                    choice,
-                    delta: make(text.into_string()),
-                });
-            }
-        };
-        text(
+        self.text(
             delta.reasoning_content.or(delta.reasoning),
             Delta::Reasoning,
+            out,
         );
-        text(delta.content, Delta::Text);
-        text(delta.refusal, Delta::Refusal);
+        match delta.content {
+            Some(Content::Text(text)) => self.text(Some(text), Delta::Text, out),
+            Some(Content::Parts(list)) => list
+                .0
+                .into_iter()
+                .for_each(|part| self.content_part(part, out)),
+            None => {}
+        }
+        self.text(delta.refusal, Delta::Refusal, out);
         for fragment in delta.tool_calls.unwrap_or_default().0 {
             self.calls
-                .add(choice, fragment, out)
+                .add(self.index, fragment, out)
                 .map_err(|broken| Failure::new(Class::Server, broken))?;
         }
         Ok(())
+    }
+
+    fn content_part(&self, part: AnswerPart<'_>, out: &mut Vec<Chunk>) {
+        let thought = part.thought().map(Text::from);
+        self.text(thought, Delta::Reasoning, out);
+        if let Some(signature) = part.signature {
+            self.push(
+                Delta::ReasoningState(mistral::keep(signature.as_str())),
+                out,
+            );
+        }
+        self.text(part.text, Delta::Text, out);
+    }
+
+    fn text(&self, text: Option<Text<'_>>, make: fn(String) -> Delta, out: &mut Vec<Chunk>) {
+        if let Some(text) = text.filter(|text| !text.as_str().is_empty()) {
+            self.push(make(text.into_string()), out);
+        }
+    }
+
+    fn push(&self, delta: Delta, out: &mut Vec<Chunk>) {
+        out.push(Chunk::Delta {
+            choice: self.index,
+            delta,
+        });
     }
 }
 

@@ -1,5 +1,6 @@
 //! The JSON that comes in, from providers and from callers, as borrowed as it can be.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -21,26 +22,26 @@ pub(super) const MOST_CHOICES: usize = 256;
 
 /// Message content: one string, or a list of parts.
 #[derive(Debug)]
-pub(super) enum Content<'a> {
+pub(super) enum Content<'a, P> {
     Text(Text<'a>),
-    Parts(List<ContentPart<'a>, MOST_PARTS>),
+    Parts(List<P, MOST_PARTS>),
 }
 
-struct ContentVisitor;
+struct ContentVisitor<P>(PhantomData<P>);
 
-impl<'de> Visitor<'de> for ContentVisitor {
-    type Value = Content<'de>;
+impl<'de, P: Deserialize<'de>> Visitor<'de> for ContentVisitor<P> {
+    type Value = Content<'de, P>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a string or an array of content parts")
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Content::Text(Text::from(text)))
+        Ok(Content::Text(Text(Cow::Borrowed(text))))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Content::Text(Text::from(text.to_owned())))
+        Ok(Content::Text(Text(Cow::Owned(text.to_owned()))))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
@@ -48,9 +49,9 @@ impl<'de> Visitor<'de> for ContentVisitor {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
+impl<'de: 'a, 'a, P: Deserialize<'de>> Deserialize<'de> for Content<'a, P> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ContentVisitor)
+        deserializer.deserialize_any(ContentVisitor(PhantomData))
     }
 }
 
@@ -138,11 +139,42 @@ pub(super) struct AnswerChoice<'a> {
 #[derive(Debug, Deserialize)]
 pub(super) struct AnswerMessage<'a> {
     #[serde(borrow)]
-    pub(super) content: Option<Content<'a>>,
+    pub(super) content: Option<AnswerContent<'a>>,
     pub(super) refusal: Option<Text<'a>>,
     pub(super) reasoning_content: Option<Text<'a>>,
     pub(super) reasoning: Option<Text<'a>>,
     pub(super) tool_calls: Option<List<WholeCall<'a>, MOST_CALLS>>,
+}
+
+/// What an answer says: Mistral's reasoning models say it in parts.
+pub(super) type AnswerContent<'a> = Content<'a, AnswerPart<'a>>;
+
+/// A part of an answer's content: text, or thoughts, which are parts themselves.
+#[derive(Debug, Deserialize)]
+pub(super) struct AnswerPart<'a> {
+    #[serde(borrow)]
+    pub(super) text: Option<Text<'a>>,
+    pub(super) thinking: Option<List<ThoughtPart<'a>, MOST_PARTS>>,
+    pub(super) signature: Option<Text<'a>>,
+}
+
+impl AnswerPart<'_> {
+    /// The text of the thoughts; nothing for a part of another kind.
+    pub(super) fn thought(&self) -> Option<String> {
+        let parts = self.thinking.as_ref()?.0.iter();
+        Some(
+            parts
+                .filter_map(|part| part.text.as_ref())
+                .map(Text::as_str)
+                .collect(),
+        )
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ThoughtPart<'a> {
+    #[serde(borrow)]
+    pub(super) text: Option<Text<'a>>,
 }
 
 /// One event of a streamed answer.
@@ -170,7 +202,7 @@ pub(super) struct ChunkChoice<'a> {
 #[derive(Debug, Deserialize)]
 pub(super) struct ChunkDelta<'a> {
     #[serde(borrow)]
-    pub(super) content: Option<Text<'a>>,
+    pub(super) content: Option<AnswerContent<'a>>,
     pub(super) refusal: Option<Text<'a>>,
     pub(super) reasoning_content: Option<Text<'a>>,
     pub(super) reasoning: Option<Text<'a>>,

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::chat::Json;
-use crate::openai::wire::{Content, List, MOST_CALLS, Text, WholeCall};
+use crate::openai::wire::{Content, ContentPart, List, MOST_CALLS, Text, WholeCall};
 
 /// The most messages one request may have.
 pub(super) const MOST_MESSAGES: usize = 16_384;
@@ -63,7 +63,7 @@ pub(super) struct StreamOptions {
 pub(super) struct WireMessage<'a> {
     #[serde(borrow)]
     pub(super) role: Text<'a>,
-    pub(super) content: Option<Content<'a>>,
+    pub(super) content: Option<Content<'a, ContentPart<'a>>>,
     pub(super) name: Option<Text<'a>>,
     pub(super) refusal: Option<Text<'a>>,
     pub(super) reasoning_content: Option<Text<'a>>,

@@ -7,10 +7,12 @@ use crate::failure::{Class, Failure};
 const TEXT: &str = include_str!("../../../samples/text.sse");
 const TOOLS: &str = include_str!("../../../samples/tools.sse");
 const TWO_CHOICES: &str = include_str!("../../../samples/two_choices.sse");
+const AZURE: &str = include_str!("../../../samples/azure.sse");
+const MISTRAL: &str = include_str!("../../../samples/mistral.sse");
 
 /// Each sample stream with the number of choices asked for and the text that its last finish reason
 /// ends with.
-const SAMPLES: [(&str, u32, &str); 3] = [
+const SAMPLES: [(&str, u32, &str); 5] = [
     (
         TEXT,
         1,
@@ -18,6 +20,12 @@ const SAMPLES: [(&str, u32, &str); 3] = [
     ),
     (TOOLS, 1, r#""total_tokens":70}}"#),
     (TWO_CHOICES, 2, r#""completion_tokens":5}}"#),
+    (
+        AZURE,
+        1,
+        r#""finish_reason":"stop","index":0,"logprobs":null}],"created":1760000000,"id":"chatcmpl-Az1","model":"gpt-4o-2024-11-20","object":"chat.completion.chunk","system_fingerprint":"fp_b705f0c291"}"#,
+    ),
+    (MISTRAL, 1, r#""completion_tokens":43}}"#),
 ];
 
 fn decoder(choices: u32) -> StreamDecoder {

@@ -1,0 +1,72 @@
+//! Reading the provider's count of tokens.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::chat::{Usage, UsageSource};
+use crate::usage::{believable, count, part};
+
+/// The wire format leaves out counts that are zero.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    prompt_token_count: Option<f64>,
+    candidates_token_count: Option<f64>,
+    thoughts_token_count: Option<f64>,
+    tool_use_prompt_token_count: Option<f64>,
+    cached_content_token_count: Option<f64>,
+    total_token_count: Option<f64>,
+    #[serde(default)]
+    prompt_tokens_details: Vec<ByModality>,
+    #[serde(default)]
+    candidates_tokens_details: Vec<ByModality>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ByModality {
+    modality: Option<String>,
+    token_count: Option<f64>,
+}
+
+/// Reads a report: input is the prompt, what was read from the cache included, and what server-side
+/// tools added to it; output is the candidates and the thoughts, which are counted apart. A report
+/// that does not add up is none.
+pub(super) fn read(raw: &RawValue) -> Option<Usage> {
+    let report: Report = serde_json::from_str(raw.get()).ok()?;
+    let input_total =
+        count(report.prompt_token_count?)? + part(report.tool_use_prompt_token_count)?;
+    let candidates = part(report.candidates_token_count)?;
+    let reasoning = part(report.thoughts_token_count)?;
+    // Should thoughts ever be counted among the candidates, the total gives them away.
+    let within = match report.total_token_count {
+        Some(total) => count(total)? == input_total + candidates && reasoning <= candidates,
+        None => false,
+    };
+    let usage = Usage {
+        cache_read: part(report.cached_content_token_count)?,
+        input_audio: audio(&report.prompt_tokens_details)?,
+        reasoning,
+        output_audio: audio(&report.candidates_tokens_details)?,
+        ..Usage::of(
+            input_total,
+            if within {
+                candidates
+            } else {
+                candidates + reasoning
+            },
+            UsageSource::Provider,
+        )
+    };
+    believable(usage)
+}
+
+fn audio(details: &[ByModality]) -> Option<u64> {
+    let mut sum = 0;
+    for detail in details {
+        if detail.modality.as_deref() == Some("AUDIO") {
+            sum += part(detail.token_count)?;
+        }
+    }
+    Some(sum)
+}

@@ -1,0 +1,53 @@
+//! What Mistral insists on.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use crate::chat::Opaque;
+use crate::codec::Kind;
+
+/// How long the ids of its tool calls are.
+const ID_LENGTH: usize = 9;
+
+const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// The id of a tool call as Mistral takes it: nine letters and digits. Any other id, such as one that
+/// another provider made, becomes the same nine wherever it occurs: a digest of it (64-bit FNV-1a, see
+/// RFC 9923), so that call and result still find each other.
+pub(super) fn call_id(id: &str) -> Cow<'_, str> {
+    if id.len() == ID_LENGTH && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Cow::Borrowed(id);
+    }
+    let mut digest = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |digest, byte| {
+        (digest ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let mut short = String::with_capacity(ID_LENGTH);
+    for _ in 0..ID_LENGTH {
+        let digit = usize::try_from(digest % 62).unwrap_or_default();
+        short.push(char::from(DIGITS[digit]));
+        digest /= 62;
+    }
+    Cow::Owned(short)
+}
+
+/// What the state of a signed thought is called.
+const SIGNATURE: &str = "signature";
+
+/// Wraps the signature of a thought. No other server that speaks the format signs any.
+pub(super) fn keep(signature: &str) -> Opaque {
+    Opaque {
+        provider: Kind::Mistral.as_str().to_owned(),
+        kind: SIGNATURE.to_owned(),
+        bytes: Bytes::copy_from_slice(signature.as_bytes()),
+    }
+}
+
+/// Unwraps a signature; nothing for the state of another provider.
+pub(super) fn signature(state: &Opaque) -> Option<&str> {
+    let is_own = state.provider == Kind::Mistral.as_str() && state.kind == SIGNATURE;
+    std::str::from_utf8(&state.bytes).ok().filter(|_| is_own)
+}
+
+#[cfg(test)]
+mod tests;
