@@ -1,9 +1,9 @@
-//! A fake provider: an OpenAI-compatible HTTP/1.1 server that behaves as it is told.
+//! A fake provider: an HTTP/1.1 server that speaks the wire formats of the providers and behaves as it is told.
 //!
-//! It serves `POST /v1/chat/completions` (unary and SSE) and `GET /v1/models`. What it does with a
-//! request is named by the request's model, or overridden while it runs: see [`Behaviour`] for the
-//! whole grammar. Its ledger says what really reached a provider, which is what a test of limits,
-//! settlement and cancellation has to compare with.
+//! It serves the completions of every [`Format`], unary and streamed, whatever path stands in front of the part that a
+//! format is known by, and `GET /v1/models`. What it does with a request is named by the request's model, or
+//! overridden while it runs: see [`Behaviour`] for the whole grammar, which means the same in every format. Its ledger
+//! says what really reached a provider, which is what a test of limits, settlement and cancellation has to compare with.
 //!
 //! | control endpoint | meaning |
 //! |---|---|
@@ -15,28 +15,33 @@
 //!
 //! Its content is `NONCE:0 NONCE:1 …`, one word per chunk and per completion token, where the nonce
 //! is what follows `nonce=` in the last user message. Prompt tokens are `⌈bytes of text / 4⌉ + 3` per
-//! message. `max_tokens` and `max_completion_tokens` cut the content, with finish reason `length`.
+//! message, system instructions counting as one. The request's own limit cuts the content, with the finish reason for
+//! that.
 //!
 //! It does NOT check keys, count requests against limits, or speak TLS and HTTP/2.
 
 mod behaviour;
 mod body;
+mod format;
 mod ledger;
 mod reply;
 mod request;
 mod server;
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 
 use anyhow::Context;
 use tokio::sync::oneshot;
 
-pub use behaviour::{Behaviour, Cut, EXAMPLES, Fault, parse_duration};
+pub use behaviour::{Behaviour, Cut, EXAMPLES, Fault, Refusal, parse_duration};
+pub use format::Format;
 pub use ledger::{Entry, Outcome, Stats, key_hash};
 pub use reply::expected_content;
 pub(crate) use reply::push_chunk;
+
+pub use server::Recorded;
 
 use server::State;
 
@@ -49,6 +54,8 @@ pub struct Options {
     pub ledger_capacity: usize,
     /// Threads that serve.
     pub threads: usize,
+    /// Whether to keep every request whole, for [`MockProvider::recorded`].
+    pub record: bool,
 }
 
 impl Default for Options {
@@ -57,6 +64,7 @@ impl Default for Options {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             ledger_capacity: 200_000,
             threads: 1,
+            record: false,
         }
     }
 }
@@ -95,7 +103,7 @@ impl MockProvider {
             .set_nonblocking(true)
             .context("prepare the listener")?;
         let address = listener.local_addr().context("learn the port")?;
-        let state = Arc::new(State::new(options.ledger_capacity));
+        let state = Arc::new(State::new(options.ledger_capacity, options.record));
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("mock-provider".to_owned())
@@ -142,6 +150,17 @@ impl MockProvider {
     /// Every request since the start or the last [`Self::clear_ledger`], in order of arrival.
     pub fn ledger(&self) -> Vec<Entry> {
         self.state.ledger.entries()
+    }
+
+    /// The requests that came in so far, whole; none unless the options ask for it.
+    pub fn recorded(&self) -> Vec<Recorded> {
+        let recorded = self.state.recorded.as_ref();
+        recorded.map_or_else(Vec::new, |recorded| {
+            recorded
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone()
+        })
     }
 
     /// Totals over the same time.

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use clap::Parser;
 use tollgate_tests::provider::{MockProvider, Options};
 
-/// An OpenAI-compatible provider that misbehaves as its models' names say.
+/// A provider of every wire format that misbehaves as its models' names say.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Address to listen on; port 0 takes a free one, which the ready line names.
@@ -37,6 +37,7 @@ fn main() -> anyhow::Result<()> {
             arguments.ledger_capacity
         },
         threads: arguments.threads,
+        record: false,
     })?;
     println!("mock-provider ready on http://{}", provider.address());
     provider.join();

@@ -19,7 +19,11 @@ use anyhow::{Context, bail, ensure};
 /// | `ok-N` | shape: N chunks, no gaps |
 /// | `ok-NxD` | shape: N chunks, the pause D before each (a unary reply waits N × D as a whole) |
 /// | `slow-first-D` | shape: wait D before the head of the reply |
-/// | `status-C` | fault: HTTP status C (400–599) with an OpenAI-shaped error body |
+/// | `think-N` | shape: N words of thinking before the content, where the format has a place for them |
+/// | `calls-N` | shape: N calls of the tool `lookup` after the content, each with the argument `n` |
+/// | `cached-N` | shape: reports that N of the prompt tokens were read from a cache |
+/// | `refuse-WHY` | fault: the format's own error for WHY: see [`Refusal`] |
+/// | `status-C` | fault: HTTP status C (400–599) with an error body of the format |
 /// | `status-C-retry-S` | the same with `retry-after: S` (seconds) |
 /// | `hang` | fault: never answer |
 /// | `hang-after-N` | fault: N chunks (unary: half of the body), then silence |
@@ -28,18 +32,21 @@ use anyhow::{Context, bail, ensure};
 /// | `close` | fault: orderly TCP close instead of an answer |
 /// | `close-after-N` | fault: N chunks (unary: half of the body), then TCP close inside the HTTP body |
 /// | `truncate-after-N` | fault: N chunks (unary: half of the body), then a well-formed end of the HTTP body, with no finish reason |
-/// | `error-in-stream-N` | fault: N chunks, then an `error` event (unary: status 200 with an error body) |
-/// | `no-done` | oddity: a complete stream without its `[DONE]` |
+/// | `truncate-at-B` | fault: the first B bytes of the body, then a well-formed end of the HTTP body |
+/// | `error-in-stream-N` | fault: N chunks, then the format's error event (unary: status 200 with an error body) |
+/// | `no-done` | oddity: a complete stream without the sentinel that may follow its end, such as `[DONE]` |
 /// | `no-usage` | oddity: reports no usage |
 /// | `dup-usage` | oddity: the usage event is sent twice |
 /// | `usage-lies` | oddity: reports ten times the completion tokens and 1 prompt token |
+/// | `usage-nonsense` | oddity: reports less than no tokens |
 /// | `malformed-line` | oddity: one broken event after the first chunk; the stream goes on (unary: same as `ok`) |
-/// | `comments` | oddity: SSE comments between events |
-/// | `crlf` | oddity: SSE lines end with CR LF |
+/// | `comments` | oddity: SSE comments between events (in a binary stream: same as `ok`) |
+/// | `crlf` | oddity: SSE lines end with CR LF (in a binary stream: same as `ok`) |
 /// | `split-utf8` | oddity: chunks end in `é🦀 ` and TCP writes split the crab's four bytes |
 /// | `trickle-D` | fault: the body byte by byte, the pause D between bytes |
 /// | `bad-json` | fault: status 200 with a body (or events) that is no JSON |
 /// | `html` | fault: status 200 with an HTML page |
+/// | `wrong-type` | oddity: the answer is whole, but its content type is `text/plain` |
 /// | `redirect` | fault: status 307 to `/_redirected`, whose visits are counted |
 /// | `giant-line-M` | fault: one event (unary: one body) with M MiB of content |
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +57,12 @@ pub struct Behaviour {
     pub gap: Duration,
     /// Pause before the head of the reply.
     pub first: Duration,
+    /// Words of thinking before the content.
+    pub thinking: u32,
+    /// Calls of a tool after the content.
+    pub calls: u32,
+    /// Prompt tokens reported as read from a cache.
+    pub cached: u32,
     /// What goes wrong.
     pub fault: Fault,
 }
@@ -63,15 +76,18 @@ pub struct Behaviour {
 pub enum Fault {
     None,
     Status { code: u16, retry_after: Option<u32> },
+    Refuse(Refusal),
     Hang,
     Reset,
     Close,
     Cut { after: u32, how: Cut },
+    TruncateAt { bytes: usize },
     ErrorInStream { after: u32 },
     NoDone,
     NoUsage,
     DupUsage,
     UsageLies,
+    UsageNonsense,
     MalformedLine,
     Comments,
     Crlf,
@@ -79,8 +95,42 @@ pub enum Fault {
     Trickle(Duration),
     BadJson,
     Html,
+    WrongType,
     Redirect,
     GiantLine { mebibytes: u32 },
+}
+
+/// Why a provider refuses, told in the words of each format. A format that does not tell two of them apart has one
+/// answer for both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// `rate`: over a limit that time will lift; asks for two seconds where the format can.
+    Rate,
+    /// `quota`: out of money or allowance; waiting does not help.
+    Quota,
+    /// `ramp`: traffic grew too fast.
+    Ramp,
+    /// `overload`: no capacity just now.
+    Overload,
+    /// `context`: the conversation is longer than the model's window.
+    Context,
+    /// `filter`: the prompt is not allowed.
+    Filter,
+    /// `key`: the credential is wrong.
+    Key,
+}
+
+impl Refusal {
+    /// Every one, by its name in the grammar.
+    pub const ALL: [(&str, Self); 7] = [
+        ("rate", Self::Rate),
+        ("quota", Self::Quota),
+        ("ramp", Self::Ramp),
+        ("overload", Self::Overload),
+        ("context", Self::Context),
+        ("filter", Self::Filter),
+        ("key", Self::Key),
+    ];
 }
 
 /// How a reply is cut in the middle.
@@ -102,6 +152,9 @@ pub const EXAMPLES: &[&str] = &[
     "ok-50",
     "ok-50x20ms",
     "slow-first-500ms",
+    "think-2+calls-1+cached-3",
+    "refuse-rate",
+    "refuse-quota",
     "status-500",
     "status-429-retry-2",
     "hang",
@@ -111,11 +164,13 @@ pub const EXAMPLES: &[&str] = &[
     "close",
     "close-after-3",
     "truncate-after-3",
+    "truncate-at-100",
     "error-in-stream-3",
     "no-done",
     "no-usage",
     "dup-usage",
     "usage-lies",
+    "usage-nonsense",
     "malformed-line",
     "comments",
     "crlf",
@@ -123,6 +178,7 @@ pub const EXAMPLES: &[&str] = &[
     "trickle-1ms",
     "bad-json",
     "html",
+    "wrong-type",
     "redirect",
     "giant-line-64",
 ];
@@ -133,6 +189,9 @@ impl Default for Behaviour {
             chunks: 8,
             gap: Duration::ZERO,
             first: Duration::ZERO,
+            thinking: 0,
+            calls: 0,
+            cached: 0,
             fault: Fault::None,
         }
     }
@@ -155,6 +214,12 @@ impl Behaviour {
             self.gap = parse_duration(gap)?;
         } else if let Some(first) = part.strip_prefix("slow-first-") {
             self.first = parse_duration(first)?;
+        } else if let Some(number) = part.strip_prefix("think-") {
+            self.thinking = whole(number, part)?;
+        } else if let Some(number) = part.strip_prefix("calls-") {
+            self.calls = whole(number, part)?;
+        } else if let Some(number) = part.strip_prefix("cached-") {
+            self.cached = whole(number, part)?;
         } else {
             ensure!(self.fault == Fault::None, "at most one fault");
             self.fault = parse_fault(part)?;
@@ -177,19 +242,25 @@ impl FromStr for Behaviour {
     }
 }
 
+/// Reads the number in a part.
+fn whole<N: FromStr>(text: &str, part: &str) -> anyhow::Result<N> {
+    text.parse()
+        .map_err(|_| anyhow::anyhow!("`{text}` in `{part}` is no whole number"))
+}
+
 fn parse_fault(part: &str) -> anyhow::Result<Fault> {
     if let Some(fault) = bare_fault(part) {
         return Ok(fault);
     }
-    let number = |text: &str| -> anyhow::Result<u32> {
-        text.parse()
-            .with_context(|| format!("`{text}` in `{part}` is no whole number"))
-    };
     let cut = |after: &str, how: Cut| -> anyhow::Result<Fault> {
-        let after = number(after)?;
+        let after = whole(after, part)?;
         Ok(Fault::Cut { after, how })
     };
-    if let Some(status) = part.strip_prefix("status-") {
+    if let Some(why) = part.strip_prefix("refuse-") {
+        let found = Refusal::ALL.into_iter().find(|(name, _)| *name == why);
+        let (_, refusal) = found.with_context(|| format!("nothing is refused for `{why}`"))?;
+        Ok(Fault::Refuse(refusal))
+    } else if let Some(status) = part.strip_prefix("status-") {
         parse_status(status)
     } else if let Some(after) = part.strip_prefix("hang-after-") {
         cut(after, Cut::Hang)
@@ -199,13 +270,16 @@ fn parse_fault(part: &str) -> anyhow::Result<Fault> {
         cut(after, Cut::Close)
     } else if let Some(after) = part.strip_prefix("truncate-after-") {
         cut(after, Cut::Truncate)
+    } else if let Some(bytes) = part.strip_prefix("truncate-at-") {
+        let bytes = whole(bytes, part)?;
+        Ok(Fault::TruncateAt { bytes })
     } else if let Some(after) = part.strip_prefix("error-in-stream-") {
-        let after = number(after)?;
+        let after = whole(after, part)?;
         Ok(Fault::ErrorInStream { after })
     } else if let Some(pause) = part.strip_prefix("trickle-") {
         Ok(Fault::Trickle(parse_duration(pause)?))
     } else if let Some(mebibytes) = part.strip_prefix("giant-line-") {
-        let mebibytes = number(mebibytes)?;
+        let mebibytes = whole(mebibytes, part)?;
         Ok(Fault::GiantLine { mebibytes })
     } else {
         bail!("unknown part `{part}`")
@@ -221,12 +295,14 @@ fn bare_fault(part: &str) -> Option<Fault> {
         "no-usage" => Fault::NoUsage,
         "dup-usage" => Fault::DupUsage,
         "usage-lies" => Fault::UsageLies,
+        "usage-nonsense" => Fault::UsageNonsense,
         "malformed-line" => Fault::MalformedLine,
         "comments" => Fault::Comments,
         "crlf" => Fault::Crlf,
         "split-utf8" => Fault::SplitUtf8,
         "bad-json" => Fault::BadJson,
         "html" => Fault::Html,
+        "wrong-type" => Fault::WrongType,
         "redirect" => Fault::Redirect,
         _ => return None,
     })
@@ -266,107 +342,4 @@ pub fn parse_duration(text: &str) -> anyhow::Result<Duration> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(name: &str, expected: &Behaviour) {
-        assert_eq!(&Behaviour::of_model(name).unwrap(), expected, "{name}");
-    }
-
-    fn fault(fault: Fault) -> Behaviour {
-        Behaviour {
-            fault,
-            ..Behaviour::default()
-        }
-    }
-
-    #[test]
-    fn names_map_to_behaviours() {
-        let ms = Duration::from_millis;
-        let default = Behaviour::default;
-        check("ok", &default());
-        check(
-            "ok-50",
-            &Behaviour {
-                chunks: 50,
-                ..default()
-            },
-        );
-        check(
-            "ok-50x20ms",
-            &Behaviour {
-                chunks: 50,
-                gap: ms(20),
-                ..default()
-            },
-        );
-        check(
-            "gpt-4o@slow-first-500ms",
-            &Behaviour {
-                first: ms(500),
-                ..default()
-            },
-        );
-        check(
-            "status-500",
-            &fault(Fault::Status {
-                code: 500,
-                retry_after: None,
-            }),
-        );
-        check(
-            "a@b@status-429-retry-2",
-            &fault(Fault::Status {
-                code: 429,
-                retry_after: Some(2),
-            }),
-        );
-        check(
-            "hang-after-3",
-            &fault(Fault::Cut {
-                after: 3,
-                how: Cut::Hang,
-            }),
-        );
-        check(
-            "error-in-stream-2",
-            &fault(Fault::ErrorInStream { after: 2 }),
-        );
-        check("trickle-5ms", &fault(Fault::Trickle(ms(5))));
-        check("giant-line-64", &fault(Fault::GiantLine { mebibytes: 64 }));
-        let both = Behaviour {
-            chunks: 5,
-            gap: ms(1000),
-            ..fault(Fault::NoUsage)
-        };
-        check("east@no-usage+ok-5x1s", &both);
-    }
-
-    #[test]
-    fn every_example_is_a_behaviour() {
-        for name in EXAMPLES {
-            Behaviour::of_model(name).unwrap();
-        }
-    }
-
-    #[test]
-    fn a_typing_error_is_named_rather_than_taken_for_ok() {
-        for name in [
-            "",
-            "okay",
-            "gpt-4o",
-            "hang+reset",
-            "status-200",
-            "ok-x20ms",
-            "trickle",
-            "ok-5x3h",
-        ] {
-            let error = Behaviour::of_model(name).unwrap_err();
-            assert!(
-                error.to_string().contains("no behaviour"),
-                "{name}: {error}"
-            );
-        }
-    }
-}
+mod tests;

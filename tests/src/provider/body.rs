@@ -79,8 +79,8 @@ impl ScriptBody {
             match step {
                 Step::Chunk(_) => tally.chunks += 1,
                 Step::Usage(_, usage) => {
-                    tally.prompt_tokens = usage.prompt;
-                    tally.completion_tokens = usage.completion;
+                    tally.prompt_tokens = u64::try_from(usage.prompt).unwrap_or(0);
+                    tally.completion_tokens = u64::try_from(usage.completion).unwrap_or(0);
                 }
                 Step::Bytes(_) | Step::Wait(_) | Step::Hang | Step::Drop { .. } => {}
             }

@@ -23,14 +23,14 @@ pub enum Outcome {
     Cancelled,
 }
 
-/// One request that reached `POST /v1/chat/completions` and could be read.
+/// One request for a completion that could be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// Number of the request at this provider, from 0.
     pub seq: u64,
     /// Wall clock at arrival, milliseconds since 1970.
     pub arrived_ms: u64,
-    /// [`key_hash`] of the `authorization` header's value without its `Bearer `; empty if absent.
+    /// [`key_hash`] of the credential, from whichever header holds it; empty if absent.
     pub key_hash: String,
     /// The model's name as received.
     pub model: String,

@@ -1,5 +1,7 @@
 //! Replies, rendered whole before their first byte is sent: a script of bytes and pauses.
 
+mod framing;
+pub(super) mod wire;
 mod writer;
 
 use std::io::Write;
@@ -8,7 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::behaviour::{Behaviour, Fault};
+use super::format::Format;
 use super::ledger::Outcome;
+use wire::Refused;
 use writer::Writer;
 
 /// What to send for one request.
@@ -29,6 +33,8 @@ pub(super) struct Answer {
     pub(super) content_type: &'static str,
     pub(super) retry_after: Option<u32>,
     pub(super) location: Option<&'static str>,
+    /// Name and value of one more header.
+    pub(super) header: Option<(&'static str, &'static str)>,
     /// Pause before the head.
     pub(super) delay: Duration,
     pub(super) steps: Vec<Step>,
@@ -53,16 +59,32 @@ pub(super) enum Step {
     Drop { reset: bool },
 }
 
-/// Token counts as reported to the client.
+impl Step {
+    /// The bytes that it sends, where it sends any.
+    fn bytes(&self) -> Option<&Bytes> {
+        match self {
+            Self::Bytes(bytes) | Self::Chunk(bytes) | Self::Usage(bytes, _) => Some(bytes),
+            Self::Wait(_) | Self::Hang | Self::Drop { .. } => None,
+        }
+    }
+}
+
+/// Token counts as reported to the client; signed, since nonsense is reported too.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Usage {
-    pub(super) prompt: u64,
-    pub(super) completion: u64,
+    pub(super) prompt: i64,
+    /// Thinking included.
+    pub(super) completion: i64,
+    /// Thinking, part of `completion`.
+    pub(super) reasoning: i64,
+    /// Read from a cache, part of `prompt`.
+    pub(super) cached: i64,
 }
 
 /// The facts of a request that its reply depends on.
 #[derive(Debug)]
 pub(super) struct Facts<'a> {
+    pub(super) format: Format,
     pub(super) seq: u64,
     pub(super) created_s: u64,
     pub(super) model: &'a str,
@@ -90,14 +112,6 @@ pub fn expected_content(nonce: &str, chunks: u32) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// An OpenAI-shaped error body.
-pub(super) fn error_body(message: &str, kind: &str, code: &str) -> Bytes {
-    let error = serde_json::json!({
-        "error": { "message": message, "type": kind, "param": null, "code": code }
-    });
-    error.to_string().into()
-}
-
 impl Answer {
     fn of(content_type: &'static str, steps: Vec<Step>, ending: Outcome) -> Self {
         Self {
@@ -105,24 +119,27 @@ impl Answer {
             content_type,
             retry_after: None,
             location: None,
+            header: None,
             delay: Duration::ZERO,
             steps,
             ending,
         }
     }
 
-    /// An error with an OpenAI-shaped body.
-    pub(super) fn error(status: u16, message: &str, code: &str) -> Self {
-        let kind = if status < 500 {
-            "invalid_request_error"
-        } else {
-            "server_error"
-        };
-        let body = error_body(message, kind, code);
+    /// An error in the words of a format.
+    fn refused(refused: Refused) -> Self {
+        let body = Step::Bytes(refused.body.into());
         Self {
-            status,
-            ..Self::of(JSON, vec![Step::Bytes(body)], Outcome::Refused)
+            status: refused.status,
+            retry_after: refused.retry_after,
+            header: refused.header,
+            ..Self::of(JSON, vec![body], Outcome::Refused)
         }
+    }
+
+    /// An error of a format with this status; `code` is for formats that have codes.
+    pub(super) fn error(format: Format, status: u16, message: &str, code: &str) -> Self {
+        Self::refused(wire::of(format).error(status, message, code))
     }
 }
 
@@ -138,8 +155,14 @@ pub(super) fn render(facts: &Facts<'_>, behaviour: &Behaviour) -> Reply {
         Fault::Close => return Reply::Drop { reset: false },
         Fault::Status { code, retry_after } => Answer {
             retry_after: *retry_after,
-            ..Answer::error(*code, "the fake provider was told to fail", "fake_fault")
+            ..Answer::error(
+                facts.format,
+                *code,
+                "the fake provider was told to fail",
+                "fake_fault",
+            )
         },
+        Fault::Refuse(why) => Answer::refused(wire::of(facts.format).refuse(*why)),
         Fault::Html => {
             let page = Step::Bytes(Bytes::from_static(PAGE.as_bytes()));
             Answer::of("text/html; charset=utf-8", vec![page], Outcome::Refused)
@@ -152,6 +175,9 @@ pub(super) fn render(facts: &Facts<'_>, behaviour: &Behaviour) -> Reply {
         _ if facts.stream => Writer::new(facts, behaviour).stream(),
         _ => Writer::new(facts, behaviour).unary(),
     };
+    if behaviour.fault == Fault::WrongType {
+        answer.content_type = "text/plain";
+    }
     answer.delay += behaviour.first;
     Reply::Answer(answer)
 }

@@ -1,4 +1,4 @@
-//! The part of a chat completion request that the fake provider looks at.
+//! The part of a completion request that the fake provider looks at, in whichever format.
 
 use std::borrow::Cow;
 
@@ -6,13 +6,17 @@ use anyhow::Context;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// A request as received.
+/// A request as received: the fields of all formats, since none means something else in another.
 #[derive(Debug, Deserialize)]
 pub(super) struct ChatRequest<'a> {
-    #[serde(borrow)]
+    /// Missing where the address names the model.
+    #[serde(borrow, default)]
     pub(super) model: Cow<'a, str>,
-    #[serde(borrow)]
+    #[serde(borrow, alias = "contents")]
     messages: Vec<Message<'a>>,
+    /// Instructions that are no message: a text, a list of parts, or an object with such a list.
+    #[serde(borrow, default, alias = "systemInstruction")]
+    system: Option<&'a RawValue>,
     #[serde(default)]
     pub(super) stream: Option<bool>,
     #[serde(default)]
@@ -21,13 +25,15 @@ pub(super) struct ChatRequest<'a> {
     max_tokens: Option<u32>,
     #[serde(default)]
     max_completion_tokens: Option<u32>,
+    #[serde(default, rename = "generationConfig", alias = "inferenceConfig")]
+    config: Option<Config>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Message<'a> {
-    #[serde(borrow)]
-    role: Cow<'a, str>,
     #[serde(borrow, default)]
+    role: Cow<'a, str>,
+    #[serde(borrow, default, alias = "parts")]
     content: Option<&'a RawValue>,
 }
 
@@ -35,6 +41,12 @@ struct Message<'a> {
 struct StreamOptions {
     #[serde(default)]
     include_usage: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Config {
+    #[serde(default, rename = "maxOutputTokens", alias = "maxTokens")]
+    max_tokens: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -54,11 +66,12 @@ pub(super) struct Prompt {
 
 impl<'a> ChatRequest<'a> {
     pub(super) fn parse(body: &'a [u8]) -> anyhow::Result<Self> {
-        serde_json::from_slice(body).context("the body is no chat completion request")
+        serde_json::from_slice(body).context("the body is no completion request")
     }
 
     pub(super) fn max_tokens(&self) -> Option<u32> {
-        self.max_completion_tokens.or(self.max_tokens)
+        let config = self.config.as_ref().and_then(|config| config.max_tokens);
+        self.max_completion_tokens.or(self.max_tokens).or(config)
     }
 
     pub(super) fn include_usage(&self) -> bool {
@@ -69,9 +82,13 @@ impl<'a> ChatRequest<'a> {
 
     pub(super) fn prompt(&self) -> anyhow::Result<Prompt> {
         let mut prompt = Prompt::default();
+        let mut count = |text: &str| prompt.tokens += (text.len() as u64).div_ceil(4) + 3;
+        if let Some(system) = self.system {
+            count(&text_of(system.get())?);
+        }
         for message in &self.messages {
-            let text = message.text()?;
-            prompt.tokens += (text.len() as u64).div_ceil(4) + 3;
+            let text = text_of(message.content.map_or("null", RawValue::get))?;
+            count(&text);
             if message.role == "user" {
                 prompt.nonce = find_nonce(&text).to_owned();
             }
@@ -80,19 +97,24 @@ impl<'a> ChatRequest<'a> {
     }
 }
 
-impl<'a> Message<'a> {
-    fn text(&self) -> anyhow::Result<Cow<'a, str>> {
-        let raw = self.content.map_or("null", RawValue::get);
-        match raw.as_bytes().first() {
-            Some(b'"') => text_of_string(raw),
-            Some(b'[') => {
-                let parts: Vec<Part<'_>> =
-                    serde_json::from_str(raw).context("`content` is no list of parts")?;
-                let texts = parts.into_iter().filter_map(|part| part.text);
-                Ok(Cow::Owned(texts.collect()))
-            }
-            _ => Ok(Cow::Borrowed("")),
+/// The text of a content: a string, a list of parts, or an object with such a list.
+fn text_of(raw: &str) -> anyhow::Result<Cow<'_, str>> {
+    match raw.as_bytes().first() {
+        Some(b'"') => text_of_string(raw),
+        Some(b'[') => {
+            let parts: Vec<Part<'_>> =
+                serde_json::from_str(raw).context("the content is no list of parts")?;
+            let texts = parts.into_iter().filter_map(|part| part.text);
+            Ok(Cow::Owned(texts.collect()))
         }
+        Some(b'{') => {
+            let around: Message<'_> =
+                serde_json::from_str(raw).context("the content is no object with parts")?;
+            around
+                .content
+                .map_or(Ok(Cow::Borrowed("")), |inner| text_of(inner.get()))
+        }
+        _ => Ok(Cow::Borrowed("")),
     }
 }
 
@@ -143,5 +165,27 @@ mod tests {
             {"role":"assistant","content":null,"tool_calls":[]},
             {"role":"user","content":[{"type":"text","text":"nonce="},{"type":"image_url"},{"type":"text","text":"new"}]}]"#;
         check(history, 6 + 3 + 6, "new");
+    }
+
+    #[test]
+    fn every_format_says_it_in_its_own_way() {
+        let parsed = |body: &'static str| {
+            let request = ChatRequest::parse(body.as_bytes()).unwrap();
+            let prompt = request.prompt().unwrap();
+            (prompt.tokens, prompt.nonce, request.max_tokens())
+        };
+        let expect = (5 + 6, "a".to_owned(), Some(7));
+        for body in [
+            r#"{"model":"ok","system":"be brief","max_tokens":7,
+                "messages":[{"role":"user","content":[{"type":"text","text":"nonce=a x"}]}]}"#,
+            r#"{"systemInstruction":{"parts":[{"text":"be brief"}]},"generationConfig":{"maxOutputTokens":7},
+                "contents":[{"role":"user","parts":[{"text":"nonce=a x"}]}]}"#,
+            r#"{"system":[{"text":"be brief"}],"inferenceConfig":{"maxTokens":7},
+                "messages":[{"role":"user","content":[{"text":"nonce=a x"}]}]}"#,
+            r#"{"model":"ok","max_tokens":7,
+                "messages":[{"role":"system","content":"be brief"},{"role":"user","content":"nonce=a x"}]}"#,
+        ] {
+            assert_eq!(parsed(body), expect, "{body}");
+        }
     }
 }

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use anyhow::bail;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -19,14 +21,30 @@ use tokio::task::JoinSet;
 
 use super::behaviour::{Behaviour, EXAMPLES};
 use super::body::ScriptBody;
+use super::format::{Format, Route, credential};
 use super::ledger::{Entry, Ledger, Outcome, Ticket, key_hash, wall_ms};
 use super::reply::{Answer, Facts, Reply, render};
 use super::request::ChatRequest;
+
+/// A request as it came in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// The wire format that its address stands for.
+    pub format: Format,
+    /// Path and query.
+    pub path: String,
+    /// Names and values of the headers that are text, as received; credentials among them.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+}
 
 /// Everything the connections share.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) ledger: Arc<Ledger>,
+    /// Requests as they came in; `None` keeps none.
+    pub(super) recorded: Option<Mutex<Vec<Recorded>>>,
     overridden: AtomicBool,
     overrides: RwLock<Overrides>,
 }
@@ -38,9 +56,10 @@ struct Overrides {
 }
 
 impl State {
-    pub(super) fn new(ledger_capacity: usize) -> Self {
+    pub(super) fn new(ledger_capacity: usize, record: bool) -> Self {
         Self {
             ledger: Arc::new(Ledger::new(ledger_capacity)),
+            recorded: record.then(Mutex::default),
             overridden: AtomicBool::new(false),
             overrides: RwLock::default(),
         }
@@ -63,6 +82,25 @@ impl State {
         }
         let any = overrides.all.is_some() || !overrides.by_model.is_empty();
         self.overridden.store(any, Ordering::Release);
+    }
+
+    fn record(&self, format: Format, parts: &Parts, body: &Bytes) {
+        let Some(recorded) = &self.recorded else {
+            return;
+        };
+        let path = parts.uri.path_and_query();
+        let headers = parts.headers.iter().filter_map(|(name, value)| {
+            let value = value.to_str().ok()?;
+            Some((name.as_str().to_owned(), value.to_owned()))
+        });
+        let request = Recorded {
+            format,
+            path: path.map_or_else(String::new, ToString::to_string),
+            headers: headers.collect(),
+            body: body.clone(),
+        };
+        let mut recorded = recorded.lock().unwrap_or_else(PoisonError::into_inner);
+        recorded.push(request);
     }
 
     fn behaviour(&self, model: &str) -> anyhow::Result<Behaviour> {
@@ -129,8 +167,12 @@ async fn handle(
     request: Request<Incoming>,
 ) -> Result<Response<ScriptBody>, std::io::Error> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    if method == Method::POST
+        && let Some(route) = Route::of(&path)
+    {
+        return complete(state, reset, request, route).await;
+    }
     Ok(match (method, path.as_str()) {
-        (Method::POST, "/v1/chat/completions") => return complete(state, reset, request).await,
         (Method::GET, "/v1/models") => json(&models()),
         (Method::GET, "/_health") => json(&serde_json::json!({ "status": "ok" })),
         (Method::GET, "/_stats") => json(&state.ledger.stats()),
@@ -142,17 +184,9 @@ async fn handle(
         (Method::POST, "/_behaviour") => set_behaviour(&state, request).await,
         (_, "/_redirected") => {
             state.ledger.count(|stats| stats.redirects_followed += 1);
-            plain_answer(Answer::error(
-                410,
-                "a gateway must not follow redirects",
-                "redirected",
-            ))
+            plain_error(410, "a gateway must not follow redirects", "redirected")
         }
-        _ => plain_answer(Answer::error(
-            404,
-            "no such path at the fake provider",
-            "not_found",
-        )),
+        _ => plain_error(404, "no such path at the fake provider", "not_found"),
     })
 }
 
@@ -180,7 +214,7 @@ async fn set_behaviour(state: &State, request: Request<Incoming>) -> Response<Sc
     };
     match change.await {
         Ok(()) => json(&serde_json::json!({})),
-        Err(error) => plain_answer(Answer::error(400, &format!("{error:#}"), "bad_behaviour")),
+        Err(error) => plain_error(400, &format!("{error:#}"), "bad_behaviour"),
     }
 }
 
@@ -188,18 +222,17 @@ async fn complete(
     state: Arc<State>,
     reset: Arc<AtomicBool>,
     request: Request<Incoming>,
+    route: Route,
 ) -> Result<Response<ScriptBody>, std::io::Error> {
-    let key = bearer(&request).to_owned();
-    let body = request
-        .into_body()
-        .collect()
-        .await
-        .map_err(std::io::Error::other)?;
-    let (mut ticket, reply) = match decide(&state, &key, &body.to_bytes()) {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.map_err(std::io::Error::other)?;
+    let body = body.to_bytes();
+    state.record(route.format, &parts, &body);
+    let (mut ticket, reply) = match decide(&state, &route, &parts, &body) {
         Ok(decided) => decided,
         Err(error) => {
-            let message = format!("{error:#}");
-            return Ok(plain_answer(Answer::error(400, &message, "bad_request")));
+            let answer = Answer::error(route.format, 400, &format!("{error:#}"), "bad_request");
+            return Ok(plain_answer(answer));
         }
     };
     match reply {
@@ -224,29 +257,47 @@ async fn complete(
 }
 
 /// Reads the request, enters it in the ledger, and renders its reply.
-fn decide(state: &State, key: &str, body: &[u8]) -> anyhow::Result<(Ticket, Reply)> {
+fn decide(
+    state: &State,
+    route: &Route,
+    parts: &Parts,
+    body: &[u8],
+) -> anyhow::Result<(Ticket, Reply)> {
     let arrived_ms = wall_ms();
     let request = ChatRequest::parse(body)?;
+    let query = parts.uri.query().unwrap_or_default();
+    if let Some(problem) = route.refuses(&parts.headers, query, request.max_tokens()) {
+        bail!(problem);
+    }
     let prompt = request.prompt()?;
     let seq = state.ledger.next_seq();
     let facts = Facts {
+        format: route.format,
         seq,
         created_s: arrived_ms / 1000,
-        model: &request.model,
+        model: route.model.as_deref().unwrap_or(&request.model),
         nonce: &prompt.nonce,
         prompt_tokens: prompt.tokens,
         max_tokens: request.max_tokens(),
-        stream: request.stream.unwrap_or(false),
+        stream: route.stream.or(request.stream).unwrap_or(false),
         include_usage: request.include_usage(),
     };
     let entry = state
         .ledger
         .keeps_entries()
-        .then(|| entry(&facts, arrived_ms, key));
+        .then(|| entry(&facts, arrived_ms, credential(&parts.headers)));
     let ticket = state.ledger.open(seq, entry);
-    let reply = match state.behaviour(&request.model) {
+    let reply = match state.behaviour(facts.model) {
         Ok(behaviour) => render(&facts, &behaviour),
-        Err(error) => Reply::Answer(Answer::error(404, &format!("{error:#}"), "model_not_found")),
+        Err(error) => {
+            let message = format!("{error:#}");
+            Reply::Answer(Answer::error(
+                route.format,
+                404,
+                &message,
+                "model_not_found",
+            ))
+        }
     };
     Ok((ticket, reply))
 }
@@ -274,12 +325,6 @@ fn entry(facts: &Facts<'_>, arrived_ms: u64, key: &str) -> Entry {
     }
 }
 
-fn bearer(request: &Request<Incoming>) -> &str {
-    let value = request.headers().get(AUTHORIZATION);
-    let value = value.and_then(|value| value.to_str().ok()).unwrap_or("");
-    value.strip_prefix("Bearer ").unwrap_or(value)
-}
-
 fn json<T: serde::Serialize>(value: &T) -> Response<ScriptBody> {
     match serde_json::to_vec(value) {
         Ok(bytes) => {
@@ -288,8 +333,13 @@ fn json<T: serde::Serialize>(value: &T) -> Response<ScriptBody> {
             response.headers_mut().insert(CONTENT_TYPE, json);
             response
         }
-        Err(error) => plain_answer(Answer::error(500, &error.to_string(), "unserializable")),
+        Err(error) => plain_error(500, &error.to_string(), "unserializable"),
     }
+}
+
+/// An error of the fake provider's own.
+fn plain_error(status: u16, message: &str, code: &str) -> Response<ScriptBody> {
+    plain_answer(Answer::error(Format::OpenAi, status, message, code))
 }
 
 fn plain_answer(answer: Answer) -> Response<ScriptBody> {
@@ -312,6 +362,10 @@ fn response(
     }
     if let Some(location) = answer.location {
         headers.insert(LOCATION, HeaderValue::from_static(location));
+    }
+    if let Some((name, value)) = answer.header {
+        let name = HeaderName::from_static(name);
+        headers.insert(name, HeaderValue::from_static(value));
     }
     response
 }

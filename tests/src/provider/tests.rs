@@ -23,15 +23,29 @@ fn send(provider: &MockProvider, model: &str, stream: bool) -> std::io::Result<T
         "stream_options": { "include_usage": true },
     })
     .to_string();
+    post(provider, "/v1/chat/completions", &body)
+}
+
+/// Sends a body somewhere, with what any format wants in its headers.
+fn post(provider: &MockProvider, path: &str, body: &str) -> std::io::Result<TcpStream> {
     let mut socket = TcpStream::connect(provider.address())?;
     socket.set_read_timeout(Some(Duration::from_secs(10)))?;
     write!(
         socket,
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer sk-1\r\n\
-         connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer sk-1\r\n\
+         anthropic-version: 2023-06-01\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     )?;
     Ok(socket)
+}
+
+/// The head and the body of what comes back.
+fn parts(mut socket: TcpStream) -> (String, String) {
+    let mut reply = Vec::new();
+    socket.read_to_end(&mut reply).unwrap();
+    let reply = String::from_utf8_lossy(&reply).into_owned();
+    let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+    (head.to_owned(), body.to_owned())
 }
 
 /// The ledger's only entry, once it has ended.
@@ -208,4 +222,116 @@ fn an_override_rules_until_it_is_lifted_and_a_drop_closes_the_port() {
     let address = provider.address();
     drop(provider);
     assert!(TcpStream::connect(address).is_err());
+}
+
+/// Every format: where a completion is asked for, with the body for a model, a limit and a stream.
+fn ask(provider: &MockProvider, format: Format, model: &str, stream: bool) -> (String, String) {
+    let text = "nonce=n1";
+    let message = serde_json::json!({ "role": "user", "content": text });
+    let plain = serde_json::json!({
+        "model": model, "max_tokens": 100, "stream": stream, "messages": [message],
+        "stream_options": { "include_usage": true },
+    });
+    let (path, body) = match format {
+        Format::OpenAi => ("/v1/chat/completions".to_owned(), plain),
+        Format::Anthropic => ("/v1/messages".to_owned(), plain),
+        Format::Cohere => ("/v2/chat".to_owned(), plain),
+        Format::Gemini => {
+            let action = if stream {
+                "streamGenerateContent?alt=sse"
+            } else {
+                "generateContent"
+            };
+            let body = serde_json::json!({ "contents": [{ "role": "user", "parts": [{ "text": text }] }] });
+            (format!("/v1beta/models/{model}:{action}"), body)
+        }
+        Format::Bedrock => {
+            let action = if stream {
+                "converse-stream"
+            } else {
+                "converse"
+            };
+            let body = serde_json::json!({ "messages": [{ "role": "user", "content": [{ "text": text }] }] });
+            (format!("/model/{model}/{action}"), body)
+        }
+    };
+    parts(post(provider, &path, &body.to_string()).unwrap())
+}
+
+const FORMATS: [Format; 5] = [
+    Format::OpenAi,
+    Format::Anthropic,
+    Format::Gemini,
+    Format::Cohere,
+    Format::Bedrock,
+];
+
+#[test]
+fn a_model_behaves_alike_in_every_format() {
+    for format in FORMATS {
+        for stream in [false, true] {
+            let provider = MockProvider::start().unwrap();
+            let (head, body) = ask(&provider, format, "ok-3+think-2+calls-1+cached-2", stream);
+            assert!(head.starts_with("HTTP/1.1 200"), "{format:?}: {head}");
+            for sign in ["n1:0 ", "n1:2 ", "think:1 ", "lookup", "call_0_0"] {
+                assert!(body.contains(sign), "{format:?} {sign}: {body}");
+            }
+            let entry = ended(&provider);
+            assert_eq!(entry.outcome, Outcome::Completed, "{format:?}");
+            let tokens = (entry.prompt_tokens, entry.completion_tokens);
+            assert_eq!(tokens, (5, 3 + 2 + 1), "{format:?}");
+            assert_eq!(entry.stream, stream, "{format:?}");
+            assert_eq!(entry.key_hash, key_hash("sk-1"), "{format:?}");
+            if !stream {
+                let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
+                assert!(answer.is_object(), "{format:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_refusal_has_words_in_every_format() {
+    for format in FORMATS {
+        let provider = MockProvider::start().unwrap();
+        for (name, _) in Refusal::ALL {
+            let (head, body) = ask(&provider, format, &format!("refuse-{name}"), false);
+            let told: serde_json::Value = serde_json::from_str(&body).unwrap();
+            // A prompt that Gemini blocks is a success without candidates.
+            let blocked = told.pointer("/promptFeedback/blockReason").is_some();
+            assert!(
+                blocked || head.starts_with("HTTP/1.1 4") || head.starts_with("HTTP/1.1 5"),
+                "{format:?} {name}: {head}"
+            );
+        }
+        let (head, _) = ask(&provider, format, "status-503-retry-7", true);
+        assert!(head.contains("retry-after: 7"), "{format:?}: {head}");
+    }
+}
+
+#[test]
+fn a_stream_can_be_cut_at_any_byte() {
+    for format in FORMATS {
+        let provider = MockProvider::start().unwrap();
+        ask(&provider, format, "ok-2+truncate-at-150", true);
+        let entry = provider.ledger().pop().unwrap();
+        assert_eq!((entry.outcome, entry.bytes_sent), (Outcome::Cut, 150));
+    }
+}
+
+#[test]
+fn what_a_format_demands_is_demanded() {
+    let provider = MockProvider::start_with(Options {
+        record: true,
+        ..Options::default()
+    })
+    .unwrap();
+    let path = "/v1beta/models/ok:streamGenerateContent";
+    let (head, body) = parts(post(&provider, path, r#"{"contents":[]}"#).unwrap());
+    assert!(head.starts_with("HTTP/1.1 400"), "{head}");
+    assert!(body.contains("alt=sse"), "{body}");
+    let recorded = provider.recorded();
+    assert_eq!(recorded.len(), 1);
+    assert_eq!(recorded[0].format, Format::Gemini);
+    assert_eq!(recorded[0].body, r#"{"contents":[]}"#);
 }

@@ -9,21 +9,27 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Answer, Facts, JSON, SSE, Step, Usage, error_body, push, push_chunk};
+use super::framing::Framing;
+use super::wire::{self, Call, Completion, Event, Finish, Piece, Role, Wire};
+use super::{Answer, Facts, JSON, Step, Usage, push_chunk};
 use crate::provider::behaviour::{Behaviour, Cut, Fault};
 use crate::provider::ledger::Outcome;
 
 /// Time for bytes on their way to reach the client before a reset overtakes them.
 const BEFORE_DROP: Duration = Duration::from_millis(10);
 
+/// What stands in the text of an answer for content that is too large to be rendered in one go.
+const GIANT: &str = "<giant>";
+
 /// Renders one completion.
 pub(super) struct Writer<'a> {
     facts: &'a Facts<'a>,
     behaviour: &'a Behaviour,
-    /// The model's name as a JSON string, quotes included.
-    model: String,
+    wire: Box<dyn Wire>,
+    framing: Framing,
+    completion: Completion<'a>,
     chunks: u32,
-    finish_reason: &'static str,
+    /// What is told, whether or not it is.
     usage: Usage,
 }
 
@@ -31,77 +37,77 @@ impl<'a> Writer<'a> {
     pub(super) fn new(facts: &'a Facts<'a>, behaviour: &'a Behaviour) -> Self {
         let cap = facts.max_tokens.unwrap_or(u32::MAX);
         let chunks = behaviour.chunks.min(cap);
-        let lies = behaviour.fault == Fault::UsageLies;
-        let usage = Usage {
-            prompt: if lies { 1 } else { facts.prompt_tokens },
-            completion: u64::from(chunks) * if lies { 10 } else { 1 },
+        let usage = usage(facts, behaviour, chunks);
+        let finish = match (chunks < behaviour.chunks, behaviour.calls) {
+            (true, _) => Finish::Length,
+            (false, 0) => Finish::Stop,
+            (false, _) => Finish::Calls,
+        };
+        let calls = if finish == Finish::Length {
+            0
+        } else {
+            behaviour.calls
+        };
+        let call = |index| Call {
+            id: format!("call_{}_{index}", facts.seq),
+            arguments: format!(r#"{{"n":{index}}}"#),
         };
         Self {
             facts,
             behaviour,
-            model: serde_json::Value::from(facts.model).to_string(),
-            chunks,
-            finish_reason: if chunks < behaviour.chunks {
-                "length"
-            } else {
-                "stop"
+            wire: wire::of(facts.format),
+            framing: Framing::of(facts.format, behaviour.fault == Fault::Crlf),
+            completion: Completion {
+                facts,
+                model: serde_json::Value::from(facts.model).to_string(),
+                finish,
+                calls: (0..calls).map(call).collect(),
+                usage: (behaviour.fault != Fault::NoUsage).then_some(usage),
             },
+            chunks,
             usage,
         }
     }
 
     pub(super) fn unary(&self) -> Answer {
-        let (head, tail) = self.unary_frame();
+        let mut thinking = Vec::new();
+        (0..self.behaviour.thinking).for_each(|index| push_chunk(&mut thinking, "think", index));
         let mut text = Vec::with_capacity(self.chunks as usize * 16);
         (0..self.chunks).for_each(|index| self.push_content(&mut text, index));
-        let whole = Bytes::from([&head[..], &text, &tail].concat());
+        if let Fault::GiantLine { .. } = self.behaviour.fault {
+            text = GIANT.into();
+        }
+        let (thinking, text) = (
+            String::from_utf8_lossy(&thinking),
+            String::from_utf8_lossy(&text),
+        );
+        let whole = Bytes::from(self.wire.unary(&self.completion, &thinking, &text));
         let half = Step::Bytes(whole.slice(..whole.len() / 2));
         let done = |steps| Answer::of(JSON, steps, Outcome::Completed);
         let mut answer = match &self.behaviour.fault {
             Fault::Cut { how, .. } => self.cut(JSON, vec![half], *how),
+            Fault::TruncateAt { bytes } => {
+                let cut = whole.slice(..whole.len().min(*bytes));
+                self.cut(JSON, vec![Step::Bytes(cut)], Cut::Truncate)
+            }
             Fault::ErrorInStream { .. } => {
-                let body = error_body("overloaded", "server_error", "overloaded");
+                let body = Bytes::from(self.wire.error(503, "overloaded", "overloaded").body);
                 Answer::of(JSON, vec![Step::Bytes(body)], Outcome::Refused)
             }
             Fault::BadJson => Answer::of(JSON, vec![half], Outcome::Refused),
             Fault::NoUsage => done(vec![Step::Bytes(whole)]),
             Fault::Trickle(pause) => done(trickle(vec![Step::Usage(whole, self.usage)], *pause)),
             Fault::GiantLine { mebibytes } => {
-                let mut steps = vec![Step::Bytes(head.into())];
+                let (head, tail) = around_mark(&whole);
+                let mut steps = vec![Step::Bytes(head)];
                 steps.extend(giant_content(*mebibytes));
-                steps.push(Step::Usage(tail.into(), self.usage));
+                steps.push(Step::Usage(tail, self.usage));
                 done(steps)
             }
             _ => done(vec![Step::Usage(whole, self.usage)]),
         };
         answer.delay = self.behaviour.gap * self.chunks;
         answer
-    }
-
-    /// What precedes and what follows the content.
-    fn unary_frame(&self) -> (Vec<u8>, Vec<u8>) {
-        let Facts { seq, created_s, .. } = self.facts;
-        let mut head = Vec::with_capacity(512);
-        push(
-            &mut head,
-            format_args!(
-                r#"{{"id":"chatcmpl-{seq}","object":"chat.completion","created":{created_s},"model":{},"choices":[{{"index":0,"message":{{"role":"assistant","content":""#,
-                self.model
-            ),
-        );
-        let mut tail = Vec::with_capacity(256);
-        push(
-            &mut tail,
-            format_args!(
-                r#"","refusal":null}},"logprobs":null,"finish_reason":"{}"}}]"#,
-                self.finish_reason
-            ),
-        );
-        if self.behaviour.fault != Fault::NoUsage {
-            self.push_usage(&mut tail);
-        }
-        tail.push(b'}');
-        (head, tail)
     }
 
     fn push_content(&self, text: &mut Vec<u8>, index: u32) {
@@ -112,100 +118,127 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn push_usage(&self, out: &mut Vec<u8>) {
-        let Usage { prompt, completion } = self.usage;
-        let total = prompt + completion;
-        push(
-            out,
-            format_args!(
-                r#","usage":{{"prompt_tokens":{prompt},"completion_tokens":{completion},"total_tokens":{total}}}"#
-            ),
-        );
-    }
-
-    pub(super) fn stream(&self) -> Answer {
-        let mut steps = vec![Step::Bytes(
-            self.delta(r#"{"role":"assistant","content":""}"#, None),
-        )];
+    pub(super) fn stream(mut self) -> Answer {
         let (whole, how) = match &self.behaviour.fault {
             Fault::Cut { after, how } => (*after, Some(*how)),
             Fault::ErrorInStream { after } => (*after, None),
             _ => (self.chunks, None),
         };
+        let mut steps = Vec::new();
+        let start = self.wire.start(&self.completion);
+        self.push_plain(&mut steps, &start);
+        self.push_thinking(&mut steps);
         for index in 0..whole.min(self.chunks) {
             self.push_chunk_steps(&mut steps, index);
         }
+        let content_type = self.framing.content_type();
         if let Some(how) = how {
-            return self.cut(SSE, steps, how);
+            return self.cut(content_type, steps, how);
         }
         if matches!(self.behaviour.fault, Fault::ErrorInStream { .. }) {
-            let error = error_body("overloaded", "server_error", "overloaded");
-            steps.push(Step::Bytes(self.event(&error)));
-            return Answer::of(SSE, steps, Outcome::Cut);
+            let broken = self.wire.broken();
+            self.push_plain(&mut steps, &[broken]);
+            return Answer::of(content_type, steps, Outcome::Cut);
         }
         self.push_end(&mut steps);
-        if let Fault::Trickle(pause) = self.behaviour.fault {
-            steps = trickle(steps, pause);
+        match self.behaviour.fault {
+            Fault::Trickle(pause) => steps = trickle(steps, pause),
+            Fault::TruncateAt { bytes } => {
+                return self.cut(content_type, first_bytes(steps, bytes), Cut::Truncate);
+            }
+            _ => {}
         }
-        Answer::of(SSE, steps, Outcome::Completed)
+        Answer::of(content_type, steps, Outcome::Completed)
     }
 
-    fn push_chunk_steps(&self, steps: &mut Vec<Step>, index: u32) {
+    fn push_plain(&self, steps: &mut Vec<Step>, events: &[Event]) {
+        steps.extend(
+            events
+                .iter()
+                .map(|event| Step::Bytes(self.framing.frame(event))),
+        );
+    }
+
+    fn push_thinking(&mut self, steps: &mut Vec<Step>) {
+        for index in 0..self.behaviour.thinking {
+            let mut text = Vec::new();
+            push_chunk(&mut text, "think", index);
+            let text = String::from_utf8_lossy(&text);
+            let events = self.wire.piece(&self.completion, Piece::Thinking(&text));
+            self.push_plain(steps, &events);
+        }
+    }
+
+    fn push_chunk_steps(&mut self, steps: &mut Vec<Step>, index: u32) {
         if !self.behaviour.gap.is_zero() {
             steps.push(Step::Wait(self.behaviour.gap));
         }
-        let mut content = br#"{"content":""#.to_vec();
+        let mut content = Vec::new();
         self.push_content(&mut content, index);
-        content.extend_from_slice(br#""}"#);
-        let event = self.delta(&String::from_utf8_lossy(&content), None);
+        let content = String::from_utf8_lossy(&content);
+        let mut events = self.wire.piece(&self.completion, Piece::Text(&content));
+        let Some(event) = events.pop() else { return };
+        self.push_plain(steps, &events);
+        let framed = self.framing.frame(&event);
         match &self.behaviour.fault {
-            Fault::SplitUtf8 => push_split_crab(steps, &event),
-            Fault::BadJson => steps.push(Step::Bytes(self.event(br#"{"id":"chatcmpl-"#))),
+            Fault::SplitUtf8 => push_split_crab(steps, &framed),
+            Fault::BadJson => self.push_plain(steps, &[broken_off(&event)]),
             Fault::Comments => {
-                steps.push(Step::Bytes(Bytes::from_static(b": still here\n\n")));
-                steps.push(Step::Chunk(event));
+                steps.extend(self.framing.comment().map(Step::Bytes));
+                steps.push(Step::Chunk(framed));
             }
-            _ => steps.push(Step::Chunk(event)),
+            _ => steps.push(Step::Chunk(framed)),
         }
         if index > 0 {
             return;
         }
         match &self.behaviour.fault {
-            Fault::MalformedLine => {
-                steps.push(Step::Bytes(
-                    self.event(br#"{"id":"chatcmpl-0","choices":[{"delta"#),
-                ));
-            }
+            Fault::MalformedLine => self.push_plain(steps, &[broken_off(&event)]),
             Fault::GiantLine { mebibytes } => self.push_giant_event(steps, *mebibytes),
             _ => {}
         }
     }
 
-    fn push_giant_event(&self, steps: &mut Vec<Step>, mebibytes: u32) {
-        const MARK: &str = "<giant>";
-        let event = self.delta(&format!(r#"{{"content":"{MARK}"}}"#), None);
-        let at = memchr::memmem::find(&event, MARK.as_bytes()).unwrap_or(0);
-        steps.push(Step::Bytes(event.slice(..at)));
+    fn push_giant_event(&mut self, steps: &mut Vec<Step>, mebibytes: u32) {
+        let binary = self.framing == Framing::Binary;
+        // A binary message says its length first, so it cannot be made as it goes.
+        let text = if binary {
+            "x".repeat(mebibytes as usize * 1024 * 1024)
+        } else {
+            GIANT.to_owned()
+        };
+        let mut events = self.wire.piece(&self.completion, Piece::Text(&text));
+        let Some(event) = events.pop() else { return };
+        self.push_plain(steps, &events);
+        let framed = self.framing.frame(&event);
+        if binary {
+            return steps.push(Step::Chunk(framed));
+        }
+        let (head, tail) = around_mark(&framed);
+        steps.push(Step::Bytes(head));
         steps.extend(giant_content(mebibytes));
-        steps.push(Step::Chunk(event.slice(at + MARK.len()..)));
+        steps.push(Step::Chunk(tail));
     }
 
-    fn push_end(&self, steps: &mut Vec<Step>) {
-        steps.push(Step::Bytes(self.delta("{}", Some(self.finish_reason))));
-        let fault = &self.behaviour.fault;
-        if self.facts.include_usage && *fault != Fault::NoUsage {
-            let mut usage = self.chunk_head();
-            usage.extend_from_slice(br#""choices":[]"#);
-            self.push_usage(&mut usage);
-            usage.push(b'}');
-            let usage = Step::Usage(self.event(&usage), self.usage);
-            if *fault == Fault::DupUsage {
-                steps.push(usage.clone());
-            }
-            steps.push(usage);
+    fn push_end(&mut self, steps: &mut Vec<Step>) {
+        let calls = std::mem::take(&mut self.completion.calls);
+        for call in &calls {
+            let events = self.wire.piece(&self.completion, Piece::Call(call));
+            self.push_plain(steps, &events);
         }
-        if *fault != Fault::NoDone {
-            steps.push(Step::Bytes(self.event(b"[DONE]")));
+        self.completion.calls = calls;
+        for event in self.wire.end(&self.completion) {
+            let framed = self.framing.frame(&event);
+            match (event.role, &self.behaviour.fault) {
+                (Role::Sentinel, Fault::NoDone) => {}
+                (Role::Usage, Fault::NoUsage) => steps.push(Step::Bytes(framed)),
+                (Role::Usage, Fault::DupUsage) => {
+                    let usage = Step::Usage(framed, self.usage);
+                    steps.extend([usage.clone(), usage]);
+                }
+                (Role::Usage, _) => steps.push(Step::Usage(framed, self.usage)),
+                _ => steps.push(Step::Bytes(framed)),
+            }
         }
     }
 
@@ -219,40 +252,48 @@ impl<'a> Writer<'a> {
         }
         Answer::of(content_type, steps, Outcome::Cut)
     }
+}
 
-    fn chunk_head(&self) -> Vec<u8> {
-        let Facts { seq, created_s, .. } = self.facts;
-        let mut head = Vec::with_capacity(256);
-        push(
-            &mut head,
-            format_args!(
-                r#"{{"id":"chatcmpl-{seq}","object":"chat.completion.chunk","created":{created_s},"model":{},"#,
-                self.model
-            ),
-        );
-        head
+fn usage(facts: &Facts<'_>, behaviour: &Behaviour, chunks: u32) -> Usage {
+    let calls = if chunks < behaviour.chunks {
+        0
+    } else {
+        behaviour.calls
+    };
+    let honest = Usage {
+        prompt: i64::try_from(facts.prompt_tokens).unwrap_or(i64::MAX),
+        completion: i64::from(chunks) + i64::from(behaviour.thinking) + i64::from(calls),
+        reasoning: i64::from(behaviour.thinking),
+        cached: i64::from(behaviour.cached),
+    };
+    match behaviour.fault {
+        Fault::UsageLies => Usage {
+            prompt: 1,
+            completion: honest.completion * 10,
+            ..honest
+        },
+        Fault::UsageNonsense => Usage {
+            completion: -1,
+            ..honest
+        },
+        _ => honest,
     }
+}
 
-    fn delta(&self, delta: &str, finish_reason: Option<&str>) -> Bytes {
-        let mut chunk = self.chunk_head();
-        push(
-            &mut chunk,
-            format_args!(
-                r#""choices":[{{"index":0,"delta":{delta},"logprobs":null,"finish_reason":"#
-            ),
-        );
-        match finish_reason {
-            Some(reason) => push(&mut chunk, format_args!(r#""{reason}"}}]}}"#)),
-            None => chunk.extend_from_slice(b"null}]}"),
-        }
-        self.event(&chunk)
+/// The same event with half of its document.
+fn broken_off(event: &Event) -> Event {
+    let half = event.data.len() / 2;
+    let half = event.data.floor_char_boundary(half);
+    Event {
+        data: event.data[..half].to_owned(),
+        ..event.clone()
     }
+}
 
-    fn event(&self, data: &[u8]) -> Bytes {
-        let crlf = self.behaviour.fault == Fault::Crlf;
-        let end: &[u8] = if crlf { b"\r\n\r\n" } else { b"\n\n" };
-        [b"data: ", data, end].concat().into()
-    }
+/// What stands before and after the mark of giant content.
+fn around_mark(bytes: &Bytes) -> (Bytes, Bytes) {
+    let at = memchr::memmem::find(bytes, GIANT.as_bytes()).unwrap_or(0);
+    (bytes.slice(..at), bytes.slice(at + GIANT.len()..))
 }
 
 /// Cuts an event inside the crab, which is four bytes long.
@@ -271,16 +312,31 @@ fn giant_content(mebibytes: u32) -> impl Iterator<Item = Step> {
     (0..blocks).map(move |_| Step::Bytes(block.clone()))
 }
 
+/// The steps until so many bytes are sent. A chunk or usage that is cut is none.
+fn first_bytes(steps: Vec<Step>, mut left: usize) -> Vec<Step> {
+    let mut kept = Vec::new();
+    for step in steps {
+        let Some(bytes) = step.bytes() else {
+            kept.push(step);
+            continue;
+        };
+        if bytes.len() > left {
+            kept.push(Step::Bytes(bytes.slice(..left)));
+            break;
+        }
+        left -= bytes.len();
+        kept.push(step);
+    }
+    kept
+}
+
 /// The same bytes one by one; a chunk counts with its last byte.
 fn trickle(steps: Vec<Step>, pause: Duration) -> Vec<Step> {
     let mut slow = Vec::new();
     for step in steps {
-        let bytes = match &step {
-            Step::Bytes(bytes) | Step::Chunk(bytes) | Step::Usage(bytes, _) => bytes.clone(),
-            Step::Wait(_) | Step::Hang | Step::Drop { .. } => {
-                slow.push(step);
-                continue;
-            }
+        let Some(bytes) = step.bytes().cloned() else {
+            slow.push(step);
+            continue;
         };
         let last = bytes.len().saturating_sub(1);
         for at in 0..last {
