@@ -4,9 +4,11 @@
 //! - [`load`]: an open-loop and closed-loop load generator that checks every reply.
 //! - [`process`]: child processes that are ready when they say so, and gone when dropped.
 //! - [`mod@bench`]: the comparison with no proxy and with nginx.
+//! - [`chaos`]: faults on real processes, judged by what reaches the provider.
 //!
 //! This crate does NOT contain any part of the product, does not link the product's crates other
-//! than the generated contract, and never talks to anything but the loopback network.
+//! than the generated contract, and never talks to anything but the loopback network; [`chaos`]
+//! brings a network of its own.
 
 #![expect(
     clippy::disallowed_methods,
@@ -14,6 +16,7 @@
 )]
 
 pub mod bench;
+pub mod chaos;
 pub mod load;
 pub mod process;
 pub mod provider;

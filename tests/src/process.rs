@@ -224,8 +224,13 @@ impl Process {
 
     /// Asks it to end (`SIGTERM`) and waits for that; fails if it takes longer than `within`.
     pub async fn terminate(&mut self, within: Duration) -> anyhow::Result<ExitStatus> {
-        self.signal(Signal::TERM)?;
+        self.ask_to_end()?;
         self.wait(within).await
+    }
+
+    /// Asks it to end (`SIGTERM`).
+    pub fn ask_to_end(&self) -> anyhow::Result<()> {
+        self.signal(Signal::TERM)
     }
 
     /// Waits until it ends by itself.

@@ -8,7 +8,7 @@
 //! | control endpoint | meaning |
 //! |---|---|
 //! | `POST /_behaviour` | `{"behaviour": "status-500"}` for every model, `{"model": "east@ok", "behaviour": …}` for one; `null` ends it |
-//! | `GET /_ledger` | every request with its end, as a JSON list of [`Entry`] |
+//! | `GET /_ledger` | every request with its end, as a JSON list of [`Entry`]; `?from=N&most=M` for a part of them |
 //! | `DELETE /_ledger` | forget entries and totals |
 //! | `GET /_stats` | totals, as [`Stats`] |
 //! | `GET /_health` | 200 once it listens |
@@ -149,7 +149,7 @@ impl MockProvider {
 
     /// Every request since the start or the last [`Self::clear_ledger`], in order of arrival.
     pub fn ledger(&self) -> Vec<Entry> {
-        self.state.ledger.entries()
+        self.state.ledger.entries(0, usize::MAX)
     }
 
     /// The requests that came in so far, whole; none unless the options ask for it.

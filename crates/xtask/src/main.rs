@@ -1,11 +1,11 @@
-//! The workspace's own commands: `cargo xtask test`, `env`, `check` and `bench`.
+//! The workspace's own commands: `cargo xtask test`, `env`, `check`, `bench` and `chaos`.
 //!
 //! They install what they use under `target/tools/` (Debian packages, PyPI, npm and crates.io, each through
 //! its ordinary client), so that a machine with a Rust toolchain and a C compiler is enough. What does not
 //! fit in there, such as Python's venv module or npm itself, they install with `apt-get`.
 //!
 //! This crate does NOT know what the gateway does: tests live beside the code and under `tests/`, and the
-//! benchmark is a program of `tests/` that `bench` prepares the ground for and starts. It uses no other
+//! benchmark and the chaos run are programs of `tests/` that `bench` and `chaos` prepare the ground for and start. It uses no other
 //! crate of the workspace and few from outside, because it is compiled before anything else.
 #![expect(
     clippy::print_stdout,
@@ -15,6 +15,7 @@
 
 mod arrows;
 mod bench;
+mod chaos;
 mod check;
 mod contract;
 mod debian;
@@ -42,6 +43,8 @@ const USAGE: &str = r#"usage: cargo xtask COMMAND
                                  all steps unless some are named
   bench [ARGS…]                  compare the gateway with nginx and with no proxy at all;
                                  `bench --help` lists ARGS
+  chaos [ARGS…]                  faults on real processes while callers race, judged by
+                                 the provider's ledger; needs root; `chaos --help` lists ARGS
 "#;
 
 fn main() -> ExitCode {
@@ -64,6 +67,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "env" => test::print_environment(&Workspace::find()?),
         "check" => check::run(&Workspace::find()?, &check::Options::parse(rest)?),
         "bench" => bench::run(&Workspace::find()?, rest),
+        "chaos" => chaos::run(&Workspace::find()?, rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(ExitCode::SUCCESS)

@@ -157,8 +157,11 @@ impl Ledger {
         *lock(&self.stats)
     }
 
-    pub(super) fn entries(&self) -> Vec<Entry> {
-        lock(&self.ring).entries.iter().cloned().collect()
+    /// The entries from number `from` on, `most` of them at most.
+    pub(super) fn entries(&self, from: u64, most: usize) -> Vec<Entry> {
+        let ring = lock(&self.ring);
+        let wanted = ring.entries.iter().filter(|entry| entry.seq >= from);
+        wanted.take(most).cloned().collect()
     }
 
     /// Forgets entries and totals; requests in flight are still counted as in flight.

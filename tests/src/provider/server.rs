@@ -176,7 +176,10 @@ async fn handle(
         (Method::GET, "/v1/models") => json(&models()),
         (Method::GET, "/_health") => json(&serde_json::json!({ "status": "ok" })),
         (Method::GET, "/_stats") => json(&state.ledger.stats()),
-        (Method::GET, "/_ledger") => json(&state.ledger.entries()),
+        (Method::GET, "/_ledger") => match page(request.uri().query()) {
+            Ok((from, most)) => json(&state.ledger.entries(from, most)),
+            Err(problem) => plain_error(400, &problem, "bad_page"),
+        },
         (Method::DELETE, "/_ledger") => {
             state.ledger.clear();
             json(&serde_json::json!({}))
@@ -188,6 +191,24 @@ async fn handle(
         }
         _ => plain_error(404, "no such path at the fake provider", "not_found"),
     })
+}
+
+/// What part of the ledger a query asks for: the number of the first entry, and how many at most.
+fn page(query: Option<&str>) -> Result<(u64, usize), String> {
+    let (mut from, mut most) = (0, usize::MAX);
+    for pair in query
+        .unwrap_or_default()
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+    {
+        let wrong = || format!("`{pair}` is neither `from=NUMBER` nor `most=NUMBER`");
+        match pair.split_once('=') {
+            Some(("from", number)) => from = number.parse().map_err(|_| wrong())?,
+            Some(("most", number)) => most = number.parse().map_err(|_| wrong())?,
+            Some(_) | None => return Err(wrong()),
+        }
+    }
+    Ok((from, most))
 }
 
 fn models() -> serde_json::Value {

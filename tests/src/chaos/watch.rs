@@ -1,0 +1,182 @@
+//! Looks at every process's metrics a few times a second: who hands out quota, which policy each replica runs,
+//! and whether nodes are connected to an owner.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::member::Member;
+use crate::process::get;
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_millis(200);
+/// A process that does not answer within this time is stopped, dead or overloaded.
+const PATIENCE: Duration = Duration::from_millis(150);
+
+/// What one look found.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Look {
+    pub(super) at_ms: u64,
+    /// By replica, of those that answered: the epoch in which it hands out quota, or 0.
+    pub(super) epochs: BTreeMap<Member, u64>,
+    /// By node, of those that answered: whether it has a stream to an owner.
+    pub(super) connected: BTreeMap<Member, bool>,
+}
+
+/// All looks.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Watch {
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    looks: Vec<Look>,
+    /// By replica: policy revisions, and when each was first seen to run.
+    revisions: BTreeMap<Member, Vec<(u64, u64)>>,
+}
+
+impl Watch {
+    /// Looks until it is dropped.
+    pub(super) async fn run(self) {
+        let mut ticks = interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.look().await;
+        }
+    }
+
+    async fn look(&self) {
+        let mut asked = JoinSet::new();
+        for member in Member::controls().chain(Member::nodes()) {
+            asked.spawn(async move { (member, metrics(member).await) });
+        }
+        let mut look = Look::default();
+        let mut revisions = Vec::new();
+        while let Some(answer) = asked.join_next().await {
+            let Ok((member, Some(text))) = answer else {
+                continue;
+            };
+            let value = |name: &str| value(&text, name).unwrap_or(0.0) as u64;
+            if let Member::Control(_) = member {
+                let epoch = value("tollgate_control_quota_epoch");
+                look.epochs.insert(member, epoch);
+                revisions.push((member, value("tollgate_control_policy_revision")));
+            } else {
+                let connected = value("tollgate_control_connected{stream=\"quota\"}") == 1;
+                look.connected.insert(member, connected);
+            }
+        }
+        look.at_ms = super::now_ms();
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        for (member, revision) in revisions {
+            let of_member = seen.revisions.entry(member).or_default();
+            if of_member.last().is_none_or(|(last, _)| *last < revision) {
+                of_member.push((revision, look.at_ms));
+            }
+        }
+        seen.looks.push(look);
+    }
+
+    /// The replica that hands out quota, as far as the last look knows.
+    pub(super) fn owner(&self) -> Option<Member> {
+        self.last()?.owner().map(|(member, _)| member)
+    }
+
+    /// Whether all is well: every process answers, one replica hands out quota, every node hears it.
+    pub(super) fn is_well(&self) -> bool {
+        self.last().is_some_and(|look| {
+            let owners = look.epochs.values().filter(|epoch| **epoch > 0).count();
+            let all = look.epochs.len() == Member::controls().count()
+                && look.connected.len() == Member::nodes().count();
+            all && owners == 1 && look.connected.values().all(|connected| *connected)
+        })
+    }
+
+    fn last(&self) -> Option<Look> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.looks.last().cloned()
+    }
+
+    /// When the last replica was first seen to run this revision or a later one; none if one never was.
+    pub(super) fn everywhere_since(&self, revision: u64) -> Option<u64> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = Member::controls().map(|member| {
+            let mut of_member = seen.revisions.get(&member)?.iter();
+            let found = of_member.find(|(running, _)| *running >= revision)?;
+            Some(found.1)
+        });
+        since.collect::<Option<Vec<u64>>>()?.into_iter().max()
+    }
+
+    /// Everything seen.
+    pub(super) fn looks(&self) -> Vec<Look> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.looks.clone()
+    }
+}
+
+impl Look {
+    /// The replica of the highest epoch, and the epoch. An earlier owner that does not know better yet is none.
+    pub(super) fn owner(&self) -> Option<(Member, u64)> {
+        let owners = self.epochs.iter().filter(|(_, epoch)| **epoch > 0);
+        owners
+            .max_by_key(|(_, epoch)| **epoch)
+            .map(|(member, epoch)| (*member, *epoch))
+    }
+}
+
+/// The etcd member that leads, if one says so.
+pub(super) async fn leader() -> Option<Member> {
+    for member in Member::etcds() {
+        let text = metrics(member).await;
+        if text.and_then(|text| value(&text, "etcd_server_is_leader")) == Some(1.0) {
+            return Some(member);
+        }
+    }
+    None
+}
+
+async fn metrics(member: Member) -> Option<String> {
+    let url = format!("http://{}/metrics", member.observed_at());
+    match timeout(PATIENCE, get(&url)).await {
+        Ok(Ok((200, text))) => Some(text),
+        Ok(Ok(_) | Err(_)) | Err(_) => None,
+    }
+}
+
+/// A metric's value, by its name and labels.
+fn value(text: &str, name: &str) -> Option<f64> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix(name));
+    let mut values = lines.filter_map(|rest| rest.strip_prefix(' ')?.trim().parse().ok());
+    values.next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_found_by_whole_names() {
+        let text = "# TYPE a gauge\na_total 3\na 17\nb{stream=\"quota\"} 1\n";
+        assert_eq!(value(text, "a"), Some(17.0));
+        assert_eq!(value(text, "b{stream=\"quota\"}"), Some(1.0));
+        assert_eq!(value(text, "b"), None);
+    }
+
+    #[test]
+    fn the_owner_is_the_one_of_the_highest_epoch() {
+        let look = Look {
+            epochs: [(0, 7), (1, 0), (2, 9)]
+                .map(|(n, e)| (Member::Control(n), e))
+                .into(),
+            ..Look::default()
+        };
+        assert_eq!(look.owner(), Some((Member::Control(2), 9)));
+        assert_eq!(Look::default().owner(), None);
+    }
+}
