@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use prost::Message;
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "tollgate/admin/v1/key_service.proto",
     "tollgate/admin/v1/limit_service.proto",
     "tollgate/admin/v1/node_service.proto",
     "tollgate/admin/v1/policy_service.proto",
+    "tollgate/admin/v1/subject_service.proto",
     "tollgate/completion/v1/completion.proto",
     "tollgate/completion/v1/model.proto",
     "tollgate/node/v1/config.proto",

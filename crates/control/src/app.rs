@@ -13,6 +13,7 @@ use tollgate_proto::admin::v1::key_service_server::KeyServiceServer;
 use tollgate_proto::admin::v1::limit_service_server::LimitServiceServer;
 use tollgate_proto::admin::v1::node_service_server::NodeServiceServer;
 use tollgate_proto::admin::v1::policy_service_server::PolicyServiceServer;
+use tollgate_proto::admin::v1::subject_service_server::SubjectServiceServer;
 use tollgate_proto::node::v1::quota_service_server::QuotaServiceServer;
 use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
@@ -30,9 +31,10 @@ use crate::owner::{Handle, Shell};
 use crate::revisions::Revisions;
 use crate::snapshot::{Current, Follower};
 use crate::store::SharedStore;
+use crate::subjects::Subjects;
 use crate::{
     config_service, incoming, key_service, limit_service, node_service, policy_service,
-    quota_service,
+    quota_service, subject_service,
 };
 
 /// Largest policy that can be sent, encoded.
@@ -88,6 +90,7 @@ pub struct App {
 struct Services {
     policy: policy_service::Service,
     keys: key_service::Service,
+    subjects: subject_service::Service,
     nodes: node_service::Service,
     limits: limit_service::Service,
     config: config_service::Service,
@@ -240,7 +243,11 @@ impl Services {
         let revisions = Revisions::new(SharedStore::clone(store));
         Self {
             policy: policy_service::Service::new(revisions, Arc::clone(&nodes)),
-            keys: key_service::Service::new(Keys::new(SharedStore::clone(store))),
+            keys: key_service::Service::new(Keys::new(SharedStore::clone(store)), current.clone()),
+            subjects: subject_service::Service::new(
+                Subjects::new(SharedStore::clone(store)),
+                current.clone(),
+            ),
             nodes: node_service::Service::new(nodes, current.clone()),
             limits: limit_service::Service::new(owner.clone(), current.clone()),
             config,
@@ -262,6 +269,10 @@ impl Services {
             .add_service(InterceptedService::new(policy, guard()))
             .add_service(InterceptedService::new(
                 KeyServiceServer::new(self.keys),
+                guard(),
+            ))
+            .add_service(InterceptedService::new(
+                SubjectServiceServer::new(self.subjects),
                 guard(),
             ))
             .add_service(InterceptedService::new(

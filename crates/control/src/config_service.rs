@@ -300,7 +300,7 @@ impl NodeStream<'_> {
 
     async fn send(&self, message: ToNode) -> Result<()> {
         let message = Some(message);
-        self.send_frame(Frame::Message(StreamConfigResponse { message }))
+        self.send_frame(Frame::Message(Box::new(StreamConfigResponse { message })))
             .await
     }
 

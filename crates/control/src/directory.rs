@@ -1,27 +1,34 @@
 //! Keys on their way to the nodes that asked for them, and their changes after that.
 //!
-//! A node asks for a key when it first sees it. From then on it is told of every change, without its asking
-//! and without any waiting together of changes: a revocation must not wait. A key that does not exist is
-//! answered once and not followed, so that callers who try random keys leave nothing behind here: a secret
-//! cannot come to exist after it has been tried.
+//! A node asks for a key when it first sees it. From then on it is told of every change, of the key itself and of
+//! what is said of its subject or any above it, without its asking and without any waiting together of changes: a
+//! revocation must not wait. A key that does not exist is answered once and not followed, so that callers who try
+//! random keys leave nothing behind here: a secret cannot come to exist after it has been tried.
+//!
+//! What a node is told is put together from several records, which are read one after the other. It bears the
+//! revision that the first of them was read at: all that happened before is in it. Of what happened since, some may
+//! be and some may not; but for that there is an event, after which all is read anew and bears a later revision.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use parking_lot::Mutex;
+use prost::Message;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
+use tollgate_policy::Subject;
 use tollgate_proto::node::v1::{Key as NodeKey, KeyUpdate};
 use tracing::warn;
 
 use crate::backoff::Backoff;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::keys::{self, Found, Hash, Key, Keys};
 use crate::metrics;
 use crate::store::watch::{Change, Watch};
 use crate::store::{Entry, Event, SharedStore};
+use crate::subjects::{self, Standing, Subjects};
 
 /// Keys that one node may follow. Further ones are not answered: an answer whose later changes are missed
 /// would outlive a revocation.
@@ -29,6 +36,8 @@ pub(crate) const MOST_KEYS: usize = 262_144;
 
 /// All followed keys are read again so often: a lost event must not keep a revoked key alive.
 const RECONCILE: Duration = Duration::from_secs(60);
+/// The same after some could not be read.
+const RETRY: Duration = Duration::from_secs(1);
 /// Keys read at once while reconciling.
 const READERS: usize = 32;
 
@@ -42,9 +51,24 @@ pub(crate) struct Inbox {
 
 #[derive(Debug, Default)]
 struct Contents {
-    /// For each followed key the revision last offered, and whether it was valid then.
-    known: HashMap<Hash, Option<(u64, bool)>>,
+    /// For each followed key what was last offered.
+    known: HashMap<Hash, Option<Offered>>,
     waiting: HashMap<Hash, Option<NodeKey>>,
+}
+
+/// What a node was last told of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Offered {
+    revision: u64,
+    /// Eight bytes of the BLAKE3 hash of what it was told, so that telling it the same again can be left out.
+    print: u64,
+}
+
+/// What holds for a key at a revision of the store. None: there is no such key, or it is revoked.
+#[derive(Clone, Debug)]
+struct State {
+    key: Option<NodeKey>,
+    revision: u64,
 }
 
 impl Inbox {
@@ -64,21 +88,53 @@ impl Inbox {
     }
 
     /// Puts a state in, unless a newer one is known or nothing is new.
-    fn offer(&self, hash: &Hash, found: &Found) {
+    fn offer(&self, hash: &Hash, state: &State) {
         {
             let mut contents = self.state.lock();
             let Some(known) = contents.known.get_mut(hash) else {
                 return;
             };
-            let news = (found.revision, found.key.is_some());
-            if !is_newer(*known, news) {
+            let news = state.offered();
+            if known.is_some_and(|known| known.revision >= news.revision) {
                 return;
             }
+            let same = known.is_some_and(|known| known.print == news.print);
             *known = Some(news);
-            let key = found.key.as_ref().map(Key::to_node);
-            contents.waiting.insert(*hash, key);
+            if same {
+                return;
+            }
+            contents.waiting.insert(*hash, state.key.clone());
         }
         self.arrived.notify_one();
+    }
+}
+
+impl State {
+    fn offered(&self) -> Offered {
+        let print = match &self.key {
+            None => 0,
+            Some(key) => {
+                // A map has no order, and the same labels must look the same.
+                let labels: BTreeMap<_, _> = key.labels.iter().collect();
+                let mut hasher = blake3::Hasher::new();
+                for (name, value) in labels {
+                    hasher.update(name.as_bytes()).update(b"=");
+                    hasher.update(value.as_bytes()).update(b"\n");
+                }
+                let rest = NodeKey {
+                    labels: HashMap::new(),
+                    ..key.clone()
+                };
+                hasher.update(&rest.encode_to_vec());
+                let mut print = [0; 8];
+                hasher.finalize_xof().fill(&mut print);
+                u64::from_le_bytes(print)
+            }
+        };
+        Offered {
+            revision: self.revision,
+            print,
+        }
     }
 }
 
@@ -89,12 +145,20 @@ fn update(hash: &Hash, key: Option<NodeKey>) -> KeyUpdate {
     }
 }
 
-/// Whether `news` says something that `known` does not.
-fn is_newer(known: Option<(u64, bool)>, news: (u64, bool)) -> bool {
-    match known {
-        None => true,
-        Some((revision, valid)) if valid == news.1 => valid && news.0 > revision,
-        Some((revision, _)) => news.0 > revision,
+/// As nodes see a key and what holds for its subject.
+fn to_node(key: &Key, standing: Standing) -> NodeKey {
+    let tier = if key.tier.is_empty() {
+        standing.tier
+    } else {
+        key.tier.clone()
+    };
+    NodeKey {
+        id: key.id.clone(),
+        subject: key.subject.clone(),
+        name: key.name.clone(),
+        tier,
+        labels: standing.labels.into_iter().collect(),
+        blocked_by: standing.blocked_by,
     }
 }
 
@@ -114,15 +178,32 @@ pub(crate) enum Follow {
 pub(crate) struct Directory {
     store: SharedStore,
     keys: Keys,
-    followers: Mutex<HashMap<Hash, Vec<Arc<Inbox>>>>,
+    subjects: Subjects,
+    followed: Mutex<Followed>,
+}
+
+#[derive(Debug, Default)]
+struct Followed {
+    by_hash: HashMap<Hash, Follower>,
+    /// The keys of each subject that have been found.
+    by_subject: BTreeMap<Box<str>, HashSet<Hash>>,
+}
+
+/// Who follows one key.
+#[derive(Debug, Default)]
+struct Follower {
+    inboxes: Vec<Arc<Inbox>>,
+    /// Once the key was found.
+    subject: Option<Box<str>>,
 }
 
 impl Directory {
     pub(crate) fn new(store: SharedStore) -> Arc<Self> {
         Arc::new(Self {
             keys: Keys::new(SharedStore::clone(&store)),
+            subjects: Subjects::new(SharedStore::clone(&store)),
             store,
-            followers: Mutex::new(HashMap::new()),
+            followed: Mutex::default(),
         })
     }
 
@@ -138,52 +219,85 @@ impl Directory {
             }
             contents.known.insert(hash, None);
         }
-        let mut followers = self.followers.lock();
-        followers.entry(hash).or_default().push(Arc::clone(inbox));
+        let mut followed = self.followed.lock();
+        let follower = followed.by_hash.entry(hash).or_default();
+        follower.inboxes.push(Arc::clone(inbox));
         Follow::New
     }
 
     /// Looks a followed key up and puts it into the inbox.
     pub(crate) async fn resolve(&self, inbox: &Arc<Inbox>, hash: &Hash) -> Result<()> {
-        let found = self.keys.find(hash).await?;
-        metrics::key_lookup(found.key.is_some());
-        inbox.offer(hash, &found);
-        if found.key.is_none() {
+        let state = self.read(hash).await?;
+        metrics::key_lookup(state.key.is_some());
+        inbox.offer(hash, &state);
+        if state.key.is_none() {
             self.unfollow(inbox, hash);
         }
         Ok(())
     }
 
+    async fn read(&self, hash: &Hash) -> Result<State> {
+        let found = self.keys.find(hash).await?;
+        self.complete(hash, found).await
+    }
+
+    /// Adds to a key what holds for its subject.
+    async fn complete(&self, hash: &Hash, found: Found) -> Result<State> {
+        let Found { key, revision } = found;
+        let Some(key) = key else {
+            return Ok(State {
+                key: None,
+                revision,
+            });
+        };
+        let subject = Subject::parse(&key.subject).map_err(|error| Error::Damaged {
+            key: key.id.clone(),
+            reason: error.to_string(),
+        })?;
+        // Noted before its records are read: a change after that is an event that finds the key.
+        self.followed.lock().note(hash, &subject);
+        let standing = self.subjects.standing(&subject).await?;
+        Ok(State {
+            key: Some(to_node(&key, standing)),
+            revision,
+        })
+    }
+
     /// Makes an inbox follow nothing any more.
     pub(crate) fn leave(&self, inbox: &Arc<Inbox>) {
         let known = std::mem::take(&mut inbox.state.lock().known);
-        let mut followers = self.followers.lock();
+        let mut followed = self.followed.lock();
         for hash in known.keys() {
-            remove(&mut followers, hash, inbox);
+            followed.remove(hash, inbox);
         }
     }
 
     fn unfollow(&self, inbox: &Arc<Inbox>, hash: &Hash) {
         inbox.state.lock().known.remove(hash);
-        remove(&mut self.followers.lock(), hash, inbox);
+        self.followed.lock().remove(hash, inbox);
     }
 
     /// Runs for ever: hears of changes and hands them on.
     pub(crate) async fn run(self: Arc<Self>) {
-        let mut watch = Watch::new(
-            SharedStore::clone(&self.store),
-            keys::PREFIX,
-            self.start().await,
-        );
+        let start = self.start().await;
+        let watch = |prefix| Watch::new(SharedStore::clone(&self.store), prefix, start);
+        let (mut keys, mut subjects) = (watch(keys::PREFIX), watch(subjects::PREFIX));
         let mut reconcile = interval(RECONCILE);
         reconcile.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
-                change = watch.next() => match change {
-                    Change::Events(events) => self.hear(&events).await,
+            let whole = tokio::select! {
+                change = keys.next() => match change {
+                    Change::Events(events) => self.hear_of_keys(&events).await,
+                    Change::Gap { .. } => self.reconcile().await,
+                },
+                change = subjects.next() => match change {
+                    Change::Events(events) => self.hear_of_subjects(&events).await,
                     Change::Gap { .. } => self.reconcile().await,
                 },
                 _ = reconcile.tick() => self.reconcile().await,
+            };
+            if !whole {
+                reconcile.reset_after(RETRY);
             }
         }
     }
@@ -203,130 +317,137 @@ impl Directory {
         }
     }
 
-    async fn hear(&self, events: &[Event]) {
+    /// False where something has to be read again later.
+    async fn hear_of_keys(&self, events: &[Event]) -> bool {
+        let mut whole = true;
         let mut removed = false;
         for event in events {
             match event {
-                Event::Put(entry) => self.hear_of(entry),
+                Event::Put(entry) => whole &= self.hear_of_key(entry).await,
                 Event::Delete { .. } => removed = true,
             }
         }
         // Nobody but an operator with a tool for the store removes keys; the name of one does not tell its
         // whole hash, so all are looked at.
         if removed {
-            self.reconcile().await;
+            whole &= self.reconcile().await;
         }
+        whole
     }
 
-    fn hear_of(&self, entry: &Entry) {
-        let hash = match Key::decode(entry) {
-            Ok(key) => key.hash,
-            Err(error) => return warn!(%error, "cannot read a changed key"),
+    async fn hear_of_key(&self, entry: &Entry) -> bool {
+        let heard = async {
+            let hash = Key::decode(entry)?.hash;
+            if self.followed.lock().by_hash.contains_key(&hash) {
+                let state = self.complete(&hash, keys::found(entry, &hash)?).await?;
+                self.deliver(&hash, &state);
+            }
+            Ok::<_, Error>(())
         };
-        match keys::found(entry, &hash) {
-            Ok(found) => self.deliver(&hash, &found),
-            Err(error) => warn!(%error, "cannot read a changed key"),
+        let heard = heard.await;
+        if let Err(error) = &heard {
+            warn!(%error, "cannot read a changed key, trying later");
         }
+        heard.is_ok()
     }
 
-    fn deliver(&self, hash: &Hash, found: &Found) {
-        let followers = self.followers.lock().get(hash).cloned().unwrap_or_default();
-        for inbox in followers {
-            inbox.offer(hash, found);
-            if found.key.is_none() {
+    /// False where something has to be read again later.
+    async fn hear_of_subjects(&self, events: &[Event]) -> bool {
+        let mut hashes = HashSet::new();
+        {
+            let followed = self.followed.lock();
+            for event in events {
+                hashes.extend(followed.within(subjects::subject_of(event.key())));
+            }
+        }
+        self.read_again(hashes).await
+    }
+
+    fn deliver(&self, hash: &Hash, state: &State) {
+        let inboxes = {
+            let followed = self.followed.lock();
+            let follower = followed.by_hash.get(hash);
+            follower.map(|it| it.inboxes.clone()).unwrap_or_default()
+        };
+        for inbox in inboxes {
+            inbox.offer(hash, state);
+            if state.key.is_none() {
                 self.unfollow(&inbox, hash);
             }
         }
     }
 
-    /// Reads every followed key again. Those that cannot be read now come next time.
-    async fn reconcile(&self) {
-        let hashes: Vec<_> = self.followers.lock().keys().copied().collect();
+    /// Reads every followed key again.
+    async fn reconcile(&self) -> bool {
+        let hashes = self.followed.lock().by_hash.keys().copied().collect();
+        self.read_again(hashes).await
+    }
+
+    /// Reads keys again and hands on what is new. False where some could not be read.
+    async fn read_again(&self, hashes: HashSet<Hash>) -> bool {
         let reads = futures_util::stream::iter(hashes);
-        let reads = reads.map(async |hash| (hash, self.keys.find(&hash).await));
+        let reads = reads.map(async |hash| (hash, self.read(&hash).await));
         let mut reads = std::pin::pin!(reads.buffer_unordered(READERS));
         let mut failed = 0_usize;
-        while let Some((hash, found)) = reads.next().await {
-            match found {
-                Ok(found) => self.deliver(&hash, &found),
+        while let Some((hash, state)) = reads.next().await {
+            match state {
+                Ok(state) => self.deliver(&hash, &state),
                 Err(_) => failed += 1,
             }
         }
         if failed > 0 {
             warn!(failed, "some keys could not be read again, trying later");
         }
+        failed == 0
     }
 }
 
-fn remove(followers: &mut HashMap<Hash, Vec<Arc<Inbox>>>, hash: &Hash, inbox: &Arc<Inbox>) {
-    if let Some(inboxes) = followers.get_mut(hash) {
-        inboxes.retain(|other| !Arc::ptr_eq(other, inbox));
-        if inboxes.is_empty() {
-            followers.remove(hash);
+impl Followed {
+    /// Remembers the subject of a followed key. It never changes.
+    fn note(&mut self, hash: &Hash, subject: &Subject) {
+        if let Some(follower) = self.by_hash.get_mut(hash)
+            && follower.subject.is_none()
+        {
+            follower.subject = Some(subject.as_str().into());
+            let keys = self.by_subject.entry(subject.as_str().into());
+            keys.or_default().insert(*hash);
+        }
+    }
+
+    /// The keys of a subject and of all below it.
+    fn within(&self, path: &str) -> Vec<Hash> {
+        // Below are the paths that go on with `/`, all of them before those that go on with the next character.
+        let (first, end) = (format!("{path}/"), format!("{path}0"));
+        let below = self
+            .by_subject
+            .range::<str, _>((
+                std::ops::Bound::Included(first.as_str()),
+                std::ops::Bound::Excluded(end.as_str()),
+            ))
+            .map(|(_, hashes)| hashes);
+        let itself = self.by_subject.get(path);
+        below.chain(itself).flatten().copied().collect()
+    }
+
+    fn remove(&mut self, hash: &Hash, inbox: &Arc<Inbox>) {
+        let Some(follower) = self.by_hash.get_mut(hash) else {
+            return;
+        };
+        follower.inboxes.retain(|other| !Arc::ptr_eq(other, inbox));
+        if !follower.inboxes.is_empty() {
+            return;
+        }
+        let subject = self.by_hash.remove(hash).and_then(|it| it.subject);
+        if let Some(subject) = subject
+            && let Some(hashes) = self.by_subject.get_mut(&subject)
+        {
+            hashes.remove(hash);
+            if hashes.is_empty() {
+                self.by_subject.remove(&subject);
+            }
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::embedded::Embedded;
-
-    #[tokio::test]
-    async fn a_followed_key_is_answered_once_and_its_revocation_pushed() {
-        let home = tempfile::tempdir().unwrap();
-        let store: SharedStore = Arc::new(Embedded::open(home.path()).unwrap());
-        let directory = Directory::new(Arc::clone(&store));
-        let mut tasks = tokio::task::JoinSet::new();
-        tasks.spawn(Arc::clone(&directory).run());
-
-        let keys = Keys::new(store);
-        let (key, _) = keys.create("acme", "").await.unwrap();
-        let inbox = Arc::new(Inbox::default());
-        assert_eq!(directory.follow(&inbox, key.hash), Follow::New);
-        assert_eq!(directory.follow(&inbox, key.hash), Follow::Known);
-        directory.resolve(&inbox, &key.hash).await.unwrap();
-        directory.reconcile().await;
-        let updates = inbox.take().await;
-        assert_eq!(updates.len(), 1, "{updates:?}");
-        assert_eq!(updates[0].key.as_ref().unwrap().id, key.id);
-
-        keys.revoke(&key.id).await.unwrap();
-        let updates = inbox.take().await;
-        assert_eq!(updates, [update(&key.hash, None)]);
-        assert!(
-            directory.followers.lock().is_empty(),
-            "a revoked key is not followed"
-        );
-    }
-
-    #[tokio::test]
-    async fn unknown_keys_are_answered_and_leave_nothing_behind() {
-        let home = tempfile::tempdir().unwrap();
-        let store: SharedStore = Arc::new(Embedded::open(home.path()).unwrap());
-        let directory = Directory::new(store);
-        let inbox = Arc::new(Inbox::default());
-        for n in 0..100 {
-            let hash = [n; 32];
-            assert_eq!(directory.follow(&inbox, hash), Follow::New);
-            directory.resolve(&inbox, &hash).await.unwrap();
-        }
-        assert_eq!(inbox.take().await.len(), 100);
-        assert!(directory.followers.lock().is_empty());
-        assert!(inbox.state.lock().known.is_empty());
-    }
-
-    #[test]
-    fn an_old_reading_never_undoes_newer_news() {
-        for (known, news, newer) in [
-            (None, (3, true), true),
-            (Some((5, false)), (4, true), false),
-            (Some((4, true)), (5, false), true),
-            (Some((5, true)), (5, true), false),
-            (Some((5, true)), (6, true), true),
-            (Some((5, false)), (9, false), false),
-        ] {
-            assert_eq!(is_newer(known, news), newer, "{known:?} {news:?}");
-        }
-    }
-}
+mod tests;

@@ -12,16 +12,18 @@ use tracing::info;
 use crate::error::Error;
 use crate::keys::{Key, Keys};
 use crate::page;
+use crate::snapshot::{self, Current};
 
 /// The service.
 #[derive(Clone, Debug)]
 pub(crate) struct Service {
     keys: Keys,
+    current: Current,
 }
 
 impl Service {
-    pub(crate) fn new(keys: Keys) -> Self {
-        Self { keys }
+    pub(crate) fn new(keys: Keys, current: Current) -> Self {
+        Self { keys, current }
     }
 }
 
@@ -32,8 +34,17 @@ impl KeyService for Service {
         request: Request<CreateKeyRequest>,
     ) -> Result<Response<CreateKeyResponse>, Status> {
         let request = request.into_inner();
-        let (key, secret) = self.keys.create(&request.subject, &request.name).await?;
-        info!(key = key.id, subject = key.subject, "key created");
+        snapshot::check_tier(&self.current, &request.tier)?;
+        let created = self
+            .keys
+            .create(&request.subject, &request.name, &request.tier);
+        let (key, secret) = created.await?;
+        info!(
+            key = key.id,
+            subject = key.subject,
+            tier = key.tier,
+            "key created"
+        );
         Ok(Response::new(CreateKeyResponse {
             key: Some(key.to_admin()),
             secret,

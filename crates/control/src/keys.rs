@@ -12,7 +12,6 @@ use bytes::Bytes;
 use prost::Message;
 use tollgate_policy::Subject;
 use tollgate_proto::admin::v1 as admin;
-use tollgate_proto::node::v1 as node;
 
 use crate::base32;
 use crate::clock;
@@ -49,6 +48,9 @@ struct Record {
     /// 0 while it is valid.
     #[prost(uint64, tag = "5")]
     revoked_ms: u64,
+    /// Empty where it is of its subject's tier.
+    #[prost(string, tag = "6")]
+    tier: String,
 }
 
 /// What is known of a key.
@@ -60,14 +62,16 @@ pub(crate) struct Key {
     pub(crate) name: String,
     pub(crate) created_ms: u64,
     pub(crate) revoked_ms: Option<u64>,
+    /// Empty where it is of its subject's tier.
+    pub(crate) tier: String,
 }
 
-/// What was found of a hash, at a revision of the store.
+/// What was found of a hash at a revision of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
     /// The key, if there is one and it is valid.
     pub(crate) key: Option<Key>,
-    /// Orders what is found at different times: the higher one is the newer.
+    /// The revision. Orders what is found at different times: the higher one is the newer.
     pub(crate) revision: u64,
 }
 
@@ -82,8 +86,13 @@ impl Keys {
         Self { store }
     }
 
-    /// Makes a key and returns its secret beside it.
-    pub(crate) async fn create(&self, subject: &str, name: &str) -> Result<(Key, String)> {
+    /// Makes a key and returns its secret beside it. That there is such a tier is for the caller to know.
+    pub(crate) async fn create(
+        &self,
+        subject: &str,
+        name: &str,
+        tier: &str,
+    ) -> Result<(Key, String)> {
         check(subject, name)?;
         let secret = new_secret()?;
         let hash = *blake3::hash(secret.as_bytes()).as_bytes();
@@ -94,6 +103,7 @@ impl Keys {
             name: name.to_owned(),
             created_ms: clock::wall_ms(),
             revoked_ms: None,
+            tier: tier.to_owned(),
         };
         let path = path(&key.id);
         let txn = Txn::new().when_created(&path, 0).put(&path, key.encode());
@@ -113,7 +123,10 @@ impl Keys {
     pub(crate) async fn find(&self, hash: &Hash) -> Result<Found> {
         let lookup = self.store.get(&path(&id(hash))).await?;
         match lookup.entry {
-            Some(entry) => found(&entry, hash),
+            Some(entry) => Ok(Found {
+                revision: lookup.revision,
+                ..found(&entry, hash)?
+            }),
             None => Ok(Found {
                 key: None,
                 revision: lookup.revision,
@@ -196,6 +209,7 @@ impl Key {
             name: self.name.clone(),
             created_ms: self.created_ms,
             revoked_ms: self.revoked_ms.unwrap_or(0),
+            tier: self.tier.clone(),
         };
         record.encode_to_vec()
     }
@@ -215,6 +229,7 @@ impl Key {
             name: record.name,
             created_ms: record.created_ms,
             revoked_ms: (record.revoked_ms > 0).then_some(record.revoked_ms),
+            tier: record.tier,
         })
     }
 
@@ -230,15 +245,7 @@ impl Key {
             name: self.name.clone(),
             created_at: Some(clock::timestamp(self.created_ms)),
             revoked_at: self.revoked_ms.map(clock::timestamp),
-        }
-    }
-
-    /// As nodes see it.
-    pub(crate) fn to_node(&self) -> node::Key {
-        node::Key {
-            id: self.id.clone(),
-            subject: self.subject.clone(),
-            name: self.name.clone(),
+            tier: self.tier.clone(),
         }
     }
 }
@@ -317,7 +324,7 @@ mod tests {
     #[tokio::test]
     async fn a_key_is_found_by_the_hash_of_its_secret_until_it_is_revoked() {
         let (_directory, keys) = keys();
-        let (key, secret) = keys.create("acme/search/ada", "laptop").await.unwrap();
+        let (key, secret) = keys.create("acme/search/ada", "laptop", "").await.unwrap();
         let hash = *blake3::hash(secret.as_bytes()).as_bytes();
         let found = keys.find(&hash).await.unwrap();
         assert_eq!(found.key.as_ref(), Some(&key));
@@ -338,7 +345,7 @@ mod tests {
     #[tokio::test]
     async fn the_secret_is_nowhere_in_the_store() {
         let (directory, keys) = keys();
-        let (_, secret) = keys.create("acme", "").await.unwrap();
+        let (_, secret) = keys.create("acme", "", "").await.unwrap();
         let file = directory.path().join(crate::store::embedded::FILE_NAME);
         let bytes = std::fs::read(file).unwrap();
         let needle = &secret.as_bytes()[3..19];
@@ -349,7 +356,7 @@ mod tests {
     async fn lists_are_paged_and_filtered_by_subject() {
         let (_directory, keys) = keys();
         for subject in ["acme/a", "acme/a/b", "acme/ab", "other"] {
-            keys.create(subject, "").await.unwrap();
+            keys.create(subject, "", "").await.unwrap();
         }
         let (all, next) = keys.list(None, "", 10).await.unwrap();
         assert_eq!((all.len(), next), (4, None));
@@ -374,7 +381,7 @@ mod tests {
             ("acme", name.as_str(), "name"),
             ("acme", "a\nb", "name"),
         ] {
-            let error = keys.create(subject, name).await.unwrap_err();
+            let error = keys.create(subject, name, "").await.unwrap_err();
             let Error::Invalid(faults) = error else {
                 panic!("{error:?}");
             };

@@ -33,4 +33,6 @@ mod policy_service;
 mod quota_service;
 mod revisions;
 mod snapshot;
+mod subject_service;
+mod subjects;
 mod wire;

@@ -9,7 +9,7 @@
 //! size becomes current at once or not at all, and of two concurrent changes one fails and learns which won.
 //! A crash in between leaves pieces that the next attempt finds already there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::{Bytes, BytesMut};
 use prost::Message;
@@ -250,46 +250,45 @@ impl Revision {
 /// Encodes a policy so that equal ones have equal bytes: the entries of each map by their names. Protobuf
 /// messages may be joined end to end, so each entry is written as a policy of its own.
 fn encode(policy: &Policy) -> Bytes {
+    // Every field by name: one that the contract gets later must not be left out here.
+    let Policy {
+        providers,
+        deployments,
+        pools,
+        models,
+        limits,
+        tiers,
+    } = policy;
+    let mut parts = Vec::new();
+    let rest = Policy::default;
+    parts.extend(entries(providers, |providers| Policy {
+        providers,
+        ..rest()
+    }));
+    parts.extend(entries(deployments, |deployments| Policy {
+        deployments,
+        ..rest()
+    }));
+    parts.extend(entries(pools, |pools| Policy { pools, ..rest() }));
+    parts.extend(entries(models, |models| Policy { models, ..rest() }));
+    let limits = limits.clone();
+    parts.push(Policy { limits, ..rest() });
+    parts.extend(entries(tiers, |tiers| Policy { tiers, ..rest() }));
     let mut bytes = BytesMut::new();
-    let mut write = |part: Policy| bytes.extend_from_slice(&part.encode_to_vec());
-    for (name, value) in sorted(&policy.providers) {
-        write(Policy {
-            providers: [(name, value)].into(),
-            ..Policy::default()
-        });
+    for part in parts {
+        bytes.extend_from_slice(&part.encode_to_vec());
     }
-    for (name, value) in sorted(&policy.deployments) {
-        write(Policy {
-            deployments: [(name, value)].into(),
-            ..Policy::default()
-        });
-    }
-    for (name, value) in sorted(&policy.pools) {
-        write(Policy {
-            pools: [(name, value)].into(),
-            ..Policy::default()
-        });
-    }
-    for (name, value) in sorted(&policy.models) {
-        write(Policy {
-            models: [(name, value)].into(),
-            ..Policy::default()
-        });
-    }
-    write(Policy {
-        limits: policy.limits.clone(),
-        ..Policy::default()
-    });
     bytes.freeze()
 }
 
-fn sorted<'a, V: Clone + 'a>(
-    map: impl IntoIterator<Item = (&'a String, &'a V)>,
-) -> BTreeMap<String, V> {
-    let entries = map.into_iter();
-    entries
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
+/// A policy of each entry of a map, by name.
+fn entries<V: Clone>(
+    map: &HashMap<String, V>,
+    part: impl Fn(HashMap<String, V>) -> Policy,
+) -> Vec<Policy> {
+    let sorted: BTreeMap<_, _> = map.iter().collect();
+    let one = |(name, value): (&String, &V)| [(name.clone(), value.clone())].into();
+    sorted.into_iter().map(|entry| part(one(entry))).collect()
 }
 
 fn digest(bytes: &[u8]) -> String {
@@ -313,7 +312,7 @@ fn piece_path(digest: &str, index: u32) -> String {
 mod tests {
     use std::sync::Arc;
 
-    use tollgate_proto::policy::v1::{Limit, Pool, Provider};
+    use tollgate_proto::policy::v1::{Limit, Pool, Provider, Tier};
 
     use super::*;
     use crate::store::embedded::Embedded;
@@ -339,6 +338,13 @@ mod tests {
 
     #[test]
     fn equal_policies_have_equal_bytes_and_are_read_back() {
+        let policy = |pools| {
+            let mut policy = policy(pools);
+            policy.tiers = (0..9)
+                .map(|n| (format!("tier-{n}"), Tier::default()))
+                .collect();
+            policy
+        };
         let bytes = encode(&policy(100));
         assert_eq!(encode(&policy(100)), bytes);
         assert_eq!(Policy::decode(bytes).unwrap(), policy(100));

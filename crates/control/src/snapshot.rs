@@ -75,6 +75,19 @@ fn encode(revision: u64, policy: Policy) -> Bytes {
     Bytes::from(StreamConfigResponse { message }.encode_to_vec())
 }
 
+/// Looks whether a tier that somebody is to be of is one of the current policy's. Empty stands for none.
+///
+/// # Errors
+/// [`Error::Invalid`] where there is no such tier, and those of [`now`].
+pub(crate) fn check_tier(current: &Current, tier: &str) -> Result<()> {
+    if tier.is_empty() || now(current)?.table.has_tier(tier) {
+        return Ok(());
+    }
+    let tier: String = tier.chars().take(80).collect();
+    let message = format!("there is no tier `{tier}` in the current policy; apply one that has it");
+    Err(Error::field("tier", message))
+}
+
 /// Keeps the snapshot current.
 #[derive(Debug)]
 pub(crate) struct Follower {

@@ -104,6 +104,7 @@ async fn answer(
     })?;
     let key = node.keys.authenticate(call.authorization).await?;
     meter.caller(&key);
+    key.admit()?;
     let Asked {
         mut request,
         stream,

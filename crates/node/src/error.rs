@@ -52,6 +52,23 @@ pub enum Error {
     /// The key does not exist or has been revoked.
     #[error("the key is not valid: it does not exist or has been revoked")]
     KeyInvalid,
+    /// An operator has shut the caller out.
+    #[error(
+        "subject `{subject}` is blocked, and its keys with it: ask an operator of this gateway"
+    )]
+    SubjectBlocked {
+        /// The subject, the key's own or one above.
+        subject: String,
+    },
+    /// The caller's tier is not part of the policy.
+    #[error(
+        "the key is of tier `{tier}`, which the policy does not have: an operator has to define it, or give the key's \
+         subject another"
+    )]
+    TierUnknown {
+        /// The tier.
+        tier: String,
+    },
     /// Fields break rules.
     #[error("{}", describe(.0))]
     Invalid(Vec<Violation>),

@@ -105,7 +105,9 @@ impl ModelService for Grpc {
     ) -> Result<Response<ListModelsResponse>, Status> {
         let headers = request.into_parts().0.into_headers();
         let known = self.node.keys.authenticate(authorization(&headers)).await;
-        known.map_err(|error| error.to_status())?;
+        known
+            .and_then(|known| known.admit())
+            .map_err(|error| error.to_status())?;
         let revision = self.node.revision().ok_or_else(|| {
             Error::NotReady {
                 why: "the node has no policy yet",

@@ -14,6 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tollgate_policy::Subject;
+use tollgate_policy::table::Labels;
 use tollgate_proto::node::v1::{Key, KeyUpdate};
 
 use crate::error::Error;
@@ -53,7 +54,13 @@ pub(crate) struct Known {
     pub(crate) id: Arc<str>,
     /// To whom it belongs.
     pub(crate) subject: Subject,
+    /// The tier that it is of, by itself or by its subject.
+    pub(crate) tier: Option<Box<str>>,
+    /// The labels of its subject.
+    pub(crate) labels: Labels,
     name: String,
+    /// The subject that is shut out, and the key with it.
+    blocked_by: Option<Box<str>>,
     plans: Plans,
 }
 
@@ -224,11 +231,7 @@ impl Keys {
         let known = self.known.read();
         let update = |(hash, known): (&Hash, &Arc<Known>)| KeyUpdate {
             hash: bytes::Bytes::copy_from_slice(hash),
-            key: Some(Key {
-                id: known.id.to_string(),
-                subject: known.subject.as_str().to_owned(),
-                name: known.name.clone(),
-            }),
+            key: Some(known.to_key()),
         };
         known.iter().map(update).collect()
     }
@@ -242,7 +245,10 @@ impl Known {
             Ok(subject) => Some(Self {
                 id: key.id.as_str().into(),
                 subject,
+                tier: filled(&key.tier),
+                labels: key.labels.clone().into_iter().collect(),
                 name: key.name.clone(),
+                blocked_by: filled(&key.blocked_by),
                 plans: Plans::default(),
             }),
             Err(error) => {
@@ -253,7 +259,34 @@ impl Known {
     }
 
     fn is_same(&self, other: &Self) -> bool {
-        self.id == other.id && self.subject == other.subject && self.name == other.name
+        // A key that is left out here keeps plans that are no longer right.
+        let of = |it: &Self| it.to_key();
+        of(self) == of(other)
+    }
+
+    fn to_key(&self) -> Key {
+        let text = |it: &Option<Box<str>>| it.as_deref().unwrap_or_default().to_owned();
+        Key {
+            id: self.id.to_string(),
+            subject: self.subject.as_str().to_owned(),
+            name: self.name.clone(),
+            tier: text(&self.tier),
+            labels: self.labels.clone().into_iter().collect(),
+            blocked_by: text(&self.blocked_by),
+        }
+    }
+
+    /// Lets the key pass unless its subject, or one above, is shut out.
+    ///
+    /// # Errors
+    /// [`Error::SubjectBlocked`].
+    pub(crate) fn admit(&self) -> Result<(), Error> {
+        match &self.blocked_by {
+            None => Ok(()),
+            Some(subject) => Err(Error::SubjectBlocked {
+                subject: subject.to_string(),
+            }),
+        }
     }
 
     /// The counters that must admit this key's requests for a model, worked out once per policy revision.
@@ -264,6 +297,11 @@ impl Known {
     ) -> Result<Arc<Plan>, Error> {
         self.plans.get(revision, self, model)
     }
+}
+
+/// An empty text says that there is none.
+fn filled(text: &str) -> Option<Box<str>> {
+    (!text.is_empty()).then(|| text.into())
 }
 
 fn bearer(authorization: Option<&[u8]>) -> Option<&[u8]> {
@@ -287,7 +325,7 @@ mod tests {
             key: (!id.is_empty()).then(|| Key {
                 id: id.to_owned(),
                 subject: "acme/search".to_owned(),
-                name: String::new(),
+                ..Key::default()
             }),
         }
     }
@@ -329,6 +367,35 @@ mod tests {
         assert!(keys.update(&update("tg_1", "")));
         let refused = keys.authenticate(Some(b"Bearer tg_1")).await;
         assert_eq!(refused.err(), Some(Error::KeyInvalid));
+    }
+
+    #[tokio::test]
+    async fn a_changed_key_is_another_and_a_blocked_one_is_not_admitted() {
+        let (keys, _asked) = keys();
+        let change = |change: fn(&mut Key)| {
+            let mut update = update("tg_1", "k1");
+            change(update.key.as_mut().unwrap());
+            update
+        };
+        let known = async || keys.authenticate(Some(b"Bearer tg_1")).await.unwrap();
+        assert!(keys.update(&update("tg_1", "k1")));
+        let first = known().await;
+        assert!(!keys.update(&update("tg_1", "k1")), "nothing is new");
+        assert!(Arc::ptr_eq(&first, &known().await));
+        assert_eq!(first.admit(), Ok(()));
+        let changes: [fn(&mut Key); 3] = [
+            |key| key.tier = "free".into(),
+            |key| key.labels = [("env".into(), "prod".into())].into(),
+            |key| key.blocked_by = "acme".into(),
+        ];
+        for step in changes {
+            let before = known().await;
+            assert!(keys.update(&change(step)));
+            assert!(!Arc::ptr_eq(&before, &known().await));
+            assert_eq!(keys.to_updates(), [change(step)]);
+        }
+        let blocked = known().await.admit().unwrap_err();
+        assert!(blocked.to_string().contains("`acme`"), "{blocked}");
     }
 
     #[tokio::test(start_paused = true)]

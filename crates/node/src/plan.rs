@@ -47,11 +47,20 @@ struct Newest {
 
 impl Plan {
     fn new(revision: &Revision, key: &Known, model: &Model) -> Result<Self, Error> {
+        let tier = key.tier.as_deref();
+        if let Some(tier) = tier.filter(|tier| !revision.table.has_tier(tier)) {
+            // Without its tier's limits the caller would have none.
+            return Err(Error::TierUnknown {
+                tier: tier.to_owned(),
+            });
+        }
         let caller = Caller {
             key: &key.id,
             subject: &key.subject,
+            tier,
+            labels: &key.labels,
         };
-        let specs = revision.table.counters(caller, model);
+        let specs = revision.table.counters(&caller, model);
         let lines: Result<Vec<_>, _> = specs.into_iter().map(Line::new).collect();
         let lines = lines.map_err(|error: tollgate_quota::Error| {
             tracing::error!(%error, "a counter of the policy cannot be kept: this is a defect");
@@ -208,7 +217,7 @@ impl Plans {
     /// Finds the plan for a model, or works it out.
     ///
     /// # Errors
-    /// A counter that cannot be named: a defect.
+    /// The caller's tier is not part of the policy, or a counter cannot be named, which is a defect.
     pub(crate) fn get(
         &self,
         revision: &Revision,

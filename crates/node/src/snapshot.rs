@@ -136,7 +136,7 @@ mod tests {
                 key: Some(tollgate_proto::node::v1::Key {
                     id: "k1".into(),
                     subject: "acme/search/ada".into(),
-                    name: String::new(),
+                    ..Default::default()
                 }),
             }],
         }

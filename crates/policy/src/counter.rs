@@ -7,10 +7,12 @@
 //! whole-app/tokens=3600s
 //! per-key/requests=60s/key=k1
 //! team-model/tokens=60s/team=acme/search/model=chat
+//! by-env/cost_usd=3600s/label.env=prod
 //! ```
 //!
 //! *One name, one cell.* The name of a limit holds no `/`; the values of subjects are validated and hold no `=`;
-//! every other value is percent-escaped outside of letters, digits, `-`, `_`, `.`. So a part with `=` always
+//! every other value is percent-escaped outside of letters, digits, `-`, `_`, `.`, and one that a caller lacks (a
+//! tier, a label) is `(none)`. So a part with `=` always
 //! begins something new, a part without continues a subject, and the name can be taken apart in one way only.
 //!
 //! *Why unit and window are part of it.* Windows are numbered from the Unix epoch by their length, and a
@@ -35,12 +37,15 @@ pub(crate) fn stem(limit: &str, unit: Unit, window_ms: u64) -> String {
     format!("{limit}/{}={}s", unit.as_str(), window_ms / 1000)
 }
 
+/// What stands for the value of a dimension that a caller lacks. No escaped value looks like it.
+const NONE: &str = "(none)";
+
 /// The name of the counter that a limit has for a caller and a model.
-pub(crate) fn name(limit: &Limit, caller: Caller<'_>, model: &str) -> String {
+pub(crate) fn name(limit: &Limit, caller: &Caller<'_>, model: &str) -> String {
     let mut name = limit.stem.to_string();
     for dimension in &limit.per {
         name.push('/');
-        name.push_str(dimension.as_str());
+        name.push_str(&dimension.name());
         name.push('=');
         match dimension {
             Dimension::Key => escape(caller.key, &mut name),
@@ -48,9 +53,21 @@ pub(crate) fn name(limit: &Limit, caller: Caller<'_>, model: &str) -> String {
             Dimension::Team => name.push_str(caller.subject.team()),
             Dimension::Org => name.push_str(caller.subject.org()),
             Dimension::Model => escape(model, &mut name),
+            Dimension::Tier => optional(caller.tier, &mut name),
+            Dimension::Label(label) => {
+                let value = caller.labels.get(&**label);
+                optional(value.map(String::as_str), &mut name);
+            }
         }
     }
     name
+}
+
+fn optional(value: Option<&str>, into: &mut String) {
+    match value {
+        Some(value) => escape(value, into),
+        None => into.push_str(NONE),
+    }
 }
 
 /// Whether a counter is one that the limit could have now: same unit and window, same dimensions.
@@ -69,7 +86,7 @@ pub(crate) fn belongs(counter: &str, limit: &Limit) -> bool {
         match part.split_once('=') {
             Some((name, value)) => {
                 current = dimensions.next();
-                if value.is_empty() || current.is_none_or(|dimension| dimension.as_str() != name) {
+                if value.is_empty() || current.is_none_or(|dimension| dimension.name() != name) {
                     return false;
                 }
             }

@@ -19,6 +19,7 @@ pub fn diff(old: &pb::Policy, new: &pb::Policy) -> Vec<String> {
     section("pools", &old.pools, &new.pools, &mut lines);
     section("models", &old.models, &new.models, &mut lines);
     section("limits", limits(old), limits(new), &mut lines);
+    section("tiers", &old.tiers, &new.tiers, &mut lines);
     lines
 }
 

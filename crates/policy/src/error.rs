@@ -13,6 +13,9 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// Labels break a rule.
+    #[error("{0}")]
+    Label(String),
     /// A policy cannot be written as YAML.
     #[error("cannot write the policy as YAML: {0}")]
     Write(String),

@@ -23,7 +23,7 @@
 //! let table = compile(&policy, 1).expect("what was loaded compiles");
 //! let subject = Subject::parse("acme/search/ada").expect("a path");
 //! let model = table.model("chat").expect("a model of the policy");
-//! let counters = table.counters(Caller { key: "k1", subject: &subject }, model);
+//! let counters = table.counters(&Caller::new("k1", &subject), model);
 //! assert_eq!(counters[0].counter, "per-team/requests=60s/team=acme/search");
 //! ```
 //!
@@ -35,6 +35,8 @@ pub mod counter;
 mod diff;
 mod error;
 mod fault;
+pub mod labels;
+mod limits;
 pub mod money;
 mod nearest;
 mod path;

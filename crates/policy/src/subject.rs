@@ -85,6 +85,13 @@ impl Subject {
         &self.path
     }
 
+    /// The paths of this subject and of all above it, from the top down: `acme`, `acme/search`, `acme/search/ada`.
+    pub fn and_above(&self) -> impl Iterator<Item = &str> {
+        let slashes = self.path.match_indices('/').map(|(at, _)| at);
+        let ends = slashes.chain([self.path.len()]);
+        ends.filter_map(|end| self.path.get(..end))
+    }
+
     /// Whether this subject is `above` or lies below it: `acme/search` is within `acme`, `acmeta` is not.
     #[must_use]
     pub fn is_within(&self, above: &Self) -> bool {

@@ -3,7 +3,8 @@
 //! Built once per revision by [`compile`], off the way of requests, and never changed: names are resolved,
 //! defaults are applied, everything is in a fixed order. Nodes swap a whole table for another.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +42,7 @@ pub struct Table {
     models: Vec<Arc<Model>>,
     by_name: HashMap<Box<str>, Arc<Model>>,
     limits: Vec<Arc<Limit>>,
+    tiers: HashSet<Box<str>>,
 }
 
 impl Table {
@@ -91,15 +93,22 @@ impl Table {
         self.limits.get(at)
     }
 
+    /// Whether there is such a tier.
+    #[must_use]
+    pub fn has_tier(&self, name: &str) -> bool {
+        self.tiers.contains(name)
+    }
+
     /// Returns the counters that must all admit a request of this caller for this model, in the order of
     /// [`limits`](Self::limits). They depend on nothing else, so a node computes them once per key and model.
     #[must_use]
-    pub fn counters(&self, caller: Caller<'_>, model: &Model) -> Vec<CounterSpec> {
+    pub fn counters(&self, caller: &Caller<'_>, model: &Model) -> Vec<CounterSpec> {
+        let limits = self.limits.iter().filter(|limit| limit.applies(caller));
         let spec = |limit: &Arc<Limit>| CounterSpec {
             limit: Arc::clone(limit),
             counter: counter::name(limit, caller, &model.name),
         };
-        self.limits.iter().map(spec).collect()
+        limits.map(spec).collect()
     }
 
     /// Returns the most that a request for this model can cost, in billionths of a US dollar, whichever of the
@@ -123,6 +132,9 @@ impl Table {
     }
 }
 
+/// Labels by their names.
+pub type Labels = BTreeMap<String, String>;
+
 /// Who asks: what limits can tell apart about a caller.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller<'a> {
@@ -130,6 +142,24 @@ pub struct Caller<'a> {
     pub key: &'a str,
     /// To whom the key belongs.
     pub subject: &'a Subject,
+    /// The tier that the caller is of.
+    pub tier: Option<&'a str>,
+    /// The subject's labels.
+    pub labels: &'a Labels,
+}
+
+impl<'a> Caller<'a> {
+    /// A caller without tier and labels.
+    #[must_use]
+    pub fn new(key: &'a str, subject: &'a Subject) -> Self {
+        static NONE: Labels = Labels::new();
+        Self {
+            key,
+            subject,
+            tier: None,
+            labels: &NONE,
+        }
+    }
 }
 
 /// A counter that must admit a request.
@@ -148,6 +178,8 @@ pub struct Limit {
     pub index: usize,
     /// Its name.
     pub name: Arc<str>,
+    /// The tier whose callers it holds for. None: for all.
+    pub tier: Option<Arc<str>>,
     /// What has a counter of its own, each at most once, in the order of [`Dimension`]. Empty: one for all.
     pub per: Vec<Dimension>,
     /// What is counted, and how.
@@ -162,8 +194,16 @@ pub struct Limit {
     pub(crate) stem: Arc<str>,
 }
 
+impl Limit {
+    fn applies(&self, caller: &Caller<'_>) -> bool {
+        self.tier
+            .as_deref()
+            .is_none_or(|tier| caller.tier == Some(tier))
+    }
+}
+
 /// What a limit can tell apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Dimension {
     /// The API key.
     Key,
@@ -175,23 +215,29 @@ pub enum Dimension {
     Org,
     /// The model's name in the policy.
     Model,
+    /// The caller's tier.
+    Tier,
+    /// The subject's label of this name.
+    Label(Arc<str>),
 }
 
 impl Dimension {
-    /// Returns its name as in a policy, such as `key`.
+    /// Returns its name in those of counters, such as `key` or `label.env`.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
+    pub fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Self::Key => "key",
             Self::User => "user",
             Self::Team => "team",
             Self::Org => "org",
             Self::Model => "model",
-        }
+            Self::Tier => "tier",
+            Self::Label(name) => return Cow::Owned(format!("label.{name}")),
+        })
     }
 
     /// Whether its values are paths, which hold `/`.
-    pub(crate) fn is_subject(self) -> bool {
+    pub(crate) fn is_subject(&self) -> bool {
         matches!(self, Self::User | Self::Team | Self::Org)
     }
 }

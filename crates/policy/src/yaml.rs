@@ -121,6 +121,11 @@ pub fn to_json(policy: &pb::Policy) -> serde_json::Value {
     humane(policy).into()
 }
 
+/// A window as it is written, such as `1h`.
+pub(crate) fn write_window(it: pb::Window) -> String {
+    scalar::write_time(i128::from(it.seconds) * 1_000_000_000)
+}
+
 /// What was read, faulty or not.
 #[derive(Default)]
 struct Draft {

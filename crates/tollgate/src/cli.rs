@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::verbs::{
-    apply, complete, control, dev, get, history, keys, limits, node, nodes, validate,
+    apply, complete, control, dev, get, history, keys, limits, node, nodes, subjects, validate,
 };
 
 /// An LLM gateway: exact limits over many nodes, failover, and one API for every provider.
@@ -34,6 +34,8 @@ pub(crate) enum Verb {
     History(history::Arguments),
     /// Create, list and revoke the keys of callers
     Keys(keys::Arguments),
+    /// Say what holds for the keys of a subject: tier, labels, whether they are refused
+    Subjects(subjects::Arguments),
     /// List the nodes and the policy revision each runs
     Nodes(nodes::Arguments),
     /// Show the live state of limits: limit, spent, held, free, by node

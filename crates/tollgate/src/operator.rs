@@ -4,6 +4,7 @@ use tollgate_proto::admin::v1::key_service_client::KeyServiceClient;
 use tollgate_proto::admin::v1::limit_service_client::LimitServiceClient;
 use tollgate_proto::admin::v1::node_service_client::NodeServiceClient;
 use tollgate_proto::admin::v1::policy_service_client::PolicyServiceClient;
+use tollgate_proto::admin::v1::subject_service_client::SubjectServiceClient;
 
 use crate::error::Error;
 use crate::output::Format;
@@ -76,6 +77,11 @@ impl Control {
     /// A client of the keys.
     pub(crate) fn keys(&self) -> KeyServiceClient<Channel> {
         KeyServiceClient::new(self.remote.channel())
+    }
+
+    /// A client of the subjects.
+    pub(crate) fn subjects(&self) -> SubjectServiceClient<Channel> {
+        SubjectServiceClient::new(self.remote.channel())
     }
 
     /// A client of the nodes.

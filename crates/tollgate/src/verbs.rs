@@ -10,6 +10,7 @@ pub(crate) mod keys;
 pub(crate) mod limits;
 pub(crate) mod node;
 pub(crate) mod nodes;
+pub(crate) mod subjects;
 pub(crate) mod validate;
 
 use crate::cli::Verb;
@@ -29,6 +30,7 @@ pub(crate) async fn run(verb: Verb) -> Result<(), Error> {
         Verb::Get(arguments) => get::run(arguments).await,
         Verb::History(arguments) => history::run(arguments).await,
         Verb::Keys(arguments) => keys::run(arguments).await,
+        Verb::Subjects(arguments) => subjects::run(arguments).await,
         Verb::Nodes(arguments) => nodes::run(arguments).await,
         Verb::Limits(arguments) => limits::run(arguments).await,
         Verb::Complete(arguments) => complete::run(arguments).await,

@@ -229,13 +229,18 @@ impl Cluster {
         Ok(PolicyServiceClient::new(self.channel().await?))
     }
 
-    /// Makes a key.
+    /// Makes a key of no tier of its own.
     pub async fn key(&self, subject: &str) -> anyhow::Result<Key> {
-        let mut client = KeyServiceClient::new(self.channel().await?);
         let request = CreateKeyRequest {
             subject: subject.to_owned(),
-            name: String::new(),
+            ..CreateKeyRequest::default()
         };
+        self.create_key(request).await
+    }
+
+    /// Makes a key.
+    pub async fn create_key(&self, request: CreateKeyRequest) -> anyhow::Result<Key> {
+        let mut client = KeyServiceClient::new(self.channel().await?);
         let created = client.create_key(request).await?.into_inner();
         Ok(Key {
             id: created.key.context("a key")?.id,
@@ -276,6 +281,17 @@ impl Cluster {
     pub fn node_log(&self, index: usize) -> anyhow::Result<String> {
         let bytes = std::fs::read(&self.nodes[index].log).context("read the log")?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Whether a node's snapshot on disk holds these bytes.
+    pub fn snapshot_holds(&self, index: usize, bytes: &[u8]) -> bool {
+        let file = self
+            .dir
+            .path()
+            .join(&self.nodes[index].name)
+            .join("snapshot");
+        let snapshot = std::fs::read(file).unwrap_or_default();
+        snapshot.windows(bytes.len()).any(|window| window == bytes)
     }
 
     /// All requests that the nodes have logged.

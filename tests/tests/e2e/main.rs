@@ -32,3 +32,4 @@ mod ops;
 mod policy;
 mod readme;
 mod streams;
+mod subjects;

@@ -27,7 +27,7 @@ const MOST_NODE_BYTES: usize = 4 << 20;
 #[derive(Debug)]
 pub(crate) enum Frame {
     /// To be encoded.
-    Message(StreamConfigResponse),
+    Message(Box<StreamConfigResponse>),
     /// A [`StreamConfigResponse`] that is encoded already.
     Encoded(Bytes),
 }

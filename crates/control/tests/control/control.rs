@@ -120,7 +120,7 @@ impl Control {
     pub(crate) async fn create_key(&self, subject: &str) -> CreateKeyResponse {
         let request = CreateKeyRequest {
             subject: subject.to_owned(),
-            name: String::new(),
+            ..CreateKeyRequest::default()
         };
         self.keys().create_key(request).await.unwrap().into_inner()
     }

@@ -19,6 +19,7 @@ const DOMAIN: &str = "tollgate";
 
 /// OpenAI's broad kinds of error.
 const CALLER: &str = "invalid_request_error";
+const PERMISSION: &str = "permission_error";
 const RATE: &str = "rate_limit_error";
 const SERVER: &str = "server_error";
 
@@ -76,6 +77,20 @@ const KEY: Row = row(
     StatusCode::UNAUTHORIZED,
     "authentication_error",
     "invalid_api_key",
+);
+const BLOCKED: Row = row(
+    ErrorReason::SubjectBlocked,
+    Code::PermissionDenied,
+    StatusCode::FORBIDDEN,
+    PERMISSION,
+    "subject_blocked",
+);
+const TIER: Row = row(
+    ErrorReason::TierUnknown,
+    Code::PermissionDenied,
+    StatusCode::FORBIDDEN,
+    PERMISSION,
+    "tier_unknown",
 );
 const INVALID: Row = row(
     ErrorReason::RequestInvalid,
@@ -194,6 +209,8 @@ impl Error {
     fn row(&self) -> Row {
         match self {
             Self::KeyMissing | Self::KeyInvalid => KEY,
+            Self::SubjectBlocked { .. } => BLOCKED,
+            Self::TierUnknown { .. } => TIER,
             Self::Invalid(_) => INVALID,
             Self::TooLarge { .. } => TOO_LARGE,
             Self::ModelNotFound { .. } => MODEL,
@@ -234,6 +251,8 @@ impl Error {
             }
             Self::KeyMissing
             | Self::KeyInvalid
+            | Self::SubjectBlocked { .. }
+            | Self::TierUnknown { .. }
             | Self::Invalid(_)
             | Self::TooLarge { .. }
             | Self::ModelNotFound { .. }

@@ -87,7 +87,10 @@ pub(super) async fn get_model(
 }
 
 async fn models(node: &Node, headers: &HeaderMap) -> Result<Vec<Arc<Model>>, Error> {
-    node.keys.authenticate(authorization(headers)).await?;
+    node.keys
+        .authenticate(authorization(headers))
+        .await?
+        .admit()?;
     let revision = node.revision().ok_or(Error::NotReady {
         why: "the node has no policy yet",
     })?;

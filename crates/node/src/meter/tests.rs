@@ -55,7 +55,7 @@ impl Bench {
         let key = Key {
             id: "k1".into(),
             subject: "acme".into(),
-            name: String::new(),
+            ..Default::default()
         };
         let plan = Known::new(&key).unwrap().plan(&revision, &model).unwrap();
         let needs = plan.needs(&revision, &model, INPUT, RESERVED - INPUT);

@@ -99,7 +99,7 @@ impl Control {
         let key = Key {
             id: id.to_owned(),
             subject: "acme/search/ada".to_owned(),
-            name: String::new(),
+            ..Default::default()
         };
         self.keys.lock().unwrap().insert(text.to_owned(), key);
     }

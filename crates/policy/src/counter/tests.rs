@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{limit_name, name};
 use crate::subject::Subject;
-use crate::table::{Caller, Table, compile};
+use crate::table::{Caller, Labels, Table, compile};
 use crate::yaml::{Source, parse};
 
 fn table(limits: &str) -> Table {
@@ -70,16 +70,7 @@ fn escapes_keys() {
     let table = table("{ name: key, per: [key, model], requests: 9, window: 1m }");
     let subject = Subject::parse("acme").unwrap();
     let limit = &table.limits()[0];
-    let name = |key| {
-        name(
-            limit,
-            Caller {
-                key,
-                subject: &subject,
-            },
-            "chat",
-        )
-    };
+    let name = |key| name(limit, &Caller::new(key, &subject), "chat");
     assert_eq!(name("tg_0-A.z"), "key/requests=60s/key=tg_0-A.z/model=chat");
     assert_eq!(
         name("a/model=x%é\n"),
@@ -87,27 +78,67 @@ fn escapes_keys() {
     );
 }
 
+#[test]
+fn tiers_and_labels_that_are_lacking_share_a_counter() {
+    let table =
+        table("{ name: l, per: [tier], per_labels: [env, cost.center], requests: 9, window: 1m }");
+    let subject = Subject::parse("acme").unwrap();
+    let labels = Labels::from([("env".to_owned(), "(none)".to_owned())]);
+    let name = |tier, labels: &Labels| {
+        let caller = Caller {
+            tier,
+            labels,
+            ..Caller::new("k", &subject)
+        };
+        table.counters(&caller, table.model("chat").unwrap())[0]
+            .counter
+            .clone()
+    };
+    assert_eq!(
+        name(None, &Labels::new()),
+        "l/requests=60s/tier=(none)/label.cost.center=(none)/label.env=(none)"
+    );
+    assert_eq!(
+        name(Some("free"), &labels),
+        "l/requests=60s/tier=free/label.cost.center=(none)/label.env=%28none%29"
+    );
+}
+
 proptest! {
     /// Two callers share a counter exactly where they agree in everything that the limit tells apart.
     #[test]
     fn one_name_one_cell(
-        callers in proptest::collection::vec(("[a-c/=%]{1,3}", "[ab](/[ab]){0,3}", any::<bool>()), 2..20),
-        per in proptest::sample::subsequence(vec!["key", "user", "team", "org", "model"], 0..=5).prop_shuffle(),
+        callers in proptest::collection::vec(
+            ("[a-c/=%]{1,3}", "[ab](/[ab]){0,3}", any::<bool>(), proptest::option::of("[ab]"),
+             proptest::option::of("[a()=/]{1,2}")),
+            2..20,
+        ),
+        per in proptest::sample::subsequence(vec!["key", "user", "team", "org", "model", "tier"], 0..=6).prop_shuffle(),
+        labelled in any::<bool>(),
     ) {
-        let table = table(&format!("{{ name: l, per: [{}], tokens: 9, window: 1m }}", per.join(", ")));
+        let label = if labelled { "env" } else { "" };
+        let table = table(&format!(
+            "{{ name: l, per: [{}], per_labels: [{label}], tokens: 9, window: 1m }}", per.join(", ")
+        ));
         let mut cells: HashMap<String, Vec<String>> = HashMap::new();
         let mut names: HashMap<Vec<String>, String> = HashMap::new();
-        for (key, subject, chat) in &callers {
+        for (key, subject, chat, tier, env) in &callers {
             let subject = Subject::parse(subject).unwrap();
             let model = if *chat { "chat" } else { "brief" };
-            let cell: Vec<String> = per.iter().map(|dimension| match *dimension {
+            let mut cell: Vec<String> = per.iter().map(|dimension| match *dimension {
                 "key" => key.clone(),
                 "user" => subject.user().to_owned(),
                 "team" => subject.team().to_owned(),
                 "org" => subject.org().to_owned(),
+                "tier" => format!("{tier:?}"),
                 _ => model.to_owned(),
             }).collect();
-            let specs = table.counters(Caller { key, subject: &subject }, table.model(model).unwrap());
+            if labelled {
+                cell.push(format!("{env:?}"));
+            }
+            let labels: Labels = env.iter().map(|env| ("env".to_owned(), env.clone())).collect();
+            let caller = Caller { key, subject: &subject, tier: tier.as_deref(), labels: &labels };
+            let specs = table.counters(&caller, table.model(model).unwrap());
             prop_assert_eq!(specs.len(), 1);
             let counter = specs[0].counter.clone();
             prop_assert_eq!(limit_name(&counter), "l");

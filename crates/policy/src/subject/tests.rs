@@ -58,3 +58,13 @@ fn knows_what_lies_below() {
         );
     }
 }
+
+#[test]
+fn all_above_are_named_from_the_top_down() {
+    let paths = |path: &str| {
+        let subject = Subject::parse(path).unwrap();
+        subject.and_above().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(paths("acme"), ["acme"]);
+    assert_eq!(paths("a/b/c"), ["a", "a/b", "a/b/c"]);
+}

@@ -14,7 +14,7 @@ use super::{
     defaults,
 };
 use crate::address::normal_base_url;
-use crate::{Fault, counter, path, pb};
+use crate::{Fault, counter, limits, path, pb};
 
 /// Parts by name, to resolve references with.
 type Index<'a, T> = HashMap<&'a str, T>;
@@ -33,22 +33,22 @@ pub(crate) fn build(policy: &pb::Policy, revision: u64) -> Result<Table, Fault> 
     let models = numbered(sorted(&policy.models), |_, name, it| {
         model(name, it, &pools)
     })?;
-    let mut limits: Vec<&pb::Limit> = policy.limits.iter().collect();
+    let mut limits = limits::all(policy);
     limits.sort_by(|a, b| a.name.cmp(&b.name));
-    let limits = numbered(
-        limits
-            .into_iter()
-            .map(|it| (it.name.as_str(), it))
-            .collect(),
-        limit,
-    )?;
+    let limits = limits.iter().enumerate();
+    let limits = limits.map(|(index, it)| limit(index, it).map(Arc::new));
     Ok(Table {
         revision,
         by_name: names(&models),
         providers,
         deployments,
         models,
-        limits,
+        limits: limits.collect::<Result<_, _>>()?,
+        tiers: policy
+            .tiers
+            .keys()
+            .map(|name| name.as_str().into())
+            .collect(),
     })
 }
 
@@ -229,8 +229,9 @@ fn model(name: &str, it: &pb::Model, pools: &Index<'_, Pool>) -> Result<Model, F
     })
 }
 
-fn limit(index: usize, name: &str, it: &pb::Limit) -> Result<Limit, Fault> {
-    let unset = |field| unset(&path::entry("limits", name), field);
+fn limit(index: usize, placed: &limits::Placed<'_>) -> Result<Limit, Fault> {
+    let it = placed.limit;
+    let unset = |field| unset(&placed.at, field);
     let (unit, amount) = it
         .amount
         .as_ref()
@@ -242,10 +243,19 @@ fn limit(index: usize, name: &str, it: &pb::Limit) -> Result<Limit, Fault> {
         .per()
         .map(|it| dimension(it).ok_or_else(|| unset("per")))
         .collect::<Result<Vec<_>, Fault>>()?;
+    per.extend(
+        it.per_labels
+            .iter()
+            .map(|it| Dimension::Label(it.as_str().into())),
+    );
+    if per.is_empty() && placed.tier.is_some() {
+        per.push(Dimension::Key);
+    }
     per.sort_unstable();
     Ok(Limit {
         index,
-        name: name.into(),
+        name: (&*placed.name).into(),
+        tier: placed.tier.map(Into::into),
         per,
         measure: Measure {
             unit,
@@ -254,7 +264,7 @@ fn limit(index: usize, name: &str, it: &pb::Limit) -> Result<Limit, Fault> {
         amount,
         reserve: reserve(it.reserve()),
         window_ms,
-        stem: counter::stem(name, unit, window_ms).into(),
+        stem: counter::stem(&placed.name, unit, window_ms).into(),
     })
 }
 
@@ -288,7 +298,7 @@ fn reserve(it: pb::ReserveMode) -> Reserve {
     }
 }
 
-fn dimension(it: pb::Dimension) -> Option<Dimension> {
+pub(crate) fn dimension(it: pb::Dimension) -> Option<Dimension> {
     match it {
         pb::Dimension::Unspecified => None,
         pb::Dimension::Key => Some(Dimension::Key),
@@ -296,6 +306,7 @@ fn dimension(it: pb::Dimension) -> Option<Dimension> {
         pb::Dimension::Team => Some(Dimension::Team),
         pb::Dimension::Org => Some(Dimension::Org),
         pb::Dimension::Model => Some(Dimension::Model),
+        pb::Dimension::Tier => Some(Dimension::Tier),
     }
 }
 

@@ -42,13 +42,7 @@ fn table() -> Table {
 fn counters(key: &str, subject: &str, model: &str) -> Vec<CounterSpec> {
     let table = table();
     let subject = Subject::parse(subject).unwrap();
-    table.counters(
-        Caller {
-            key,
-            subject: &subject,
-        },
-        table.model(model).unwrap(),
-    )
+    table.counters(&Caller::new(key, &subject), table.model(model).unwrap())
 }
 
 #[test]
@@ -220,4 +214,50 @@ fn lists_counters_in_one_order() {
     assert_eq!(table.limits()[0].per, [Dimension::Key, Dimension::Model]);
     let shallow = counters("k1", "acme", "brief");
     assert_eq!(shallow[1].counter, "team/tokens=30s/team=acme");
+}
+
+#[test]
+fn a_tiers_limits_hold_for_its_callers_by_key() {
+    let text = "
+providers: { p: { kind: simulated } }
+deployments: { d: { provider: p, model: m } }
+pools: { q: { targets: [ { deployment: d } ] } }
+models: { chat: { routes: [ { pools: [q] } ] } }
+limits: [ { name: app, requests: 9, window: 1h } ]
+tiers:
+  free:
+    limits:
+      - { requests: 10, window: 1h }
+      - { tokens: 20000, window: 30m, per: [tier], per_labels: [cost.center] }
+      - { name: own, requests: 3, window: 1m }
+  paid: {}
+";
+    let source = Source {
+        name: "x",
+        text: text.as_bytes(),
+    };
+    let policy = crate::yaml::load(&[source]).unwrap();
+    let table = compile(&policy, 1).unwrap();
+    assert!(table.has_tier("free") && table.has_tier("paid") && !table.has_tier("gold"));
+    let subject = Subject::parse("acme").unwrap();
+    let counters = |tier| {
+        let caller = Caller {
+            tier,
+            ..Caller::new("k1", &subject)
+        };
+        let specs = table.counters(&caller, table.model("chat").unwrap());
+        specs.into_iter().map(|it| it.counter).collect::<Vec<_>>()
+    };
+    let for_all = ["app/requests=3600s"];
+    assert_eq!(counters(None), for_all);
+    assert_eq!(counters(Some("paid")), for_all);
+    assert_eq!(
+        counters(Some("free")),
+        [
+            "app/requests=3600s",
+            "free-requests-1h/requests=3600s/key=k1",
+            "free-tokens-30m-tier-label-cost-center/tokens=1800s/tier=free/label.cost.center=(none)",
+            "own/requests=60s/key=k1",
+        ]
+    );
 }

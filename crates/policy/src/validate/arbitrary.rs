@@ -164,15 +164,16 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
     let window = any::<u32>().prop_map(|seconds| pb::Window { seconds });
     (
         text(),
-        vec(1..6i32, 0..3),
+        vec(1..7i32, 0..3),
         of(amount()),
         of(window),
         0..2i32,
         of(weights()),
         0..3i32,
+        vec(text(), 0..3),
     )
         .prop_map(
-            |(name, per, amount, window, kind, weights, reserve)| pb::Limit {
+            |(name, per, amount, window, kind, weights, reserve, per_labels)| pb::Limit {
                 name,
                 per,
                 amount,
@@ -180,6 +181,7 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
                 kind,
                 weights,
                 reserve,
+                per_labels,
             },
         )
 }
@@ -192,14 +194,20 @@ pub(crate) fn policy() -> impl Strategy<Value = pb::Policy> {
         hash_map(text(), pool(), 0..3),
         hash_map(text(), model(), 0..3),
         vec(limit(), 0..3),
+        hash_map(
+            text(),
+            vec(limit(), 0..3).prop_map(|limits| pb::Tier { limits }),
+            0..3,
+        ),
     )
         .prop_map(
-            |(providers, deployments, pools, models, limits)| pb::Policy {
+            |(providers, deployments, pools, models, limits, tiers)| pb::Policy {
                 providers: providers.into_iter().collect(),
                 deployments: deployments.into_iter().collect(),
                 pools: pools.into_iter().collect(),
                 models: models.into_iter().collect(),
                 limits,
+                tiers: tiers.into_iter().collect(),
             },
         )
 }

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{check_known, check_name};
+use super::{MAX_NAME, check_known, check_name, check_repeats, entries};
 use crate::fault::Fault;
+use crate::labels;
+use crate::limits::{self, Placed};
 use crate::path::{entry, field, item, shorten};
 use crate::pb;
 use crate::table::{Unit, build};
@@ -23,41 +25,70 @@ const MIN_WINDOW: u32 = 10;
 const MAX_WINDOW: u32 = 3600;
 
 pub(super) fn check(policy: &pb::Policy, faults: &mut Vec<Fault>) {
-    if policy.limits.len() > MAX_LIMITS {
-        let problem = format!(
-            "there are {} limits, at most {MAX_LIMITS} are supported",
-            policy.limits.len()
-        );
-        let fault = Fault::new("limits", problem);
+    count(policy.limits.len(), "limits", faults);
+    for (at, _, it) in entries("tiers", &policy.tiers, faults) {
+        count(it.limits.len(), &field(&at, "limits"), faults);
+    }
+    let all = limits::all(policy);
+    let mut taken: HashMap<&str, String> = HashMap::new();
+    for placed in &all {
+        names(placed, &mut taken, faults);
+        limit(placed.limit, &placed.at, faults);
+    }
+    let counts_money =
+        |it: &&Placed<'_>| matches!(it.limit.amount, Some(pb::limit::Amount::CostUsd(_)));
+    if let Some(placed) = all.iter().find(counts_money) {
+        prices(policy, &placed.at, faults);
+    }
+}
+
+fn count(limits: usize, at: &str, faults: &mut Vec<Fault>) {
+    if limits > MAX_LIMITS {
+        let problem = format!("there are {limits} limits, at most {MAX_LIMITS} are supported");
+        let fault = Fault::new(at, problem);
         faults.push(
             fault.hint("one limit with `per` counts each key, user, team, org or model by itself"),
         );
     }
-    let mut taken: HashMap<&str, usize> = HashMap::new();
-    for (index, it) in policy.limits.iter().enumerate() {
-        let at = item("limits", index);
-        let name = field(&at, "name");
-        check_name(&it.name, &name, faults);
-        if let Some(first) = taken.get(it.name.as_str()) {
-            let first = field(&item("limits", *first), "name");
-            let fault = Fault::new(
-                name,
-                format!("`{}` is a limit already, as {first}", shorten(&it.name)),
-            );
-            faults.push(fault.hint("rename or remove one of them").other(first));
-        } else if !it.name.is_empty() {
-            taken.insert(&it.name, index);
-        }
-        limit(it, &at, faults);
+}
+
+/// Looks at the name of a limit. `taken` collects those of all limits with where they stand.
+fn names<'a>(
+    placed: &'a Placed<'_>,
+    taken: &mut HashMap<&'a str, String>,
+    faults: &mut Vec<Fault>,
+) {
+    let made_up = placed.limit.name.is_empty() && placed.tier.is_some();
+    let at = if made_up {
+        placed.at.clone()
+    } else {
+        field(&placed.at, "name")
+    };
+    if !made_up {
+        check_name(&placed.name, &at, faults);
+    } else if placed.name.len() > MAX_NAME {
+        let problem = format!(
+            "the name `{}` made for it is longer than {MAX_NAME} characters",
+            shorten(&placed.name)
+        );
+        faults.push(Fault::new(&at, problem).hint("write a shorter `name`"));
     }
-    let counts_money = |it: &pb::Limit| matches!(it.amount, Some(pb::limit::Amount::CostUsd(_)));
-    if let Some(index) = policy.limits.iter().position(counts_money) {
-        prices(policy, &item("limits", index), faults);
+    if let Some(first) = taken.get(&*placed.name) {
+        let problem = format!("`{}` is a limit already, as {first}", shorten(&placed.name));
+        let hint = if made_up {
+            "write a `name` of its own, or remove one of them"
+        } else {
+            "rename or remove one of them"
+        };
+        faults.push(Fault::new(at, problem).hint(hint).other(first.clone()));
+    } else if !placed.name.is_empty() {
+        taken.insert(&placed.name, at);
     }
 }
 
 fn limit(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
     per(it, at, faults);
+    per_labels(it, at, faults);
     amount(it, at, faults);
     window(it.window.as_ref(), &field(at, "window"), faults);
     // Not set means `fixed`; any number that is not known is refused.
@@ -89,6 +120,17 @@ fn per(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
             seen.push(dimension);
         }
     }
+}
+
+fn per_labels(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
+    let at = field(at, "per_labels");
+    for (index, name) in it.per_labels.iter().enumerate() {
+        if let Err(error) = labels::check_name(name) {
+            faults.push(Fault::new(item(&at, index), error.to_string()));
+        }
+    }
+    let names = it.per_labels.iter().map(String::as_str);
+    check_repeats(names, |index| item(&at, index), faults);
 }
 
 fn amount(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {

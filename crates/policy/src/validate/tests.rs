@@ -70,6 +70,7 @@ fn sound() -> pb::Policy {
         .into(),
         models: [(named("chat"), model(&["main", "last"]))].into(),
         limits: vec![limit("per-key", pb::limit::Amount::Requests(10))],
+        ..Default::default()
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::fault::Fault;
-use crate::path::{entry, field, item};
+use crate::limits;
+use crate::path::{entry, field};
 use crate::table::{Model, Protocol, Reserve, Use, build, defaults};
 use crate::{nearest, pb};
 
@@ -104,8 +105,8 @@ fn small_limits(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
     let Ok(table) = build::build(policy, 0) else {
         return;
     };
-    for (index, it) in policy.limits.iter().enumerate() {
-        let Some(limit) = table.limit(&it.name) else {
+    for placed in limits::all(policy) {
+        let Some(limit) = table.limit(&placed.name) else {
             continue;
         };
         let reserves = |model: &Model| {
@@ -130,7 +131,7 @@ fn small_limits(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
             "is less than what a request reserves which names no maximum of output: it is always refused for {}",
             nearest::list(&models)
         );
-        let warning = Fault::new(field(&item("limits", index), unit.as_str()), problem);
+        let warning = Fault::new(field(&placed.at, unit.as_str()), problem);
         warnings
             .push(warning.hint("raise the limit, or set a lower `max_output_tokens` at the model"));
     }
@@ -139,25 +140,24 @@ fn small_limits(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
 /// Limits that count the same and differ in amount only: one of them never refuses anything.
 fn same_limits(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
     let mut first = HashMap::new();
-    for (index, it) in policy.limits.iter().enumerate() {
+    for placed in limits::all(policy) {
+        let it = placed.limit;
         let unit = it.amount.as_ref().map(|it| build::amount(it).0);
-        let mut per = it.per.clone();
+        let (mut per, mut labels) = (it.per.clone(), it.per_labels.clone());
         per.sort_unstable();
-        let shape = (
-            unit,
-            weights(it),
-            it.window.unwrap_or_default().seconds,
-            per,
-        );
+        labels.sort_unstable();
+        let window = it.window.unwrap_or_default().seconds;
+        let shape = (placed.tier, unit, weights(it), window, per, labels);
         if let Some(first) = first.get(&shape) {
-            let first = item("limits", *first);
-            let warning = Fault::new(
-                item("limits", index),
-                format!("counts the same as {first}: the smaller one decides"),
+            let problem = format!("counts the same as {first}: the smaller one decides");
+            let warning = Fault::new(placed.at, problem);
+            warnings.push(
+                warning
+                    .hint("remove one of them")
+                    .other(String::clone(first)),
             );
-            warnings.push(warning.hint("remove one of them").other(first));
         } else {
-            first.insert(shape, index);
+            first.insert(shape, placed.at);
         }
     }
 }

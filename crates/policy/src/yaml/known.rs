@@ -3,7 +3,7 @@
 
 /// Fields that are part of the product's design but do not work yet, by the message they belong to.
 const PLANNED_FIELDS: [(&str, &[&str]); 8] = [
-    ("Policy", &["tiers", "subjects"]),
+    ("Policy", &["subjects"]),
     ("Provider", &["limits", "headers", "region"]),
     ("Credential", &["name"]),
     ("Deployment", &["limits", "base_model"]),
@@ -32,7 +32,7 @@ const PLANNED_VALUES: [(&str, &[&str]); 3] = [
         &["azure_openai", "bedrock", "cohere", "gemini", "mistral"],
     ),
     ("LimitKind", &["bucket", "sliding"]),
-    ("Dimension", &["deployment", "label", "provider", "tier"]),
+    ("Dimension", &["deployment", "provider"]),
 ];
 
 /// Names under which people look for the place of a secret.

@@ -27,6 +27,9 @@ enum Action {
         /// Name to know it by
         #[arg(long, default_value = "")]
         name: String,
+        /// The tier it is of, whatever its subject's is
+        #[arg(long, default_value = "")]
+        tier: String,
         #[command(flatten)]
         operator: Operator,
     },
@@ -56,8 +59,16 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Error> {
         Action::Create {
             subject,
             name,
+            tier,
             operator,
-        } => create(CreateKeyRequest { subject, name }, &operator).await,
+        } => {
+            let request = CreateKeyRequest {
+                subject,
+                name,
+                tier,
+            };
+            create(request, &operator).await
+        }
         Action::List { subject, operator } => list(subject.unwrap_or_default(), &operator).await,
         Action::Revoke { id, operator } => revoke(id, &operator).await,
     }
@@ -122,12 +133,13 @@ fn table(keys: &[Key]) -> String {
         return "no keys; make one with `tollgate keys create --subject ORG/TEAM/USER`\n"
             .to_owned();
     }
-    let mut table = Table::new(["ID", "SUBJECT", "NAME", "CREATED", "REVOKED"]);
+    let mut table = Table::new(["ID", "SUBJECT", "NAME", "TIER", "CREATED", "REVOKED"]);
     for key in keys {
         table.row([
             key.id.clone(),
             key.subject.clone(),
             key.name.clone(),
+            key.tier.clone(),
             key.created_at.map(|at| at.to_string()).unwrap_or_default(),
             key.revoked_at.map(|at| at.to_string()).unwrap_or_default(),
         ]);

@@ -132,7 +132,7 @@ async fn a_write_that_was_lost_is_reported_and_changes_nothing() {
     assert!(control.revisions().await.is_empty());
     let request = CreateKeyRequest {
         subject: "acme".to_owned(),
-        name: String::new(),
+        ..CreateKeyRequest::default()
     };
     let status = control.keys().create_key(request).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");

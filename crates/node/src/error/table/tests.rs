@@ -44,6 +44,24 @@ fn every() -> Vec<(Error, &'static str, Code, u16, bool)> {
             false,
         ),
         (
+            Error::SubjectBlocked {
+                subject: "acme".into(),
+            },
+            "SUBJECT_BLOCKED",
+            Code::PermissionDenied,
+            403,
+            false,
+        ),
+        (
+            Error::TierUnknown {
+                tier: "gold".into(),
+            },
+            "TIER_UNKNOWN",
+            Code::PermissionDenied,
+            403,
+            false,
+        ),
+        (
             Error::field("a", "b"),
             "REQUEST_INVALID",
             Code::InvalidArgument,

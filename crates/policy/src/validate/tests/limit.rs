@@ -30,6 +30,16 @@ fn weigh(policy: &mut pb::Policy, amount: Amount, cached_input: u32, output: u32
     });
 }
 
+/// A tier of limits without names.
+fn tier(policy: &mut pb::Policy, name: &str, amounts: &[Amount]) {
+    let limits = amounts.iter().map(|amount| pb::Limit {
+        per: Vec::new(),
+        ..limit("", *amount)
+    });
+    let limits = limits.collect();
+    policy.tiers.insert(name.to_owned(), pb::Tier { limits });
+}
+
 const LIMITS: &[Case] = &[
     (
         |it| it.limits.push(limit("per-key", Amount::Tokens(9))),
@@ -101,6 +111,52 @@ const LIMITS: &[Case] = &[
     (
         |it| it.limits[0].reserve = 3,
         &["limits[0].reserve: the value 3 is not known to this version"],
+    ),
+    (
+        |it| it.limits[0].per_labels = vec!["env".into(), "Env".into(), "env".into()],
+        &[
+            "limits[0].per_labels[1]: the label's name holds 'E'",
+            "limits[0].per_labels[2]: `env` is here twice",
+        ],
+    ),
+    (
+        |it| tier(it, "free", &[Amount::Requests(1), Amount::Tokens(9)]),
+        &[],
+    ),
+    (
+        |it| tier(it, "free", &[Amount::Requests(1), Amount::Requests(9)]),
+        &["tiers.free.limits[1]: `free-requests-1m` is a limit already, as tiers.free.limits[0]"],
+    ),
+    (
+        |it| {
+            tier(it, "free", &[Amount::Requests(1)]);
+            it.limits[0].name = "free-requests-1m".into();
+        },
+        &["tiers.free.limits[0]: `free-requests-1m` is a limit already, as limits[0].name"],
+    ),
+    (
+        |it| tier(it, "Free", &[Amount::Requests(0)]),
+        &[
+            "tiers.Free: the name holds 'F'",
+            "tiers.Free.limits[0].requests: is zero",
+        ],
+    ),
+    (
+        |it| tier(it, &"x".repeat(60), &[Amount::Requests(1)]),
+        &[
+            "tiers.xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx.limits[0]: the name `xx",
+        ],
+    ),
+    (
+        |it| {
+            let amount = Amount::CostUsd(pb::Usd { nanos: 5 });
+            tier(it, "free", &[amount]);
+        },
+        &[
+            "deployments.canned.price: is missing, and tiers.free.limits[0] counts money",
+            "deployments.gpt.price: is missing",
+            "deployments.llama.price: is missing",
+        ],
     ),
     (
         |it| it.limits[0].window = None,

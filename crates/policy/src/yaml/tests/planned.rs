@@ -2,7 +2,7 @@ use super::check;
 
 /// Texts of which one part is not supported yet, and what is said of it.
 const PLANNED: &[(&str, &str)] = &[
-    ("tiers: {}", "tiers: `tiers`"),
+    ("subjects: {}", "subjects: `subjects`"),
     (
         "providers: { a: { kind: openai, credential: { name: x } } }",
         "providers.a.credential.name: `name`",
@@ -36,8 +36,8 @@ const PLANNED: &[(&str, &str)] = &[
         "limits[0].kind: `bucket`",
     ),
     (
-        "limits: [ { name: a, requests: 1, window: 1m, per: [label] } ]",
-        "limits[0].per[0]: `label`",
+        "limits: [ { name: a, requests: 1, window: 1m, per: [provider] } ]",
+        "limits[0].per[0]: `provider`",
     ),
 ];
 

@@ -123,6 +123,7 @@ async fn create_key(control: &Control, home: &Home) -> Result<Secret, Error> {
     let request = CreateKeyRequest {
         subject: SUBJECT.to_owned(),
         name: "demo".to_owned(),
+        ..CreateKeyRequest::default()
     };
     let mut client = control.keys();
     let created = control.remote.call(client.create_key(request)).await?;

@@ -1,0 +1,146 @@
+//! Who is limited how: tiers, subjects, labels. A change is in force on every node within a second.
+
+use std::time::{Duration, Instant};
+
+use tollgate_proto::admin::v1::CreateKeyRequest;
+use tonic::Code;
+
+use super::caller::{self, Caller};
+use super::cluster::{Cluster, PATIENCE, Store, texts};
+use super::condition::eventually;
+
+const POLICY: &str = r#"
+providers:   { mock: { kind: openai_compatible, base_url: "PROVIDER", internal: true } }
+deployments: { small: { provider: mock, model: ok-4 } }
+pools:       { main: { targets: [ { deployment: small } ] } }
+models:      { chat: { routes: [ { pools: [main] } ], max_output_tokens: 8 } }
+tiers:
+  free:    { limits: [ { requests: 10, window: 1h } ] }
+  premium: { limits: [ { requests: 500, window: 1h } ] }
+"#;
+
+/// Calls until a limit refuses, and says how often it was answered before.
+async fn answered_until_refused(callers: &[Caller], most: usize) -> anyhow::Result<usize> {
+    for (count, caller) in callers.iter().cycle().take(most).enumerate() {
+        if let Err(status) = caller.complete("chat", "hello").await {
+            anyhow::ensure!(caller::reason(&status) == "LIMIT_EXCEEDED", "{status}");
+            anyhow::ensure!(status.code() == Code::ResourceExhausted, "{status}");
+            return Ok(count);
+        }
+    }
+    Ok(most)
+}
+
+/// Calls until the answer, or the reason of the refusal, is `wanted`.
+async fn eventually_answers(caller: &Caller, wanted: &str) -> anyhow::Result<tonic::Status> {
+    let what = format!("the answer is {wanted}");
+    let (status, _) = eventually(&what, PATIENCE, async || {
+        let (reason, status) = match caller.complete("chat", "hello").await {
+            Ok(_) => ("OK".to_owned(), tonic::Status::ok("")),
+            Err(status) => (caller::reason(&status), status),
+        };
+        Ok((reason == wanted).then_some(status))
+    })
+    .await?;
+    Ok(status)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_free_caller_has_ten_requests_and_a_premium_one_more_within_a_second()
+-> anyhow::Result<()> {
+    let cluster = Cluster::start(Store::Etcd, 3, POLICY).await?;
+    cluster.tollgate_ok(&["subjects", "set", "acme", "--tier", "free"])?;
+    let key = cluster.key("acme/search/ada").await?;
+    let other = cluster.key("acme/search/ada").await?;
+    let own = CreateKeyRequest {
+        subject: "acme/search/ada".to_owned(),
+        tier: "premium".to_owned(),
+        ..CreateKeyRequest::default()
+    };
+    let own = cluster.create_key(own).await?;
+    let callers = |key| -> anyhow::Result<Vec<Caller>> {
+        (0..3).map(|node| cluster.caller(node, key)).collect()
+    };
+    // Over three nodes together, for each key by itself, and a key's own tier wins.
+    assert_eq!(answered_until_refused(&callers(&key)?, 30).await?, 10);
+    assert_eq!(answered_until_refused(&callers(&other)?, 30).await?, 10);
+    assert_eq!(answered_until_refused(&callers(&own)?, 30).await?, 30);
+
+    cluster.tollgate_ok(&["subjects", "set", "acme/search", "--tier", "premium"])?;
+    let set = Instant::now();
+    for caller in callers(&key)? {
+        eventually_answers(&caller, "OK").await?;
+    }
+    let took = set.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+
+    // The same for a change of the policy.
+    let file = cluster.policy_file(&POLICY.replace("requests: 500", "requests: 5"))?;
+    cluster.tollgate_ok(&["apply", "--wait", "-f", &file])?;
+    let applied = Instant::now();
+    for caller in callers(&key)? {
+        eventually_answers(&caller, "LIMIT_EXCEEDED").await?;
+    }
+    let took = applied.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+
+    // A tier that is gone shuts its callers out, rather than leaving them without limits.
+    let file = cluster.policy_file(&POLICY.replace("premium:", "gold:"))?;
+    cluster.tollgate_ok(&["apply", "--wait", "-f", &file])?;
+    let status = eventually_answers(&callers(&own)?[0], "TIER_UNKNOWN").await?;
+    assert_eq!(status.code(), Code::PermissionDenied);
+    let (_, err) = texts(&cluster.tollgate(&["subjects", "set", "acme", "--tier", "premium"])?);
+    assert!(err.contains("no tier `premium`"), "{err}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blocked_subject_is_refused_with_all_below_it() -> anyhow::Result<()> {
+    let mut cluster = Cluster::start(Store::Etcd, 2, POLICY).await?;
+    let key = cluster.key("acme/search/ada").await?;
+    let neighbour = cluster.key("acme-x/search").await?;
+    let callers = (0..2).map(|node| cluster.caller(node, &key));
+    let callers = callers.collect::<anyhow::Result<Vec<_>>>()?;
+    let neighbour = cluster.caller(0, &neighbour)?;
+    for caller in callers.iter().chain([&neighbour]) {
+        caller.complete("chat", "hello").await?;
+    }
+    cluster.tollgate_ok(&["subjects", "set", "acme", "--block", "--label", "why=abuse"])?;
+    let blocked = Instant::now();
+    for caller in &callers {
+        let status = eventually_answers(caller, "SUBJECT_BLOCKED").await?;
+        assert_eq!(status.code(), Code::PermissionDenied);
+        assert!(status.message().contains("`acme`"), "{status}");
+    }
+    let took = blocked.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    neighbour.complete("chat", "hello").await?;
+
+    let shown = cluster.tollgate_ok(&["subjects", "get", "acme/search/ada", "-o", "json"])?;
+    let shown: serde_json::Value = serde_json::from_str(&shown)?;
+    assert_eq!(shown["blocked_by"], "acme");
+    assert_eq!(shown["effective"]["labels"]["why"], "abuse");
+
+    // A node that starts without the control plane still knows.
+    let waited = eventually("the node has written it down", PATIENCE, async || {
+        Ok(cluster.snapshot_holds(1, b"why").then_some(()))
+    });
+    waited.await?;
+    cluster.controls[0].crash()?;
+    cluster.nodes[1].crash()?;
+    cluster.start_node(1).await?;
+    let caller = cluster.caller(1, &key)?;
+    eventually_answers(&caller, "SUBJECT_BLOCKED").await?;
+    cluster.start_control(0).await?;
+    cluster.wait_connected(2).await?;
+
+    cluster.tollgate_ok(&["subjects", "set", "acme", "--unblock"])?;
+    for caller in &callers {
+        eventually_answers(caller, "OK").await?;
+    }
+    cluster.tollgate_ok(&["subjects", "delete", "acme"])?;
+    let list = cluster.tollgate_ok(&["subjects", "list", "-o", "json"])?;
+    let list: serde_json::Value = serde_json::from_str(&list)?;
+    assert_eq!(list["subjects"], serde_json::json!([]));
+    Ok(())
+}
