@@ -17,11 +17,13 @@ pub mod codec;
 mod error;
 pub mod failure;
 pub mod openai;
+pub mod rate_limits;
 pub mod simulated;
 pub mod sse;
 mod stream;
 #[cfg(test)]
 mod testing;
+mod time;
 pub mod tokens;
 mod unsupported;
 mod usage;
