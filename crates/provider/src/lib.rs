@@ -19,11 +19,13 @@ pub mod failure;
 mod gemini;
 pub mod openai;
 mod path;
+pub mod rate_limits;
 pub mod simulated;
 pub mod sse;
 mod stream;
 #[cfg(test)]
 mod testing;
+mod time;
 pub mod tokens;
 mod unsupported;
 mod usage;

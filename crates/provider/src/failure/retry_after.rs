@@ -4,13 +4,20 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 
+use crate::rate_limits::RateLimits;
+
 /// The longest wait believed. A provider that asks for more is asked again after this.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Reads `retry-after-ms`, then `retry-after` as seconds (fractions allowed) or as an HTTP date
-/// relative to `now`. A value that is not understood or lies in the past gives nothing.
+/// relative to `now`, then the reset of those of the provider's limits that are used up. A value that
+/// is not understood or lies in the past gives nothing.
 #[must_use]
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    asked(headers, now).or_else(|| RateLimits::read(headers, now).exhausted())
+}
+
+fn asked(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| {
         headers
             .get(name)
@@ -74,6 +81,20 @@ mod tests {
             (vec![("retry-after", "NaN")], None),
             (vec![("retry-after", "1e300")], Some(86_400_000)),
             (vec![("retry-after", "later")], None),
+            (
+                vec![
+                    ("x-ratelimit-remaining-tokens", "0"),
+                    ("x-ratelimit-reset-tokens", "1.5s"),
+                ],
+                Some(1_500),
+            ),
+            (
+                vec![
+                    ("x-ratelimit-remaining-tokens", "3"),
+                    ("x-ratelimit-reset-tokens", "1.5s"),
+                ],
+                None,
+            ),
             (vec![], None),
         ] {
             let map: HeaderMap = headers
