@@ -4,12 +4,14 @@
 //! go elsewhere, or tell the caller. The provider's own words never reach the caller; a short
 //! scrubbed piece of them is kept for the operator.
 
+mod error_object;
 mod retry_after;
 pub(crate) mod scrub;
 
 use std::borrow::Cow;
 use std::time::Duration;
 
+pub(crate) use error_object::ErrorObject;
 pub use retry_after::retry_after;
 pub(crate) use retry_after::wait_of_seconds;
 

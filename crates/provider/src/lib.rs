@@ -13,7 +13,6 @@
 
 pub mod chat;
 pub mod codec;
-mod count;
 mod error;
 pub mod failure;
 mod gemini;
@@ -24,6 +23,7 @@ pub mod sse;
 mod stream;
 pub mod tokens;
 mod unsupported;
+mod usage;
 mod wire;
 
 pub use codec::{Codec, HttpRequest, Kind, Outgoing, StreamDecoder, Target};

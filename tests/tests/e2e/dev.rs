@@ -31,7 +31,10 @@ pub async fn start_with(arguments: &[&str], openai: Option<&str>) -> anyhow::Res
     for flag in ["--listen", "--control-listen", "--ops-listen"] {
         command.args([flag, "127.0.0.1:0"]);
     }
-    command.args(arguments).env_remove("OPENAI_API_KEY");
+    command.args(arguments);
+    for key in ["OPENAI_API_KEY", "GEMINI_API_KEY"] {
+        command.env_remove(key);
+    }
     command.envs(openai.map(|key| ("OPENAI_API_KEY", key)));
     command.env("TMPDIR", temporary.path());
     let process = Process::spawn("dev", &mut command, Ready::line(READY)).await?;

@@ -10,6 +10,12 @@ pub enum Protocol {
     OpenAi,
     /// A server that speaks OpenAI's chat completions.
     OpenAiCompatible,
+    /// OpenAI's models at Azure.
+    AzureOpenAi,
+    /// Google Gemini.
+    Gemini,
+    /// Mistral AI.
+    Mistral,
 }
 
 impl Protocol {
@@ -19,6 +25,9 @@ impl Protocol {
         match kind {
             pb::ProviderKind::Openai => Some(Self::OpenAi),
             pb::ProviderKind::OpenaiCompatible => Some(Self::OpenAiCompatible),
+            pb::ProviderKind::AzureOpenai => Some(Self::AzureOpenAi),
+            pb::ProviderKind::Gemini => Some(Self::Gemini),
+            pb::ProviderKind::Mistral => Some(Self::Mistral),
             pb::ProviderKind::Simulated | pb::ProviderKind::Unspecified => None,
         }
     }
@@ -29,6 +38,9 @@ impl Protocol {
         match self {
             Self::OpenAi => "openai",
             Self::OpenAiCompatible => "openai_compatible",
+            Self::AzureOpenAi => "azure_openai",
+            Self::Gemini => "gemini",
+            Self::Mistral => "mistral",
         }
     }
 
@@ -37,7 +49,9 @@ impl Protocol {
     pub fn default_base_url(self) -> Option<&'static str> {
         match self {
             Self::OpenAi => Some("https://api.openai.com/v1"),
-            Self::OpenAiCompatible => None,
+            Self::OpenAiCompatible | Self::AzureOpenAi => None,
+            Self::Gemini => Some("https://generativelanguage.googleapis.com/v1beta"),
+            Self::Mistral => Some("https://api.mistral.ai/v1"),
         }
     }
 
@@ -47,6 +61,9 @@ impl Protocol {
         match self {
             Self::OpenAi => Some("OPENAI_API_KEY"),
             Self::OpenAiCompatible => None,
+            Self::AzureOpenAi => Some("AZURE_OPENAI_API_KEY"),
+            Self::Gemini => Some("GEMINI_API_KEY"),
+            Self::Mistral => Some("MISTRAL_API_KEY"),
         }
     }
 }

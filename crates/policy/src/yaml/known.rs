@@ -32,17 +32,7 @@ const PLANNED_FIELDS: [(&str, &[&str]); 8] = [
 
 /// Values of enums that are part of the product's design but do not work yet.
 const PLANNED_VALUES: [(&str, &[&str]); 3] = [
-    (
-        "ProviderKind",
-        &[
-            "anthropic",
-            "azure_openai",
-            "bedrock",
-            "cohere",
-            "gemini",
-            "mistral",
-        ],
-    ),
+    ("ProviderKind", &["anthropic", "bedrock", "cohere"]),
     ("LimitKind", &["bucket", "sliding"]),
     ("Dimension", &["deployment", "label", "provider", "tier"]),
 ];

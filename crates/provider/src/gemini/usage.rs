@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::chat::{Usage, UsageSource};
-use crate::count::{count, part};
+use crate::usage::{believable, count, part};
 
 /// The wire format leaves out counts that are zero.
 #[derive(Deserialize)]
@@ -43,7 +43,7 @@ pub(super) fn read(raw: &RawValue) -> Option<Usage> {
         Some(total) => count(total)? == input_total + candidates && reasoning <= candidates,
         None => false,
     };
-    let usage = Usage {
+    believable(Usage {
         cache_read: part(report.cached_content_token_count)?,
         input_audio: audio(&report.prompt_tokens_details)?,
         reasoning,
@@ -57,11 +57,7 @@ pub(super) fn read(raw: &RawValue) -> Option<Usage> {
             },
             UsageSource::Provider,
         )
-    };
-    let whole = usage.cache_read <= usage.input_total
-        && usage.input_audio <= usage.input_total
-        && usage.output_audio <= usage.output_total;
-    whole.then_some(usage)
+    })
 }
 
 fn audio(details: &[ByModality]) -> Option<u64> {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::chat::{Usage, UsageSource};
-use crate::count::{count, part};
+use crate::usage::{believable, count, part};
 
 #[derive(Deserialize)]
 struct Report {
@@ -30,9 +30,7 @@ struct OutputDetails {
     audio_tokens: Option<f64>,
 }
 
-/// Reads a usage object. A count that is negative, fractional, beyond 2^31 or not a number, or a
-/// part larger than its whole, makes the whole report unbelievable: better none, so that the
-/// gateway counts for itself, than one that would release a reservation.
+/// Reads a usage object; none where any count of it cannot be right.
 pub(super) fn read(raw: &RawValue) -> Option<Usage> {
     let report: Report = serde_json::from_str(raw.get()).ok()?;
     let input = report.prompt_tokens_details.unwrap_or_default();
@@ -60,10 +58,5 @@ pub(super) fn read(raw: &RawValue) -> Option<Usage> {
         output_audio: part(output.audio_tokens)?,
         source: UsageSource::Provider,
     };
-    let whole = usage.cache_read <= usage.input_total
-        && usage.cache_write <= usage.input_total
-        && usage.input_audio <= usage.input_total
-        && usage.reasoning <= usage.output_total
-        && usage.output_audio <= usage.output_total;
-    whole.then_some(usage)
+    believable(usage)
 }

@@ -9,6 +9,7 @@ use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::chat::Json;
+pub(super) use crate::failure::ErrorObject;
 use crate::wire::ListVisitor;
 pub(super) use crate::wire::{List, Text};
 
@@ -214,81 +215,4 @@ pub(super) struct CallFragment<'a> {
     #[serde(borrow)]
     pub(super) id: Option<Text<'a>>,
     pub(super) function: Option<CalledFunction<'a>>,
-}
-
-/// An error object in any of the shapes seen: every field may be missing or of another type.
-#[derive(Debug, Default)]
-pub(super) struct ErrorObject {
-    pub(super) message: String,
-    pub(super) kind: String,
-    pub(super) code: String,
-    pub(super) param: String,
-}
-
-impl ErrorObject {
-    /// Reads `{"error": {…}}`, `{"error": "…"}`, a bare `{message, type, code}`, or any of these as
-    /// the first element of an array. Gives an empty object for anything else.
-    pub(super) fn read(body: &[u8]) -> Self {
-        let Ok(value) = serde_json::from_slice::<serde_json::Value>(body) else {
-            return Self::default();
-        };
-        Self::from_value(&value)
-    }
-
-    pub(super) fn from_value(value: &serde_json::Value) -> Self {
-        use serde_json::Value;
-        let outer = value
-            .as_array()
-            .and_then(|list| list.first())
-            .unwrap_or(value);
-        let inner = match outer.get("error") {
-            Some(error @ (Value::Object(_) | Value::String(_))) => error,
-            _ => outer,
-        };
-        if let Value::String(message) = inner {
-            return Self {
-                message: message.clone(),
-                ..Self::default()
-            };
-        }
-        let field = |name: &str| match inner.get(name) {
-            Some(Value::String(text)) => text.clone(),
-            Some(Value::Number(number)) => number.to_string(),
-            _ => String::new(),
-        };
-        let mut error = Self {
-            message: field("message"),
-            kind: field("type"),
-            code: field("code"),
-            param: field("param"),
-        };
-        if error.message.is_empty() {
-            error.message = field("detail");
-        }
-        let list = inner.pointer("/message/detail/0");
-        if let Some(first) = list.or_else(|| inner.pointer("/detail/0")) {
-            error.read_invalid(first);
-        }
-        error
-    }
-
-    /// Reads the first of the faults that servers list who check a body against a schema. They repeat what was
-    /// sent, which is left out.
-    fn read_invalid(&mut self, fault: &serde_json::Value) {
-        use serde_json::Value;
-        let text = |value: &Value| match value {
-            Value::String(text) => Some(text.clone()),
-            Value::Number(number) => Some(number.to_string()),
-            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-        };
-        self.message = fault.get("msg").and_then(text).unwrap_or_default();
-        let place = fault.get("loc").and_then(Value::as_array);
-        let steps: Vec<_> = place.into_iter().flatten().filter_map(text).collect();
-        self.param = steps.join(".");
-    }
-
-    /// Whether nothing was found.
-    pub(super) fn is_empty(&self) -> bool {
-        self.message.is_empty() && self.kind.is_empty() && self.code.is_empty()
-    }
 }

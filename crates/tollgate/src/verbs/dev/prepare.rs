@@ -14,10 +14,17 @@ use crate::verbs::dev::home::Home;
 
 /// The policy of a first start.
 const POLICY: &str = include_str!("policy.yaml");
-/// What a key for OpenAI adds to it.
-const OPENAI: &str = include_str!("openai.yaml");
-/// Where a key for OpenAI is found.
-const OPENAI_KEY: &str = "OPENAI_API_KEY";
+/// What keys of services add to it: the variable that holds one, and what comes with it.
+const SERVICES: [(&str, Source<'static>); 2] = [
+    (
+        "OPENAI_API_KEY",
+        source("openai.yaml", include_str!("openai.yaml")),
+    ),
+    (
+        "GEMINI_API_KEY",
+        source("gemini.yaml", include_str!("gemini.yaml")),
+    ),
+];
 /// To whom the demo key belongs.
 const SUBJECT: &str = "demo/dev/me";
 
@@ -70,10 +77,10 @@ async fn policy(control: &Control, home: &Home) -> Result<Policy, Error> {
             .policy
             .unwrap_or_default());
     }
-    let key = std::env::var_os(OPENAI_KEY);
-    let has_openai = key.is_some_and(|key| !key.is_empty());
-    let policy = first_policy(has_openai)?;
-    home.write_policy(&text_of(&policy, has_openai)?)?;
+    let has = |variable: &str| std::env::var_os(variable).is_some_and(|key| !key.is_empty());
+    let services = services(has);
+    let policy = first_policy(&services)?;
+    home.write_policy(&text_of(&policy, !services.is_empty())?)?;
     let request = ApplyPolicyRequest {
         policy: Some(policy.clone()),
         message: "tollgate dev: the policy of a first start".to_owned(),
@@ -84,21 +91,27 @@ async fn policy(control: &Control, home: &Home) -> Result<Policy, Error> {
     Ok(policy)
 }
 
-fn first_policy(has_openai: bool) -> Result<Policy, Error> {
-    let all = [("policy.yaml", POLICY), ("openai.yaml", OPENAI)];
-    let wanted = if has_openai { &all[..] } else { &all[..1] };
-    let sources: Vec<Source<'_>> = wanted
-        .iter()
-        .map(|(name, text)| Source {
-            name,
-            text: text.as_bytes(),
-        })
-        .collect();
+/// What the keys that are there add to the policy.
+fn services(has: impl Fn(&str) -> bool) -> Vec<Source<'static>> {
+    let there = SERVICES.into_iter().filter(|(variable, _)| has(variable));
+    there.map(|(_, source)| source).collect()
+}
+
+fn first_policy(services: &[Source<'_>]) -> Result<Policy, Error> {
+    let mut sources = vec![source("policy.yaml", POLICY)];
+    sources.extend(services);
     yaml::load(&sources)
         .map_err(|faults| Error::Faults(faults.iter().map(ToString::to_string).collect()))
 }
 
-/// The policy as a file to change: as it was written, unless it was put together from two.
+const fn source<'a>(name: &'a str, text: &'a str) -> Source<'a> {
+    Source {
+        name,
+        text: text.as_bytes(),
+    }
+}
+
+/// The policy as a file to change: as it was written, unless it was put together from several.
 fn text_of(policy: &Policy, merged: bool) -> Result<String, Error> {
     if !merged {
         return Ok(POLICY.to_owned());
@@ -124,11 +137,18 @@ mod tests {
 
     #[test]
     fn the_first_policies_have_no_fault_and_nothing_to_warn_of() {
-        for has_openai in [false, true] {
-            let policy = first_policy(has_openai).unwrap();
-            assert_eq!(policy.models.contains_key("gpt-4o"), has_openai);
+        for (key, model) in [
+            ("none", "demo"),
+            ("OPENAI_API_KEY", "gpt-4o"),
+            ("GEMINI_API_KEY", "gemini-flash"),
+        ] {
+            let services = services(|variable| variable == key);
+            let policy = first_policy(&services).unwrap();
+            assert!(policy.models.contains_key(model), "{key}");
             assert_eq!(tollgate_policy::warnings(&policy), []);
-            text_of(&policy, has_openai).unwrap();
+            text_of(&policy, !services.is_empty()).unwrap();
         }
+        let all = first_policy(&services(|_| true)).unwrap();
+        assert_eq!(all.providers.len(), 1 + SERVICES.len());
     }
 }

@@ -1,0 +1,32 @@
+//! Reading a provider's count of tokens: what the formats share.
+
+use crate::chat::Usage;
+
+/// The largest count believed: beyond it a number is a bug, not a bill.
+const MOST: f64 = 2_147_483_648.0;
+
+/// A count, if it is a believable one: not negative, whole, at most 2^31.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the number was just found to be whole and between 0 and 2^31"
+)]
+pub(crate) fn count(number: f64) -> Option<u64> {
+    ((0.0..=MOST).contains(&number) && number.fract() == 0.0).then_some(number as u64)
+}
+
+/// A count that may be missing, which means none.
+pub(crate) fn part(number: Option<f64>) -> Option<u64> {
+    number.map_or(Some(0), count)
+}
+
+/// The usage, unless a part of it is larger than its whole. A report that cannot be right is better
+/// none, so that the gateway counts for itself, than one that would release a reservation.
+pub(crate) fn believable(usage: Usage) -> Option<Usage> {
+    let whole = usage.cache_read.saturating_add(usage.cache_write) <= usage.input_total
+        && usage.cache_write_1h <= usage.cache_write
+        && usage.input_audio <= usage.input_total
+        && usage.reasoning <= usage.output_total
+        && usage.output_audio <= usage.output_total;
+    whole.then_some(usage)
+}
