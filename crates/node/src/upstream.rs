@@ -62,6 +62,7 @@ struct Http {
     clients: Vec<reqwest::Client>,
     codec: Codec,
     base_url: String,
+    api_version: Option<String>,
     /// The address of a path, parsed once: most kinds of provider have a single one.
     url: OnceLock<(Cow<'static, str>, Url)>,
 }
@@ -193,7 +194,7 @@ impl Upstream {
             warnings,
         } = http
             .codec
-            .encode(request, &self.target(model), stream)
+            .encode(request, &self.target(http, model), stream)
             .map_err(|error| Ended::inexpressible(&error))?;
         // Compressed answers could unfold without bound.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -221,11 +222,11 @@ impl Upstream {
         Ok((built, warnings))
     }
 
-    fn target<'a>(&self, model: &'a str) -> Target<'a> {
+    fn target<'a>(&self, http: &'a Http, model: &'a str) -> Target<'a> {
         Target {
             model,
+            api_version: http.api_version.as_deref(),
             drop_unsupported: self.provider.drop_unsupported,
-            api_version: None,
         }
     }
 
@@ -288,6 +289,7 @@ impl Http {
             clients: clients?,
             codec: Codec::new(codec_kind(endpoint.protocol)),
             base_url: endpoint.base_url.trim_end_matches('/').to_owned(),
+            api_version: endpoint.api_version.clone(),
             url: OnceLock::new(),
         })))
     }
@@ -317,6 +319,9 @@ fn codec_kind(protocol: Protocol) -> tollgate_provider::Kind {
         Protocol::OpenAi => tollgate_provider::Kind::OpenAi,
         Protocol::OpenAiCompatible => tollgate_provider::Kind::OpenAiCompatible,
         Protocol::Anthropic => tollgate_provider::Kind::Anthropic,
+        Protocol::AzureOpenAi => tollgate_provider::Kind::AzureOpenAi,
+        Protocol::Gemini => tollgate_provider::Kind::Gemini,
+        Protocol::Mistral => tollgate_provider::Kind::Mistral,
     }
 }
 

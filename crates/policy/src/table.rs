@@ -373,6 +373,8 @@ pub struct Endpoint {
     pub protocol: Protocol,
     /// Address that paths are appended to, without a slash at its end.
     pub base_url: String,
+    /// The version of its interface, for a service that has several.
+    pub api_version: Option<String>,
 }
 
 /// Where a node finds a provider's key.

@@ -32,7 +32,7 @@ pub async fn start_with(arguments: &[&str], openai: Option<&str>) -> anyhow::Res
         command.args([flag, "127.0.0.1:0"]);
     }
     command.args(arguments);
-    for key in ["OPENAI_API_KEY", "ANTHROPIC_API_KEY"] {
+    for key in ["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY"] {
         command.env_remove(key);
     }
     command.envs(openai.map(|key| ("OPENAI_API_KEY", key)));

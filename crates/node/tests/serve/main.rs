@@ -11,12 +11,13 @@
 mod control;
 mod ends;
 mod gateway;
+mod providers;
 
 use std::time::Duration;
 
 use gateway::{Gateway, KEY, ask, chat};
 use tollgate_proto::completion::v1::completion_service_client::CompletionServiceClient;
-use tollgate_proto::completion::v1::{AttemptOutcome, FinishReason, UsageSource, part};
+use tollgate_proto::completion::v1::{AttemptOutcome, FinishReason, UsageSource, part, part_delta};
 use tollgate_proto::node::v1::stream_config_request::Message as Heard;
 use tonic::Code;
 use tonic_types::StatusExt;

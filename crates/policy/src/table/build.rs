@@ -106,6 +106,7 @@ fn kind(name: &str, it: &pb::Provider) -> Result<Kind, Fault> {
     Ok(Kind::Http(Endpoint {
         protocol,
         base_url: base_url.ok_or_else(|| unset(&at, "base_url"))?,
+        api_version: Some(it.api_version.clone()).filter(|version| !version.is_empty()),
     }))
 }
 

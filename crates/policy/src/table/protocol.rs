@@ -12,6 +12,12 @@ pub enum Protocol {
     OpenAiCompatible,
     /// Anthropic's messages.
     Anthropic,
+    /// OpenAI's models at Azure.
+    AzureOpenAi,
+    /// Google Gemini.
+    Gemini,
+    /// Mistral AI.
+    Mistral,
 }
 
 impl Protocol {
@@ -22,6 +28,9 @@ impl Protocol {
             pb::ProviderKind::Openai => Some(Self::OpenAi),
             pb::ProviderKind::OpenaiCompatible => Some(Self::OpenAiCompatible),
             pb::ProviderKind::Anthropic => Some(Self::Anthropic),
+            pb::ProviderKind::AzureOpenai => Some(Self::AzureOpenAi),
+            pb::ProviderKind::Gemini => Some(Self::Gemini),
+            pb::ProviderKind::Mistral => Some(Self::Mistral),
             pb::ProviderKind::Simulated | pb::ProviderKind::Unspecified => None,
         }
     }
@@ -33,6 +42,9 @@ impl Protocol {
             Self::OpenAi => "openai",
             Self::OpenAiCompatible => "openai_compatible",
             Self::Anthropic => "anthropic",
+            Self::AzureOpenAi => "azure_openai",
+            Self::Gemini => "gemini",
+            Self::Mistral => "mistral",
         }
     }
 
@@ -41,8 +53,10 @@ impl Protocol {
     pub fn default_base_url(self) -> Option<&'static str> {
         match self {
             Self::OpenAi => Some("https://api.openai.com/v1"),
+            Self::OpenAiCompatible | Self::AzureOpenAi => None,
             Self::Anthropic => Some("https://api.anthropic.com/v1"),
-            Self::OpenAiCompatible => None,
+            Self::Gemini => Some("https://generativelanguage.googleapis.com/v1beta"),
+            Self::Mistral => Some("https://api.mistral.ai/v1"),
         }
     }
 
@@ -53,6 +67,9 @@ impl Protocol {
             Self::OpenAi => Some("OPENAI_API_KEY"),
             Self::Anthropic => Some("ANTHROPIC_API_KEY"),
             Self::OpenAiCompatible => None,
+            Self::AzureOpenAi => Some("AZURE_OPENAI_API_KEY"),
+            Self::Gemini => Some("GEMINI_API_KEY"),
+            Self::Mistral => Some("MISTRAL_API_KEY"),
         }
     }
 }

@@ -101,6 +101,7 @@ fn knows_providers() {
         Kind::Http(Endpoint {
             protocol,
             base_url: base_url.to_owned(),
+            api_version: None,
         })
     };
     assert_eq!(

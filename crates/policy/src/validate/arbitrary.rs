@@ -81,9 +81,19 @@ fn provider() -> impl Strategy<Value = pb::Provider> {
         of(timeouts()),
         of(simulated()),
         any::<bool>(),
+        text(),
     )
         .prop_map(
-            |(kind, base_url, credential, internal, timeouts, simulated, drop_unsupported)| {
+            |(
+                kind,
+                base_url,
+                credential,
+                internal,
+                timeouts,
+                simulated,
+                drop_unsupported,
+                api_version,
+            )| {
                 pb::Provider {
                     kind,
                     base_url,
@@ -92,6 +102,7 @@ fn provider() -> impl Strategy<Value = pb::Provider> {
                     timeouts,
                     simulated,
                     drop_unsupported,
+                    api_version,
                 }
             },
         )

@@ -13,6 +13,11 @@ use crate::table::Protocol;
 const MAX_URL: usize = 2048;
 /// Longest path of a file, and longest name of a variable.
 const MAX_SOURCE: usize = 4096;
+/// Longest version of an interface.
+const MAX_VERSION: usize = 64;
+/// What the address of a resource at Azure looks like.
+const AZURE_EXAMPLE: &str =
+    "write the address of the resource, such as `https://my-resource.openai.azure.com`";
 /// Most tokens of a simulated answer.
 const MAX_SIMULATED_TOKENS: u32 = 100_000;
 
@@ -70,13 +75,43 @@ fn provider(it: &pb::Provider, at: &str, faults: &mut Vec<Fault>) {
 }
 
 fn http(protocol: Protocol, it: &pb::Provider, at: &str, faults: &mut Vec<Fault>) {
+    let is_azure = protocol == Protocol::AzureOpenAi;
     if it.base_url.is_empty() && protocol.default_base_url().is_none() {
         let fault = Fault::new(field(at, "base_url"), "is missing");
-        faults.push(fault.hint(
-            "write the address that paths are appended to, such as `https://llm.example.com/v1`",
-        ));
+        faults.push(fault.hint(if is_azure {
+            AZURE_EXAMPLE
+        } else {
+            "write the address that paths are appended to, such as `https://llm.example.com/v1`"
+        }));
     }
     base_url(it, at, faults);
+    if is_azure {
+        azure(it, at, faults);
+    } else if !it.api_version.is_empty() {
+        let fault = Fault::new(
+            field(at, "api_version"),
+            "is only for providers of kind `azure_openai`",
+        );
+        faults.push(fault.hint("remove it, or change the kind"));
+    }
+}
+
+fn azure(it: &pb::Provider, at: &str, faults: &mut Vec<Fault>) {
+    // The portal shows the address of one interface, and which is meant is said elsewhere.
+    let path = Url::parse(&it.base_url).map(|url| url.path().to_owned());
+    if path.is_ok_and(|path| path.split('/').any(|step| step == "openai")) {
+        let fault = Fault::new(field(at, "base_url"), "names an interface of the resource");
+        faults.push(
+            fault.hint("write only what precedes `/openai`; `api_version` says which interface"),
+        );
+    }
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    if it.api_version.len() > MAX_VERSION || !it.api_version.bytes().all(plain) {
+        let fault = Fault::new(field(at, "api_version"), "is not a version");
+        faults.push(fault.hint(
+            "write a version of the classic interface such as `2024-10-21`, or `preview`, or leave it out for v1",
+        ));
+    }
 }
 
 fn unused_by_simulated(it: &pb::Provider, at: &str, faults: &mut Vec<Fault>) {
@@ -95,6 +130,9 @@ fn unused_by_simulated(it: &pb::Provider, at: &str, faults: &mut Vec<Fault>) {
     }
     if it.drop_unsupported {
         unused("drop_unsupported");
+    }
+    if !it.api_version.is_empty() {
+        unused("api_version");
     }
 }
 

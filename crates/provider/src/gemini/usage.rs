@@ -43,7 +43,7 @@ pub(super) fn read(raw: &RawValue) -> Option<Usage> {
         Some(total) => count(total)? == input_total + candidates && reasoning <= candidates,
         None => false,
     };
-    let usage = Usage {
+    believable(Usage {
         cache_read: part(report.cached_content_token_count)?,
         input_audio: audio(&report.prompt_tokens_details)?,
         reasoning,
@@ -57,8 +57,7 @@ pub(super) fn read(raw: &RawValue) -> Option<Usage> {
             },
             UsageSource::Provider,
         )
-    };
-    believable(usage)
+    })
 }
 
 fn audio(details: &[ByModality]) -> Option<u64> {

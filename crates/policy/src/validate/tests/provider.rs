@@ -40,7 +40,46 @@ const PROVIDERS: &[Case] = &[
         &["providers.fake.credential: means"],
     ),
     (|it| provider(it, "fake").simulated = None, &[]),
+    (
+        |it| provider(it, "fake").api_version = "preview".to_owned(),
+        &["providers.fake.api_version: means nothing"],
+    ),
+    (
+        |it| provider(it, "local").api_version = "preview".to_owned(),
+        &["providers.local.api_version: is only for providers of kind `azure_openai`"],
+    ),
+    (|it| azure(it, "https://r.openai.azure.com", ""), &[]),
+    (|it| azure(it, "https://openai.example.com", ""), &[]),
+    (
+        |it| {
+            azure(
+                it,
+                "https://r.services.ai.azure.com/api/projects/p",
+                "2024-10-21",
+            )
+        },
+        &[],
+    ),
+    (
+        |it| azure(it, "", ""),
+        &["providers.local.base_url: is missing"],
+    ),
+    (
+        |it| azure(it, "https://r.openai.azure.com/openai/v1/", ""),
+        &["providers.local.base_url: names an interface of the resource"],
+    ),
+    (
+        |it| azure(it, "https://r.openai.azure.com", "2024?x=1"),
+        &["providers.local.api_version: is not a version"],
+    ),
 ];
+
+fn azure(policy: &mut pb::Policy, base_url: &str, api_version: &str) {
+    let it = provider(policy, "local");
+    it.kind = pb::ProviderKind::AzureOpenai as i32;
+    it.base_url = base_url.to_owned();
+    it.api_version = api_version.to_owned();
+}
 
 #[test]
 fn providers() {

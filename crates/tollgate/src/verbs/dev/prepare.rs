@@ -15,7 +15,7 @@ use crate::verbs::dev::home::Home;
 /// The policy of a first start.
 const POLICY: &str = include_str!("policy.yaml");
 /// What keys of services add to it: the variable that holds one, and what comes with it.
-const SERVICES: [(&str, Source<'static>); 2] = [
+const SERVICES: [(&str, Source<'static>); 3] = [
     (
         "OPENAI_API_KEY",
         source("openai.yaml", include_str!("openai.yaml")),
@@ -23,6 +23,10 @@ const SERVICES: [(&str, Source<'static>); 2] = [
     (
         "ANTHROPIC_API_KEY",
         source("anthropic.yaml", include_str!("anthropic.yaml")),
+    ),
+    (
+        "GEMINI_API_KEY",
+        source("gemini.yaml", include_str!("gemini.yaml")),
     ),
 ];
 /// To whom the demo key belongs.
@@ -142,6 +146,7 @@ mod tests {
             ("none", "demo"),
             ("OPENAI_API_KEY", "gpt-4o"),
             ("ANTHROPIC_API_KEY", "claude-haiku-4-5"),
+            ("GEMINI_API_KEY", "gemini-flash"),
         ] {
             let services = services(|variable| variable == key);
             let policy = first_policy(&services).unwrap();
