@@ -315,6 +315,7 @@ fn codec_kind(protocol: Protocol) -> tollgate_provider::Kind {
     match protocol {
         Protocol::OpenAi => tollgate_provider::Kind::OpenAi,
         Protocol::OpenAiCompatible => tollgate_provider::Kind::OpenAiCompatible,
+        Protocol::Cohere => tollgate_provider::Kind::Cohere,
     }
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::chat::{Chunk, Request, Response, Usage, Warning};
 use crate::failure::Failure;
-use crate::{Error, openai};
+use crate::{Error, cohere, openai};
 
 /// A kind of provider: which wire format it speaks, and in which dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,11 +19,13 @@ pub enum Kind {
     OpenAi,
     /// Any server that offers `OpenAI`'s chat completions.
     OpenAiCompatible,
+    /// Cohere's chat API, version 2.
+    Cohere,
 }
 
 impl Kind {
     /// Every kind that has a codec.
-    pub const ALL: [Self; 2] = [Self::OpenAi, Self::OpenAiCompatible];
+    pub const ALL: [Self; 3] = [Self::OpenAi, Self::OpenAiCompatible, Self::Cohere];
 
     /// The name used in policies.
     #[must_use]
@@ -31,6 +33,7 @@ impl Kind {
         match self {
             Self::OpenAi => "openai",
             Self::OpenAiCompatible => "openai_compatible",
+            Self::Cohere => "cohere",
         }
     }
 
@@ -168,6 +171,7 @@ impl Codec {
             Kind::OpenAi | Kind::OpenAiCompatible => {
                 openai::encode(request, target, self.kind, stream)
             }
+            Kind::Cohere => cohere::encode(request, target, stream),
         }
     }
 
@@ -184,7 +188,7 @@ impl Codec {
         _now: SystemTime,
     ) -> Result<(), Error> {
         match self.kind {
-            Kind::OpenAi | Kind::OpenAiCompatible => request.bearer(credential),
+            Kind::OpenAi | Kind::OpenAiCompatible | Kind::Cohere => request.bearer(credential),
         }
     }
 
@@ -196,6 +200,7 @@ impl Codec {
     pub fn decode(&self, body: &[u8]) -> Result<Response, Failure> {
         match self.kind {
             Kind::OpenAi | Kind::OpenAiCompatible => openai::decode(body),
+            Kind::Cohere => cohere::decode(body),
         }
     }
 
@@ -209,6 +214,7 @@ impl Codec {
             Kind::OpenAi | Kind::OpenAiCompatible => {
                 StreamDecoder(Format::OpenAi(openai::stream_decoder(choices)))
             }
+            Kind::Cohere => StreamDecoder(Format::Cohere(cohere::stream_decoder())),
         }
     }
 
@@ -224,6 +230,7 @@ impl Codec {
     ) -> Failure {
         match self.kind {
             Kind::OpenAi | Kind::OpenAiCompatible => openai::classify(status, headers, body, now),
+            Kind::Cohere => cohere::classify(status, headers, body, now),
         }
     }
 }
@@ -238,6 +245,7 @@ pub struct StreamDecoder(Format);
 #[derive(Debug)]
 enum Format {
     OpenAi(openai::StreamDecoder),
+    Cohere(cohere::StreamDecoder),
 }
 
 impl StreamDecoder {
@@ -249,6 +257,7 @@ impl StreamDecoder {
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<Chunk>) -> Result<(), Failure> {
         match &mut self.0 {
             Format::OpenAi(decoder) => decoder.push(bytes, out),
+            Format::Cohere(decoder) => decoder.push(bytes, out),
         }
     }
 
@@ -261,6 +270,7 @@ impl StreamDecoder {
     pub fn finish(&mut self, out: &mut Vec<Chunk>) -> Result<(), Failure> {
         match &mut self.0 {
             Format::OpenAi(decoder) => decoder.finish(out),
+            Format::Cohere(decoder) => decoder.finish(out),
         }
     }
 
@@ -270,6 +280,7 @@ impl StreamDecoder {
     pub fn is_done(&self) -> bool {
         match &self.0 {
             Format::OpenAi(decoder) => decoder.is_done(),
+            Format::Cohere(decoder) => decoder.is_done(),
         }
     }
 
@@ -278,6 +289,7 @@ impl StreamDecoder {
     pub fn usage(&self) -> Option<Usage> {
         match &self.0 {
             Format::OpenAi(decoder) => decoder.usage(),
+            Format::Cohere(decoder) => decoder.usage(),
         }
     }
 
@@ -286,6 +298,7 @@ impl StreamDecoder {
     pub fn malformed(&self) -> u64 {
         match &self.0 {
             Format::OpenAi(decoder) => decoder.malformed(),
+            Format::Cohere(decoder) => decoder.malformed(),
         }
     }
 }

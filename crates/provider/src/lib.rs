@@ -13,6 +13,7 @@
 
 pub mod chat;
 pub mod codec;
+mod cohere;
 mod error;
 pub mod failure;
 pub mod openai;

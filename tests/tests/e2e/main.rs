@@ -30,5 +30,6 @@ mod failover;
 mod limits;
 mod ops;
 mod policy;
+mod providers;
 mod readme;
 mod streams;

@@ -10,6 +10,8 @@ pub enum Protocol {
     OpenAi,
     /// A server that speaks OpenAI's chat completions.
     OpenAiCompatible,
+    /// Cohere's chat API, version 2.
+    Cohere,
 }
 
 impl Protocol {
@@ -19,6 +21,7 @@ impl Protocol {
         match kind {
             pb::ProviderKind::Openai => Some(Self::OpenAi),
             pb::ProviderKind::OpenaiCompatible => Some(Self::OpenAiCompatible),
+            pb::ProviderKind::Cohere => Some(Self::Cohere),
             pb::ProviderKind::Simulated | pb::ProviderKind::Unspecified => None,
         }
     }
@@ -29,6 +32,7 @@ impl Protocol {
         match self {
             Self::OpenAi => "openai",
             Self::OpenAiCompatible => "openai_compatible",
+            Self::Cohere => "cohere",
         }
     }
 
@@ -38,6 +42,7 @@ impl Protocol {
         match self {
             Self::OpenAi => Some("https://api.openai.com/v1"),
             Self::OpenAiCompatible => None,
+            Self::Cohere => Some("https://api.cohere.com/v2"),
         }
     }
 
@@ -47,6 +52,7 @@ impl Protocol {
         match self {
             Self::OpenAi => Some("OPENAI_API_KEY"),
             Self::OpenAiCompatible => None,
+            Self::Cohere => Some("COHERE_API_KEY"),
         }
     }
 }

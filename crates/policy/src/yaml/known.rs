@@ -34,14 +34,7 @@ const PLANNED_FIELDS: [(&str, &[&str]); 8] = [
 const PLANNED_VALUES: [(&str, &[&str]); 3] = [
     (
         "ProviderKind",
-        &[
-            "anthropic",
-            "azure_openai",
-            "bedrock",
-            "cohere",
-            "gemini",
-            "mistral",
-        ],
+        &["anthropic", "azure_openai", "bedrock", "gemini", "mistral"],
     ),
     ("LimitKind", &["bucket", "sliding"]),
     ("Dimension", &["deployment", "label", "provider", "tier"]),

@@ -40,7 +40,8 @@ pub(super) fn of(kind: Kind) -> Dialect {
             returns_reasoning: false,
             top_k: false,
         },
-        Kind::OpenAiCompatible => Dialect {
+        // Cohere does not speak this format, and never asks.
+        Kind::OpenAiCompatible | Kind::Cohere => Dialect {
             name: kind.as_str(),
             limit: LimitField::MaxTokens,
             developer: Role::System,

@@ -60,6 +60,7 @@ pub(super) fn read(raw: &RawValue) -> Option<Usage> {
         },
         reasoning,
         output_audio: part(output.audio_tokens)?,
+        billed: None,
         source: UsageSource::Provider,
     };
     let whole = usage.cache_read <= usage.input_total
@@ -71,15 +72,16 @@ pub(super) fn read(raw: &RawValue) -> Option<Usage> {
 }
 
 /// A count that may be missing, which means none.
-fn part(number: Option<f64>) -> Option<u64> {
+pub(crate) fn part(number: Option<f64>) -> Option<u64> {
     number.map_or(Some(0), count)
 }
 
+/// A count of tokens, if it can be one.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "the number was just found to be whole and between 0 and 2^31"
 )]
-fn count(number: f64) -> Option<u64> {
+pub(crate) fn count(number: f64) -> Option<u64> {
     ((0.0..=MOST).contains(&number) && number.fract() == 0.0).then_some(number as u64)
 }

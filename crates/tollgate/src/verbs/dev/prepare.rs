@@ -14,10 +14,11 @@ use crate::verbs::dev::home::Home;
 
 /// The policy of a first start.
 const POLICY: &str = include_str!("policy.yaml");
-/// What a key for OpenAI adds to it.
-const OPENAI: &str = include_str!("openai.yaml");
-/// Where a key for OpenAI is found.
-const OPENAI_KEY: &str = "OPENAI_API_KEY";
+/// What a key for a service adds to it: the variable that holds the key, and the addition with its name.
+const SERVICES: [(&str, &str, &str); 2] = [
+    ("OPENAI_API_KEY", "openai.yaml", include_str!("openai.yaml")),
+    ("COHERE_API_KEY", "cohere.yaml", include_str!("cohere.yaml")),
+];
 /// To whom the demo key belongs.
 const SUBJECT: &str = "demo/dev/me";
 
@@ -70,10 +71,9 @@ async fn policy(control: &Control, home: &Home) -> Result<Policy, Error> {
             .policy
             .unwrap_or_default());
     }
-    let key = std::env::var_os(OPENAI_KEY);
-    let has_openai = key.is_some_and(|key| !key.is_empty());
-    let policy = first_policy(has_openai)?;
-    home.write_policy(&text_of(&policy, has_openai)?)?;
+    let has_key = |variable: &str| std::env::var_os(variable).is_some_and(|key| !key.is_empty());
+    let (policy, text) = first_policy(has_key)?;
+    home.write_policy(&text)?;
     let request = ApplyPolicyRequest {
         policy: Some(policy.clone()),
         message: "tollgate dev: the policy of a first start".to_owned(),
@@ -84,26 +84,28 @@ async fn policy(control: &Control, home: &Home) -> Result<Policy, Error> {
     Ok(policy)
 }
 
-fn first_policy(has_openai: bool) -> Result<Policy, Error> {
-    let all = [("policy.yaml", POLICY), ("openai.yaml", OPENAI)];
-    let wanted = if has_openai { &all[..] } else { &all[..1] };
-    let sources: Vec<Source<'_>> = wanted
-        .iter()
+/// The policy of a first start, and how it is written as a file to change: as it is here, unless a service that
+/// there is a key for was added.
+fn first_policy(has_key: impl Fn(&str) -> bool) -> Result<(Policy, String), Error> {
+    let added = SERVICES.into_iter().filter(|(key, ..)| has_key(key));
+    let mut sources = vec![("policy.yaml", POLICY)];
+    sources.extend(added.map(|(_, name, text)| (name, text)));
+    let merged = sources.len() > 1;
+    let sources: Vec<Source<'_>> = sources
+        .into_iter()
         .map(|(name, text)| Source {
             name,
             text: text.as_bytes(),
         })
         .collect();
-    yaml::load(&sources)
-        .map_err(|faults| Error::Faults(faults.iter().map(ToString::to_string).collect()))
-}
-
-/// The policy as a file to change: as it was written, unless it was put together from two.
-fn text_of(policy: &Policy, merged: bool) -> Result<String, Error> {
-    if !merged {
-        return Ok(POLICY.to_owned());
-    }
-    yaml::to_yaml(policy).map_err(|error| Error::Failed(error.to_string()))
+    let policy = yaml::load(&sources)
+        .map_err(|faults| Error::Faults(faults.iter().map(ToString::to_string).collect()))?;
+    let text = if merged {
+        yaml::to_yaml(&policy).map_err(|error| Error::Failed(error.to_string()))?
+    } else {
+        POLICY.to_owned()
+    };
+    Ok((policy, text))
 }
 
 async fn create_key(control: &Control, home: &Home) -> Result<Secret, Error> {
@@ -124,11 +126,18 @@ mod tests {
 
     #[test]
     fn the_first_policies_have_no_fault_and_nothing_to_warn_of() {
-        for has_openai in [false, true] {
-            let policy = first_policy(has_openai).unwrap();
-            assert_eq!(policy.models.contains_key("gpt-4o"), has_openai);
+        for keys in [&[][..], &["OPENAI_API_KEY"], &["COHERE_API_KEY"]] {
+            let (policy, text) = first_policy(|key| keys.contains(&key)).unwrap();
+            let has = |key: &str| keys.contains(&key);
+            assert_eq!(policy.models.contains_key("gpt-4o"), has("OPENAI_API_KEY"));
+            assert_eq!(
+                policy.models.contains_key("command-a"),
+                has("COHERE_API_KEY")
+            );
             assert_eq!(tollgate_policy::warnings(&policy), []);
-            text_of(&policy, has_openai).unwrap();
+            assert_eq!(text == POLICY, keys.is_empty());
         }
+        let (all, _) = first_policy(|_| true).unwrap();
+        assert_eq!(all.providers.len(), 1 + SERVICES.len());
     }
 }
