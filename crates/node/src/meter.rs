@@ -468,7 +468,11 @@ pub(crate) fn outcome_name(outcome: AttemptOutcome) -> &'static str {
 
 fn cost(deployment: &Deployment, usage: &Usage) -> Option<u64> {
     let price = deployment.price.as_ref()?;
-    Some(price.cost(usage.input_total, usage.cache_read, usage.output_total))
+    Some(match usage.billed {
+        // What a provider says it charges for has its own discounts in it.
+        Some(billed) => price.cost(billed.input, 0, billed.output),
+        None => price.cost(usage.input_total, usage.cache_read, usage.output_total),
+    })
 }
 
 fn count(part: &Part) -> u64 {

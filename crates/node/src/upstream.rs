@@ -322,6 +322,7 @@ fn codec_kind(protocol: Protocol) -> tollgate_provider::Kind {
         Protocol::AzureOpenAi => tollgate_provider::Kind::AzureOpenAi,
         Protocol::Gemini => tollgate_provider::Kind::Gemini,
         Protocol::Mistral => tollgate_provider::Kind::Mistral,
+        Protocol::Cohere => tollgate_provider::Kind::Cohere,
     }
 }
 

@@ -17,4 +17,6 @@ pub use request::{
     CachePlace, CachePoint, Effort, JsonSchema, MAX_JSON_DEPTH, Reasoning, Request, ResponseFormat,
     Tool, ToolChoice,
 };
-pub use response::{Choice, Chunk, Delta, FinishReason, Response, Usage, UsageSource, Warning};
+pub use response::{
+    Billed, Choice, Chunk, Delta, FinishReason, Response, Usage, UsageSource, Warning,
+};

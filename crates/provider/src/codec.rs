@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::chat::{Chunk, Request, Response, Usage, Warning};
 use crate::failure::Failure;
-use crate::{Error, anthropic, gemini, openai};
+use crate::{Error, anthropic, cohere, gemini, openai};
 
 /// A kind of provider: which wire format it speaks, and in which dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,17 +27,20 @@ pub enum Kind {
     Gemini,
     /// Mistral AI.
     Mistral,
+    /// Cohere's chat API, version 2.
+    Cohere,
 }
 
 impl Kind {
     /// Every kind that has a codec.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::OpenAi,
         Self::OpenAiCompatible,
         Self::AzureOpenAi,
         Self::Anthropic,
         Self::Gemini,
         Self::Mistral,
+        Self::Cohere,
     ];
 
     /// The name used in policies.
@@ -50,6 +53,7 @@ impl Kind {
             Self::AzureOpenAi => "azure_openai",
             Self::Gemini => "gemini",
             Self::Mistral => "mistral",
+            Self::Cohere => "cohere",
         }
     }
 
@@ -193,6 +197,7 @@ impl Codec {
             Kind::Mistral => openai::encode(request, target, &openai::MISTRAL, stream),
             Kind::Gemini => gemini::encode(request, target, stream),
             Kind::Anthropic => anthropic::encode(request, target, stream),
+            Kind::Cohere => cohere::encode(request, target, stream),
         }
     }
 
@@ -209,7 +214,9 @@ impl Codec {
         _now: SystemTime,
     ) -> Result<(), Error> {
         match self.kind {
-            Kind::OpenAi | Kind::OpenAiCompatible | Kind::Mistral => request.bearer(credential),
+            Kind::OpenAi | Kind::OpenAiCompatible | Kind::Mistral | Kind::Cohere => {
+                request.bearer(credential)
+            }
             Kind::AzureOpenAi => openai::authorize_azure(request, credential),
             Kind::Gemini => gemini::authorize(request, credential),
             Kind::Anthropic => request.secret(HeaderName::from_static("x-api-key"), credential),
@@ -228,6 +235,7 @@ impl Codec {
             }
             Kind::Gemini => gemini::decode(body),
             Kind::Anthropic => anthropic::decode(body),
+            Kind::Cohere => cohere::decode(body),
         }
     }
 
@@ -243,6 +251,7 @@ impl Codec {
             }
             Kind::Anthropic => StreamDecoder(Format::Anthropic(anthropic::stream_decoder())),
             Kind::Gemini => StreamDecoder(Format::Gemini(gemini::stream_decoder(choices))),
+            Kind::Cohere => StreamDecoder(Format::Cohere(cohere::stream_decoder())),
         }
     }
 
@@ -262,6 +271,7 @@ impl Codec {
             }
             Kind::Gemini => gemini::classify(status, headers, body, now),
             Kind::Anthropic => anthropic::classify(status, headers, body, now),
+            Kind::Cohere => cohere::classify(status, headers, body, now),
         }
     }
 }
@@ -278,6 +288,7 @@ enum Format {
     OpenAi(openai::StreamDecoder),
     Anthropic(anthropic::StreamDecoder),
     Gemini(gemini::StreamDecoder),
+    Cohere(cohere::StreamDecoder),
 }
 
 impl StreamDecoder {
@@ -291,6 +302,7 @@ impl StreamDecoder {
             Format::OpenAi(decoder) => decoder.push(bytes, out),
             Format::Anthropic(decoder) => decoder.push(bytes, out),
             Format::Gemini(decoder) => decoder.push(bytes, out),
+            Format::Cohere(decoder) => decoder.push(bytes, out),
         }
     }
 
@@ -305,6 +317,7 @@ impl StreamDecoder {
             Format::OpenAi(decoder) => decoder.finish(out),
             Format::Anthropic(decoder) => decoder.finish(out),
             Format::Gemini(decoder) => decoder.finish(out),
+            Format::Cohere(decoder) => decoder.finish(out),
         }
     }
 
@@ -316,6 +329,7 @@ impl StreamDecoder {
             Format::OpenAi(decoder) => decoder.is_done(),
             Format::Anthropic(decoder) => decoder.is_done(),
             Format::Gemini(decoder) => decoder.is_done(),
+            Format::Cohere(decoder) => decoder.is_done(),
         }
     }
 
@@ -326,6 +340,7 @@ impl StreamDecoder {
             Format::OpenAi(decoder) => decoder.usage(),
             Format::Anthropic(decoder) => decoder.usage(),
             Format::Gemini(decoder) => decoder.usage(),
+            Format::Cohere(decoder) => decoder.usage(),
         }
     }
 
@@ -336,6 +351,7 @@ impl StreamDecoder {
             Format::OpenAi(decoder) => decoder.malformed(),
             Format::Anthropic(decoder) => decoder.malformed(),
             Format::Gemini(decoder) => decoder.malformed(),
+            Format::Cohere(decoder) => decoder.malformed(),
         }
     }
 }

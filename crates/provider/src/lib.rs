@@ -14,6 +14,7 @@
 mod anthropic;
 pub mod chat;
 pub mod codec;
+mod cohere;
 mod error;
 pub mod failure;
 mod gemini;

@@ -7,7 +7,7 @@
 
 mod answer;
 mod azure;
-mod data_url;
+pub(crate) mod data_url;
 mod dialect;
 mod encode;
 mod errors;
@@ -16,9 +16,9 @@ mod outgoing;
 mod parse;
 mod render;
 mod stream;
-mod tool_calls;
-mod usage;
-mod wire;
+pub(crate) mod tool_calls;
+pub(crate) mod usage;
+pub(crate) mod wire;
 
 pub(crate) use answer::decode;
 pub(crate) use azure::authorize as authorize_azure;

@@ -22,7 +22,10 @@ pub struct Caller {
 /// A stream read to its end.
 #[derive(Debug, Default)]
 pub struct Streamed {
+    pub thinking: String,
     pub text: String,
+    /// Name and arguments of each tool call.
+    pub calls: Vec<(String, String)>,
     pub usage: Option<Usage>,
     pub route: Option<RouteTaken>,
 }
@@ -85,8 +88,20 @@ impl Caller {
 impl Streamed {
     fn add(&mut self, piece: StreamCompleteResponse) {
         for part in piece.choices.into_iter().flat_map(|choice| choice.parts) {
-            if let Some(part_delta::Delta::Text(text)) = part.delta {
-                self.text.push_str(&text);
+            match part.delta {
+                Some(part_delta::Delta::Text(text)) => self.text.push_str(&text),
+                Some(part_delta::Delta::Reasoning(thinking)) => {
+                    self.thinking.push_str(&thinking.text);
+                }
+                Some(part_delta::Delta::ToolCall(call)) => {
+                    let index = call.index as usize;
+                    if self.calls.len() <= index {
+                        self.calls.resize_with(index + 1, Default::default);
+                    }
+                    self.calls[index].0.push_str(&call.name);
+                    self.calls[index].1.push_str(&call.arguments_json);
+                }
+                _ => {}
             }
         }
         self.usage = piece.usage.or(self.usage.take());

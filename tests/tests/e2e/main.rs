@@ -30,6 +30,7 @@ mod failover;
 mod limits;
 mod ops;
 mod policy;
+mod providers;
 mod readme;
 mod streams;
 mod subjects;

@@ -212,6 +212,8 @@ fn usage(usage: &Usage) -> wire::Usage {
         cache_read_tokens: usage.cache_read,
         cache_write_tokens: usage.cache_write,
         cache_write_1h_tokens: usage.cache_write_1h,
+        billed_input_tokens: usage.billed.map(|billed| billed.input),
+        billed_output_tokens: usage.billed.map(|billed| billed.output),
         reasoning_tokens: usage.reasoning,
         input_audio_tokens: usage.input_audio,
         output_audio_tokens: usage.output_audio,

@@ -18,6 +18,8 @@ pub enum Protocol {
     Gemini,
     /// Mistral AI.
     Mistral,
+    /// Cohere's chat API, version 2.
+    Cohere,
 }
 
 impl Protocol {
@@ -31,6 +33,7 @@ impl Protocol {
             pb::ProviderKind::AzureOpenai => Some(Self::AzureOpenAi),
             pb::ProviderKind::Gemini => Some(Self::Gemini),
             pb::ProviderKind::Mistral => Some(Self::Mistral),
+            pb::ProviderKind::Cohere => Some(Self::Cohere),
             pb::ProviderKind::Simulated | pb::ProviderKind::Unspecified => None,
         }
     }
@@ -45,6 +48,7 @@ impl Protocol {
             Self::AzureOpenAi => "azure_openai",
             Self::Gemini => "gemini",
             Self::Mistral => "mistral",
+            Self::Cohere => "cohere",
         }
     }
 
@@ -57,6 +61,7 @@ impl Protocol {
             Self::Anthropic => Some("https://api.anthropic.com/v1"),
             Self::Gemini => Some("https://generativelanguage.googleapis.com/v1beta"),
             Self::Mistral => Some("https://api.mistral.ai/v1"),
+            Self::Cohere => Some("https://api.cohere.com/v2"),
         }
     }
 
@@ -70,6 +75,7 @@ impl Protocol {
             Self::AzureOpenAi => Some("AZURE_OPENAI_API_KEY"),
             Self::Gemini => Some("GEMINI_API_KEY"),
             Self::Mistral => Some("MISTRAL_API_KEY"),
+            Self::Cohere => Some("COHERE_API_KEY"),
         }
     }
 }

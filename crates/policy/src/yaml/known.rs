@@ -27,7 +27,7 @@ const PLANNED_FIELDS: [(&str, &[&str]); 8] = [
 
 /// Values of enums that are part of the product's design but do not work yet.
 const PLANNED_VALUES: [(&str, &[&str]); 3] = [
-    ("ProviderKind", &["bedrock", "cohere"]),
+    ("ProviderKind", &["bedrock"]),
     ("LimitKind", &["bucket", "sliding"]),
     ("Dimension", &["deployment", "provider"]),
 ];

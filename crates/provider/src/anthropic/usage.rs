@@ -61,6 +61,7 @@ impl Report {
             output_total: count(self.output_tokens?)?,
             reasoning: part(thinking)?,
             output_audio: 0,
+            billed: None,
             source: UsageSource::Provider,
         })
     }

@@ -165,6 +165,8 @@ pub struct Usage {
     pub reasoning: u64,
     /// Output tokens of sound, part of `output_total`.
     pub output_audio: u64,
+    /// What the provider charges for, where that is not what the model worked through.
+    pub billed: Option<Billed>,
     /// Who counted.
     pub source: UsageSource,
 }
@@ -182,6 +184,7 @@ impl Usage {
             output_total,
             reasoning: 0,
             output_audio: 0,
+            billed: None,
             source,
         }
     }
@@ -191,6 +194,15 @@ impl Usage {
     pub fn total(&self) -> u64 {
         self.input_total.saturating_add(self.output_total)
     }
+}
+
+/// Tokens that a provider charges for. Limits count what the model worked through, prices what is charged for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Billed {
+    /// Input tokens.
+    pub input: u64,
+    /// Output tokens.
+    pub output: u64,
 }
 
 /// Who counted the tokens.

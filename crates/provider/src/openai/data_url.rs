@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::chat::Source;
 
 /// Writes bytes as a base64 data URL.
-pub(super) fn write(mime: &str, data: &[u8]) -> String {
+pub(crate) fn write(mime: &str, data: &[u8]) -> String {
     let mut url = String::with_capacity(mime.len() + data.len().div_ceil(3) * 4 + 13);
     url.push_str("data:");
     url.push_str(mime);

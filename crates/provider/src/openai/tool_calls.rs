@@ -7,11 +7,11 @@ use crate::chat::{Chunk, Delta};
 const MOST_HELD: usize = 64 * 1024;
 
 /// Why a fragment could not be taken.
-pub(super) type Broken = &'static str;
+pub(crate) type Broken = &'static str;
 
 /// The calls of one choice, in order of appearance.
 #[derive(Debug, Default)]
-pub(super) struct Calls {
+pub(crate) struct Calls {
     calls: Vec<Call>,
 }
 
@@ -36,7 +36,7 @@ impl Calls {
     ///
     /// # Errors
     /// A reason when the fragments cannot make up calls.
-    pub(super) fn add(
+    pub(crate) fn add(
         &mut self,
         choice: u32,
         fragment: CallFragment<'_>,
@@ -82,7 +82,7 @@ impl Calls {
     }
 
     /// Fails if a call began whose name never came.
-    pub(super) fn finish(&self) -> Result<(), Broken> {
+    pub(crate) fn finish(&self) -> Result<(), Broken> {
         let unnamed = |call: &Call| matches!(call.state, State::Unnamed { .. });
         if self.calls.iter().any(unnamed) {
             return Err("a tool call has no name");

@@ -56,6 +56,7 @@ pub(super) fn read(raw: &RawValue) -> Option<Usage> {
         },
         reasoning,
         output_audio: part(output.audio_tokens)?,
+        billed: None,
         source: UsageSource::Provider,
     };
     believable(usage)

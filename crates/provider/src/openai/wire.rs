@@ -109,10 +109,10 @@ pub(super) struct WholeCall<'a> {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct CalledFunction<'a> {
+pub(crate) struct CalledFunction<'a> {
     #[serde(borrow)]
-    pub(super) name: Option<Text<'a>>,
-    pub(super) arguments: Option<Text<'a>>,
+    pub(crate) name: Option<Text<'a>>,
+    pub(crate) arguments: Option<Text<'a>>,
 }
 
 /// A whole answer, as a provider sends it.
@@ -210,9 +210,9 @@ pub(super) struct ChunkDelta<'a> {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct CallFragment<'a> {
-    pub(super) index: Option<u32>,
+pub(crate) struct CallFragment<'a> {
+    pub(crate) index: Option<u32>,
     #[serde(borrow)]
-    pub(super) id: Option<Text<'a>>,
-    pub(super) function: Option<CalledFunction<'a>>,
+    pub(crate) id: Option<Text<'a>>,
+    pub(crate) function: Option<CalledFunction<'a>>,
 }

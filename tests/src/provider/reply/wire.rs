@@ -37,6 +37,8 @@ pub(super) enum Finish {
 /// A call of the tool `lookup`.
 #[derive(Debug)]
 pub(super) struct Call {
+    /// Its place among the calls.
+    pub(super) index: u32,
     pub(super) id: String,
     /// A JSON object.
     pub(super) arguments: String,

@@ -49,6 +49,7 @@ impl<'a> Writer<'a> {
             behaviour.calls
         };
         let call = |index| Call {
+            index,
             id: format!("call_{}_{index}", facts.seq),
             arguments: format!(r#"{{"n":{index}}}"#),
         };

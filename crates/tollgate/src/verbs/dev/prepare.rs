@@ -15,7 +15,7 @@ use crate::verbs::dev::home::Home;
 /// The policy of a first start.
 const POLICY: &str = include_str!("policy.yaml");
 /// What keys of services add to it: the variable that holds one, and what comes with it.
-const SERVICES: [(&str, Source<'static>); 3] = [
+const SERVICES: [(&str, Source<'static>); 4] = [
     (
         "OPENAI_API_KEY",
         source("openai.yaml", include_str!("openai.yaml")),
@@ -27,6 +27,10 @@ const SERVICES: [(&str, Source<'static>); 3] = [
     (
         "GEMINI_API_KEY",
         source("gemini.yaml", include_str!("gemini.yaml")),
+    ),
+    (
+        "COHERE_API_KEY",
+        source("cohere.yaml", include_str!("cohere.yaml")),
     ),
 ];
 /// To whom the demo key belongs.
@@ -147,6 +151,7 @@ mod tests {
             ("OPENAI_API_KEY", "gpt-4o"),
             ("ANTHROPIC_API_KEY", "claude-haiku-4-5"),
             ("GEMINI_API_KEY", "gemini-flash"),
+            ("COHERE_API_KEY", "command-a"),
         ] {
             let services = services(|variable| variable == key);
             let policy = first_policy(&services).unwrap();

@@ -4,12 +4,11 @@ use super::{Call, Completion, Event, Finish, Piece, Refusals, Refused, Role, TOO
 use crate::provider::behaviour::Refusal;
 use crate::provider::reply::Usage;
 
-/// The content block that is open, and how many blocks and calls there were.
+/// The content block that is open, and how many there were.
 #[derive(Debug, Default)]
 pub(in crate::provider::reply) struct Cohere {
     open: Option<&'static str>,
     blocks: u32,
-    calls: u32,
 }
 
 const REFUSALS: Refusals = [
@@ -156,8 +155,7 @@ impl Cohere {
 
     fn call(&mut self, call: &Call, events: &mut Vec<Event>) {
         self.close(events);
-        let index = self.calls;
-        self.calls += 1;
+        let index = call.index;
         let start = format!(
             r#"{{"type":"tool-call-start","index":{index},"delta":{{"message":{{"tool_calls":{{"id":"{}","type":"function","function":{{"name":"{TOOL}","arguments":""}}}}}}}}}}"#,
             call.id

@@ -181,11 +181,7 @@ fn whole_call(call: &Call) -> String {
 }
 
 fn call_events(completion: &Completion<'_>, call: &Call) -> Vec<Event> {
-    let index = completion
-        .calls
-        .iter()
-        .position(|other| other.id == call.id)
-        .unwrap_or(0);
+    let index = call.index;
     let (first, second) = call.arguments.split_at(call.arguments.len() / 2);
     let begins = format!(
         r#"{{"tool_calls":[{{"index":{index},"id":"{}","type":"function","function":{{"name":"{TOOL}","arguments":""}}}}]}}"#,

@@ -1,0 +1,258 @@
+//! Every kind of provider means the same to a caller: the fake provider behaves alike in each wire format, so what
+//! comes out of the gateway must be alike too.
+
+use std::fmt::Write;
+
+use tollgate_proto::completion::v1::{AttemptOutcome, CompleteResponse, FinishReason, Usage, part};
+use tollgate_tests::provider::Outcome;
+
+use super::caller::{self, Caller, ask};
+use super::cluster::{Cluster, Key, Store};
+
+/// A kind of provider with what sets it apart from the others.
+struct Kind {
+    name: &'static str,
+    /// Whether it tells how many of the output tokens were thinking.
+    counts_reasoning: bool,
+    /// Whether it tells what it charges for apart from what it counts.
+    billed: bool,
+}
+
+/// Every kind that the gateway has a codec for.
+const KINDS: [Kind; 2] = [
+    Kind {
+        name: "openai_compatible",
+        counts_reasoning: true,
+        billed: false,
+    },
+    Kind {
+        name: "cohere",
+        counts_reasoning: false,
+        billed: true,
+    },
+];
+
+/// An answer of every kind of part.
+const RICH: &str = "ok-3+think-2+calls-2+cached-2";
+
+/// What a provider refuses, and how the attempt must have ended.
+const REFUSALS: [(&str, AttemptOutcome); 7] = [
+    ("refuse-rate", AttemptOutcome::RateLimited),
+    ("refuse-quota", AttemptOutcome::KeyRefused),
+    ("refuse-ramp", AttemptOutcome::RateLimited),
+    ("refuse-overload", AttemptOutcome::Overloaded),
+    ("refuse-context", AttemptOutcome::ContextTooLong),
+    ("refuse-filter", AttemptOutcome::ContentFiltered),
+    ("refuse-key", AttemptOutcome::KeyRefused),
+];
+
+/// Ways in which a stream breaks after content.
+const BROKEN: [&str; 5] = [
+    "truncate-after-3",
+    "close-after-3",
+    "reset-after-3",
+    "hang-after-3",
+    "error-in-stream-3",
+];
+
+/// Oddities that do not make a stream incomplete.
+const WHOLE: [&str; 9] = [
+    "no-done",
+    "dup-usage",
+    "malformed-line",
+    "comments",
+    "crlf",
+    "split-utf8",
+    "wrong-type",
+    "no-usage",
+    "usage-nonsense",
+];
+
+/// Answers that are none.
+const NO_ANSWER: [&str; 4] = ["html", "bad-json", "redirect", "giant-line-33"];
+
+/// A model for each behaviour of a provider of each kind, with nowhere else to go: callers say `KIND/BEHAVIOUR`.
+fn policy() -> String {
+    let (mut providers, mut rest) = (String::new(), [const { String::new() }; 3]);
+    let refusals = REFUSALS.map(|(name, _)| name);
+    let behaviours = [RICH].into_iter().chain(refusals).chain(BROKEN);
+    let behaviours: Vec<_> = behaviours.chain(WHOLE).chain(NO_ANSWER).collect();
+    for Kind { name: kind, .. } in KINDS {
+        // Writing to a String cannot fail.
+        let provider = kind.replace('_', "-");
+        let _ = writeln!(
+            providers,
+            "  {provider}: {{ kind: {kind}, base_url: \"PROVIDER\", internal: true, timeouts: {{ idle: 500ms }} }}"
+        );
+        for (index, behaviour) in behaviours.iter().enumerate() {
+            let name = format!("{provider}-{index}");
+            let lines = [
+                format!(
+                    "  {name}: {{ provider: {provider}, model: \"{name}@{behaviour}\", price: {{ input: 1, output: 2 }} }}"
+                ),
+                format!("  {name}: {{ targets: [ {{ deployment: {name} }} ] }}"),
+                format!(
+                    "  {name}: {{ aliases: [\"{kind}/{behaviour}\"], routes: [ {{ pools: [{name}] }} ], retry: {{ attempts: 1 }} }}"
+                ),
+            ];
+            for (part, line) in rest.iter_mut().zip(lines) {
+                let _ = writeln!(part, "{line}");
+            }
+        }
+    }
+    let [deployments, pools, models] = rest;
+    format!(
+        "providers:\n{providers}deployments:\n{deployments}pools:\n{pools}models:\n{models}\
+         limits: [ {{ name: tokens, per: [key], tokens: 10000000, window: 1h }} ]\n"
+    )
+}
+
+async fn cluster() -> anyhow::Result<(Cluster, Key, Caller)> {
+    let cluster = Cluster::start(Store::Embedded, 1, &policy()).await?;
+    let key = cluster.key("acme/a").await?;
+    let caller = cluster.caller(0, &key)?;
+    Ok((cluster, key, caller))
+}
+
+/// What an answer is made of.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Content {
+    thinking: String,
+    text: String,
+    /// Name and arguments of each call.
+    calls: Vec<(String, String)>,
+}
+
+fn content(response: &CompleteResponse) -> Content {
+    let message = response.choices.first().and_then(|c| c.message.as_ref());
+    let mut content = Content::default();
+    for part in message.map(|m| m.parts.as_slice()).unwrap_or_default() {
+        match &part.part {
+            Some(part::Part::Text(text)) => content.text.push_str(text),
+            Some(part::Part::Reasoning(thinking)) => content.thinking.push_str(&thinking.text),
+            Some(part::Part::ToolCall(call)) => {
+                let call = (call.name.clone(), call.arguments_json.clone());
+                content.calls.push(call);
+            }
+            _ => {}
+        }
+    }
+    content
+}
+
+#[track_caller]
+fn check_usage(kind: &Kind, usage: &Usage) {
+    let name = kind.name;
+    assert_eq!((usage.input_tokens, usage.output_tokens), (5, 7), "{name}");
+    assert_eq!(usage.cache_read_tokens, 2, "{name}");
+    let thinking = if kind.counts_reasoning { 2 } else { 0 };
+    assert_eq!(usage.reasoning_tokens, thinking, "{name}");
+    let billed = usage.billed_input_tokens.zip(usage.billed_output_tokens);
+    assert_eq!(billed, kind.billed.then_some((2, 7)), "{name}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_means_the_same_from_every_kind_of_provider() -> anyhow::Result<()> {
+    let (_cluster, _key, caller) = cluster().await?;
+    let expected = Content {
+        thinking: "think:0 think:1 ".to_owned(),
+        text: "n:0 n:1 n:2 ".to_owned(),
+        calls: [0, 1]
+            .map(|n| ("lookup".to_owned(), format!(r#"{{"n":{n}}}"#)))
+            .to_vec(),
+    };
+    for kind in KINDS {
+        let model = format!("{}/{RICH}", kind.name);
+        let answer = caller.complete(&model, "nonce=n").await?;
+        assert_eq!(content(&answer), expected, "{model}");
+        let choice = answer.choices.first();
+        let reason = choice.map(|choice| choice.finish_reason());
+        assert_eq!(reason, Some(FinishReason::ToolCalls), "{model}");
+        check_usage(&kind, &answer.usage.unwrap_or_default());
+        let paid_input = if kind.billed { 2 } else { 5 };
+        let cost = answer.cost.and_then(|cost| cost.nano_usd);
+        assert_eq!(cost, Some(paid_input * 1000 + 7 * 2000), "{model}");
+
+        let streamed = caller.stream(ask(&model, "nonce=n")).await;
+        let streamed = streamed.map_err(|(status, _)| status)?;
+        let content = Content {
+            thinking: streamed.thinking,
+            text: streamed.text,
+            calls: streamed.calls,
+        };
+        assert_eq!(content, expected, "{model}");
+        check_usage(&kind, &streamed.usage.unwrap_or_default());
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_means_the_same_from_every_kind_of_provider() -> anyhow::Result<()> {
+    let (cluster, _key, caller) = cluster().await?;
+    let mut expected = Vec::new();
+    for kind in KINDS {
+        for (index, (refusal, outcome)) in REFUSALS.into_iter().enumerate() {
+            let model = format!("{}/{refusal}", kind.name);
+            let status = caller.complete(&model, "nonce=n").await.unwrap_err();
+            let told = status.message();
+            assert!(!told.contains("Trial key"), "{model}: {told}");
+            // The deployments are numbered in the order of the policy, in which `RICH` comes first.
+            let name = outcome.as_str_name().trim_start_matches("ATTEMPT_OUTCOME_");
+            let provider = kind.name.replace('_', "-");
+            let name = name.to_lowercase();
+            expected.push(format!("{provider}-{}:{name}", index + 1));
+        }
+    }
+    let logged = cluster.wait_requests(expected.len()).await?;
+    let attempts: Vec<_> = logged.into_iter().map(|request| request.attempts).collect();
+    assert_eq!(attempts, expected);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_is_whole_or_an_error_from_every_kind_of_provider() -> anyhow::Result<()> {
+    let (_cluster, _key, caller) = cluster().await?;
+    for kind in KINDS {
+        for behaviour in BROKEN {
+            let model = format!("{}/{behaviour}", kind.name);
+            let (status, before) = caller.stream(ask(&model, "nonce=n")).await.unwrap_err();
+            let reason = caller::reason(&status);
+            assert_eq!(reason, "ANSWER_TRUNCATED", "{model}: {status}");
+            let text = before.text;
+            assert!(text.starts_with("n:0 n:1 "), "{model}: {text}");
+        }
+        for behaviour in WHOLE {
+            let model = format!("{}/{behaviour}", kind.name);
+            let answer = caller.stream(ask(&model, "nonce=n")).await;
+            let answer = answer.map_err(|(status, _)| anyhow::anyhow!("{model}: {status}"))?;
+            let text = answer.text.replace("é🦀", "");
+            assert_eq!(text, "n:0 n:1 n:2 n:3 n:4 n:5 n:6 n:7 ", "{model}");
+            let usage = answer.usage.unwrap_or_default();
+            assert!(usage.output_tokens > 0, "{model}: {usage:?}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_answer_is_an_error_from_every_kind_of_provider() -> anyhow::Result<()> {
+    let (cluster, _key, caller) = cluster().await?;
+    for kind in KINDS {
+        for behaviour in NO_ANSWER {
+            let model = format!("{}/{behaviour}", kind.name);
+            let status = caller.complete(&model, "nonce=n").await.unwrap_err();
+            let reason = caller::reason(&status);
+            assert_eq!(reason, "PROVIDERS_FAILED", "{model}: {status}");
+            let ended = caller.stream(ask(&model, "nonce=n")).await;
+            assert!(ended.is_err(), "{model}");
+        }
+    }
+    assert_eq!(cluster.provider.stats().redirects_followed, 0);
+    let ledger = cluster.provider.ledger();
+    assert!(
+        ledger
+            .iter()
+            .all(|entry| entry.outcome != Outcome::InFlight)
+    );
+    Ok(())
+}
