@@ -27,4 +27,5 @@ mod wire;
 pub(crate) use answer::decode;
 pub(crate) use encode::{authorize, encode};
 pub(crate) use errors::classify;
+pub(crate) use signature::{call_signature, call_state};
 pub(crate) use stream::{StreamDecoder, stream_decoder};

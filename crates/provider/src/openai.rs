@@ -11,6 +11,7 @@ pub(crate) mod data_url;
 mod dialect;
 mod encode;
 mod errors;
+mod extra_content;
 mod mistral;
 mod outgoing;
 mod parse;

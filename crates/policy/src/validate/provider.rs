@@ -15,6 +15,8 @@ const MAX_URL: usize = 2048;
 const MAX_SOURCE: usize = 4096;
 /// Longest version of an interface.
 const MAX_VERSION: usize = 64;
+/// The first version of the classic interface that reports usage in streams.
+const FIRST_VERSION: &str = "2024-09-01";
 /// What the address of a resource at Azure looks like.
 const AZURE_EXAMPLE: &str =
     "write the address of the resource, such as `https://my-resource.openai.azure.com`";
@@ -111,6 +113,11 @@ fn azure(it: &pb::Provider, at: &str, faults: &mut Vec<Fault>) {
         faults.push(fault.hint(
             "write a version of the classic interface such as `2024-10-21`, or `preview`, or leave it out for v1",
         ));
+    } else if it.api_version.starts_with(|c: char| c.is_ascii_digit())
+        && it.api_version.as_str() < FIRST_VERSION
+    {
+        let fault = Fault::new(field(at, "api_version"), "does not tell what a stream used");
+        faults.push(fault.hint("write `2024-10-21` or a later version, or leave it out for v1"));
     }
 }
 

@@ -240,7 +240,7 @@ impl State {
         let fragment = call.args.map_or("{}", |args| args.get()).to_owned();
         self.push(Delta::ToolArguments { index, fragment }, out);
         if let Some(signature) = signature {
-            let state = signature::keep(Place::Call, signature.as_str());
+            let state = signature::call_state(signature.as_str());
             self.push(Delta::ToolState { index, state }, out);
         }
         Ok(())

@@ -241,14 +241,13 @@ impl<'a, 'u> Writer<'a, 'u> {
             let field = format!("{at}.tool_call.arguments");
             return Err(self.refuse(field, "it takes arguments only as one JSON object"));
         };
-        let signature = call.opaque.iter().find_map(signature::unwrap);
         Ok(WirePart {
             function_call: Some(FunctionCall {
                 id: &call.id,
                 name: &call.name,
                 args,
             }),
-            thought_signature: signature.map(|(_, signature)| signature),
+            thought_signature: call.opaque.iter().find_map(signature::call_signature),
             ..WirePart::default()
         })
     }

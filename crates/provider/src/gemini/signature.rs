@@ -59,3 +59,16 @@ pub(super) fn unwrap(state: &Opaque) -> Option<(Place, &str)> {
         .find(|place| place.as_str() == state.kind)?;
     Some((place, std::str::from_utf8(&state.bytes).ok()?))
 }
+
+/// Wraps the signature of a tool call.
+pub(crate) fn call_state(signature: &str) -> Opaque {
+    keep(Place::Call, signature)
+}
+
+/// Unwraps the signature of a tool call; nothing for any other state.
+pub(crate) fn call_signature(state: &Opaque) -> Option<&str> {
+    match unwrap(state)? {
+        (Place::Call, signature) => Some(signature),
+        (Place::Thought | Place::Text | Place::Alone, _) => None,
+    }
+}

@@ -42,7 +42,6 @@ pub(super) fn config(
             "reasoning.effort",
             "it takes an effort or a budget; leave one of them out",
         )?,
-        Some(Effort::None) => config.thinking_budget = Some(0),
         Some(effort) if is_early(model) => match budget(effort) {
             Some(budget) => config.thinking_budget = Some(budget),
             None => unsupported.field(
@@ -50,6 +49,10 @@ pub(super) fn config(
                 "the highest effort of this model is high; set reasoning.budget_tokens",
             )?,
         },
+        Some(Effort::None) => unsupported.field(
+            "reasoning.effort",
+            "this model cannot be kept from thinking; set minimal or low",
+        )?,
         Some(effort) => match level(effort) {
             Some(level) => config.thinking_level = Some(level),
             None => unsupported.field("reasoning.effort", "the highest effort there is xhigh")?,

@@ -9,18 +9,19 @@ const API_KEY: HeaderName = HeaderName::from_static("api-key");
 /// What every Entra access token starts with: it is a JSON web token.
 const ACCESS_TOKEN: &str = "eyJ";
 
-/// The path of chat completions: without a version that of the v1 interface; `preview` asks the same
-/// interface for what is not stable yet; a date is a version of the classic one, in which the path
-/// names the deployment.
+/// The path of chat completions. A version that is a date is one of the classic interface, in which
+/// the path names the deployment; any other, such as `preview`, and none are of the v1 interface.
 pub(super) fn path(deployment: &str, api_version: Option<&str>) -> String {
-    match api_version {
-        None => "/openai/v1/chat/completions".to_owned(),
-        Some("preview") => "/openai/v1/chat/completions?api-version=preview".to_owned(),
-        Some(version) => format!(
-            "/openai/deployments/{}/chat/completions?api-version={}",
-            path::encode(deployment, ""),
-            path::encode(version, "")
-        ),
+    let Some(version) = api_version else {
+        return "/openai/v1/chat/completions".to_owned();
+    };
+    let is_date = version.starts_with(|c: char| c.is_ascii_digit());
+    let version = path::encode(version, "");
+    if is_date {
+        let deployment = path::encode(deployment, "");
+        format!("/openai/deployments/{deployment}/chat/completions?api-version={version}")
+    } else {
+        format!("/openai/v1/chat/completions?api-version={version}")
     }
 }
 

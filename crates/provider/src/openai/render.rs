@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::extra_content::{self, ExtraContent};
 use crate::chat::{Choice, Chunk, Delta, FinishReason, Json, Part, Response, Usage, Warning};
 
 #[derive(Serialize)]
@@ -58,6 +59,8 @@ struct WireCall<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     function: WireFunction<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra_content: Option<ExtraContent<'a>>,
 }
 
 #[derive(Serialize)]
@@ -149,6 +152,7 @@ fn wire_choice(choice: &Choice) -> WireChoice<'_> {
                     name: &call.name,
                     arguments: &call.arguments,
                 },
+                extra_content: extra_content::of(&call.opaque),
             }),
             // No codec puts these into an answer.
             Part::Image(_) | Part::Audio { .. } | Part::Document(_) | Part::ToolResult { .. } => {}
@@ -217,8 +221,14 @@ impl ChunkRenderer {
             }
             Chunk::Delta {
                 choice,
-                delta: Delta::ReasoningState(_) | Delta::ToolState { .. },
+                delta: Delta::ReasoningState(_),
             } => self.begin(*choice, out),
+            Chunk::Delta {
+                choice,
+                delta: Delta::ToolState { state, .. },
+            } if extra_content::of(std::slice::from_ref(state)).is_none() => {
+                self.begin(*choice, out);
+            }
             Chunk::Delta {
                 choice,
                 delta: Delta::Logprobs(logprobs),
@@ -307,8 +317,15 @@ fn write_delta(delta: &Delta, out: &mut Vec<u8>) {
             write_field(b",\"function\":{\"arguments\":", fragment, out);
             out.extend_from_slice(b"}}]");
         }
-        // State has no place in this format, log-probabilities are written beside the delta.
-        Delta::ReasoningState(_) | Delta::ToolState { .. } | Delta::Logprobs(_) => {}
+        Delta::ToolState { index, state } => {
+            out.extend_from_slice(b"\"tool_calls\":[{\"index\":");
+            write_json(index, out);
+            out.extend_from_slice(b",\"extra_content\":");
+            write_json(&extra_content::of(std::slice::from_ref(state)), out);
+            out.extend_from_slice(b"}]");
+        }
+        // State of thoughts has no place in this format, log-probabilities are written beside the delta.
+        Delta::ReasoningState(_) | Delta::Logprobs(_) => {}
     }
 }
 

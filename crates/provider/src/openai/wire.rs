@@ -106,6 +106,7 @@ pub(super) struct WholeCall<'a> {
     #[serde(rename = "type")]
     pub(super) kind: Option<Text<'a>>,
     pub(super) function: Option<CalledFunction<'a>>,
+    pub(super) extra_content: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -72,6 +72,14 @@ const PROVIDERS: &[Case] = &[
         |it| azure(it, "https://r.openai.azure.com", "2024?x=1"),
         &["providers.local.api_version: is not a version"],
     ),
+    (
+        |it| azure(it, "https://r.openai.azure.com", "2024-06-01"),
+        &["providers.local.api_version: does not tell what a stream used"],
+    ),
+    (
+        |it| azure(it, "https://r.openai.azure.com", "2024-09-01-preview"),
+        &[],
+    ),
 ];
 
 fn azure(policy: &mut pb::Policy, base_url: &str, api_version: &str) {

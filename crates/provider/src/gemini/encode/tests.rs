@@ -228,7 +228,7 @@ fn thinking_is_told_in_the_words_of_the_models_generation() {
     let budget = |tokens: u32| Some(json!({"thinkingBudget": tokens}));
     let level = |level: &str| Some(json!({"thinkingLevel": level}));
     for (effort, early, later) in [
-        (Effort::None, budget(0), budget(0)),
+        (Effort::None, budget(0), None),
         (Effort::Minimal, budget(1_024), level("MINIMAL")),
         (Effort::Low, budget(1_024), level("LOW")),
         (Effort::Medium, budget(8_192), level("MEDIUM")),

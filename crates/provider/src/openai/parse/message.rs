@@ -3,8 +3,8 @@
 use super::body::WireMessage;
 use crate::Error;
 use crate::chat::{Document, DocumentSource, Image, Message, Part, Role, Source, ToolCall};
-use crate::openai::data_url;
 use crate::openai::wire::{Content, ContentPart, File, Text, WholeCall};
+use crate::openai::{data_url, extra_content};
 
 pub(super) fn messages(list: Vec<WireMessage<'_>>) -> Result<Vec<Message>, Error> {
     list.into_iter()
@@ -145,7 +145,11 @@ impl Place {
                 .arguments
                 .map(Text::into_string)
                 .unwrap_or_default(),
-            opaque: Vec::new(),
+            opaque: call
+                .extra_content
+                .and_then(extra_content::read)
+                .into_iter()
+                .collect(),
         })
     }
 

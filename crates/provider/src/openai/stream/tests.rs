@@ -487,4 +487,11 @@ proptest! {
             prop_assert!(chunks.iter().filter_map(seen).all(done), "{:?}", chunks);
         }
     }
+
+    #[test]
+    fn no_bytes_make_it_panic(body in prop::collection::vec(any::<u8>(), 0..600), size in 1_usize..64) {
+        let (_, end) = decode(1, body.chunks(size));
+        prop_assert!(end.is_err());
+        prop_assert!(Codec::new(Kind::OpenAi).decode(&body).is_err());
+    }
 }
