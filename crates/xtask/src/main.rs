@@ -1,4 +1,4 @@
-//! The workspace's own commands: `cargo xtask test`, `env`, `check`, `bench` and `chaos`.
+//! The workspace's own commands: `cargo xtask test`, `env`, `check`, `fuzz`, `bench` and `chaos`.
 //!
 //! They install what they use under `target/tools/` (Debian packages, PyPI, npm and crates.io, each through
 //! its ordinary client), so that a machine with a Rust toolchain and a C compiler is enough. What does not
@@ -20,6 +20,7 @@ mod check;
 mod contract;
 mod debian;
 mod dependencies;
+mod fuzz;
 mod process;
 mod rules;
 mod test;
@@ -41,6 +42,8 @@ const USAGE: &str = r#"usage: cargo xtask COMMAND
                                  `eval "$(cargo xtask env)"`, then plain `cargo test -p CRATE`
   check [--advisories] [STEP…]   everything about the code that is not a test;
                                  all steps unless some are named
+  fuzz [--minutes N] [--seed S]  feed the decoders of providers' answers with damaged samples;
+                                 what breaks one is written to target/fuzz/
   bench [ARGS…]                  compare the gateway with nginx and with no proxy at all;
                                  `bench --help` lists ARGS
   chaos [ARGS…]                  faults on real processes while callers race, judged by
@@ -66,6 +69,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "test" => test::run(&Workspace::find()?, &test::Options::parse(rest)?),
         "env" => test::print_environment(&Workspace::find()?),
         "check" => check::run(&Workspace::find()?, &check::Options::parse(rest)?),
+        "fuzz" => fuzz::run(&Workspace::find()?, rest),
         "bench" => bench::run(&Workspace::find()?, rest),
         "chaos" => chaos::run(&Workspace::find()?, rest),
         "help" | "--help" | "-h" => {
