@@ -37,9 +37,11 @@ use crate::wire;
 /// Messages of nodes that may wait for the owner.
 const INPUTS: usize = 1024;
 /// A replica that waits looks for the owner so often,
-const LOOK: Duration = Duration::from_secs(1);
-/// and takes over when it has seen no sign of it so many times in a row. The owner gives one every 2 s.
-const LOOKS: u32 = 6;
+const LOOK: Duration = Duration::from_millis(500);
+/// and takes over when it has seen no sign of it so many times in a row. The owner gives one every second.
+const LOOKS: u32 = 8;
+/// The epoch of a replica that has not had one: no record's revision.
+const NO_EPOCH: u64 = 0;
 /// Pause before claiming again where nodes know a later epoch than the store.
 const OVERTAKE: Duration = Duration::from_millis(10);
 
@@ -216,6 +218,9 @@ impl Shell {
         if self.meanwhile(read).await != Some(true) {
             return;
         }
+        if !self.wait_for_turn().await {
+            return;
+        }
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
         while let Some(epoch) = self.claim(&mut backoff).await {
             self.standing.send_replace(Standing::Owner);
@@ -255,6 +260,29 @@ impl Shell {
             };
             self.meanwhile(tokio::time::sleep(wait)).await?;
         }
+    }
+
+    /// At the start: an owner that is alive keeps what it has, so that replicas can be restarted one after the
+    /// other, and one that crashes over and over takes nothing along. An owner of this replica's own name was
+    /// its former process, and is gone. False at shutdown.
+    async fn wait_for_turn(&mut self) -> bool {
+        // Whoever opened a store that only one process can have is the only replica there is.
+        while !self.store.is_exclusive() {
+            let ownership = self.ownership.clone();
+            let Some(seen) = self.meanwhile(async move { ownership.look().await }).await else {
+                return false;
+            };
+            match seen {
+                Ok(None) => return true,
+                Ok(Some(sighting)) if sighting.owner == self.ownership.name() => return true,
+                Ok(Some(_)) => return self.stand_by(NO_EPOCH).await,
+                Err(error) => warn!(%error, "cannot look for the owner of quota yet"),
+            }
+            if self.meanwhile(tokio::time::sleep(LOOK)).await.is_none() {
+                return false;
+            }
+        }
+        true
     }
 
     /// Waits while another replica is the owner and alive. False at shutdown.
@@ -383,13 +411,15 @@ impl Streams {
         }
     }
 
-    /// Ends all of them with a reason.
-    fn end(&mut self, error: &Error) {
-        for (_, (_, outlet)) in self.open.drain() {
+    /// Ends all of them with a reason. Returns whose they were.
+    fn end(&mut self, error: &Error) -> Vec<Incarnation> {
+        let ended = self.open.drain().map(|(incarnation, (_, outlet))| {
             // A full channel means that nobody reads: the end of the stream must do then.
             let _ = outlet.sender.try_send(Err(error.clone().into()));
             outlet.ended.cancel();
-        }
+            incarnation
+        });
+        ended.collect()
     }
 }
 

@@ -59,6 +59,11 @@ impl Ownership {
         Self { store, name }
     }
 
+    /// This replica's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Becomes the owner, whoever is. Returns the epoch.
     pub(crate) async fn claim(&self) -> Result<u64> {
         let before = self.store.get(OWN).await?.entry;

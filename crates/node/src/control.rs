@@ -10,10 +10,12 @@ use crate::config::{Config, Secret};
 use crate::error::StartError;
 use crate::random;
 
-/// Waits between two tries: random, at most this much, doubling with each try up to the second. A random wait
-/// keeps a fleet from coming back all at once (M. Brooker, "Exponential Backoff And Jitter", 2015).
+/// Waits between two rounds of tries, one at each address: random, at most this much, doubling with each round up
+/// to the second. A random wait keeps a fleet from coming back all at once (M. Brooker, "Exponential Backoff And
+/// Jitter", 2015). Within a round nothing is waited for: where one replica is down, or sends the node to another,
+/// the next one is asked at once.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// The control plane as one stream of the node reaches it.
 #[derive(Debug, Clone)]
@@ -89,14 +91,25 @@ impl Control {
         }
     }
 
-    /// Turns to the next address after a random wait.
+    /// Turns to the next address; after a random wait where all have been tried.
     pub(crate) async fn next_after_wait(&mut self) {
-        let most = FIRST_WAIT
-            .saturating_mul(1 << self.failures.min(10))
-            .min(LONGEST_WAIT);
+        tokio::time::sleep(self.turn().mul_f64(random::fraction())).await;
+    }
+
+    /// Turns to the next address. Returns the longest time to wait first.
+    fn turn(&mut self) -> Duration {
+        let addresses = u32::try_from(self.endpoints.len())
+            .unwrap_or(u32::MAX)
+            .max(1);
         self.failures = self.failures.saturating_add(1);
         self.at = (self.at + 1) % self.endpoints.len().max(1);
-        tokio::time::sleep(most.mul_f64(random::fraction())).await;
+        if !self.failures.is_multiple_of(addresses) {
+            return Duration::ZERO;
+        }
+        let rounds = self.failures / addresses - 1;
+        FIRST_WAIT
+            .saturating_mul(1 << rounds.min(10))
+            .min(LONGEST_WAIT)
     }
 }
 
@@ -125,4 +138,48 @@ fn bearer(token: &Secret) -> Result<AsciiMetadataValue, StartError> {
         })?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Bounds;
+
+    fn control(addresses: &[&str]) -> Control {
+        let config = Config {
+            name: "n".to_owned(),
+            control: addresses.iter().map(|url| (*url).to_owned()).collect(),
+            token: None,
+            data_dir: "unused".into(),
+            advertised_address: String::new(),
+            limits: Bounds::default(),
+            readiness: None,
+        };
+        Control::new(&config).unwrap()
+    }
+
+    fn waits(control: &mut Control, tries: usize) -> Vec<u128> {
+        let mut waits = Vec::new();
+        for _ in 0..tries {
+            waits.push(control.turn().as_millis());
+        }
+        waits
+    }
+
+    #[tokio::test]
+    async fn every_address_is_tried_before_a_wait_and_waits_grow_with_rounds() {
+        let mut control = control(&["http://a:1", "http://b:1", "http://c:1"]);
+        let begin = control.at;
+        assert_eq!(waits(&mut control, 7), [0, 0, 100, 0, 0, 200, 0]);
+        assert_eq!(control.at, (begin + 7) % 3);
+        assert_eq!(waits(&mut control, 14)[13], 2_000);
+        control.connected();
+        assert_eq!(waits(&mut control, 3), [0, 0, 100]);
+    }
+
+    #[tokio::test]
+    async fn a_single_address_is_waited_for_each_time() {
+        let mut control = control(&["http://a:1"]);
+        assert_eq!(waits(&mut control, 3), [100, 200, 400]);
+    }
 }

@@ -14,6 +14,7 @@ use super::write::{Answered, Desk, MOST_RECORDS, Write, after};
 use super::{Input, Shell, Streams};
 use crate::backoff::Backoff;
 use crate::clock::OwnerClock;
+use crate::error::Error;
 use crate::metrics;
 use crate::snapshot::Current;
 
@@ -30,7 +31,9 @@ const CLOCK: Duration = Duration::from_secs(1);
 /// A larger difference ends the term.
 const MOST_DRIFT_MS: u64 = 10;
 /// A sign of life for other replicas goes out so often.
-const BEAT: Duration = Duration::from_secs(2);
+const BEAT: Duration = Duration::from_secs(1);
+/// When no sign of life has arrived for so long, another replica may have taken over: longer than those wait.
+const DOUBT: Duration = Duration::from_secs(6);
 /// Old records are removed so often.
 const SWEEP: Duration = Duration::from_secs(600);
 
@@ -49,8 +52,8 @@ pub(super) enum End {
 enum Done {
     Read(Answered),
     Written(Answered),
-    /// Whether this is still the owner.
-    Beaten(bool),
+    /// Whether this is still the owner; none where the store did not say.
+    Beaten(Option<bool>),
     Swept,
 }
 
@@ -68,6 +71,8 @@ pub(super) struct Term {
     reading: usize,
     writing: usize,
     backoff: Backoff,
+    /// When the store last said that this is the owner, or nodes were last sent to look for another.
+    confirmed: Instant,
     end: Option<End>,
 }
 
@@ -117,6 +122,7 @@ impl Term {
             reading: 0,
             writing: 0,
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(2)),
+            confirmed: Instant::now(),
             end: None,
         }
     }
@@ -156,7 +162,10 @@ impl Term {
                     self.step(Event::Tick, &shell.streams);
                 }
                 _ = chores.clock.tick() => self.check_clock(),
-                _ = chores.beat.tick() => self.beat(),
+                _ = chores.beat.tick() => {
+                    self.doubt(&mut shell.streams);
+                    self.beat();
+                }
                 _ = chores.sweep.tick() => self.sweep(),
             }
         }
@@ -290,8 +299,12 @@ impl Term {
                 self.writing -= 1;
                 answered
             }
-            Ok(Done::Beaten(true) | Done::Swept) => return,
-            Ok(Done::Beaten(false)) => return self.step_down(Reason::GuardFailed),
+            Ok(Done::Beaten(Some(true))) => {
+                self.confirmed = Instant::now();
+                return;
+            }
+            Ok(Done::Beaten(None) | Done::Swept) => return,
+            Ok(Done::Beaten(Some(false))) => return self.step_down(Reason::GuardFailed),
             Err(error) => {
                 // The machine would wait for its answer for ever: begin a new term.
                 error!(%error, "a job of the owner failed, beginning a new term");
@@ -320,6 +333,22 @@ impl Term {
         }
     }
 
+    /// Where the store has been out of reach for long, it may be within another replica's, which then has taken
+    /// over: nodes are sent to look. Those that find no other come back and go on with what was debited.
+    fn doubt(&mut self, streams: &mut Streams) {
+        if self.desk.store.is_exclusive() || self.confirmed.elapsed() < DOUBT {
+            return;
+        }
+        self.confirmed = Instant::now();
+        warn!(
+            "the store is out of reach, another replica may hand out quota: sending nodes to look"
+        );
+        let lost = Error::Busy("this control replica has lost its store, try another one");
+        for incarnation in streams.end(&lost) {
+            self.step(Event::Disconnected(incarnation), streams);
+        }
+    }
+
     fn beat(&mut self) {
         if self.desk.store.is_exclusive() {
             return;
@@ -327,10 +356,10 @@ impl Term {
         let desk = self.desk.clone();
         self.jobs.spawn(async move {
             match desk.ownership.beat(desk.epoch).await {
-                Ok(owner) => Done::Beaten(owner),
+                Ok(owner) => Done::Beaten(Some(owner)),
                 Err(error) => {
                     debug!(%error, "cannot give a sign of life");
-                    Done::Beaten(true)
+                    Done::Beaten(None)
                 }
             }
         });
