@@ -43,6 +43,7 @@ const USAGE: &str = r#"usage: cargo xtask COMMAND
                                  all steps unless some are named
   bench [ARGS…]                  compare the gateway with nginx and with no proxy at all;
                                  `bench --help` lists ARGS
+  bench limits [ARGS…]           what decisions about limits cost, beside `governor` and redis
   chaos [ARGS…]                  faults on real processes while callers race, judged by
                                  the provider's ledger; needs root; `chaos --help` lists ARGS
 "#;
