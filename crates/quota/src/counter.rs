@@ -1,5 +1,5 @@
 use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use crate::Error;
@@ -27,6 +27,8 @@ pub struct Counter {
     /// Where the subject begins in `text`.
     subject_start: u32,
     window_ms: u64,
+    /// Of `text`, worked out once: maps of very many counters are looked into for every request.
+    hash: u64,
 }
 
 impl Counter {
@@ -46,6 +48,7 @@ impl Counter {
             limit_end: u32::try_from(limit.len()).map_err(too_long)?,
             subject_start: u32::try_from(text.len() - subject.len()).map_err(too_long)?,
             window_ms,
+            hash: hash(&text),
             text: text.into(),
         })
     }
@@ -95,9 +98,16 @@ pub(crate) fn check_window(window_ms: u64) -> Result<(), Error> {
     }
 }
 
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
 impl PartialEq for Counter {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.text, &other.text) || self.text == other.text
+        let same = Arc::ptr_eq(&self.text, &other.text);
+        same || (self.hash == other.hash && self.text == other.text)
     }
 }
 
@@ -117,7 +127,7 @@ impl Ord for Counter {
 
 impl Hash for Counter {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.text.hash(state);
+        state.write_u64(self.hash);
     }
 }
 

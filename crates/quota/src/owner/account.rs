@@ -94,7 +94,8 @@ pub(super) struct Account {
     pub(super) hwm: u64,
     /// Debited by this owner and held by nobody. A new owner starts with none (R2).
     pub(super) free: u64,
-    pub(super) rows: BTreeMap<Incarnation, Row>,
+    /// Boxed, since a map of one has room for eleven.
+    pub(super) rows: BTreeMap<Incarnation, Box<Row>>,
     /// Processes that wait for units, oldest first; at most one ticket each.
     pub(super) tickets: VecDeque<Incarnation>,
     /// Orders what is said about `supply` and recalls.
@@ -195,7 +196,7 @@ impl Account {
         let row = self
             .rows
             .entry(message.incarnation)
-            .or_insert_with(|| Row::new(message.node.clone()));
+            .or_insert_with(|| Box::new(Row::new(message.node.clone())));
         if self.supply.is_scarce() && row.recalled.is_none() {
             row.recalled = Some((self.version, context.now));
         }
