@@ -263,16 +263,18 @@ impl Run {
         self.callers.use_keys(0);
         self.stand.politics.push(stage.amounts)?;
         self.stand.politics.quiet().await?;
-        let until = self.next_windows(0, Weather::Calm);
-        self.stand.weather(&[], until, &stage.amounts).await?;
+        // The window in which the limits were changed has been used by others.
+        let window_ms = self.shape.window_s * 1000;
+        let left = Duration::from_millis(window_ms - now_ms() % window_ms);
+        self.stand.weather(&[], left, &stage.amounts).await?;
         self.callers.use_keys(stage.keys);
         let part = Duration::from_secs(self.shape.window_s).mul_f64(0.35);
         self.stand.weather(&[], part, &stage.amounts).await?;
         self.callers.use_keys(0);
-        let window = now_ms() / (self.shape.window_s * 1000);
+        let window = now_ms() / window_ms;
         let counters = balance::at_rest(&self.operator).await?;
         ensure!(
-            window == now_ms() / (self.shape.window_s * 1000),
+            window == now_ms() / window_ms,
             "the window was over before its figures came to rest"
         );
         self.collector.collect(&self.stand.fleet).await?;

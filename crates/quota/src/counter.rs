@@ -1,5 +1,5 @@
 use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use crate::{Error, Kind};
@@ -18,6 +18,8 @@ pub struct Counter {
     /// Where the subject begins in `text`.
     subject_start: u32,
     kind: Kind,
+    /// Of `text`, worked out once: maps of very many counters are looked into for every request.
+    hash: u64,
 }
 
 impl Counter {
@@ -37,6 +39,7 @@ impl Counter {
             limit_end: u32::try_from(limit.len()).map_err(too_long)?,
             subject_start: u32::try_from(text.len() - subject.len()).map_err(too_long)?,
             kind,
+            hash: hash(&text),
             text: text.into(),
         })
     }
@@ -77,9 +80,16 @@ impl Counter {
     }
 }
 
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
 impl PartialEq for Counter {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.text, &other.text) || self.text == other.text
+        let same = Arc::ptr_eq(&self.text, &other.text);
+        same || (self.hash == other.hash && self.text == other.text)
     }
 }
 
@@ -99,7 +109,7 @@ impl Ord for Counter {
 
 impl Hash for Counter {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.text.hash(state);
+        state.write_u64(self.hash);
     }
 }
 

@@ -9,12 +9,15 @@ mod request;
 mod waiting;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
 use account::WindowEnd;
 use book::{Book, Slot};
+use outcome::Spread;
 pub use outcome::{
-    Admission, Admitted, Ask, CounterView, Denial, Outcome, RequestId, Scope, Settled, Wake, Why,
+    Admission, Admitted, Ask, CounterView, Denial, Outcome, PerAsk, RequestId, Scope, Settled,
+    Wake, Why,
 };
 use report::Outbox;
 use request::{Part, Phase, Request};
@@ -55,6 +58,9 @@ impl Default for Config {
 /// memory at least this long.
 const LONGEST_WAIT_MS: u64 = 2_000;
 
+/// Room kept for so many requests' parts.
+const MOST_SPARE: usize = 1_024;
+
 /// The node's state machine.
 ///
 /// The shell holds it under one mutex, calls it with readings of one clock, and drains
@@ -67,7 +73,9 @@ pub struct Node {
     /// The highest epoch heard of.
     epoch: Epoch,
     book: Book,
-    requests: HashMap<RequestId, Request>,
+    requests: HashMap<RequestId, Request, BuildHasherDefault<Spread>>,
+    /// Room for parts that settled requests left behind, empty: the next requests need not allocate.
+    spare: Vec<Vec<Part>>,
     last_id: u64,
     /// Ends of the waits, earliest first.
     waits: BTreeSet<(NodeTime, RequestId)>,
@@ -88,7 +96,8 @@ impl Node {
             config,
             epoch: Epoch::default(),
             book: Book::default(),
-            requests: HashMap::new(),
+            requests: HashMap::default(),
+            spare: Vec::new(),
             last_id: 0,
             waits: BTreeSet::new(),
             wakes: VecDeque::new(),
@@ -112,7 +121,8 @@ impl Node {
         self.last_id += 1;
         let id = RequestId(self.last_id);
         let wait_until = wait_until.min(now.after(LONGEST_WAIT_MS));
-        let request = Request::new(id, asks, &mut self.book, now, wait_until);
+        let parts = self.spare.pop().unwrap_or_default();
+        let request = Request::new(id, (asks, parts), &mut self.book, now, wait_until);
         let outcome = self.proceed(now, request);
         self.refill(now);
         (id, outcome)
@@ -161,7 +171,7 @@ impl Node {
         now: NodeTime,
         id: RequestId,
         actual: &[u64],
-    ) -> Result<Vec<Settled>, Error> {
+    ) -> Result<PerAsk<Settled>, Error> {
         let open = self
             .requests
             .get(&id)
@@ -173,14 +183,17 @@ impl Node {
                 given: actual.len(),
             });
         }
-        let mut settled = vec![Settled::default(); asks];
-        let parts = self
+        let mut settled = PerAsk::from_elem(Settled::default(), asks);
+        let mut parts = self
             .requests
             .remove(&id)
             .map(|r| r.parts)
             .unwrap_or_default();
-        for part in parts {
+        for part in parts.drain(..) {
             settled[part.ask] = self.settle_part(now, &part, actual[part.ask]);
+        }
+        if self.spare.len() < MOST_SPARE {
+            self.spare.push(parts);
         }
         self.refill(now);
         Ok(settled)
@@ -342,7 +355,7 @@ fn admission(request: &Request, book: &mut Book, now: NodeTime) -> Admission {
         remaining: 0,
         reset_ms: 0,
     };
-    let mut limits = vec![nothing; request.parts.len()];
+    let mut limits = PerAsk::from_elem(nothing, request.parts.len());
     for part in &request.parts {
         let Some(account) = part.account(book) else {
             continue;

@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: prepares nginx and release builds, then becomes the benchmark of `tests/`.
+//! `cargo xtask bench`: prepares nginx and release builds, then becomes the benchmark of `tests/`; or, as
+//! `cargo xtask bench limits`, prepares redis, and becomes the limiter's benchmark of the quota crate.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
@@ -10,6 +11,35 @@ use crate::{process, tools};
 
 /// Does not return when the benchmark starts: it takes this process's place, so that signals reach it.
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
+    match arguments.split_first() {
+        Some((first, rest)) if first == "limits" => limits(workspace, rest),
+        Some(_) | None => gateway(workspace, arguments),
+    }
+}
+
+/// What decisions about limits cost.
+fn limits(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
+    let redis = tools::redis(workspace)?;
+    let example = [
+        "build",
+        "--release",
+        "-p",
+        "tollgate-quota",
+        "--example",
+        "limits",
+    ];
+    process::run(&mut workspace.cargo(&example)).context("the release build failed")?;
+    let mut command = Command::new(workspace.built("release", "examples/limits"));
+    command
+        .current_dir(workspace.root())
+        .arg("--redis")
+        .arg(redis)
+        .args(arguments);
+    become_it(command)
+}
+
+/// What the gateway costs.
+fn gateway(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
     let nginx = tools::nginx(workspace)?;
     let packages = [
         "build",
@@ -30,6 +60,10 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<ExitCod
         .arg("--tollgate")
         .arg(workspace.built("release", "tollgate"))
         .args(arguments);
+    become_it(command)
+}
+
+fn become_it(mut command: Command) -> Result<ExitCode> {
     let error = command.exec();
     Err(anyhow!(error)).with_context(|| format!("cannot start `{}`", process::shown(&command)))
 }

@@ -46,6 +46,7 @@ const USAGE: &str = r#"usage: cargo xtask COMMAND
                                  what breaks one is written to target/fuzz/
   bench [ARGS…]                  compare the gateway with nginx and with no proxy at all;
                                  `bench --help` lists ARGS
+  bench limits [ARGS…]           what decisions about limits cost, beside `governor` and redis
   chaos [ARGS…]                  faults on real processes while callers race, judged by
                                  the provider's ledger; needs root; `chaos --help` lists ARGS
 "#;

@@ -164,6 +164,40 @@ pub(crate) fn nginx(workspace: &Workspace) -> Result<PathBuf> {
     Ok(program)
 }
 
+/// redis, the usual way of counting over many processes, which the benchmark of the limiter compares with.
+pub(crate) fn redis(workspace: &Workspace) -> Result<PathBuf> {
+    if let Some(found) = process::on_path("redis-server") {
+        return Ok(found);
+    }
+    let folder = workspace.tools().join("redis");
+    let program = folder.join("usr/bin/redis-server");
+    installed(&folder, "redis-server redis-tools", || {
+        eprintln!("xtask: unpacking redis");
+        // The server's program is in the package of its tools.
+        debian::unpack(&["redis-server", "redis-tools"], &folder)?;
+        let version = || {
+            let mut command = Command::new(&program);
+            command.arg("--version");
+            command
+        };
+        if !process::succeeds(&mut version()) {
+            // Libraries of the package's that a fresh Debian may lack. These start no service.
+            let libraries = [
+                "libatomic1",
+                "libjemalloc2",
+                "liblzf1",
+                "libssl3",
+                "libsystemd0",
+            ];
+            debian::install(&libraries, "redis")?;
+        }
+        process::capture(&mut version())
+            .map(drop)
+            .context("the redis that was unpacked does not start")
+    })?;
+    Ok(program)
+}
+
 /// Whether nginx runs with a prefix and a configuration of ours, using none of the paths built into it.
 fn accepts_configuration(nginx: &Path, prefix: &Path) -> Result<()> {
     const PROBE: &str = "pid nginx.pid;

@@ -120,7 +120,7 @@ fn draw(random: &mut StdRng) -> Fault {
         Blow::Lose,
         Blow::Narrow,
     ];
-    match random.random_range(0..12) {
+    match random.random_range(0..20) {
         0 => Fault::Halve,
         // Replicas and nodes are replaced by a deployment, one after the other.
         1 => Fault::Blow(Target::Member(Member::Control(0)), Blow::Stop),

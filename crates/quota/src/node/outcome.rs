@@ -1,8 +1,36 @@
+use std::hash::Hasher;
+
+use smallvec::SmallVec;
+
 use crate::{Counter, Window};
+
+/// One for each ask of a request, in their order. Requests meet few limits: up to six take no allocation.
+pub type PerAsk<T> = SmallVec<[T; 6]>;
 
 /// Names one request's reservation at this node process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
+
+/// Spreads request ids over a map: they are counted up here, so nobody can choose them to collide (Fibonacci
+/// hashing: Knuth, The Art of Computer Programming, volume 3, section 6.4).
+#[derive(Debug, Default)]
+pub(super) struct Spread(u64);
+
+impl Hasher for Spread {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// So many units of that counter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +58,7 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admission {
     /// One per ask, in the order of the asks.
-    pub limits: Vec<Admitted>,
+    pub limits: PerAsk<Admitted>,
 }
 
 /// One limit of an admission.

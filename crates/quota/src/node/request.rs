@@ -63,9 +63,10 @@ pub(super) struct Request {
 }
 
 impl Request {
+    /// `parts` is room for the parts, empty.
     pub(super) fn new(
         id: RequestId,
-        asks: &[Ask],
+        (asks, mut parts): (&[Ask], Vec<Part>),
         book: &mut Book,
         now: NodeTime,
         wait_until: NodeTime,
@@ -87,7 +88,7 @@ impl Request {
                 pieces,
             }
         };
-        let mut parts: Vec<Part> = asks.iter().enumerate().map(part).collect();
+        parts.extend(asks.iter().enumerate().map(part));
         parts.sort_by(|a, b| asks[a.ask].counter.cmp(&asks[b.ask].counter));
         Self {
             id,

@@ -192,7 +192,7 @@ fn an_earlier_window_is_never_heard_of_again() {
     assert_eq!(node.avail("a"), 1);
     let settled = node.settle(NOW, id, &[0]).unwrap();
     assert_eq!(
-        settled,
+        settled.as_slice(),
         [Settled {
             lapsed: 2,
             ..Settled::default()

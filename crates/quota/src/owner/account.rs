@@ -67,7 +67,8 @@ impl Supply {
 pub(super) struct Account {
     pub(super) counter: Counter,
     pub(super) keeping: Box<dyn Keeping>,
-    pub(super) rows: BTreeMap<Incarnation, Row>,
+    /// Boxed, since a map of one has room for eleven.
+    pub(super) rows: BTreeMap<Incarnation, Box<Row>>,
     /// Processes that wait for units, oldest first; at most one ticket each.
     pub(super) tickets: VecDeque<Incarnation>,
     /// Orders what is said about `supply` and recalls.
@@ -143,7 +144,7 @@ impl Account {
         let row = self
             .rows
             .entry(message.incarnation)
-            .or_insert_with(|| Row::new(message.node.clone()));
+            .or_insert_with(|| Box::new(Row::new(message.node.clone())));
         if self.supply.is_scarce() && row.recalled.is_none() {
             row.recalled = Some((self.version, context.now));
         }

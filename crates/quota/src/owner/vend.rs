@@ -146,9 +146,10 @@ impl Account {
         let active = self
             .rows
             .values()
+            .map(Box::as_ref)
             .filter(fresh)
             .filter(|row| row.demand > 0 || row.need > 0);
-        let (want, want_scarce) = self.rows.get(&to).map_or((need, need), wants);
+        let (want, want_scarce) = self.rows.get(&to).map_or((need, need), |row| wants(row));
         let free_total = self.keeping.free_total(context);
         block(&Situation {
             need,

@@ -17,7 +17,7 @@ fn a_reservation_is_settled_exactly_once() {
         ..Settled::default()
     };
     assert_eq!(
-        settled,
+        settled.as_slice(),
         [expected(1, 3), expected(3, 0)],
         "in the order of the asks"
     );
@@ -189,7 +189,10 @@ fn nothing_asked_is_nothing_waited_for() {
     assert!(is_admitted(&node.admit(NOW, &[]).1));
     let (id, outcome) = node.admit(NOW, &[ask("a", 0)]);
     assert!(is_admitted(&outcome));
-    assert_eq!(node.settle(NOW, id, &[0]).unwrap(), [Settled::default()]);
+    assert_eq!(
+        node.settle(NOW, id, &[0]).unwrap().as_slice(),
+        [Settled::default()]
+    );
 }
 
 #[test]
