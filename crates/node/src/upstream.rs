@@ -285,7 +285,7 @@ impl Http {
         let clients: Result<_, String> = (0..workers::deserved()).map(|_| client()).collect();
         Ok(Transport::Http(Box::new(Self {
             clients: clients?,
-            codec: Codec::new(codec_kind(endpoint.protocol)),
+            codec: Codec::new(codec_kind(endpoint.protocol)).in_region(&endpoint.region),
             base_url: endpoint.base_url.trim_end_matches('/').to_owned(),
             url: OnceLock::new(),
         })))
@@ -316,6 +316,7 @@ fn codec_kind(protocol: Protocol) -> tollgate_provider::Kind {
         Protocol::OpenAi => tollgate_provider::Kind::OpenAi,
         Protocol::OpenAiCompatible => tollgate_provider::Kind::OpenAiCompatible,
         Protocol::Anthropic => tollgate_provider::Kind::Anthropic,
+        Protocol::Bedrock => tollgate_provider::Kind::Bedrock,
     }
 }
 

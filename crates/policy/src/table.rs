@@ -336,6 +336,8 @@ pub struct Endpoint {
     pub protocol: Protocol,
     /// Address that paths are appended to, without a slash at its end.
     pub base_url: String,
+    /// Where it is, by the provider's name for the region. Empty where that means nothing.
+    pub region: String,
 }
 
 /// Where a node finds a provider's key.

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::chat::{Chunk, Request, Response, Usage, Warning};
 use crate::failure::Failure;
-use crate::{Error, anthropic, openai};
+use crate::{Error, anthropic, bedrock, openai};
 
 /// A kind of provider: which wire format it speaks, and in which dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,11 +21,18 @@ pub enum Kind {
     OpenAiCompatible,
     /// Anthropic's messages.
     Anthropic,
+    /// AWS Bedrock's Converse.
+    Bedrock,
 }
 
 impl Kind {
     /// Every kind that has a codec.
-    pub const ALL: [Self; 3] = [Self::OpenAi, Self::OpenAiCompatible, Self::Anthropic];
+    pub const ALL: [Self; 4] = [
+        Self::OpenAi,
+        Self::OpenAiCompatible,
+        Self::Anthropic,
+        Self::Bedrock,
+    ];
 
     /// The name used in policies.
     #[must_use]
@@ -34,6 +41,7 @@ impl Kind {
             Self::OpenAi => "openai",
             Self::OpenAiCompatible => "openai_compatible",
             Self::Anthropic => "anthropic",
+            Self::Bedrock => "bedrock",
         }
     }
 
@@ -136,17 +144,31 @@ impl Outgoing<'_> {
     }
 }
 
-/// Encodes for and decodes from one kind of provider. Cheap to copy; holds no state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Encodes for and decodes from one kind of provider. Holds no state.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Codec {
     kind: Kind,
+    /// Empty where none is needed.
+    region: String,
 }
 
 impl Codec {
     /// The codec of a kind.
     #[must_use]
     pub fn new(kind: Kind) -> Self {
-        Self { kind }
+        Self {
+            kind,
+            region: String::new(),
+        }
+    }
+
+    /// The same codec for a provider in that region, as signatures name it.
+    #[must_use]
+    pub fn in_region(self, region: &str) -> Self {
+        Self {
+            region: region.to_owned(),
+            ..self
+        }
     }
 
     /// The kind this codec speaks for.
@@ -172,6 +194,7 @@ impl Codec {
                 openai::encode(request, target, self.kind, stream)
             }
             Kind::Anthropic => anthropic::encode(request, target, stream),
+            Kind::Bedrock => bedrock::encode(request, target, stream),
         }
     }
 
@@ -185,11 +208,12 @@ impl Codec {
         &self,
         request: &mut Outgoing<'_>,
         credential: &str,
-        _now: SystemTime,
+        now: SystemTime,
     ) -> Result<(), Error> {
         match self.kind {
             Kind::OpenAi | Kind::OpenAiCompatible => request.bearer(credential),
             Kind::Anthropic => request.secret(HeaderName::from_static("x-api-key"), credential),
+            Kind::Bedrock => bedrock::authorize(request, credential, &self.region, now),
         }
     }
 
@@ -202,6 +226,7 @@ impl Codec {
         match self.kind {
             Kind::OpenAi | Kind::OpenAiCompatible => openai::decode(body),
             Kind::Anthropic => anthropic::decode(body),
+            Kind::Bedrock => bedrock::decode(body),
         }
     }
 
@@ -216,6 +241,7 @@ impl Codec {
                 StreamDecoder(Format::OpenAi(openai::stream_decoder(choices)))
             }
             Kind::Anthropic => StreamDecoder(Format::Anthropic(anthropic::stream_decoder())),
+            Kind::Bedrock => StreamDecoder(Format::Bedrock(bedrock::stream_decoder())),
         }
     }
 
@@ -232,6 +258,7 @@ impl Codec {
         match self.kind {
             Kind::OpenAi | Kind::OpenAiCompatible => openai::classify(status, headers, body, now),
             Kind::Anthropic => anthropic::classify(status, headers, body, now),
+            Kind::Bedrock => bedrock::classify(status, headers, body, now),
         }
     }
 }
@@ -247,6 +274,7 @@ pub struct StreamDecoder(Format);
 enum Format {
     OpenAi(openai::StreamDecoder),
     Anthropic(anthropic::StreamDecoder),
+    Bedrock(bedrock::StreamDecoder),
 }
 
 impl StreamDecoder {
@@ -259,6 +287,7 @@ impl StreamDecoder {
         match &mut self.0 {
             Format::OpenAi(decoder) => decoder.push(bytes, out),
             Format::Anthropic(decoder) => decoder.push(bytes, out),
+            Format::Bedrock(decoder) => decoder.push(bytes, out),
         }
     }
 
@@ -272,6 +301,7 @@ impl StreamDecoder {
         match &mut self.0 {
             Format::OpenAi(decoder) => decoder.finish(out),
             Format::Anthropic(decoder) => decoder.finish(out),
+            Format::Bedrock(decoder) => decoder.finish(out),
         }
     }
 
@@ -282,6 +312,7 @@ impl StreamDecoder {
         match &self.0 {
             Format::OpenAi(decoder) => decoder.is_done(),
             Format::Anthropic(decoder) => decoder.is_done(),
+            Format::Bedrock(decoder) => decoder.is_done(),
         }
     }
 
@@ -291,6 +322,7 @@ impl StreamDecoder {
         match &self.0 {
             Format::OpenAi(decoder) => decoder.usage(),
             Format::Anthropic(decoder) => decoder.usage(),
+            Format::Bedrock(decoder) => decoder.usage(),
         }
     }
 
@@ -300,6 +332,7 @@ impl StreamDecoder {
         match &self.0 {
             Format::OpenAi(decoder) => decoder.malformed(),
             Format::Anthropic(decoder) => decoder.malformed(),
+            Format::Bedrock(decoder) => decoder.malformed(),
         }
     }
 }

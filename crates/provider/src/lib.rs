@@ -12,11 +12,13 @@
 //! than the call that writes it into a header. It never fetches an address found in a request.
 
 mod anthropic;
+mod bedrock;
 pub mod chat;
 pub mod codec;
 mod error;
 pub mod failure;
 pub mod openai;
+mod path;
 pub mod rate_limits;
 pub mod simulated;
 pub mod sse;

@@ -87,6 +87,7 @@ fn compatible(base_url: String) -> Kind {
     Kind::Http(Endpoint {
         protocol: Protocol::OpenAiCompatible,
         base_url,
+        region: String::new(),
     })
 }
 

@@ -12,6 +12,8 @@ pub enum Protocol {
     OpenAiCompatible,
     /// Anthropic's messages.
     Anthropic,
+    /// AWS Bedrock's Converse.
+    Bedrock,
 }
 
 impl Protocol {
@@ -22,6 +24,7 @@ impl Protocol {
             pb::ProviderKind::Openai => Some(Self::OpenAi),
             pb::ProviderKind::OpenaiCompatible => Some(Self::OpenAiCompatible),
             pb::ProviderKind::Anthropic => Some(Self::Anthropic),
+            pb::ProviderKind::Bedrock => Some(Self::Bedrock),
             pb::ProviderKind::Simulated | pb::ProviderKind::Unspecified => None,
         }
     }
@@ -33,17 +36,34 @@ impl Protocol {
             Self::OpenAi => "openai",
             Self::OpenAiCompatible => "openai_compatible",
             Self::Anthropic => "anthropic",
+            Self::Bedrock => "bedrock",
         }
     }
 
-    /// Returns where the service is when a policy gives no address. None where there is no one service.
+    /// Returns where the service is when a policy gives no address. None where there is no one service; for one in
+    /// many regions see `regional_base_url`.
     #[must_use]
     pub fn default_base_url(self) -> Option<&'static str> {
         match self {
             Self::OpenAi => Some("https://api.openai.com/v1"),
             Self::Anthropic => Some("https://api.anthropic.com/v1"),
-            Self::OpenAiCompatible => None,
+            Self::OpenAiCompatible | Self::Bedrock => None,
         }
+    }
+
+    /// Returns where the service is in a region. None where it has none.
+    #[must_use]
+    pub fn regional_base_url(self, region: &str) -> Option<String> {
+        match self {
+            Self::Bedrock => Some(format!("https://bedrock-runtime.{region}.amazonaws.com")),
+            Self::OpenAi | Self::OpenAiCompatible | Self::Anthropic => None,
+        }
+    }
+
+    /// Whether the service must be told its region.
+    #[must_use]
+    pub fn is_regional(self) -> bool {
+        self.regional_base_url("").is_some()
     }
 
     /// Returns the variable that usually holds a key, for a service that serves nobody without one.
@@ -52,6 +72,7 @@ impl Protocol {
         match self {
             Self::OpenAi => Some("OPENAI_API_KEY"),
             Self::Anthropic => Some("ANTHROPIC_API_KEY"),
+            Self::Bedrock => Some("AWS_BEARER_TOKEN_BEDROCK"),
             Self::OpenAiCompatible => None,
         }
     }

@@ -3,6 +3,7 @@
 use proptest::collection::{hash_map, vec};
 use proptest::option::of;
 use proptest::prelude::*;
+use proptest::sample::select;
 
 use crate::pb;
 
@@ -74,16 +75,26 @@ fn simulated() -> impl Strategy<Value = pb::Simulated> {
 
 fn provider() -> impl Strategy<Value = pb::Provider> {
     (
-        0..4i32,
+        select(vec![0, 1, 2, 3, 5, 9]),
         text(),
         of(credential()),
         any::<bool>(),
         of(timeouts()),
         of(simulated()),
         any::<bool>(),
+        text(),
     )
         .prop_map(
-            |(kind, base_url, credential, internal, timeouts, simulated, drop_unsupported)| {
+            |(
+                kind,
+                base_url,
+                credential,
+                internal,
+                timeouts,
+                simulated,
+                drop_unsupported,
+                region,
+            )| {
                 pb::Provider {
                     kind,
                     base_url,
@@ -92,6 +103,7 @@ fn provider() -> impl Strategy<Value = pb::Provider> {
                     timeouts,
                     simulated,
                     drop_unsupported,
+                    region,
                 }
             },
         )

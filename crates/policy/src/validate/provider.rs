@@ -13,6 +13,8 @@ use crate::table::Protocol;
 const MAX_URL: usize = 2048;
 /// Longest path of a file, and longest name of a variable.
 const MAX_SOURCE: usize = 4096;
+/// Longest name of a region.
+const MAX_REGION: usize = 63;
 /// Most tokens of a simulated answer.
 const MAX_SIMULATED_TOKENS: u32 = 100_000;
 
@@ -70,13 +72,31 @@ fn provider(it: &pb::Provider, at: &str, faults: &mut Vec<Fault>) {
 }
 
 fn http(protocol: Protocol, it: &pb::Provider, at: &str, faults: &mut Vec<Fault>) {
-    if it.base_url.is_empty() && protocol.default_base_url().is_none() {
+    region(protocol, it, at, faults);
+    let has_default = protocol.default_base_url().is_some() || protocol.is_regional();
+    if it.base_url.is_empty() && !has_default {
         let fault = Fault::new(field(at, "base_url"), "is missing");
         faults.push(fault.hint(
             "write the address that paths are appended to, such as `https://llm.example.com/v1`",
         ));
     }
     base_url(it, at, faults);
+}
+
+fn region(protocol: Protocol, it: &pb::Provider, at: &str, faults: &mut Vec<Fault>) {
+    let at = field(at, "region");
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let fault = match (protocol.is_regional(), it.region.as_str()) {
+        (false, "") => return,
+        (false, _) => Fault::new(at, "means nothing for a provider of this kind").hint("remove it"),
+        (true, "") => Fault::new(at, "is missing").hint("write a region such as `eu-central-1`"),
+        // It becomes part of an address.
+        (true, region) if region.len() > MAX_REGION || !region.bytes().all(plain) => {
+            Fault::new(at, "is not the name of a region").hint("write one such as `eu-central-1`")
+        }
+        (true, _) => return,
+    };
+    faults.push(fault);
 }
 
 fn unused_by_simulated(it: &pb::Provider, at: &str, faults: &mut Vec<Fault>) {
@@ -95,6 +115,9 @@ fn unused_by_simulated(it: &pb::Provider, at: &str, faults: &mut Vec<Fault>) {
     }
     if it.drop_unsupported {
         unused("drop_unsupported");
+    }
+    if !it.region.is_empty() {
+        unused("region");
     }
 }
 

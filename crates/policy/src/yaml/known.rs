@@ -4,7 +4,7 @@
 /// Fields that are part of the product's design but do not work yet, by the message they belong to.
 const PLANNED_FIELDS: [(&str, &[&str]); 8] = [
     ("Policy", &["tiers", "subjects"]),
-    ("Provider", &["limits", "headers", "region"]),
+    ("Provider", &["limits", "headers"]),
     ("Credential", &["name"]),
     ("Deployment", &["limits", "base_model"]),
     ("Pool", &["strategy", "health", "sticky"]),
@@ -34,7 +34,7 @@ const PLANNED_FIELDS: [(&str, &[&str]); 8] = [
 const PLANNED_VALUES: [(&str, &[&str]); 3] = [
     (
         "ProviderKind",
-        &["azure_openai", "bedrock", "cohere", "gemini", "mistral"],
+        &["azure_openai", "cohere", "gemini", "mistral"],
     ),
     ("LimitKind", &["bucket", "sliding"]),
     ("Dimension", &["deployment", "label", "provider", "tier"]),

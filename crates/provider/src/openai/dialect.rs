@@ -41,7 +41,7 @@ pub(super) fn of(kind: Kind) -> Dialect {
             top_k: false,
         },
         // Whatever else is given this format is an imitator.
-        Kind::OpenAiCompatible | Kind::Anthropic => Dialect {
+        Kind::OpenAiCompatible | Kind::Anthropic | Kind::Bedrock => Dialect {
             name: kind.as_str(),
             limit: LimitField::MaxTokens,
             developer: Role::System,

@@ -40,7 +40,30 @@ const PROVIDERS: &[Case] = &[
         &["providers.fake.credential: means"],
     ),
     (|it| provider(it, "fake").simulated = None, &[]),
+    (
+        |it| provider(it, "fake").region = "x".to_owned(),
+        &["providers.fake.region: means nothing"],
+    ),
+    (
+        |it| provider(it, "openai").region = "eu-west-1".to_owned(),
+        &["providers.openai.region: means nothing"],
+    ),
+    (|it| bedrock(it, "eu-west-1"), &[]),
+    (
+        |it| bedrock(it, ""),
+        &["providers.openai.region: is missing"],
+    ),
+    (
+        |it| bedrock(it, "evil.example/x"),
+        &["providers.openai.region: is not the name of a region"],
+    ),
 ];
+
+fn bedrock(policy: &mut pb::Policy, region: &str) {
+    let it = provider(policy, "openai");
+    it.kind = pb::ProviderKind::Bedrock.into();
+    it.region = region.to_owned();
+}
 
 #[test]
 fn providers() {

@@ -72,7 +72,7 @@ fn names_what_this_version_does_not_support() {
             )],
         );
     }
-    for kind in ["azure_openai", "gemini", "cohere", "mistral", "bedrock"] {
+    for kind in ["azure_openai", "gemini", "cohere", "mistral"] {
         let text = format!("providers: {{ a: {{ kind: {kind} }} }}");
         let problem = format!("providers.a.kind: `{kind}` is not supported by this version yet");
         check(&text, &[&problem, "`openai_compatible`"]);
