@@ -287,7 +287,7 @@ impl Http {
         let clients: Result<_, String> = (0..workers::deserved()).map(|_| client()).collect();
         Ok(Transport::Http(Box::new(Self {
             clients: clients?,
-            codec: Codec::new(codec_kind(endpoint.protocol)),
+            codec: Codec::new(codec_kind(endpoint.protocol)).in_region(&endpoint.region),
             base_url: endpoint.base_url.trim_end_matches('/').to_owned(),
             api_version: endpoint.api_version.clone(),
             url: OnceLock::new(),
@@ -323,6 +323,7 @@ fn codec_kind(protocol: Protocol) -> tollgate_provider::Kind {
         Protocol::Gemini => tollgate_provider::Kind::Gemini,
         Protocol::Mistral => tollgate_provider::Kind::Mistral,
         Protocol::Cohere => tollgate_provider::Kind::Cohere,
+        Protocol::Bedrock => tollgate_provider::Kind::Bedrock,
     }
 }
 

@@ -375,6 +375,8 @@ pub struct Endpoint {
     pub base_url: String,
     /// The version of its interface, for a service that has several.
     pub api_version: Option<String>,
+    /// Where it is, by the provider's name for the region. Empty where that means nothing.
+    pub region: String,
 }
 
 /// Where a node finds a provider's key.

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::chat::{Chunk, Request, Response, Usage, Warning};
 use crate::failure::Failure;
-use crate::{Error, anthropic, cohere, gemini, openai};
+use crate::{Error, anthropic, bedrock, cohere, gemini, openai};
 
 /// A kind of provider: which wire format it speaks, and in which dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,11 +29,13 @@ pub enum Kind {
     Mistral,
     /// Cohere's chat API, version 2.
     Cohere,
+    /// AWS Bedrock's Converse.
+    Bedrock,
 }
 
 impl Kind {
     /// Every kind that has a codec.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::OpenAi,
         Self::OpenAiCompatible,
         Self::AzureOpenAi,
@@ -41,6 +43,7 @@ impl Kind {
         Self::Gemini,
         Self::Mistral,
         Self::Cohere,
+        Self::Bedrock,
     ];
 
     /// The name used in policies.
@@ -54,6 +57,7 @@ impl Kind {
             Self::Gemini => "gemini",
             Self::Mistral => "mistral",
             Self::Cohere => "cohere",
+            Self::Bedrock => "bedrock",
         }
     }
 
@@ -159,17 +163,31 @@ impl Outgoing<'_> {
     }
 }
 
-/// Encodes for and decodes from one kind of provider. Cheap to copy; holds no state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Encodes for and decodes from one kind of provider. Holds no state.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Codec {
     kind: Kind,
+    /// Empty where none is needed.
+    region: String,
 }
 
 impl Codec {
     /// The codec of a kind.
     #[must_use]
     pub fn new(kind: Kind) -> Self {
-        Self { kind }
+        Self {
+            kind,
+            region: String::new(),
+        }
+    }
+
+    /// The same codec for a provider in that region, as signatures name it.
+    #[must_use]
+    pub fn in_region(self, region: &str) -> Self {
+        Self {
+            region: region.to_owned(),
+            ..self
+        }
     }
 
     /// The kind this codec speaks for.
@@ -198,6 +216,7 @@ impl Codec {
             Kind::Gemini => gemini::encode(request, target, stream),
             Kind::Anthropic => anthropic::encode(request, target, stream),
             Kind::Cohere => cohere::encode(request, target, stream),
+            Kind::Bedrock => bedrock::encode(request, target, stream),
         }
     }
 
@@ -211,7 +230,7 @@ impl Codec {
         &self,
         request: &mut Outgoing<'_>,
         credential: &str,
-        _now: SystemTime,
+        now: SystemTime,
     ) -> Result<(), Error> {
         match self.kind {
             Kind::OpenAi | Kind::OpenAiCompatible | Kind::Mistral | Kind::Cohere => {
@@ -220,6 +239,7 @@ impl Codec {
             Kind::AzureOpenAi => openai::authorize_azure(request, credential),
             Kind::Gemini => gemini::authorize(request, credential),
             Kind::Anthropic => request.secret(HeaderName::from_static("x-api-key"), credential),
+            Kind::Bedrock => bedrock::authorize(request, credential, &self.region, now),
         }
     }
 
@@ -236,6 +256,7 @@ impl Codec {
             Kind::Gemini => gemini::decode(body),
             Kind::Anthropic => anthropic::decode(body),
             Kind::Cohere => cohere::decode(body),
+            Kind::Bedrock => bedrock::decode(body),
         }
     }
 
@@ -252,6 +273,7 @@ impl Codec {
             Kind::Anthropic => StreamDecoder(Format::Anthropic(anthropic::stream_decoder())),
             Kind::Gemini => StreamDecoder(Format::Gemini(gemini::stream_decoder(choices))),
             Kind::Cohere => StreamDecoder(Format::Cohere(cohere::stream_decoder())),
+            Kind::Bedrock => StreamDecoder(Format::Bedrock(bedrock::stream_decoder())),
         }
     }
 
@@ -272,6 +294,7 @@ impl Codec {
             Kind::Gemini => gemini::classify(status, headers, body, now),
             Kind::Anthropic => anthropic::classify(status, headers, body, now),
             Kind::Cohere => cohere::classify(status, headers, body, now),
+            Kind::Bedrock => bedrock::classify(status, headers, body, now),
         }
     }
 }
@@ -289,6 +312,7 @@ enum Format {
     Anthropic(anthropic::StreamDecoder),
     Gemini(gemini::StreamDecoder),
     Cohere(cohere::StreamDecoder),
+    Bedrock(bedrock::StreamDecoder),
 }
 
 impl StreamDecoder {
@@ -303,6 +327,7 @@ impl StreamDecoder {
             Format::Anthropic(decoder) => decoder.push(bytes, out),
             Format::Gemini(decoder) => decoder.push(bytes, out),
             Format::Cohere(decoder) => decoder.push(bytes, out),
+            Format::Bedrock(decoder) => decoder.push(bytes, out),
         }
     }
 
@@ -318,6 +343,7 @@ impl StreamDecoder {
             Format::Anthropic(decoder) => decoder.finish(out),
             Format::Gemini(decoder) => decoder.finish(out),
             Format::Cohere(decoder) => decoder.finish(out),
+            Format::Bedrock(decoder) => decoder.finish(out),
         }
     }
 
@@ -330,6 +356,7 @@ impl StreamDecoder {
             Format::Anthropic(decoder) => decoder.is_done(),
             Format::Gemini(decoder) => decoder.is_done(),
             Format::Cohere(decoder) => decoder.is_done(),
+            Format::Bedrock(decoder) => decoder.is_done(),
         }
     }
 
@@ -341,6 +368,7 @@ impl StreamDecoder {
             Format::Anthropic(decoder) => decoder.usage(),
             Format::Gemini(decoder) => decoder.usage(),
             Format::Cohere(decoder) => decoder.usage(),
+            Format::Bedrock(decoder) => decoder.usage(),
         }
     }
 
@@ -352,6 +380,7 @@ impl StreamDecoder {
             Format::Anthropic(decoder) => decoder.malformed(),
             Format::Gemini(decoder) => decoder.malformed(),
             Format::Cohere(decoder) => decoder.malformed(),
+            Format::Bedrock(decoder) => decoder.malformed(),
         }
     }
 }

@@ -30,6 +30,12 @@ pub enum Error {
     /// The credential holds bytes that no HTTP header may carry.
     #[error("the credential contains characters that are not allowed in an HTTP header")]
     Credential,
+    /// The credential has none of the forms that this kind of provider knows.
+    #[error("the credential must have the form {forms}")]
+    CredentialForm {
+        /// The forms it may have.
+        forms: &'static str,
+    },
     /// The request could not be written as JSON.
     #[error("the request could not be written as JSON")]
     Encode(#[source] serde_json::Error),
@@ -55,7 +61,7 @@ impl Error {
         match self {
             Self::Invalid { path, .. } => Some(path),
             Self::Unsupported { field, .. } => Some(field),
-            Self::Credential | Self::Encode(_) => None,
+            Self::Credential | Self::CredentialForm { .. } | Self::Encode(_) => None,
         }
     }
 }

@@ -12,6 +12,7 @@
 //! than the call that writes it into a header. It never fetches an address found in a request.
 
 mod anthropic;
+mod bedrock;
 pub mod chat;
 pub mod codec;
 mod cohere;

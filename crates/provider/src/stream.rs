@@ -1,6 +1,6 @@
-//! What every streamed answer made of server-sent events has in common, whatever the format says in
-//! them: it can fail for good, it ends once, usage is the last word, and some servers tell an error
-//! as a plain body under a status of success.
+//! What every streamed answer has in common, whatever the format says in its events: it can fail for
+//! good, it ends once, usage is the last word, and some servers tell an error as a plain body under a
+//! status of success.
 
 use crate::chat::{Chunk, Usage};
 use crate::failure::{Class, Failure};
@@ -9,13 +9,46 @@ use crate::sse;
 /// How much of a body is kept that does not look like a stream.
 const MOST_HEAD: usize = 8 * 1024;
 
+/// How the events of a body are told from each other.
+pub(crate) trait Frames: Default {
+    /// One event, as it stands in the body.
+    type Event<'a>;
+    /// Why no more events can be told from each other.
+    type Error: std::fmt::Display;
+
+    /// Takes the next bytes and hands every event they complete to `sink`.
+    ///
+    /// # Errors
+    /// The bytes are no such frames; there will be no more events.
+    fn push(&mut self, bytes: &[u8], sink: impl FnMut(Self::Event<'_>)) -> Result<(), Self::Error>;
+
+    /// Hands over what still waits for its end, when the body is over, if that can be.
+    ///
+    /// # Errors
+    /// As from `push`.
+    fn finish(&mut self, sink: impl FnMut(Self::Event<'_>)) -> Result<(), Self::Error>;
+}
+
+impl Frames for sse::Decoder {
+    type Event<'a> = sse::Event<'a>;
+    type Error = sse::TooLong;
+
+    fn push(&mut self, bytes: &[u8], sink: impl FnMut(sse::Event<'_>)) -> Result<(), sse::TooLong> {
+        self.push(bytes, sink)
+    }
+
+    fn finish(&mut self, sink: impl FnMut(sse::Event<'_>)) -> Result<(), sse::TooLong> {
+        self.finish(sink)
+    }
+}
+
 /// What a format reads out of the events of one answer.
-pub(crate) trait Answer {
+pub(crate) trait Answer<F: Frames = sse::Decoder> {
     /// Takes one event and appends what it brings to `out`; says whether more may come.
     ///
     /// # Errors
     /// The failure that ends the stream.
-    fn take(&mut self, event: sse::Event<'_>, out: &mut Vec<Chunk>) -> Result<Next, Failure>;
+    fn take(&mut self, event: F::Event<'_>, out: &mut Vec<Chunk>) -> Result<Next, Failure>;
 
     /// The body is over and nothing said that the answer was: it is whole nevertheless, or not.
     ///
@@ -44,8 +77,8 @@ pub(crate) enum Next {
 
 /// Decodes the body of one streamed answer.
 #[derive(Debug)]
-pub(crate) struct Decoder<A> {
-    sse: sse::Decoder,
+pub(crate) struct Decoder<A, F = sse::Decoder> {
+    frames: F,
     phase: Phase,
     answer: A,
     /// The beginning of the body, until the first event.
@@ -63,10 +96,10 @@ enum Phase {
     Failed(Failure),
 }
 
-impl<A: Answer> Decoder<A> {
+impl<F: Frames, A: Answer<F>> Decoder<A, F> {
     pub(crate) fn new(answer: A) -> Self {
         Self {
-            sse: sse::Decoder::new(),
+            frames: F::default(),
             phase: Phase::Open,
             answer,
             head: Vec::new(),
@@ -77,20 +110,21 @@ impl<A: Answer> Decoder<A> {
     /// As `codec::StreamDecoder::push`.
     pub(crate) fn push(&mut self, bytes: &[u8], out: &mut Vec<Chunk>) -> Result<(), Failure> {
         self.check()?;
+        if self.is_done() {
+            return Ok(());
+        }
         let Self {
-            sse,
+            frames,
             phase,
             answer,
             any_event,
             ..
         } = self;
-        let taken = sse.push(bytes, |event| {
+        let taken = frames.push(bytes, |event| {
             *any_event = true;
             phase.take(answer, event, out);
         });
-        if let Err(long) = taken {
-            self.phase = Phase::Failed(Failure::new(Class::Server, long.to_string()));
-        }
+        self.framed(taken.err());
         if self.any_event {
             self.head = Vec::new();
         } else {
@@ -103,20 +137,21 @@ impl<A: Answer> Decoder<A> {
     /// As `codec::StreamDecoder::finish`.
     pub(crate) fn finish(&mut self, out: &mut Vec<Chunk>) -> Result<(), Failure> {
         self.check()?;
+        if self.is_done() {
+            return Ok(());
+        }
         let Self {
-            sse,
+            frames,
             phase,
             answer,
             any_event,
             ..
         } = self;
-        let taken = sse.finish(|event| {
+        let taken = frames.finish(|event| {
             *any_event = true;
             phase.take(answer, event, out);
         });
-        if let Err(long) = taken {
-            self.phase = Phase::Failed(Failure::new(Class::Server, long.to_string()));
-        }
+        self.framed(taken.err());
         if !self.any_event
             && let Some(failure) = A::error_of(&self.head)
         {
@@ -129,6 +164,13 @@ impl<A: Answer> Decoder<A> {
             };
         }
         self.check()
+    }
+
+    /// Notes that there will be no more events. What came before it counts: an end, or a failure.
+    fn framed(&mut self, broken: Option<F::Error>) {
+        if let (Some(broken), Phase::Open) = (broken, &self.phase) {
+            self.phase = Phase::Failed(Failure::new(Class::Server, broken.to_string()));
+        }
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -153,7 +195,12 @@ impl<A: Answer> Decoder<A> {
 
 impl Phase {
     /// Takes one event. Whatever comes after the end or a failure is ignored.
-    fn take<A: Answer>(&mut self, answer: &mut A, event: sse::Event<'_>, out: &mut Vec<Chunk>) {
+    fn take<F: Frames, A: Answer<F>>(
+        &mut self,
+        answer: &mut A,
+        event: F::Event<'_>,
+        out: &mut Vec<Chunk>,
+    ) {
         if !matches!(self, Self::Open) {
             return;
         }
@@ -164,7 +211,7 @@ impl Phase {
         }
     }
 
-    fn done<A: Answer>(answer: &A, out: &mut Vec<Chunk>) -> Self {
+    fn done<F: Frames, A: Answer<F>>(answer: &A, out: &mut Vec<Chunk>) -> Self {
         out.extend(answer.usage().map(Chunk::Usage));
         Self::Done
     }

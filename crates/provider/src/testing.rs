@@ -5,19 +5,19 @@ use crate::codec::{Codec, Kind};
 use crate::failure::{Class, Failure};
 
 /// A recorded stream.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Sample {
     pub(crate) kind: Kind,
-    pub(crate) body: &'static [u8],
+    pub(crate) body: Vec<u8>,
     /// How many of its bytes make up a whole answer; what follows is welcome, but not needed.
     pub(crate) whole_at: usize,
 }
 
 impl Sample {
     /// A stream of text that is whole at the end of its first `last`.
-    pub(crate) fn text(kind: Kind, body: &'static str, last: &str) -> Self {
+    pub(crate) fn text(kind: Kind, body: &str, last: &str) -> Self {
         let whole_at = body.find(last).expect("the end of the answer") + last.len();
-        let body = body.as_bytes();
+        let body = body.as_bytes().to_vec();
         Self {
             kind,
             body,
@@ -57,12 +57,8 @@ pub(crate) fn parts(response: &Response) -> &[Part] {
 
 /// Cuts a stream at every byte: an answer that lacks its end is never a success, what was told before the
 /// cut is what the whole stream tells, and how the bytes come in slices does not matter.
-pub(crate) fn check_cuts(sample: Sample) {
-    let Sample {
-        kind,
-        body,
-        whole_at,
-    } = sample;
+pub(crate) fn check_cuts(sample: &Sample) {
+    let (kind, body, whole_at) = (sample.kind, &sample.body[..], sample.whole_at);
     let whole = decode(kind, [body]);
     assert_eq!(whole.1, Ok(()));
     for cut in 0..=body.len() {

@@ -21,6 +21,16 @@ pub(crate) fn parse(text: &str) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanos))
 }
 
+/// Year, month, day and second of the day, for points from 1970 on.
+pub(crate) fn calendar(time: SystemTime) -> (i64, i64, i64, u64) {
+    let seconds = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |it| it.as_secs());
+    let days = i64::try_from(seconds / 86_400).unwrap_or(i64::MAX);
+    let (year, month, day) = date_of(days);
+    (year, month, day, seconds % 86_400)
+}
+
 fn numbers(text: &str, between: char) -> Option<[i64; 3]> {
     let mut parts = text.split(between).map(|part| {
         let plain = (1..=4).contains(&part.len()) && part.bytes().all(|it| it.is_ascii_digit());
@@ -67,11 +77,26 @@ fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + day_of_era - 719_468
 }
 
+/// The inverse of `days_since_epoch`.
+fn date_of(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    (year, month, day)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, SystemTime};
 
-    use super::parse;
+    use super::{calendar, date_of, days_since_epoch, parse};
 
     #[test]
     fn points_in_time_are_read() {
@@ -93,5 +118,15 @@ mod tests {
             let expect = expect.map(|it| SystemTime::UNIX_EPOCH + Duration::from_millis(it));
             assert_eq!(parse(text), expect, "{text}");
         }
+    }
+
+    #[test]
+    fn every_day_of_a_calendars_round_has_one_date() {
+        for days in 0..146_097 {
+            let (year, month, day) = date_of(days);
+            assert_eq!(days_since_epoch(year, month, day), days);
+        }
+        let time = parse("2015-08-30T12:36:00Z").unwrap();
+        assert_eq!(calendar(time), (2015, 8, 30, 45_360));
     }
 }

@@ -185,6 +185,8 @@ pub(super) fn field(name: &str) -> &str {
     match name {
         "max_output_tokens" => "max_completion_tokens",
         "choice_count" | "choices" => "n",
+        "reasoning.effort" => "reasoning_effort",
+        "log_probs" => "logprobs",
         other => other,
     }
 }
@@ -198,9 +200,9 @@ fn invalid(problem: &tollgate_provider::Error) -> Error {
         tollgate_provider::Error::Unsupported { field, .. } => {
             Error::field(field, problem.to_string())
         }
-        tollgate_provider::Error::Credential | tollgate_provider::Error::Encode(_) => {
-            Error::field("body", problem.to_string())
-        }
+        tollgate_provider::Error::Credential
+        | tollgate_provider::Error::CredentialForm { .. }
+        | tollgate_provider::Error::Encode(_) => Error::field("body", problem.to_string()),
     }
 }
 

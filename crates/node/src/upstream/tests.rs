@@ -88,6 +88,7 @@ fn compatible(base_url: String) -> Kind {
         protocol: Protocol::OpenAiCompatible,
         base_url,
         api_version: None,
+        region: String::new(),
     })
 }
 

@@ -99,14 +99,19 @@ fn kind(name: &str, it: &pb::Provider) -> Result<Kind, Fault> {
     }
     let at = path::entry("providers", name);
     let protocol = Protocol::of(it.kind()).ok_or_else(|| unset(&at, "kind"))?;
-    let base_url = match protocol.default_base_url() {
-        Some(default) if it.base_url.is_empty() => Some(default.to_owned()),
+    let default = || {
+        let regional = protocol.regional_base_url(&it.region);
+        regional.or_else(|| protocol.default_base_url().map(str::to_owned))
+    };
+    let base_url = match default() {
+        Some(default) if it.base_url.is_empty() => Some(default),
         _ => normal_base_url(&it.base_url),
     };
     Ok(Kind::Http(Endpoint {
         protocol,
         base_url: base_url.ok_or_else(|| unset(&at, "base_url"))?,
         api_version: Some(it.api_version.clone()).filter(|version| !version.is_empty()),
+        region: it.region.clone(),
     }))
 }
 

@@ -20,6 +20,8 @@ pub enum Protocol {
     Mistral,
     /// Cohere's chat API, version 2.
     Cohere,
+    /// AWS Bedrock's Converse.
+    Bedrock,
 }
 
 impl Protocol {
@@ -34,6 +36,7 @@ impl Protocol {
             pb::ProviderKind::Gemini => Some(Self::Gemini),
             pb::ProviderKind::Mistral => Some(Self::Mistral),
             pb::ProviderKind::Cohere => Some(Self::Cohere),
+            pb::ProviderKind::Bedrock => Some(Self::Bedrock),
             pb::ProviderKind::Simulated | pb::ProviderKind::Unspecified => None,
         }
     }
@@ -49,20 +52,43 @@ impl Protocol {
             Self::Gemini => "gemini",
             Self::Mistral => "mistral",
             Self::Cohere => "cohere",
+            Self::Bedrock => "bedrock",
         }
     }
 
-    /// Returns where the service is when a policy gives no address. None where there is no one service.
+    /// Returns where the service is when a policy gives no address. None where there is no one service; for one in
+    /// many regions see `regional_base_url`.
     #[must_use]
     pub fn default_base_url(self) -> Option<&'static str> {
         match self {
             Self::OpenAi => Some("https://api.openai.com/v1"),
-            Self::OpenAiCompatible | Self::AzureOpenAi => None,
+            Self::OpenAiCompatible | Self::AzureOpenAi | Self::Bedrock => None,
             Self::Anthropic => Some("https://api.anthropic.com/v1"),
             Self::Gemini => Some("https://generativelanguage.googleapis.com/v1beta"),
             Self::Mistral => Some("https://api.mistral.ai/v1"),
             Self::Cohere => Some("https://api.cohere.com/v2"),
         }
+    }
+
+    /// Returns where the service is in a region. None where it has none.
+    #[must_use]
+    pub fn regional_base_url(self, region: &str) -> Option<String> {
+        match self {
+            Self::Bedrock => Some(format!("https://bedrock-runtime.{region}.amazonaws.com")),
+            Self::OpenAi
+            | Self::OpenAiCompatible
+            | Self::Anthropic
+            | Self::AzureOpenAi
+            | Self::Gemini
+            | Self::Mistral
+            | Self::Cohere => None,
+        }
+    }
+
+    /// Whether the service must be told its region.
+    #[must_use]
+    pub fn is_regional(self) -> bool {
+        self.regional_base_url("").is_some()
     }
 
     /// Returns the variable that usually holds a key, for a service that serves nobody without one.
@@ -71,6 +97,7 @@ impl Protocol {
         match self {
             Self::OpenAi => Some("OPENAI_API_KEY"),
             Self::Anthropic => Some("ANTHROPIC_API_KEY"),
+            Self::Bedrock => Some("AWS_BEARER_TOKEN_BEDROCK"),
             Self::OpenAiCompatible => None,
             Self::AzureOpenAi => Some("AZURE_OPENAI_API_KEY"),
             Self::Gemini => Some("GEMINI_API_KEY"),

@@ -11,6 +11,7 @@ const TEXT: &str = "
 providers:
   openai: { kind: openai, credential: { env: KEY } }
   local: { kind: openai_compatible, base_url: 'HTTPS://LLM.example.com:443/v1/', credential: { file: /run/key }, timeouts: { idle: 2s } }
+  aws: { kind: bedrock, region: eu-west-1 }
   fake: { kind: simulated, simulated: { fault: { kind: reset, after_tokens: 2 } } }
   plain: { kind: simulated, simulated: { first_token_latency: 5ms, output_tokens: 3, fault: { kind: status, status: 429, percent: 7 } } }
 deployments:
@@ -102,6 +103,7 @@ fn knows_providers() {
             protocol,
             base_url: base_url.to_owned(),
             api_version: None,
+            region: String::new(),
         })
     };
     assert_eq!(
@@ -117,6 +119,13 @@ fn knows_providers() {
         endpoint(Protocol::OpenAiCompatible, "https://llm.example.com/v1")
     );
     assert_eq!(local.kind.as_str(), "openai_compatible");
+    let bedrock = Endpoint {
+        protocol: Protocol::Bedrock,
+        base_url: "https://bedrock-runtime.eu-west-1.amazonaws.com".to_owned(),
+        api_version: None,
+        region: "eu-west-1".to_owned(),
+    };
+    assert_eq!(by_name("aws").kind, Kind::Http(bedrock));
     assert_eq!(local.credential, Credential::File("/run/key".into()));
     assert_eq!(local.timeouts.idle, Duration::from_secs(2));
     let fake = Simulated {

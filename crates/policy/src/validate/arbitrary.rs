@@ -3,6 +3,7 @@
 use proptest::collection::{hash_map, vec};
 use proptest::option::of;
 use proptest::prelude::*;
+use proptest::sample::select;
 
 use crate::pb;
 
@@ -74,13 +75,14 @@ fn simulated() -> impl Strategy<Value = pb::Simulated> {
 
 fn provider() -> impl Strategy<Value = pb::Provider> {
     (
-        0..4i32,
+        0..10i32,
         text(),
         of(credential()),
         any::<bool>(),
         of(timeouts()),
         of(simulated()),
         any::<bool>(),
+        text(),
         text(),
     )
         .prop_map(
@@ -93,6 +95,7 @@ fn provider() -> impl Strategy<Value = pb::Provider> {
                 simulated,
                 drop_unsupported,
                 api_version,
+                region,
             )| {
                 pb::Provider {
                     kind,
@@ -103,6 +106,7 @@ fn provider() -> impl Strategy<Value = pb::Provider> {
                     simulated,
                     drop_unsupported,
                     api_version,
+                    region,
                 }
             },
         )

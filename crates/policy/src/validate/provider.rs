@@ -20,6 +20,8 @@ const FIRST_VERSION: &str = "2024-09-01";
 /// What the address of a resource at Azure looks like.
 const AZURE_EXAMPLE: &str =
     "write the address of the resource, such as `https://my-resource.openai.azure.com`";
+/// Longest name of a region.
+const MAX_REGION: usize = 63;
 /// Most tokens of a simulated answer.
 const MAX_SIMULATED_TOKENS: u32 = 100_000;
 
@@ -77,8 +79,10 @@ fn provider(it: &pb::Provider, at: &str, faults: &mut Vec<Fault>) {
 }
 
 fn http(protocol: Protocol, it: &pb::Provider, at: &str, faults: &mut Vec<Fault>) {
+    region(protocol, it, at, faults);
     let is_azure = protocol == Protocol::AzureOpenAi;
-    if it.base_url.is_empty() && protocol.default_base_url().is_none() {
+    let has_default = protocol.default_base_url().is_some() || protocol.is_regional();
+    if it.base_url.is_empty() && !has_default {
         let fault = Fault::new(field(at, "base_url"), "is missing");
         faults.push(fault.hint(if is_azure {
             AZURE_EXAMPLE
@@ -121,6 +125,22 @@ fn azure(it: &pb::Provider, at: &str, faults: &mut Vec<Fault>) {
     }
 }
 
+fn region(protocol: Protocol, it: &pb::Provider, at: &str, faults: &mut Vec<Fault>) {
+    let at = field(at, "region");
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let fault = match (protocol.is_regional(), it.region.as_str()) {
+        (false, "") => return,
+        (false, _) => Fault::new(at, "means nothing for a provider of this kind").hint("remove it"),
+        (true, "") => Fault::new(at, "is missing").hint("write a region such as `eu-central-1`"),
+        // It becomes part of an address.
+        (true, region) if region.len() > MAX_REGION || !region.bytes().all(plain) => {
+            Fault::new(at, "is not the name of a region").hint("write one such as `eu-central-1`")
+        }
+        (true, _) => return,
+    };
+    faults.push(fault);
+}
+
 fn unused_by_simulated(it: &pb::Provider, at: &str, faults: &mut Vec<Fault>) {
     let mut unused = |name: &str| {
         let fault = Fault::new(
@@ -140,6 +160,9 @@ fn unused_by_simulated(it: &pb::Provider, at: &str, faults: &mut Vec<Fault>) {
     }
     if !it.api_version.is_empty() {
         unused("api_version");
+    }
+    if !it.region.is_empty() {
+        unused("region");
     }
 }
 

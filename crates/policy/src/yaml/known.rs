@@ -4,7 +4,7 @@
 /// Fields that are part of the product's design but do not work yet, by the message they belong to.
 const PLANNED_FIELDS: [(&str, &[&str]); 8] = [
     ("Policy", &["subjects"]),
-    ("Provider", &["limits", "headers", "region"]),
+    ("Provider", &["limits", "headers"]),
     ("Credential", &["name"]),
     ("Deployment", &["limits", "base_model"]),
     ("Pool", &["strategy", "health", "sticky"]),
@@ -26,8 +26,7 @@ const PLANNED_FIELDS: [(&str, &[&str]); 8] = [
 ];
 
 /// Values of enums that are part of the product's design but do not work yet.
-const PLANNED_VALUES: [(&str, &[&str]); 3] = [
-    ("ProviderKind", &["bedrock"]),
+const PLANNED_VALUES: [(&str, &[&str]); 2] = [
     ("LimitKind", &["bucket", "sliding"]),
     ("Dimension", &["deployment", "provider"]),
 ];

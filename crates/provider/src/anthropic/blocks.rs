@@ -9,13 +9,13 @@ use serde_json::value::RawValue;
 
 use super::encode::Cached;
 use super::{BLOCK, PROVIDER, REDACTED, SIGNATURE};
-use crate::Error;
 use crate::chat::{
     self, CachePlace, Document, DocumentSource, Image, Opaque, Part, Request, Role, Source,
     ToolCall,
 };
 use crate::unsupported::Unsupported;
 use crate::wire::Text;
+use crate::{Error, path};
 
 /// The types of block that are written here.
 const KNOWN: [&str; 7] = [
@@ -424,22 +424,10 @@ fn text_block(text: &str) -> Option<Block<'_>> {
     (!text.is_empty()).then(|| Content::Text { text }.into())
 }
 
-/// An id of a call may hold letters, digits, dashes and underscores. Calls made by other providers may
-/// have others, which are written as numbers: alike in the call and in its result.
+/// An id of a call may hold letters, digits, dashes and underscores. Those of calls made by other providers
+/// are rewritten, alike in the call and in its result.
 fn id(id: &str) -> Cow<'_, str> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if id.bytes().all(plain) {
-        return Cow::Borrowed(id);
-    }
-    let mut out = String::with_capacity(id.len() + 16);
-    for byte in id.bytes() {
-        if plain(byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("_{byte:02x}"));
-        }
-    }
-    Cow::Owned(out)
+    path::identifier(id, "_-")
 }
 
 #[cfg(test)]

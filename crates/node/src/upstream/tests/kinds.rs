@@ -88,6 +88,64 @@ async fn anthropic() {
     check_head(&head, first, "accept: text/event-stream");
 }
 
+/// An event of a binary stream: lengths, their checksum, headers, payload, checksum of all.
+fn frame(name: &str, payload: &str) -> Vec<u8> {
+    let mut headers = Vec::new();
+    for (header, value) in [(":event-type", name), (":message-type", "event")] {
+        headers.push(u8::try_from(header.len()).unwrap());
+        headers.extend(header.as_bytes());
+        headers.push(7);
+        headers.extend(u16::try_from(value.len()).unwrap().to_be_bytes());
+        headers.extend(value.as_bytes());
+    }
+    let length = u32::try_from(headers.len() + payload.len() + 16).unwrap();
+    let mut out = length.to_be_bytes().to_vec();
+    out.extend(u32::try_from(headers.len()).unwrap().to_be_bytes());
+    out.extend(crc32(&out).to_be_bytes());
+    out.extend(headers);
+    out.extend(payload.as_bytes());
+    out.extend(crc32(&out).to_be_bytes());
+    out
+}
+
+/// CRC-32, bit by bit.
+fn crc32(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, byte: &u8| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            (crc >> 1) ^ (0xEDB8_8320 * (crc & 1))
+        })
+    };
+    !bytes.iter().fold(u32::MAX, step)
+}
+
+#[tokio::test]
+async fn bedrock() {
+    let (_folder, bearer) = credential("canary");
+    let fields = "kind: bedrock, region: eu-west-1, base_url: URL";
+    let answer = r#"{"output":{"message":{"role":"assistant","content":[{"text":"hello"}]}},"stopReason":"end_turn","usage":{"inputTokens":3,"outputTokens":1,"totalTokens":4}}"#;
+    let head = check_whole(&format!("{fields}, {bearer}"), answer).await;
+    let first = "post /model/m/converse http/1.1";
+    check_head(&head, first, "authorization: bearer canary");
+
+    let (_folder, signing) = credential("AKID:secret:token");
+    let body = [
+        frame("messageStart", r#"{"role":"assistant"}"#),
+        frame(
+            "contentBlockDelta",
+            r#"{"contentBlockIndex":0,"delta":{"text":"hello"}}"#,
+        ),
+        frame("messageStop", r#"{"stopReason":"end_turn"}"#),
+    ]
+    .concat();
+    let kind = "application/vnd.amazon.eventstream";
+    let head = check_stream(&format!("{fields}, {signing}"), kind, &body, body.len()).await;
+    let first = "post /model/m/converse-stream http/1.1";
+    check_head(&head, first, "x-amz-security-token: token");
+    let signed = "signedheaders=content-type;host;x-amz-date;x-amz-security-token, signature=";
+    assert!(head.contains(signed), "{head}");
+    assert!(head.contains("/eu-west-1/bedrock/aws4_request"), "{head}");
+}
+
 #[tokio::test]
 async fn what_a_kind_has_no_words_for_is_refused_or_left_out_and_told() {
     let answer = r#"{"content":[{"type":"text","text":"hello"}],"stop_reason":"end_turn"}"#;

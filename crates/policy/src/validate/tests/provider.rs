@@ -80,6 +80,23 @@ const PROVIDERS: &[Case] = &[
         |it| azure(it, "https://r.openai.azure.com", "2024-09-01-preview"),
         &[],
     ),
+    (
+        |it| provider(it, "fake").region = "x".to_owned(),
+        &["providers.fake.region: means nothing"],
+    ),
+    (
+        |it| provider(it, "openai").region = "eu-west-1".to_owned(),
+        &["providers.openai.region: means nothing"],
+    ),
+    (|it| bedrock(it, "eu-west-1"), &[]),
+    (
+        |it| bedrock(it, ""),
+        &["providers.openai.region: is missing"],
+    ),
+    (
+        |it| bedrock(it, "evil.example/x"),
+        &["providers.openai.region: is not the name of a region"],
+    ),
 ];
 
 fn azure(policy: &mut pb::Policy, base_url: &str, api_version: &str) {
@@ -87,6 +104,12 @@ fn azure(policy: &mut pb::Policy, base_url: &str, api_version: &str) {
     it.kind = pb::ProviderKind::AzureOpenai as i32;
     it.base_url = base_url.to_owned();
     it.api_version = api_version.to_owned();
+}
+
+fn bedrock(policy: &mut pb::Policy, region: &str) {
+    let it = provider(policy, "openai");
+    it.kind = pb::ProviderKind::Bedrock.into();
+    it.region = region.to_owned();
 }
 
 #[test]

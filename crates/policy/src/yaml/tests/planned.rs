@@ -68,11 +68,6 @@ fn names_what_this_version_does_not_support() {
             )],
         );
     }
-    for kind in ["bedrock"] {
-        let text = format!("providers: {{ a: {{ kind: {kind} }} }}");
-        let problem = format!("providers.a.kind: `{kind}` is not supported by this version yet");
-        check(&text, &[&problem, "`openai_compatible`"]);
-    }
     let day = "limits: [ { name: a, requests: 1, window: 1d } ]";
     check(
         day,

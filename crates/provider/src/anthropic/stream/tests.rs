@@ -111,7 +111,7 @@ fn thoughts_keep_their_state_and_calls_are_put_together() {
 
 #[test]
 fn an_answer_cut_at_any_byte_is_truncated_until_its_reason_to_stop_is_there() {
-    samples().into_iter().for_each(check_cuts);
+    samples().iter().for_each(check_cuts);
 }
 
 const START: &str = r#"{"type":"message_start","message":{"id":"m","model":"c","usage":{"input_tokens":4,"output_tokens":1}}}"#;
@@ -159,6 +159,15 @@ fn ends_are_judged() {
         let (_, end) = decode(&events(documents));
         assert_eq!(end.err().map(|it| it.class), expect, "{documents:?}");
     }
+}
+
+#[test]
+fn what_follows_the_end_does_not_matter() {
+    let whole = decode(TEXT);
+    let endless = "x".repeat(crate::sse::MAX_LINE + 1);
+    assert_eq!(decode(&format!("{TEXT}{endless}")), whole);
+    let slices = [TEXT.as_bytes(), endless.as_bytes()];
+    assert_eq!(crate::testing::decode(Kind::Anthropic, slices), whole);
 }
 
 #[test]
@@ -254,7 +263,7 @@ proptest! {
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..12),
         size in 1_usize..300,
     ) {
-        let mut body = samples()[which].body.to_vec();
+        let mut body = samples()[which].body.clone();
         for (at, byte) in damage {
             let at = at.index(body.len());
             body[at] = byte;

@@ -1,0 +1,422 @@
+//! From `chat::Request` to the body of `POST /model/{model}/converse`.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::blocks::{self, Block, CachePoint, Conversation};
+use crate::chat::{
+    self, CachePlace, Effort, Json, JsonSchema, Request, ResponseFormat, ToolChoice,
+};
+use crate::codec::{HttpRequest, Kind, Target};
+use crate::unsupported::Unsupported;
+use crate::{Error, path};
+
+/// How many places of a prompt may be cached.
+const MOST_CACHE_POINTS: usize = 4;
+/// Where fields go that only one maker's models know.
+const ADDITIONAL: &str = "additionalModelRequestFields";
+/// The smallest budget for thinking that Anthropic's models take.
+const LEAST_BUDGET: u32 = 1024;
+
+/// Fields the gateway itself writes; a provider option must not replace one.
+const RESERVED: [&str; 8] = [
+    "modelId",
+    "messages",
+    "system",
+    "inferenceConfig",
+    "toolConfig",
+    "outputConfig",
+    "serviceTier",
+    "stream",
+];
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    system: Vec<Block<'a>>,
+    messages: Vec<blocks::Message<'a>>,
+    inference_config: InferenceConfig<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_config: Option<ToolConfig<'a>>,
+    #[serde(skip_serializing_if = "OutputConfig::is_empty")]
+    output_config: OutputConfig<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<ServiceTier<'a>>,
+    #[serde(flatten)]
+    options: Map<String, Value>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InferenceConfig<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    stop_sequences: &'a [String],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ToolConfig<'a> {
+    tools: Vec<Tool<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<Choice<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Tool<'a> {
+    ToolSpec(ToolSpec<'a>),
+    CachePoint(CachePoint),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ToolSpec<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    input_schema: InputSchema<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strict: Option<bool>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+enum InputSchema<'a> {
+    Json(Schema<'a>),
+}
+
+/// The schema of a tool's arguments. It is required, so one without arguments says so.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Schema<'a> {
+    Given(&'a Json),
+    Nothing { r#type: &'static str },
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Choice<'a> {
+    Auto {},
+    Any {},
+    Tool { name: &'a str },
+}
+
+#[derive(Serialize, Default)]
+#[serde(rename_all = "camelCase")]
+struct OutputConfig<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effort: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text_format: Option<TextFormat<'a>>,
+}
+
+impl OutputConfig<'_> {
+    fn is_empty(&self) -> bool {
+        self.effort.is_none() && self.text_format.is_none()
+    }
+}
+
+#[derive(Serialize)]
+struct TextFormat<'a> {
+    r#type: &'static str,
+    structure: Structure<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Structure<'a> {
+    /// The schema is written as a text that holds JSON.
+    JsonSchema {
+        schema: &'a str,
+        name: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        description: Option<&'a str>,
+    },
+}
+
+#[derive(Serialize)]
+struct ServiceTier<'a> {
+    r#type: &'a str,
+}
+
+/// Encodes a request for Converse, or ConverseStream.
+pub(crate) fn encode(
+    request: &Request,
+    target: &Target<'_>,
+    stream: bool,
+) -> Result<HttpRequest, Error> {
+    let mut unsupported = Unsupported::new(Kind::Bedrock, target);
+    check(request, &mut unsupported)?;
+    let cached = Cached::of(request);
+    let Conversation { system, messages } =
+        blocks::conversation(request, &cached, &mut unsupported)?;
+    let (thinking, effort) = thinking(request, target, &mut unsupported)?;
+    let body = Body {
+        system,
+        messages,
+        inference_config: InferenceConfig {
+            max_tokens: request.max_output_tokens,
+            temperature: temperature(request, &mut unsupported)?,
+            top_p: request.top_p,
+            stop_sequences: &request.stop,
+        },
+        tool_config: tool_config(request, &cached, &mut unsupported)?,
+        output_config: OutputConfig {
+            effort,
+            text_format: text_format(request, &mut unsupported)?,
+        },
+        service_tier: service_tier(request, &mut unsupported)?,
+        options: options(request, thinking)?,
+    };
+    let (operation, accept) = if stream {
+        ("converse-stream", "application/vnd.amazon.eventstream")
+    } else {
+        ("converse", "application/json")
+    };
+    let path = format!("/model/{}/{operation}", path::encode(target.model, ""));
+    let mut encoded = HttpRequest::post(path, accept, &body)?;
+    encoded.warnings = unsupported.into_warnings();
+    Ok(encoded)
+}
+
+/// The places to be cached: the last ones, where there are more than the provider takes, as they cover
+/// the longest prompts.
+#[derive(Debug)]
+pub(super) struct Cached<'a>(&'a [chat::CachePoint]);
+
+impl<'a> Cached<'a> {
+    fn of(request: &'a Request) -> Self {
+        let points = &request.cache_points;
+        Self(&points[points.len().saturating_sub(MOST_CACHE_POINTS)..])
+    }
+
+    /// What to say after that place.
+    pub(super) fn after(&self, place: CachePlace) -> Option<CachePoint> {
+        let point = self.0.iter().find(|point| point.after == place)?;
+        // There are two times to live: the usual five minutes, and an hour.
+        let hour = point.time_to_live > Some(Duration::from_secs(300));
+        Some(CachePoint::new(hour.then_some("1h")))
+    }
+}
+
+/// Refuses what the body has no field for, messages apart.
+fn check(request: &Request, unsupported: &mut Unsupported) -> Result<(), Error> {
+    const ONLY_SOME: &str = "only some models have such a setting; set it in \
+        provider_options.additionalModelRequestFields";
+    unsupported.fields([
+        (
+            request.choice_count() > 1,
+            "choice_count",
+            "it gives one answer; ask again for more",
+        ),
+        (request.top_k.is_some(), "top_k", ONLY_SOME),
+        (request.seed.is_some(), "seed", ONLY_SOME),
+        (
+            request.frequency_penalty.is_some_and(|it| it != 0.0),
+            "frequency_penalty",
+            ONLY_SOME,
+        ),
+        (
+            request.presence_penalty.is_some_and(|it| it != 0.0),
+            "presence_penalty",
+            ONLY_SOME,
+        ),
+        (
+            !request.logit_bias.is_empty(),
+            "logit_bias",
+            "it has no such setting",
+        ),
+        (
+            request.logprobs == Some(true) || request.top_logprobs.is_some(),
+            "log_probs",
+            "it does not tell them",
+        ),
+        (
+            request.parallel_tool_calls == Some(false),
+            "parallel_tool_calls",
+            "it leaves that to the model",
+        ),
+    ])
+}
+
+fn temperature(request: &Request, unsupported: &mut Unsupported) -> Result<Option<f64>, Error> {
+    if request.temperature.is_some_and(|it| it > 1.0) {
+        unsupported.field("temperature", "it takes 0 to 1")?;
+        return Ok(None);
+    }
+    Ok(request.temperature)
+}
+
+fn service_tier<'a>(
+    request: &'a Request,
+    unsupported: &mut Unsupported,
+) -> Result<Option<ServiceTier<'a>>, Error> {
+    let Some(tier) = request.service_tier.as_deref() else {
+        return Ok(None);
+    };
+    if matches!(tier, "priority" | "default" | "flex" | "reserved") {
+        return Ok(Some(ServiceTier { r#type: tier }));
+    }
+    unsupported.field(
+        "service_tier",
+        "it knows priority, default, flex and reserved",
+    )?;
+    Ok(None)
+}
+
+/// What is asked for in words of the format, and of Anthropic's models where one is meant: the format
+/// itself knows an effort only.
+fn thinking(
+    request: &Request,
+    target: &Target<'_>,
+    unsupported: &mut Unsupported,
+) -> Result<(Option<Value>, Option<&'static str>), Error> {
+    let Some(wanted) = request.reasoning else {
+        return Ok((None, None));
+    };
+    let is_claude = target.model.contains("anthropic.claude");
+    let named = wanted.effort.filter(|effort| *effort != Effort::None);
+    let effort = match named {
+        Some(Effort::Minimal) if is_claude => {
+            unsupported.field("reasoning.effort", "it knows no effort below low")?;
+            Some(Effort::Low.as_str())
+        }
+        named => named.map(Effort::as_str),
+    };
+    let off = (wanted.effort == Some(Effort::None) && wanted.budget_tokens.is_none())
+        || wanted.budget_tokens == Some(0);
+    if !is_claude {
+        let problem = "only some models have such a setting; set reasoning.effort, or what the \
+            model knows in provider_options.additionalModelRequestFields";
+        let effort_none = wanted.effort == Some(Effort::None);
+        let budget = wanted.budget_tokens.is_some();
+        unsupported.fields([
+            (effort_none, "reasoning.effort", problem),
+            (budget, "reasoning.max_tokens", problem),
+        ])?;
+        return Ok((None, effort));
+    }
+    let mut thinking = match wanted.budget_tokens {
+        _ if off => json!({"type": "disabled"}),
+        Some(budget) if budget < LEAST_BUDGET => {
+            let problem = "it takes a budget of 1024 tokens or more; set reasoning.effort";
+            unsupported.field("reasoning.max_tokens", problem)?;
+            return Ok((None, effort));
+        }
+        Some(budget) => json!({"type": "enabled", "budget_tokens": budget}),
+        None if effort.is_some() => json!({"type": "adaptive"}),
+        None => return Ok((None, None)),
+    };
+    if let (Some(shown), false) = (wanted.include_text, off) {
+        thinking["display"] = if shown { "summarized" } else { "omitted" }.into();
+    }
+    Ok((Some(thinking), effort))
+}
+
+fn text_format<'a>(
+    request: &'a Request,
+    unsupported: &mut Unsupported,
+) -> Result<Option<TextFormat<'a>>, Error> {
+    match &request.response_format {
+        None | Some(ResponseFormat::Text) => Ok(None),
+        Some(ResponseFormat::JsonObject) => {
+            let problem = "it knows JSON by schema only; give a json_schema";
+            unsupported.field("response_format.json_object", problem)?;
+            Ok(None)
+        }
+        Some(ResponseFormat::JsonSchema(JsonSchema {
+            name,
+            description,
+            schema,
+            ..
+        })) => {
+            let schema = schema.as_ref().ok_or_else(|| {
+                unsupported.refuse("response_format.json_schema.schema", "it needs the schema")
+            })?;
+            Ok(Some(TextFormat {
+                r#type: "json_schema",
+                structure: Structure::JsonSchema {
+                    schema: schema.get(),
+                    name,
+                    description: description.as_deref(),
+                },
+            }))
+        }
+    }
+}
+
+fn tool_config<'a>(
+    request: &'a Request,
+    cached: &Cached<'_>,
+    unsupported: &mut Unsupported,
+) -> Result<Option<ToolConfig<'a>>, Error> {
+    let tool_choice = match &request.tool_choice {
+        None => None,
+        Some(ToolChoice::Auto) => Some(Choice::Auto {}),
+        Some(ToolChoice::Required) => Some(Choice::Any {}),
+        Some(ToolChoice::Tool(name)) => Some(Choice::Tool { name }),
+        Some(ToolChoice::None) => {
+            let problem = "it cannot forbid tools that it is given; leave the tools out";
+            unsupported.field("tool_choice", problem)?;
+            None
+        }
+    };
+    if request.tools.is_empty() {
+        return Ok(None);
+    }
+    let mut tools = Vec::with_capacity(request.tools.len());
+    for (index, tool) in request.tools.iter().enumerate() {
+        tools.push(Tool::ToolSpec(tool_spec(tool)));
+        let point = cached.after(CachePlace::Tool(index));
+        tools.extend(point.map(Tool::CachePoint));
+    }
+    Ok(Some(ToolConfig { tools, tool_choice }))
+}
+
+fn tool_spec(tool: &chat::Tool) -> ToolSpec<'_> {
+    ToolSpec {
+        name: &tool.name,
+        description: tool.description.as_deref(),
+        input_schema: InputSchema::Json(match &tool.parameters {
+            Some(schema) => Schema::Given(schema),
+            None => Schema::Nothing { r#type: "object" },
+        }),
+        strict: tool.strict,
+    }
+}
+
+/// What goes into the body as it is, with how to think beside what else only the model knows.
+fn options(request: &Request, thinking: Option<Value>) -> Result<Map<String, Value>, Error> {
+    let mut options = request.provider_options.clone();
+    if let Some(key) = options.keys().find(|key| RESERVED.contains(&key.as_str())) {
+        return Err(Error::invalid(
+            format!("provider_options.{key}"),
+            "the gateway writes this field itself; use the request's own field for it",
+        ));
+    }
+    let Some(thinking) = thinking else {
+        return Ok(options);
+    };
+    let place = options.entry(ADDITIONAL).or_insert_with(|| json!({}));
+    let path = || format!("provider_options.{ADDITIONAL}");
+    let Some(fields) = place.as_object_mut() else {
+        return Err(Error::invalid(path(), "must be an object"));
+    };
+    if fields.insert("thinking".to_owned(), thinking).is_some() {
+        let path = format!("{}.thinking", path());
+        return Err(Error::invalid(path, "cannot be set along with reasoning"));
+    }
+    Ok(options)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,303 @@
+//! Decoding a streamed answer.
+//!
+//! What makes an answer whole: the reason why the model stopped. Usage comes after it, and is welcome but
+//! not needed.
+
+use serde_json::value::RawValue;
+
+use super::answer::{blob, broken, finish_reason, names, signature, state};
+use super::event_stream::{self, Frame, Kind};
+use super::wire::{Block, Event, MOST_BLOCKS, Reasoning, ToolUse};
+use super::{REDACTED, errors, usage};
+use crate::chat::{Chunk, Delta, Usage};
+use crate::failure::{Class, Failure};
+use crate::stream::{self, Next};
+use crate::wire::Text;
+
+/// The most bytes held back of a thought that cannot be read.
+const MOST_HELD: usize = 1024 * 1024;
+
+/// Decodes the body of one streamed answer.
+pub(crate) type StreamDecoder = stream::Decoder<Answer, event_stream::Decoder>;
+
+/// A decoder for the one answer that there is.
+pub(crate) fn stream_decoder() -> StreamDecoder {
+    stream::Decoder::new(Answer::default())
+}
+
+/// What is known of the answer so far.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    started: bool,
+    stopped: bool,
+    any_content: bool,
+    /// The blocks that have begun and not ended. Only calls say that they begin.
+    open: Vec<(u32, Open)>,
+    calls: u32,
+    usage: Option<Usage>,
+    malformed: u64,
+}
+
+/// What is held back of a block until it ends.
+#[derive(Debug)]
+enum Open {
+    Thought {
+        signature: String,
+        redacted: Vec<u8>,
+    },
+    Call {
+        index: u32,
+        empty: bool,
+    },
+    /// Of a tool that the provider runs: its input and its result are not for the caller.
+    Foreign,
+}
+
+impl stream::Answer<event_stream::Decoder> for Answer {
+    fn take(&mut self, frame: Frame<'_>, out: &mut Vec<Chunk>) -> Result<Next, Failure> {
+        match frame.kind {
+            Kind::Event => {}
+            Kind::Exception | Kind::Error => {
+                return Err(errors::of_exception(frame.name, frame.payload));
+            }
+        }
+        let Ok(event) = serde_json::from_slice::<Event<'_>>(frame.payload) else {
+            self.malformed += 1;
+            return Ok(Next::More);
+        };
+        match frame.name {
+            "messageStart" if !self.started => {
+                self.started = true;
+                out.push(Chunk::Start {
+                    id: String::new(),
+                    model: String::new(),
+                });
+            }
+            // Nothing that means something is added after the reason to stop.
+            name if self.stopped && name.starts_with("contentBlock") => {}
+            "contentBlockStart" => self.begin(&event, out)?,
+            "contentBlockDelta" => self.add(event, out)?,
+            "contentBlockStop" => self.close(event.content_block_index, out),
+            "messageStop" => self.stop(event.stop_reason, out)?,
+            "metadata" => {
+                self.usage = event.usage.and_then(usage::read);
+                return self.whole().map(|()| Next::Nothing);
+            }
+            // What is yet to come.
+            _ => {}
+        }
+        Ok(Next::More)
+    }
+
+    fn end(&mut self) -> Result<(), Failure> {
+        self.whole()
+    }
+
+    fn error_of(body: &[u8]) -> Option<Failure> {
+        errors::of_body(body)
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        self.usage
+    }
+
+    fn malformed(&self) -> u64 {
+        self.malformed
+    }
+}
+
+impl Answer {
+    fn begin(&mut self, event: &Event<'_>, out: &mut Vec<Chunk>) -> Result<(), Failure> {
+        let Some(index) = event.content_block_index else {
+            return Err(broken("a block begins without its number"));
+        };
+        let call = event
+            .start
+            .as_ref()
+            .and_then(|start| start.tool_use.as_ref());
+        let open = match call {
+            Some(call @ ToolUse { r#type: None, .. }) => {
+                let (id, name) = names(call)?;
+                let index = self.calls;
+                self.calls += 1;
+                self.push(Delta::ToolCall { index, id, name }, out);
+                Open::Call { index, empty: true }
+            }
+            Some(_) | None => Open::Foreign,
+        };
+        self.keep(index, open)
+    }
+
+    fn keep(&mut self, index: u32, open: Open) -> Result<(), Failure> {
+        if self.open.len() >= MOST_BLOCKS {
+            return Err(broken("the answer has too many blocks"));
+        }
+        self.open.push((index, open));
+        Ok(())
+    }
+
+    fn add(&mut self, event: Event<'_>, out: &mut Vec<Chunk>) -> Result<(), Failure> {
+        let (Some(index), Some(delta)) = (event.content_block_index, event.delta) else {
+            return Err(broken("something was added to no block"));
+        };
+        match delta {
+            Block {
+                text: Some(text), ..
+            } => self.text(text, Delta::Text, out),
+            Block {
+                reasoning_content: Some(reasoning),
+                ..
+            } => self.think(index, reasoning, out)?,
+            Block {
+                tool_use: Some(call),
+                ..
+            } => self.argue(index, &call, out)?,
+            // Sources of a text, and what is yet to come.
+            Block { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn think(
+        &mut self,
+        index: u32,
+        reasoning: Reasoning<'_>,
+        out: &mut Vec<Chunk>,
+    ) -> Result<(), Failure> {
+        if let Some(text) = reasoning.text {
+            self.text(text, Delta::Reasoning, out);
+        }
+        if reasoning.signature.is_none() && reasoning.redacted_content.is_none() {
+            return Ok(());
+        }
+        if !self.open.iter().any(|(known, _)| *known == index) {
+            let thought = Open::Thought {
+                signature: String::new(),
+                redacted: Vec::new(),
+            };
+            self.keep(index, thought)?;
+        }
+        let held = self.open.iter_mut().find(|(known, _)| *known == index);
+        let Some((
+            _,
+            Open::Thought {
+                signature,
+                redacted,
+            },
+        )) = held
+        else {
+            return Err(broken("a call of the answer thinks"));
+        };
+        signature.push_str(reasoning.signature.as_ref().map_or("", Text::as_str));
+        if let Some(more) = &reasoning.redacted_content {
+            redacted.extend(blob(more)?);
+        }
+        if signature.len() + redacted.len() > MOST_HELD {
+            return Err(broken("a thought of the answer is too long"));
+        }
+        Ok(())
+    }
+
+    fn argue(
+        &mut self,
+        index: u32,
+        call: &ToolUse<'_>,
+        out: &mut Vec<Chunk>,
+    ) -> Result<(), Failure> {
+        let open = self.open.iter_mut().find(|(known, _)| *known == index);
+        let (index, empty) = match open {
+            Some((_, Open::Call { index, empty })) => (*index, empty),
+            Some((_, Open::Foreign)) => return Ok(()),
+            Some((_, Open::Thought { .. })) | None => {
+                return Err(broken("arguments came for a call that did not begin"));
+            }
+        };
+        let fragment: Option<String> = call
+            .input
+            .and_then(|raw: &RawValue| serde_json::from_str(raw.get()).ok());
+        if let Some(fragment) = fragment.filter(|text| !text.is_empty()) {
+            *empty = false;
+            self.push(Delta::ToolArguments { index, fragment }, out);
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, index: Option<u32>, out: &mut Vec<Chunk>) {
+        let at = self
+            .open
+            .iter()
+            .position(|(known, _)| Some(*known) == index);
+        if let Some(at) = at {
+            let (_, open) = self.open.remove(at);
+            open.close(out);
+        }
+    }
+
+    fn stop(&mut self, reason: Option<Text<'_>>, out: &mut Vec<Chunk>) -> Result<(), Failure> {
+        let Some(reason) = reason.filter(|_| !self.stopped) else {
+            return Ok(());
+        };
+        let reason = finish_reason(reason.as_str())?;
+        for (_, open) in std::mem::take(&mut self.open) {
+            open.close(out);
+        }
+        self.stopped = true;
+        out.push(Chunk::Finish { choice: 0, reason });
+        Ok(())
+    }
+
+    fn whole(&self) -> Result<(), Failure> {
+        if !self.stopped {
+            let unreadable = self.malformed;
+            let detail =
+                format!("the stream ended before the answer, {unreadable} events unreadable");
+            return Err(Failure::new(Class::Truncated, detail));
+        }
+        if !self.any_content && self.malformed > 0 {
+            let detail = format!("no content, and {} events unreadable", self.malformed);
+            return Err(Failure::new(Class::Server, detail));
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, text: Text<'_>, make: fn(String) -> Delta, out: &mut Vec<Chunk>) {
+        if !text.as_str().is_empty() {
+            self.push(make(text.into_string()), out);
+        }
+    }
+
+    fn push(&mut self, delta: Delta, out: &mut Vec<Chunk>) {
+        self.any_content = true;
+        out.push(Chunk::Delta { choice: 0, delta });
+    }
+}
+
+impl Open {
+    /// Tells what is only known at a block's end.
+    fn close(self, out: &mut Vec<Chunk>) {
+        let mut push = |delta| out.push(Chunk::Delta { choice: 0, delta });
+        match self {
+            Self::Thought {
+                signature: text,
+                redacted,
+            } => {
+                if let Some(signature) = signature(Some(text)) {
+                    push(Delta::ReasoningState(signature));
+                }
+                if !redacted.is_empty() {
+                    let redacted = state(REDACTED, redacted.into());
+                    push(Delta::ReasoningState(redacted));
+                }
+            }
+            // A call without arguments.
+            Self::Call { index, empty: true } => {
+                let fragment = "{}".to_owned();
+                push(Delta::ToolArguments { index, fragment });
+            }
+            Self::Call { .. } | Self::Foreign => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! The JSON that comes in.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::wire::{List, Text};
+
+/// The most blocks one answer may have.
+pub(super) const MOST_BLOCKS: usize = 4096;
+
+/// A whole answer.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Answer<'a> {
+    #[serde(borrow)]
+    pub(super) output: Option<Output<'a>>,
+    pub(super) stop_reason: Option<Text<'a>>,
+    pub(super) usage: Option<&'a RawValue>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Output<'a> {
+    #[serde(borrow)]
+    pub(super) message: Option<Message<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Message<'a> {
+    #[serde(borrow)]
+    pub(super) content: Option<List<&'a RawValue, MOST_BLOCKS>>,
+}
+
+/// A block, or what is added to one: one of these.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Block<'a> {
+    #[serde(borrow)]
+    pub(super) text: Option<Text<'a>>,
+    pub(super) tool_use: Option<ToolUse<'a>>,
+    pub(super) reasoning_content: Option<Reasoning<'a>>,
+    pub(super) citations_content: Option<Citations<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ToolUse<'a> {
+    #[serde(borrow)]
+    pub(super) tool_use_id: Option<Text<'a>>,
+    pub(super) name: Option<Text<'a>>,
+    /// An object in a block, a piece of its text in a stream.
+    pub(super) input: Option<&'a RawValue>,
+    /// Set for tools that the provider runs.
+    pub(super) r#type: Option<Text<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Reasoning<'a> {
+    /// In a block.
+    #[serde(borrow)]
+    pub(super) reasoning_text: Option<ReasoningText<'a>>,
+    /// In a stream.
+    pub(super) text: Option<Text<'a>>,
+    /// In a stream.
+    pub(super) signature: Option<Text<'a>>,
+    /// In base64.
+    pub(super) redacted_content: Option<Text<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ReasoningText<'a> {
+    #[serde(borrow)]
+    pub(super) text: Option<Text<'a>>,
+    pub(super) signature: Option<Text<'a>>,
+}
+
+/// A text with its sources, which were not asked for and are not told.
+#[derive(Debug, Deserialize)]
+pub(super) struct Citations<'a> {
+    #[serde(borrow)]
+    pub(super) content: Option<List<CitedText<'a>, MOST_BLOCKS>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct CitedText<'a> {
+    #[serde(borrow)]
+    pub(super) text: Option<Text<'a>>,
+}
+
+/// The payload of an event of any type.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Event<'a> {
+    pub(super) content_block_index: Option<u32>,
+    #[serde(borrow)]
+    pub(super) start: Option<Block<'a>>,
+    pub(super) delta: Option<Block<'a>>,
+    pub(super) stop_reason: Option<Text<'a>>,
+    pub(super) usage: Option<&'a RawValue>,
+}
