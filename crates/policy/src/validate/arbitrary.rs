@@ -3,7 +3,6 @@
 use proptest::collection::{hash_map, vec};
 use proptest::option::of;
 use proptest::prelude::*;
-use proptest::sample::select;
 
 use crate::pb;
 
