@@ -6,6 +6,7 @@
 //! into them.
 
 mod ended;
+mod key;
 mod live;
 mod simulated;
 
@@ -16,14 +17,15 @@ use std::time::{Duration, UNIX_EPOCH};
 use http::HeaderValue;
 use http::header::{ACCEPT_ENCODING, CONTENT_TYPE};
 use reqwest::Url;
-use tollgate_policy::table::{Credential, Endpoint, Kind, Protocol, Provider};
+use tollgate_policy::table::{Endpoint, Kind, Protocol, Provider};
 use tollgate_proto::completion::v1::AttemptOutcome;
 use tollgate_provider::chat::{Request, Response, Warning};
 use tollgate_provider::{Class, Codec, Failure, HttpRequest, Outgoing, Target};
 use url::Position;
 
+use key::Key;
+
 use crate::address::{self, PublicOnly};
-use crate::config::Secret;
 use crate::{clock, workers};
 
 pub(crate) use ended::{Ended, Reached};
@@ -44,7 +46,7 @@ const IDLE_TIME: Duration = Duration::from_secs(60);
 pub(crate) struct Upstream {
     /// What the policy says of it.
     pub(crate) provider: Arc<Provider>,
-    credential: Result<Option<Secret>, String>,
+    key: Key,
     transport: Transport,
 }
 
@@ -78,19 +80,19 @@ impl Upstream {
             Kind::Simulated(_) => Ok(Transport::Simulated),
         };
         Self {
-            credential: read_credential(&provider.credential),
+            key: Key::new(&provider.credential, clock::boot_time()),
             transport: transport.unwrap_or_else(Transport::Broken),
             provider: Arc::clone(provider),
         }
     }
 
     /// What an operator must know of a provider that cannot be called.
-    pub(crate) fn fault(&self) -> Option<&str> {
-        if let Err(problem) = &self.credential {
-            return Some(problem);
+    pub(crate) fn fault(&self) -> Option<String> {
+        if let Err(problem) = &*self.key.current(clock::boot_time()) {
+            return Some(problem.clone());
         }
         match &self.transport {
-            Transport::Broken(problem) => Some(problem),
+            Transport::Broken(problem) => Some(problem.clone()),
             Transport::Http(_) | Transport::Simulated => None,
         }
     }
@@ -104,7 +106,7 @@ impl Upstream {
             && old.timeouts == provider.timeouts
             && old.drop_unsupported == provider.drop_unsupported
             && old.credential == provider.credential
-            && self.credential == read_credential(&provider.credential)
+            && *self.key.current(clock::boot_time()) == key::read(&provider.credential)
     }
 
     /// Asks for a whole answer.
@@ -179,7 +181,8 @@ impl Upstream {
         model: &str,
         stream: bool,
     ) -> Result<(reqwest::Request, Vec<Warning>), Ended> {
-        let credential = self.credential.as_ref().map_err(|problem| Ended {
+        let key = self.key.current(clock::boot_time());
+        let credential = key.as_ref().as_ref().map_err(|problem| Ended {
             outcome: AttemptOutcome::KeyRefused,
             ..Ended::of(
                 Failure::new(Class::KeyDead, problem.clone()),
@@ -356,34 +359,6 @@ fn client(provider: &Provider, base_url: &str) -> reqwest::ClientBuilder {
         client = client.tls_certs_only([]);
     }
     client
-}
-
-/// Looks a credential up where the policy says.
-fn read_credential(credential: &Credential) -> Result<Option<Secret>, String> {
-    match credential {
-        Credential::None => Ok(None),
-        Credential::Env(name) => {
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "the policy, which arrives while the node runs, names the variable"
-            )]
-            let value = std::env::var(name);
-            match value {
-                Ok(value) if !value.trim().is_empty() => Ok(Some(Secret::new(value.trim()))),
-                _ => Err(format!(
-                    "the environment variable {name} is not set at this node"
-                )),
-            }
-        }
-        Credential::File(path) => match std::fs::read_to_string(path) {
-            Ok(text) if !text.trim().is_empty() => Ok(Some(Secret::new(text.trim()))),
-            Ok(_) => Err(format!("the credential file {} is empty", path.display())),
-            Err(error) => Err(format!(
-                "read the credential file {}: {error}",
-                path.display()
-            )),
-        },
-    }
 }
 
 #[cfg(test)]

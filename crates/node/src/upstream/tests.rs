@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tollgate_policy::table::Timeouts;
+use tollgate_policy::table::{Credential, Timeouts};
 use tollgate_provider::chat::{Chunk, Message, Role};
 
 use super::*;

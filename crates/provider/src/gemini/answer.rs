@@ -257,13 +257,15 @@ fn finish_reason(reason: &str, has_calls: bool) -> Result<Option<FinishReason>, 
         // A turn that calls tools ends like any other there.
         "STOP" if has_calls => FinishReason::ToolCalls,
         "STOP" => FinishReason::Stop,
-        "MAX_TOKENS" => FinishReason::Length,
+        // The latter is the limit of one request, after which an answer could be gone on with.
+        "MAX_TOKENS" | "CONTINUATION" => FinishReason::Length,
         "SAFETY"
         | "RECITATION"
         | "BLOCKLIST"
         | "PROHIBITED_CONTENT"
         | "SPII"
         | "MODEL_ARMOR"
+        | "ESCALATION"
         | "IMAGE_SAFETY"
         | "IMAGE_PROHIBITED_CONTENT"
         | "IMAGE_RECITATION" => FinishReason::ContentFilter,
@@ -273,6 +275,10 @@ fn finish_reason(reason: &str, has_calls: bool) -> Result<Option<FinishReason>, 
         "MISSING_THOUGHT_SIGNATURE" => {
             let detail = "a tool call of the conversation came back without its thought signature";
             return Err(Failure::new(Class::CallerError, detail));
+        }
+        "PUP_LIMITED_DISABLED" => {
+            let detail = "the account is limited for violations of the use policy";
+            return Err(Failure::new(Class::KeyDead, detail));
         }
         _ => FinishReason::Other,
     }))

@@ -79,8 +79,8 @@ pub(super) struct Contents<'a> {
 /// Writes a conversation.
 pub(super) struct Writer<'a, 'u> {
     /// Whether tool calls must carry a signature, come what may.
-    pub(super) signatures: bool,
-    pub(super) unsupported: &'u mut Unsupported,
+    signatures: bool,
+    unsupported: &'u mut Unsupported,
     /// The names of the tools called so far, by the id of the call.
     names: HashMap<&'a str, &'a str>,
     instruction: Vec<WirePart<'a>>,
@@ -125,7 +125,8 @@ impl<'a, 'u> Writer<'a, 'u> {
         })
     }
 
-    /// Adds the parts of a message, to the turn before where that is of the same role.
+    /// Adds the parts of a message, to the turn before where that is of the same role. A message that says
+    /// nothing is none there.
     fn add(&mut self, role: Role, mut parts: Vec<WirePart<'a>>) {
         let name = match role {
             Role::System | Role::Developer => return self.instruction.append(&mut parts),
@@ -134,12 +135,10 @@ impl<'a, 'u> Writer<'a, 'u> {
         };
         match self.turns.last_mut() {
             Some((last, content)) if *last == role => content.parts.append(&mut parts),
-            // A message that says nothing is none there.
             _ if parts.is_empty() => {}
             _ => {
-                let role_name = Some(name);
                 let content = Content {
-                    role: role_name,
+                    role: Some(name),
                     parts,
                 };
                 self.turns.push((role, content));
@@ -261,19 +260,47 @@ impl<'a, 'u> Writer<'a, 'u> {
         else {
             return Err(self.refuse(at, "tool messages may hold tool results only"));
         };
-        let Some(name) = self.names.get(tool_call_id.as_str()) else {
-            let field = format!("{at}.tool_result.tool_call_id");
+        let at = format!("{at}.tool_result");
+        let Some(name) = self.names.get(tool_call_id.as_str()).copied() else {
             return Err(self.refuse(
-                field,
+                format!("{at}.tool_call_id"),
                 "it needs the tool's name, and no call of that id came before",
             ));
         };
+        let (said, files) = self.result(parts, &at)?;
+        let response = if *is_error {
+            Outcome::Error(said)
+        } else {
+            Outcome::Output(said)
+        };
+        Ok(WirePart {
+            function_response: Some(FunctionResponse {
+                id: tool_call_id,
+                name,
+                response,
+                parts: files,
+            }),
+            ..WirePart::default()
+        })
+    }
+
+    /// What a tool said, and the files it gave.
+    fn result(&mut self, parts: &'a [Part], at: &str) -> Result<(Said<'a>, Vec<Media<'a>>), Error> {
         let mut texts = Vec::new();
         let mut files = Vec::new();
         for (index, part) in parts.iter().enumerate() {
+            let at = format!("{at}.parts[{index}]");
             match part {
                 Part::Text(text) => texts.push(text.as_str()),
-                Part::Image(image) => files.push(media::of_source(&image.source)),
+                Part::Image(image) => {
+                    if image.detail.as_deref().is_some_and(|it| it != "auto") {
+                        self.unsupported.field(
+                            format!("{at}.image.detail"),
+                            "it has no detail for pictures that a tool gives",
+                        )?;
+                    }
+                    files.push(media::of_source(&image.source));
+                }
                 Part::Document(Document {
                     source: DocumentSource::File(source),
                     title: None,
@@ -284,9 +311,8 @@ impl<'a, 'u> Writer<'a, 'u> {
                 | Part::ToolResult { .. }
                 | Part::Reasoning { .. }
                 | Part::Refusal(_) => {
-                    let field = format!("{at}.tool_result.parts[{index}]");
                     return Err(self.refuse(
-                        field,
+                        at,
                         "a tool's result may hold text, images and files without a title only",
                     ));
                 }
@@ -297,19 +323,7 @@ impl<'a, 'u> Writer<'a, 'u> {
             [text] => Said::Text(text),
             _ => Said::Texts(texts),
         };
-        Ok(WirePart {
-            function_response: Some(FunctionResponse {
-                id: tool_call_id,
-                name,
-                response: if *is_error {
-                    Outcome::Error(said)
-                } else {
-                    Outcome::Output(said)
-                },
-                parts: files,
-            }),
-            ..WirePart::default()
-        })
+        Ok((said, files))
     }
 
     fn refuse(&self, field: impl Into<String>, problem: &'static str) -> Error {

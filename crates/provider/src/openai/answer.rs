@@ -45,13 +45,19 @@ pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
 }
 
 fn choice(choice: AnswerChoice<'_>) -> Result<Choice, Failure> {
-    let message = choice
-        .message
-        .ok_or_else(|| Failure::new(Class::Server, "a choice of the answer has no message"))?;
     let finish_reason = match choice.finish_reason {
         Some(reason) => finish_reason(reason.as_str())?,
         // The body is whole, so the answer is; only the reason is missing.
         None => FinishReason::Other,
+    };
+    let message = match choice.message {
+        Some(message) => message,
+        // Azure may leave out the message that its filter withheld.
+        None if finish_reason == FinishReason::ContentFilter => AnswerMessage::default(),
+        None => {
+            let detail = "a choice of the answer has no message";
+            return Err(Failure::new(Class::Server, detail));
+        }
     };
     Ok(Choice {
         index: choice.index,

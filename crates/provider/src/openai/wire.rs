@@ -137,7 +137,7 @@ pub(super) struct AnswerChoice<'a> {
     pub(super) logprobs: Option<Json>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct AnswerMessage<'a> {
     #[serde(borrow)]
     pub(super) content: Option<AnswerContent<'a>>,

@@ -59,6 +59,11 @@ fn ends_are_read() {
             r#"{"finishReason":"PROHIBITED_CONTENT"}"#,
             FinishReason::ContentFilter,
         ),
+        (r#"{"finishReason":"CONTINUATION"}"#, FinishReason::Length),
+        (
+            r#"{"finishReason":"ESCALATION"}"#,
+            FinishReason::ContentFilter,
+        ),
         (r#"{"finishReason":"LANGUAGE"}"#, FinishReason::Other),
         (r#"{"finishReason":"SOMETHING_NEW"}"#, FinishReason::Other),
         // The body is whole, so the answer is; only the reason is missing.
@@ -167,6 +172,10 @@ fn what_is_no_answer_is_a_failure() {
         (
             r#"{"candidates":[{"finishReason":"MISSING_THOUGHT_SIGNATURE"}]}"#,
             Class::CallerError,
+        ),
+        (
+            r#"{"candidates":[{"finishReason":"PUP_LIMITED_DISABLED"}]}"#,
+            Class::KeyDead,
         ),
         (
             r#"{"candidates":[{"content":{"parts":[{"text":"cut"#,

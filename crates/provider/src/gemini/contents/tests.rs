@@ -309,3 +309,27 @@ fn what_has_no_place_is_refused_by_name() {
         check_refused(Role::Assistant, call, field);
     }
 }
+
+#[test]
+fn a_picture_of_a_tools_has_no_detail() {
+    let picture = |detail: Option<&str>| Part::ToolResult {
+        tool_call_id: "c".to_owned(),
+        parts: vec![Part::Image(Image {
+            source: Source::Url("https://example.com/a.png".to_owned()),
+            detail: detail.map(str::to_owned),
+        })],
+        is_error: false,
+    };
+    let ask = |detail| {
+        let call = message(Role::Assistant, vec![call("c", vec![])]);
+        request(vec![call, message(Role::Tool, vec![picture(detail)])])
+    };
+    for fine in [None, Some("auto")] {
+        assert!(text_of(&ask(fine), MODEL).is_ok());
+    }
+    let error = text_of(&ask(Some("high")), MODEL).unwrap_err();
+    assert_eq!(
+        error.field(),
+        Some("messages[1].parts[0].tool_result.parts[0].image.detail")
+    );
+}

@@ -3,7 +3,7 @@ use std::time::SystemTime;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::Value;
 
-use crate::chat::{Chunk, Message, Request, Role, Usage, UsageSource};
+use crate::chat::{Chunk, FinishReason, Message, Request, Role, Usage, UsageSource};
 use crate::codec::{Codec, Kind, Outgoing, Target};
 use crate::failure::{Class, Failure};
 
@@ -111,6 +111,19 @@ fn an_error_may_follow_the_annotations() {
         .unwrap_err();
     assert_eq!(failure.class, Class::ContentFilter);
     assert_eq!(chunks, []);
+}
+
+#[test]
+fn an_answer_that_the_filter_withheld_is_one() {
+    let body = br#"{"id":"1","model":"m","choices":[{"index":0,"finish_reason":"content_filter",
+        "content_filter_results":{"hate":{"filtered":true,"severity":"high"}}}],
+        "usage":{"prompt_tokens":4,"completion_tokens":0,"total_tokens":4}}"#;
+    let response = codec().decode(body).unwrap();
+    assert_eq!(
+        response.choices[0].finish_reason,
+        FinishReason::ContentFilter
+    );
+    assert_eq!(response.choices[0].message.parts, []);
 }
 
 fn classify(status: u16, headers: &HeaderMap, body: &str) -> Failure {

@@ -1,0 +1,144 @@
+//! A provider's key, as the policy says where it is.
+//!
+//! A key in a file is read again while the node runs: keys are rotated, and access tokens, such as those of
+//! Google and Azure, last an hour. A variable of the process cannot change.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tollgate_policy::table::Credential;
+
+use crate::config::Secret;
+
+/// How long a file is taken to be what it was. Reading it takes microseconds, so that a request may wait for it.
+const FRESH: Duration = Duration::from_secs(5);
+
+/// What was found: a key, none where the policy names none, or why there is none.
+pub(super) type Found = Result<Option<Secret>, String>;
+
+/// A key and where it comes from.
+#[derive(Debug)]
+pub(super) struct Key {
+    source: Credential,
+    found: ArcSwap<Found>,
+    /// When the source was last looked at, in milliseconds of boot time.
+    looked: AtomicU64,
+}
+
+impl Key {
+    /// Looks a key up. `now` is boot time, here and below.
+    pub(super) fn new(source: &Credential, now: Duration) -> Self {
+        Self {
+            source: source.clone(),
+            found: ArcSwap::from_pointee(read(source)),
+            looked: AtomicU64::new(millis(now)),
+        }
+    }
+
+    /// The key as it is now, or was a few seconds ago.
+    pub(super) fn current(&self, now: Duration) -> Arc<Found> {
+        if matches!(self.source, Credential::File(_)) && self.is_due(millis(now)) {
+            self.look_again();
+        }
+        self.found.load_full()
+    }
+
+    fn look_again(&self) {
+        let known = self.found.load();
+        match read(&self.source) {
+            // A file that is missing or empty while it is being replaced takes no key away.
+            Err(problem) if known.is_ok() => {
+                tracing::warn!(problem, "the last key of a provider stays in use");
+            }
+            found if found != **known => self.found.store(Arc::new(found)),
+            _ => {}
+        }
+    }
+
+    /// Whether it is time to look again. Of several threads, one is told so.
+    fn is_due(&self, now: u64) -> bool {
+        let looked = self.looked.load(Ordering::Relaxed);
+        now.saturating_sub(looked) >= millis(FRESH)
+            && self
+                .looked
+                .compare_exchange(looked, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Looks a key up where the policy says.
+pub(super) fn read(source: &Credential) -> Found {
+    match source {
+        Credential::None => Ok(None),
+        Credential::Env(name) => {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the policy, which arrives while the node runs, names the variable"
+            )]
+            let value = std::env::var(name);
+            match value {
+                Ok(value) if !value.trim().is_empty() => Ok(Some(Secret::new(value.trim()))),
+                _ => Err(format!(
+                    "the environment variable {name} is not set at this node"
+                )),
+            }
+        }
+        Credential::File(path) => match std::fs::read_to_string(path) {
+            Ok(text) if !text.trim().is_empty() => Ok(Some(Secret::new(text.trim()))),
+            Ok(_) => Err(format!("the credential file {} is empty", path.display())),
+            Err(error) => Err(format!(
+                "read the credential file {}: {error}",
+                path.display()
+            )),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The key that is known so many seconds after the start.
+    fn at(key: &Key, seconds: u64) -> Result<String, ()> {
+        let found = key.current(Duration::from_secs(seconds));
+        match &*found {
+            Ok(Some(secret)) => Ok(secret.reveal().to_owned()),
+            Ok(None) | Err(_) => Err(()),
+        }
+    }
+
+    #[test]
+    fn a_file_is_read_again_and_never_takes_a_key_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        std::fs::write(&path, "one\n").unwrap();
+        let key = Key::new(&Credential::File(path.clone()), Duration::from_secs(100));
+        std::fs::write(&path, "two\n").unwrap();
+        assert_eq!(at(&key, 104).as_deref(), Ok("one"));
+        assert_eq!(at(&key, 105).as_deref(), Ok("two"));
+        std::fs::write(&path, " \n").unwrap();
+        assert_eq!(at(&key, 110).as_deref(), Ok("two"), "an empty file");
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(at(&key, 115).as_deref(), Ok("two"), "a missing file");
+        std::fs::write(&path, "three").unwrap();
+        assert_eq!(at(&key, 119).as_deref(), Ok("two"), "too soon");
+        assert_eq!(at(&key, 120).as_deref(), Ok("three"));
+        assert_eq!(at(&key, 7).as_deref(), Ok("three"), "an earlier time");
+    }
+
+    #[test]
+    fn a_key_that_was_missing_may_come() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let key = Key::new(&Credential::File(path.clone()), Duration::ZERO);
+        assert_eq!(at(&key, 5), Err(()));
+        std::fs::write(&path, "late").unwrap();
+        assert_eq!(at(&key, 10).as_deref(), Ok("late"));
+    }
+}
