@@ -29,7 +29,7 @@ use self::term::{End, Term};
 use crate::backoff::Backoff;
 use crate::error::{Error, Result};
 use crate::metrics;
-use crate::ownership::Ownership;
+use crate::ownership::{Ownership, Sighting};
 use crate::snapshot::Current;
 use crate::store::SharedStore;
 use crate::wire;
@@ -57,6 +57,14 @@ enum Standing {
     Owner,
     /// Another replica does.
     Elsewhere { owner: String },
+}
+
+/// What came of a claim.
+enum Claim {
+    /// This replica is the owner, in this epoch.
+    Made(u64),
+    /// Another one was faster.
+    Lost,
 }
 
 /// Where a stream's answers go.
@@ -218,40 +226,50 @@ impl Shell {
         if self.meanwhile(read).await != Some(true) {
             return;
         }
-        if !self.wait_for_turn().await {
+        let Some(mut over) = self.wait_for_turn().await else {
             return;
-        }
+        };
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-        while let Some(epoch) = self.claim(&mut backoff).await {
-            self.standing.send_replace(Standing::Owner);
-            metrics::quota_epoch(epoch);
-            let mut term = Term::new(&self, epoch);
-            let end = term.run(&mut self).await;
-            drop(term);
-            metrics::quota_epoch(0);
-            self.standing.send_replace(Standing::Starting);
-            match end {
-                End::Shutdown => return self.release(epoch).await,
-                End::ClockStepped => {}
-                End::Lost => {
-                    if !self.stand_by(epoch).await {
-                        return;
-                    }
-                }
-            }
+        while let Some(claim) = self.claim(over, &mut backoff).await {
+            let next = match claim {
+                Claim::Made(epoch) => self.term(epoch).await,
+                Claim::Lost => self.wait_for_turn().await,
+            };
+            let Some(next) = next else { return };
+            over = next;
             backoff.succeed();
         }
     }
 
-    /// Becomes the owner, trying until it works. None at shutdown.
-    async fn claim(&mut self, backoff: &mut Backoff) -> Option<u64> {
+    /// Hands out quota until the term ends. Returns the revision of the record that the next claim replaces,
+    /// once there is one to make; none at shutdown.
+    async fn term(&mut self, epoch: u64) -> Option<u64> {
+        self.standing.send_replace(Standing::Owner);
+        metrics::quota_epoch(epoch);
+        let mut term = Term::new(self, epoch);
+        let end = term.run(self).await;
+        drop(term);
+        metrics::quota_epoch(0);
+        self.standing.send_replace(Standing::Starting);
+        match end {
+            End::Shutdown => {
+                self.release(epoch).await;
+                None
+            }
+            End::ClockStepped => Some(epoch),
+            End::Lost => self.stand_by(epoch).await,
+        }
+    }
+
+    /// Becomes the owner in place of the record of that revision, trying until the store answers. None at
+    /// shutdown.
+    async fn claim(&mut self, over: u64, backoff: &mut Backoff) -> Option<Claim> {
         loop {
             let ownership = self.ownership.clone();
-            let wait = match self
-                .meanwhile(async move { ownership.claim().await })
-                .await?
-            {
-                Ok(epoch) => return Some(epoch),
+            let claim = self.meanwhile(async move { ownership.claim(over).await });
+            let wait = match claim.await? {
+                Ok(epoch) => return Some(Claim::Made(epoch)),
+                Err(Error::NotOwner { .. }) => return Some(Claim::Lost),
                 Err(error) => {
                     let wait = backoff.fail();
                     warn!(%error, ?wait, "cannot become the owner of quota yet");
@@ -264,51 +282,54 @@ impl Shell {
 
     /// At the start: an owner that is alive keeps what it has, so that replicas can be restarted one after the
     /// other, and one that crashes over and over takes nothing along. An owner of this replica's own name was
-    /// its former process, and is gone. False at shutdown.
-    async fn wait_for_turn(&mut self) -> bool {
-        // Whoever opened a store that only one process can have is the only replica there is.
-        while !self.store.is_exclusive() {
+    /// its former process, and is gone; so is any other in a store that only one process can open. Returns as
+    /// [`Self::stand_by`] does.
+    async fn wait_for_turn(&mut self) -> Option<u64> {
+        loop {
             let ownership = self.ownership.clone();
-            let Some(seen) = self.meanwhile(async move { ownership.look().await }).await else {
-                return false;
-            };
-            match seen {
-                Ok(None) => return true,
-                Ok(Some(sighting)) if sighting.owner == self.ownership.name() => return true,
+            match self
+                .meanwhile(async move { ownership.look().await })
+                .await?
+            {
+                Ok(None) => return Some(NO_EPOCH),
+                Ok(Some(seen))
+                    if seen.owner == self.ownership.name() || self.store.is_exclusive() =>
+                {
+                    return Some(seen.epoch);
+                }
                 Ok(Some(_)) => return self.stand_by(NO_EPOCH).await,
                 Err(error) => warn!(%error, "cannot look for the owner of quota yet"),
             }
-            if self.meanwhile(tokio::time::sleep(LOOK)).await.is_none() {
-                return false;
-            }
+            self.meanwhile(tokio::time::sleep(LOOK)).await?;
         }
-        true
     }
 
-    /// Waits while another replica is the owner and alive. False at shutdown.
-    async fn stand_by(&mut self, lost: u64) -> bool {
+    /// Waits while another replica is the owner and alive. Returns the revision of the record that may be
+    /// replaced, 0 where there is none; nothing at shutdown.
+    async fn stand_by(&mut self, lost: u64) -> Option<u64> {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut last, mut unchanged) = (None, 0);
-        while unchanged < LOOKS {
+        let mut last: Option<Sighting> = None;
+        let mut unchanged = 0;
+        loop {
             let ownership = self.ownership.clone();
             let look = async {
                 looks.tick().await;
                 (ownership.holds(lost).await, ownership.look().await)
             };
-            let Some(seen) = self.meanwhile(look).await else {
-                return false;
-            };
-            match seen {
+            match self.meanwhile(look).await? {
                 (Ok(true), _) => return self.overtake(lost).await,
-                (Ok(false), Ok(None)) => return true,
-                (Ok(false), Ok(Some(sighting))) => {
-                    if last.as_ref() == Some(&sighting) {
-                        unchanged += 1;
-                    } else {
-                        self.retire(&sighting.owner);
-                        (last, unchanged) = (Some(sighting), 0);
+                (Ok(false), Ok(None)) => return Some(NO_EPOCH),
+                (Ok(false), Ok(Some(sighting))) if last.as_ref() == Some(&sighting) => {
+                    unchanged += 1;
+                    if unchanged == LOOKS {
+                        warn!("the owner of quota has fallen silent, taking over");
+                        return Some(sighting.epoch);
                     }
+                }
+                (Ok(false), Ok(Some(sighting))) => {
+                    self.retire(&sighting.owner);
+                    (last, unchanged) = (Some(sighting), 0);
                 }
                 // Nothing is known of the owner; it is not held against it.
                 (Err(error), _) | (_, Err(error)) => {
@@ -316,14 +337,12 @@ impl Shell {
                 }
             }
         }
-        warn!("the owner of quota has fallen silent, taking over");
-        true
     }
 
     /// A node has spoken of a later epoch than the store knows. It will not listen to an earlier one, so the
     /// epoch is raised, claim by claim, until it is beyond the node's: that serves it again without its
-    /// restart. False at shutdown.
-    async fn overtake(&mut self, lost: u64) -> bool {
+    /// restart. Returns as [`Self::stand_by`] does.
+    async fn overtake(&mut self, lost: u64) -> Option<u64> {
         self.overtaken += 1;
         if self.overtaken.is_power_of_two() {
             let times = self.overtaken;
@@ -332,7 +351,8 @@ impl Shell {
                 times, "nodes know a later epoch than the store: was it replaced by an older copy?"
             );
         }
-        self.meanwhile(tokio::time::sleep(OVERTAKE)).await.is_some()
+        self.meanwhile(tokio::time::sleep(OVERTAKE)).await?;
+        Some(lost)
     }
 
     /// Sends the nodes to the owner.

@@ -50,7 +50,7 @@ pub(crate) struct Ownership {
 pub(crate) struct Sighting {
     /// The owner's name.
     pub(crate) owner: String,
-    epoch: u64,
+    pub(crate) epoch: u64,
     beat: u64,
 }
 
@@ -64,17 +64,18 @@ impl Ownership {
         &self.name
     }
 
-    /// Becomes the owner, whoever is. Returns the epoch.
-    pub(crate) async fn claim(&self) -> Result<u64> {
-        let before = self.store.get(OWN).await?.entry;
+    /// Becomes the owner in place of the record of that revision, 0 where there is none. Returns the epoch.
+    ///
+    /// # Errors
+    /// [`Error::NotOwner`] where the record is another one by now: of several that claim, one succeeds.
+    pub(crate) async fn claim(&self, over: u64) -> Result<u64> {
         let record = Record {
             name: self.name.clone(),
             nonce: getrandom::u64().map_err(|error| Error::Randomness(error.to_string()))?,
             claimed_ms: clock::wall_ms(),
         };
-        let revision = before.as_ref().map_or(0, |entry| entry.mod_revision);
         let txn = Txn::new()
-            .when_modified(OWN, revision)
+            .when_modified(OWN, over)
             .put(OWN, record.encode_to_vec());
         let epoch = match self.store.commit(txn).await {
             Ok(Outcome::Committed(epoch)) => epoch,
@@ -90,14 +91,7 @@ impl Ownership {
             }
             Err(error) => return Err(error),
         };
-        let from = before
-            .and_then(|entry| decode(&entry).ok())
-            .map(|record| record.name);
-        info!(
-            epoch,
-            from = from.as_deref().unwrap_or("nobody"),
-            "handing out quota"
-        );
+        info!(epoch, over, "handing out quota");
         Ok(epoch)
     }
 
@@ -161,9 +155,13 @@ mod tests {
         let a = Ownership::new(Arc::clone(&store), "a".to_owned());
         let b = Ownership::new(Arc::clone(&store), "b".to_owned());
 
-        let first = a.claim().await.unwrap();
+        let first = a.claim(0).await.unwrap();
         assert!(a.beat(first).await.unwrap());
-        let second = b.claim().await.unwrap();
+        let second = b.claim(first).await.unwrap();
+        assert!(
+            a.claim(first).await.is_err(),
+            "of two that claim one succeeds"
+        );
         assert!(second > first);
         assert!(!a.holds(first).await.unwrap());
         assert!(!a.beat(first).await.unwrap());
@@ -176,7 +174,7 @@ mod tests {
             b.holds(second).await.unwrap(),
             "the old owner cannot release what it lost"
         );
-        let again = b.claim().await.unwrap();
+        let again = b.claim(second).await.unwrap();
         assert!(
             again > second,
             "a claim by the owner itself is a new epoch as well"

@@ -20,7 +20,7 @@ use crate::limiter::Limiter;
 use crate::{clock, metrics, random};
 
 /// Owners answer every heartbeat, which is sent once a second.
-const LONGEST_SILENCE: Duration = Duration::from_secs(5);
+const LONGEST_SILENCE: Duration = Duration::from_secs(3);
 
 /// How often the clocks are compared, and how far they may move against each other meanwhile. Corrections of a
 /// running clock are a thousand times smaller.

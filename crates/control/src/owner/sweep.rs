@@ -70,7 +70,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let store: SharedStore = Arc::new(Embedded::open(home.path()).unwrap());
         let epoch = Ownership::new(Arc::clone(&store), "a".to_owned())
-            .claim()
+            .claim(0)
             .await
             .unwrap();
         let now = OwnerTime(1_000 * 60_000);
