@@ -32,4 +32,5 @@ mod ops;
 mod policy;
 mod providers;
 mod readme;
+mod sdks;
 mod streams;
