@@ -24,12 +24,13 @@ mod behaviour;
 mod body;
 mod format;
 mod ledger;
+mod record;
 mod reply;
 mod request;
 mod server;
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use anyhow::Context;
@@ -41,7 +42,7 @@ pub use ledger::{Entry, Outcome, Stats, key_hash};
 pub use reply::expected_content;
 pub(crate) use reply::push_chunk;
 
-pub use server::Recorded;
+pub use record::Recorded;
 
 use server::State;
 
@@ -54,8 +55,6 @@ pub struct Options {
     pub ledger_capacity: usize,
     /// Threads that serve.
     pub threads: usize,
-    /// Whether to keep every request whole, for [`MockProvider::recorded`].
-    pub record: bool,
 }
 
 impl Default for Options {
@@ -64,7 +63,6 @@ impl Default for Options {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             ledger_capacity: 200_000,
             threads: 1,
-            record: false,
         }
     }
 }
@@ -103,7 +101,7 @@ impl MockProvider {
             .set_nonblocking(true)
             .context("prepare the listener")?;
         let address = listener.local_addr().context("learn the port")?;
-        let state = Arc::new(State::new(options.ledger_capacity, options.record));
+        let state = Arc::new(State::new(options.ledger_capacity));
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("mock-provider".to_owned())
@@ -152,15 +150,14 @@ impl MockProvider {
         self.state.ledger.entries(0, usize::MAX)
     }
 
-    /// The requests that came in so far, whole; none unless the options ask for it.
+    /// Keeps every request whole from now on.
+    pub fn record(&self) {
+        self.state.recorder.start();
+    }
+
+    /// The requests that came in since [`Self::record`], whole.
     pub fn recorded(&self) -> Vec<Recorded> {
-        let recorded = self.state.recorded.as_ref();
-        recorded.map_or_else(Vec::new, |recorded| {
-            recorded
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone()
-        })
+        self.state.recorder.recorded()
     }
 
     /// Totals over the same time.

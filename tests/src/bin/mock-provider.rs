@@ -37,7 +37,6 @@ fn main() -> anyhow::Result<()> {
             arguments.ledger_capacity
         },
         threads: arguments.threads,
-        record: false,
     })?;
     println!("mock-provider ready on http://{}", provider.address());
     provider.join();

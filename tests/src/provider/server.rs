@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::bail;
@@ -23,28 +23,15 @@ use super::behaviour::{Behaviour, EXAMPLES};
 use super::body::ScriptBody;
 use super::format::{Format, Route, credential};
 use super::ledger::{Entry, Ledger, Outcome, Ticket, key_hash, wall_ms};
+use super::record::Recorder;
 use super::reply::{Answer, Facts, Reply, render};
 use super::request::ChatRequest;
-
-/// A request as it came in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recorded {
-    /// The wire format that its address stands for.
-    pub format: Format,
-    /// Path and query.
-    pub path: String,
-    /// Names and values of the headers that are text, as received; credentials among them.
-    pub headers: Vec<(String, String)>,
-    /// The body.
-    pub body: Bytes,
-}
 
 /// Everything the connections share.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) ledger: Arc<Ledger>,
-    /// Requests as they came in; `None` keeps none.
-    pub(super) recorded: Option<Mutex<Vec<Recorded>>>,
+    pub(super) recorder: Recorder,
     overridden: AtomicBool,
     overrides: RwLock<Overrides>,
 }
@@ -56,10 +43,10 @@ struct Overrides {
 }
 
 impl State {
-    pub(super) fn new(ledger_capacity: usize, record: bool) -> Self {
+    pub(super) fn new(ledger_capacity: usize) -> Self {
         Self {
             ledger: Arc::new(Ledger::new(ledger_capacity)),
-            recorded: record.then(Mutex::default),
+            recorder: Recorder::default(),
             overridden: AtomicBool::new(false),
             overrides: RwLock::default(),
         }
@@ -82,25 +69,6 @@ impl State {
         }
         let any = overrides.all.is_some() || !overrides.by_model.is_empty();
         self.overridden.store(any, Ordering::Release);
-    }
-
-    fn record(&self, format: Format, parts: &Parts, body: &Bytes) {
-        let Some(recorded) = &self.recorded else {
-            return;
-        };
-        let path = parts.uri.path_and_query();
-        let headers = parts.headers.iter().filter_map(|(name, value)| {
-            let value = value.to_str().ok()?;
-            Some((name.as_str().to_owned(), value.to_owned()))
-        });
-        let request = Recorded {
-            format,
-            path: path.map_or_else(String::new, ToString::to_string),
-            headers: headers.collect(),
-            body: body.clone(),
-        };
-        let mut recorded = recorded.lock().unwrap_or_else(PoisonError::into_inner);
-        recorded.push(request);
     }
 
     fn behaviour(&self, model: &str) -> anyhow::Result<Behaviour> {
@@ -248,7 +216,7 @@ async fn complete(
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(std::io::Error::other)?;
     let body = body.to_bytes();
-    state.record(route.format, &parts, &body);
+    state.recorder.keep(route.format, &parts, &body);
     let (mut ticket, reply) = match decide(&state, &route, &parts, &body) {
         Ok(decided) => decided,
         Err(error) => {

@@ -321,11 +321,8 @@ fn a_stream_can_be_cut_at_any_byte() {
 
 #[test]
 fn what_a_format_demands_is_demanded() {
-    let provider = MockProvider::start_with(Options {
-        record: true,
-        ..Options::default()
-    })
-    .unwrap();
+    let provider = MockProvider::start().unwrap();
+    provider.record();
     let path = "/v1beta/models/ok:streamGenerateContent";
     let (head, body) = parts(post(&provider, path, r#"{"contents":[]}"#).unwrap());
     assert!(head.starts_with("HTTP/1.1 400"), "{head}");

@@ -32,5 +32,6 @@ mod ops;
 mod policy;
 mod providers;
 mod readme;
+mod sdks;
 mod streams;
 mod subjects;

@@ -10,8 +10,8 @@ use super::caller::{self, Caller, ask};
 use super::cluster::{Cluster, Key, Store};
 
 /// A kind of provider with what sets it apart from the others.
-struct Kind {
-    name: &'static str,
+pub struct Kind {
+    pub name: &'static str,
     /// Whether it tells how many of the output tokens were thinking.
     counts_reasoning: bool,
     /// Whether it tells what it charges for apart from what it counts.
@@ -19,7 +19,12 @@ struct Kind {
 }
 
 /// Every kind that the gateway has a codec for.
-const KINDS: [Kind; 2] = [
+pub const KINDS: [Kind; 3] = [
+    Kind {
+        name: "openai",
+        counts_reasoning: true,
+        billed: false,
+    },
     Kind {
         name: "openai_compatible",
         counts_reasoning: true,

@@ -1,0 +1,75 @@
+"""OpenAI's SDK as the judge of what is sent to OpenAI, and of the fake provider's answers in that format."""
+
+import json
+
+import openai
+from openai.types.chat import ChatCompletion, ChatCompletionChunk, completion_create_params
+
+import oracle
+from oracle import CACHED, CALLS, INPUT, KEY, OUTPUT, PROMPT, PROVIDER, RICH, TEXT, THINKING, fails, same
+
+MESSAGES = [{"role": "user", "content": PROMPT}]
+# Not of OpenAI's own format, but of those who imitate it.
+IMITATORS = frozenset(["reasoning_content"])
+
+
+def check_requests() -> None:
+    for request in oracle.requests("openai"):
+        body = request["body"]
+        streams = body.get("stream", False)
+        shape = (
+            completion_create_params.CompletionCreateParamsStreaming
+            if streams
+            else completion_create_params.CompletionCreateParamsNonStreaming
+        )
+        oracle.described(shape, body, request["path"])
+        assert request["path"].endswith("/chat/completions"), request["path"]
+
+
+def check_answers(client: openai.OpenAI) -> None:
+    raw = client.chat.completions.with_raw_response.create(model=RICH, messages=MESSAGES)
+    oracle.nothing_extra(ChatCompletion.model_validate_json(raw.text), "answer", IMITATORS)
+    answer = raw.parse()
+    choice = answer.choices[0]
+    same(choice.message.content, TEXT)
+    same(choice.message.reasoning_content, THINKING)
+    same([(c.function.name, json.loads(c.function.arguments)) for c in choice.message.tool_calls], CALLS)
+    same(choice.finish_reason, "tool_calls")
+    same((answer.usage.prompt_tokens, answer.usage.completion_tokens), (INPUT, OUTPUT))
+    same(answer.usage.prompt_tokens_details.cached_tokens, CACHED)
+
+    options = {"include_usage": True}
+    chunks = list(client.chat.completions.create(model=RICH, messages=MESSAGES, stream=True, stream_options=options))
+    for chunk in chunks:
+        document = chunk.model_dump(exclude_unset=True)
+        oracle.nothing_extra(ChatCompletionChunk.model_validate(document), "chunk", IMITATORS)
+    deltas = [choice.delta for chunk in chunks for choice in chunk.choices]
+    same("".join(delta.content or "" for delta in deltas), TEXT)
+    arguments = ["", ""]
+    for call in (call for delta in deltas for call in delta.tool_calls or []):
+        arguments[call.index] += call.function.arguments or ""
+    same([json.loads(text) for text in arguments], [call[1] for call in CALLS])
+    same(chunks[-1].usage.completion_tokens, OUTPUT)
+
+
+def check_errors(client: openai.OpenAI) -> None:
+    def ask(model: str) -> object:
+        return client.chat.completions.create(model=model, messages=MESSAGES)
+
+    limited = fails(openai.RateLimitError, lambda: ask("refuse-rate"))
+    same((limited.code, limited.response.headers["retry-after"]), ("rate_limit_exceeded", "2"))
+    same(fails(openai.RateLimitError, lambda: ask("refuse-quota")).type, "insufficient_quota")
+    same(fails(openai.RateLimitError, lambda: ask("refuse-ramp")).code, "slow_down")
+    same(fails(openai.InternalServerError, lambda: ask("refuse-overload")).status_code, 503)
+    same(fails(openai.BadRequestError, lambda: ask("refuse-context")).code, "context_length_exceeded")
+    same(fails(openai.AuthenticationError, lambda: ask("refuse-key")).code, "invalid_api_key")
+    broken = client.chat.completions.create(model="error-in-stream-3", messages=MESSAGES, stream=True)
+    same(fails(openai.APIError, lambda: list(broken)).code, "overloaded")
+
+
+if __name__ == "__main__":
+    sdk = openai.OpenAI(base_url=PROVIDER + "/v1", api_key=KEY, max_retries=0)
+    check_requests()
+    check_answers(sdk)
+    check_errors(sdk)
+    print("all is well")

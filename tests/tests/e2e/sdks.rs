@@ -1,0 +1,284 @@
+//! The providers' own SDKs as judges, of what the gateway sends and of what the fake provider answers.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tollgate_proto::completion::v1::{
+    CompleteRequest, CompleteResponse, FunctionTool, Image, JsonSchemaFormat, Message, Part,
+    ReasoningRequest, ResponseFormat, Role, Tool, ToolCall, ToolChoice, ToolChoiceMode, ToolResult,
+    image, part, response_format, tool, tool_choice,
+};
+use tollgate_tests::process::run;
+use tollgate_tests::provider::Recorded;
+
+use super::caller::{Caller, ask};
+use super::cluster::{Cluster, Store};
+use super::environment::{repository, required};
+use super::providers::KINDS;
+
+/// The scripts of `tests/clients`, one for each SDK.
+const SDKS: [&str; 6] = [
+    "openai_sdk.py",
+    "anthropic_sdk.py",
+    "google_genai_sdk.py",
+    "cohere_sdk.py",
+    "mistralai_sdk.py",
+    "botocore_sdk.py",
+];
+
+/// A model at a provider of each kind, whose requests say by their path which kind that is. What a kind has no words
+/// for is left out: what is judged here is what it does say.
+fn policy() -> String {
+    let mut parts = [const { String::new() }; 4];
+    for kind in KINDS {
+        let kind = kind.name;
+        let name = kind.replace('_', "-");
+        let lines = [
+            format!(
+                "  {name}: {{ kind: {kind}, base_url: \"PROVIDER/{kind}\", internal: true, drop_unsupported: true }}"
+            ),
+            format!("  {name}: {{ provider: {name}, model: ok-3+think-2+calls-2+cached-2 }}"),
+            format!("  {name}: {{ targets: [ {{ deployment: {name} }} ] }}"),
+            format!("  {name}: {{ routes: [ {{ pools: [{name}] }} ], retry: {{ attempts: 1 }} }}"),
+        ];
+        for (part, line) in parts.iter_mut().zip(lines) {
+            // Writing to a String cannot fail.
+            let _ = writeln!(part, "{line}");
+        }
+    }
+    let [providers, deployments, pools, models] = parts;
+    format!(
+        "providers:\n{providers}deployments:\n{deployments}pools:\n{pools}models:\n{models}\
+         limits: [ {{ name: tokens, per: [key], tokens: 10000000, window: 1h }} ]\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_providers_sdks_agree_with_what_is_sent_and_answered() -> anyhow::Result<()> {
+    let cluster = Cluster::start(Store::Embedded, 1, &policy()).await?;
+    cluster.provider.record();
+    let key = cluster.key("acme/sdks").await?;
+    let caller = cluster.caller(0, &key)?;
+    for kind in KINDS {
+        converse(&caller, &kind.name.replace('_', "-")).await?;
+    }
+    let captured = tempfile::NamedTempFile::new()?;
+    std::fs::write(captured.path(), lines(&cluster.provider.recorded())?)?;
+    let provider = format!("http://{}", cluster.provider.address());
+    for sdk in SDKS {
+        judge(sdk, &provider, captured.path()).await?;
+    }
+    Ok(())
+}
+
+/// Runs one script.
+async fn judge(sdk: &str, provider: &str, captured: &Path) -> anyhow::Result<()> {
+    let mut command = Command::new(required("TOLLGATE_TEST_PYTHON")?);
+    let kinds = KINDS.map(|kind| kind.name).join(" ");
+    command
+        .arg(repository().join("tests/clients").join(sdk))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("TOLLGATE_PROVIDER", provider)
+        .env("TOLLGATE_REQUESTS", captured)
+        .env("TOLLGATE_KINDS", kinds);
+    let output = tokio::task::spawn_blocking(move || run(&mut command)).await??;
+    anyhow::ensure!(output.ends_with("all is well\n"), "{sdk}: {output}");
+    Ok(())
+}
+
+/// The captured requests as JSON, one a line.
+fn lines(recorded: &[Recorded]) -> anyhow::Result<String> {
+    let mut lines = String::new();
+    for request in recorded {
+        // After the `/v1` of the fake provider's address.
+        let kind = request.path.split('/').nth(2).unwrap_or_default();
+        let headers: BTreeMap<_, _> = request.headers.iter().cloned().collect();
+        let body: Value = serde_json::from_slice(&request.body)?;
+        let path = &request.path;
+        let line = json!({ "kind": kind, "path": path, "headers": headers, "body": body });
+        // Writing to a String cannot fail.
+        let _ = writeln!(lines, "{line}");
+    }
+    Ok(lines)
+}
+
+/// Says everything once, unary and streamed; at last what answers an answer, with all that came with it.
+async fn converse(caller: &Caller, model: &str) -> anyhow::Result<()> {
+    let requests = [
+        ask(model, "nonce=n"),
+        settings(model),
+        tools(model),
+        picture(model),
+        schema(model),
+        thinking(model),
+    ];
+    for request in requests {
+        caller.send(request.clone()).await?;
+        let streamed = caller.stream(request).await;
+        streamed.map_err(|(status, _)| status)?;
+    }
+    let answer = caller.send(thinking(model)).await?;
+    let next = reply_to(&answer, thinking(model));
+    caller.send(next.clone()).await?;
+    let streamed = caller.stream(next).await;
+    streamed.map_err(|(status, _)| status)?;
+    Ok(())
+}
+
+fn settings(model: &str) -> CompleteRequest {
+    CompleteRequest {
+        max_output_tokens: Some(100),
+        temperature: Some(0.25),
+        top_p: Some(0.5),
+        stop: vec!["a".to_owned(), "b".to_owned()],
+        seed: Some(7),
+        frequency_penalty: Some(0.5),
+        presence_penalty: Some(0.5),
+        end_user: "ann".to_owned(),
+        ..ask(model, "nonce=n")
+    }
+}
+
+fn message(role: Role, parts: Vec<part::Part>) -> Message {
+    let part = |part| Part {
+        part: Some(part),
+        ..Part::default()
+    };
+    Message {
+        role: role.into(),
+        parts: parts.into_iter().map(part).collect(),
+        ..Message::default()
+    }
+}
+
+fn text(text: &str) -> part::Part {
+    part::Part::Text(text.to_owned())
+}
+
+fn result(id: &str, said: &str, is_error: bool) -> part::Part {
+    part::Part::ToolResult(ToolResult {
+        tool_call_id: id.to_owned(),
+        parts: message(Role::Tool, vec![text(said)]).parts,
+        is_error,
+    })
+}
+
+fn lookup() -> Tool {
+    let parameters = json!({
+        "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"],
+    });
+    let function = FunctionTool {
+        name: "lookup".to_owned(),
+        description: "Looks a number up.".to_owned(),
+        parameters_json: parameters.to_string(),
+        strict: None,
+    };
+    Tool {
+        tool: Some(tool::Tool::Function(function)),
+        ..Tool::default()
+    }
+}
+
+/// A conversation with instructions, calls of tools at once, one of which failed, and a call that must be made.
+fn tools(model: &str) -> CompleteRequest {
+    let call = |id: &str| {
+        part::Part::ToolCall(ToolCall {
+            id: id.to_owned(),
+            name: "lookup".to_owned(),
+            arguments_json: r#"{"n":1}"#.to_owned(),
+            ..ToolCall::default()
+        })
+    };
+    let mode = tool_choice::Choice::Mode(ToolChoiceMode::Required.into());
+    CompleteRequest {
+        messages: vec![
+            message(Role::System, vec![text("Be brief.")]),
+            message(Role::Developer, vec![text("Use tools.")]),
+            message(Role::User, vec![text("Look up."), text("nonce=n")]),
+            message(
+                Role::Assistant,
+                vec![text("So I do."), call("call_a"), call("call_b")],
+            ),
+            message(
+                Role::Tool,
+                vec![
+                    result("call_a", "one", false),
+                    result("call_b", "none", true),
+                ],
+            ),
+            message(Role::User, vec![text("And again. nonce=n")]),
+        ],
+        tools: vec![lookup()],
+        tool_choice: Some(ToolChoice { choice: Some(mode) }),
+        parallel_tool_calls: Some(true),
+        ..ask(model, "")
+    }
+}
+
+fn picture(model: &str) -> CompleteRequest {
+    // The smallest GIF there is.
+    const PIXEL: &[u8] = b"GIF89a\x01\x00\x01\x00\x00\x00\x00;";
+    let image = part::Part::Image(Image {
+        source: Some(image::Source::Data(PIXEL.into())),
+        media_type: "image/gif".to_owned(),
+        ..Image::default()
+    });
+    CompleteRequest {
+        messages: vec![message(Role::User, vec![text("What? nonce=n"), image])],
+        ..ask(model, "")
+    }
+}
+
+fn schema(model: &str) -> CompleteRequest {
+    let schema = json!({
+        "type": "object", "properties": { "n": { "type": "integer" } },
+        "required": ["n"], "additionalProperties": false,
+    });
+    let format = response_format::Format::JsonSchema(JsonSchemaFormat {
+        name: "number".to_owned(),
+        schema_json: schema.to_string(),
+        strict: Some(true),
+        ..JsonSchemaFormat::default()
+    });
+    CompleteRequest {
+        response_format: Some(ResponseFormat {
+            format: Some(format),
+        }),
+        ..ask(model, "nonce=n")
+    }
+}
+
+fn thinking(model: &str) -> CompleteRequest {
+    CompleteRequest {
+        max_output_tokens: Some(4096),
+        reasoning: Some(ReasoningRequest {
+            max_tokens: Some(1024),
+            ..ReasoningRequest::default()
+        }),
+        tools: vec![lookup()],
+        ..ask(model, "nonce=n")
+    }
+}
+
+/// The request that follows an answer: all of it, thoughts and their state included, and what the tools returned.
+fn reply_to(answer: &CompleteResponse, mut request: CompleteRequest) -> CompleteRequest {
+    let said = answer
+        .choices
+        .first()
+        .and_then(|choice| choice.message.clone());
+    let said = said.unwrap_or_default();
+    let results = said.parts.iter().filter_map(|part| match &part.part {
+        Some(part::Part::ToolCall(call)) => Some(result(&call.id, "found", false)),
+        _ => None,
+    });
+    let results = message(Role::Tool, results.collect());
+    let said = Message {
+        role: Role::Assistant.into(),
+        ..said
+    };
+    request.messages.extend([said, results]);
+    request
+}
