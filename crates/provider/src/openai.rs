@@ -10,6 +10,7 @@ mod data_url;
 mod dialect;
 mod encode;
 mod errors;
+mod frame;
 mod outgoing;
 mod parse;
 mod render;
