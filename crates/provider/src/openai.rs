@@ -12,6 +12,7 @@ mod dialect;
 mod encode;
 mod errors;
 mod extra_content;
+mod frame;
 mod mistral;
 mod outgoing;
 mod parse;

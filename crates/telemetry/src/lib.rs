@@ -25,6 +25,9 @@ pub enum Error {
     /// A subscriber or a recorder is there already.
     #[error("telemetry is set up already: {0}")]
     Installed(String),
+    /// There is no thread to write the log with.
+    #[error("start the thread that writes the log: {0}")]
+    Thread(std::io::Error),
     /// The buckets of a histogram are not usable.
     #[error("histogram buckets: {0}")]
     Buckets(String),

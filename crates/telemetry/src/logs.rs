@@ -1,19 +1,22 @@
-//! The subscriber: levels by a filter, one line per event on standard error.
+//! The subscriber: levels by a filter, one line per event on standard error, written by a thread of its own.
 //!
 //! Values can come from callers, so none of them may forge a line or drive a terminal: control characters
 //! are written as escapes in both formats.
 
 mod escape;
+mod json;
+mod writer;
 
 use std::io::IsTerminal;
 use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
-use tracing_subscriber::fmt::format::debug_fn;
+use tracing_subscriber::fmt::format::{JsonFields, debug_fn};
 
 use crate::Error;
 use escape::Escaped;
+pub use writer::Logs;
 
 /// The filter where none is given.
 pub const DEFAULT_FILTER: &str = "info";
@@ -43,26 +46,28 @@ impl FromStr for Format {
     }
 }
 
-/// Sends the process's events to standard error from now on.
+/// Sends the process's events to standard error from now on, until [`Logs`] is dropped: keep it until the end.
 ///
 /// # Errors
-/// [`Error::Filter`] if the filter cannot be read, [`Error::Installed`] if this was done before.
-pub fn install(filter: &str, format: Format) -> Result<(), Error> {
+/// [`Error::Filter`] if the filter cannot be read, [`Error::Installed`] if this was done before, [`Error::Thread`]
+/// if the system gives no thread to write with.
+pub fn install(filter: &str, format: Format) -> Result<Logs, Error> {
     let filter = parse_filter(filter)?;
+    let (logs, writer) = Logs::start(std::io::stderr()).map_err(Error::Thread)?;
     let terminal = std::io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .with_ansi(terminal);
-    let json = match format {
+    let as_json = match format {
         Format::Auto => !terminal,
         Format::Text => false,
         Format::Json => true,
     };
-    let installed = if json {
+    let installed = if as_json {
         // JSON escapes control characters itself.
-        let lines = lines.json().flatten_event(true);
-        lines.with_current_span(false).try_init()
+        let lines = lines.fmt_fields(JsonFields::new());
+        lines.event_format(json::Json).try_init()
     } else {
         let fields = debug_fn(|writer, field, value| match field.name() {
             "message" => write!(writer, "{}", Escaped(value)),
@@ -70,7 +75,8 @@ pub fn install(filter: &str, format: Format) -> Result<(), Error> {
         });
         lines.fmt_fields(fields.delimited(" ")).try_init()
     };
-    installed.map_err(|error| Error::Installed(error.to_string()))
+    installed.map_err(|error| Error::Installed(error.to_string()))?;
+    Ok(logs)
 }
 
 fn parse_filter(filter: &str) -> Result<EnvFilter, Error> {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tollgate_telemetry::logs;
+use tollgate_telemetry::logs::{self, Logs};
 use tollgate_telemetry::metrics::Metrics;
 
 use crate::error::Error;
@@ -34,13 +34,13 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    /// Starts logs and metrics.
+    /// Starts logs and metrics. The logs are to be kept until the service has ended.
     ///
     /// # Errors
     /// A filter that cannot be read.
-    pub(crate) fn start(&self) -> Result<Metrics, Error> {
-        logs::install(&self.log, self.log_format)?;
-        Ok(Metrics::install()?)
+    pub(crate) fn start(&self) -> Result<(Logs, Metrics), Error> {
+        let logs = logs::install(&self.log, self.log_format)?;
+        Ok((logs, Metrics::install()?))
     }
 }
 

@@ -8,11 +8,13 @@ use std::borrow::Cow;
 
 use super::answer::finish_reason;
 use super::errors;
+use super::frame::Frame;
 use super::mistral;
 use super::tool_calls::Calls;
 use super::usage;
 use super::wire::{
-    AnswerChunk, AnswerPart, ChunkChoice, ChunkDelta, Content, ErrorObject, MOST_CHOICES, Text,
+    AnswerChunk, AnswerPart, ChunkChoice, ChunkChoices, ChunkDelta, Content, ErrorObject,
+    MOST_CHOICES, Text,
 };
 use crate::chat::{Chunk, Delta, Usage};
 use crate::failure::{Class, Failure};
@@ -28,6 +30,7 @@ pub(crate) fn stream_decoder(expected: u32) -> StreamDecoder {
         expected,
         started: false,
         choices: Vec::new(),
+        frame: Frame::default(),
         usage: None,
         any_content: false,
         malformed: 0,
@@ -41,6 +44,7 @@ pub(crate) struct Answer {
     expected: u32,
     started: bool,
     choices: Vec<Choice>,
+    frame: Frame,
     usage: Option<Usage>,
     /// Whether anything of an answer could be read.
     any_content: bool,
@@ -92,11 +96,19 @@ impl Answer {
             Ok(text) => Cow::Borrowed(text),
             Err(_) => String::from_utf8_lossy(data),
         };
-        match serde_json::from_str::<AnswerChunk<'_>>(&text) {
-            Ok(chunk) if chunk.is_error() => {
+        if self.started
+            && let Some(choices) = self.frame.open(&text)
+        {
+            return self.take_choices(choices, out);
+        }
+        match read(&text) {
+            Ok((chunk, _)) if chunk.is_error() => {
                 Err(errors::of_object(&ErrorObject::read(text.as_bytes()), None))
             }
-            Ok(chunk) => self.take_chunk(chunk, out),
+            Ok((chunk, choices)) => {
+                self.frame.learn(&text, &chunk);
+                self.take_chunk(chunk, choices, out)
+            }
             Err(_) => {
                 self.malformed += 1;
                 Ok(())
@@ -104,25 +116,38 @@ impl Answer {
         }
     }
 
-    fn take_chunk(&mut self, chunk: AnswerChunk<'_>, out: &mut Vec<Chunk>) -> Result<(), Failure> {
-        let choices = chunk.choices.unwrap_or_default().0;
-        if !self.started && !choices.is_empty() {
+    fn take_chunk(
+        &mut self,
+        chunk: AnswerChunk<'_>,
+        choices: ChunkChoices<'_>,
+        out: &mut Vec<Chunk>,
+    ) -> Result<(), Failure> {
+        if !self.started && !choices.0.is_empty() {
             self.started = true;
             let id = chunk.id.map(Text::into_string).unwrap_or_default();
             let model = chunk.model.map(Text::into_string).unwrap_or_default();
             out.push(Chunk::Start { id, model });
         }
+        self.take_choices(choices, out)?;
+        // Usage may come with the last content, alone, or again and again as it grows.
+        if let Some(usage) = chunk.usage.and_then(usage::read) {
+            self.usage = Some(usage);
+        }
+        Ok(())
+    }
+
+    fn take_choices(
+        &mut self,
+        choices: ChunkChoices<'_>,
+        out: &mut Vec<Chunk>,
+    ) -> Result<(), Failure> {
         let before = out.len();
-        for choice in choices {
+        for choice in choices.0 {
             self.take_choice(choice, out)?;
         }
         self.any_content |= out[before..]
             .iter()
             .any(|chunk| matches!(chunk, Chunk::Delta { .. }));
-        // Usage may come with the last content, alone, or again and again as it grows.
-        if let Some(usage) = chunk.usage.and_then(usage::read) {
-            self.usage = Some(usage);
-        }
         Ok(())
     }
 
@@ -253,6 +278,16 @@ impl Choice {
             delta,
         });
     }
+}
+
+/// Reads one event and, unless it is an error, its choices.
+fn read(text: &str) -> serde_json::Result<(AnswerChunk<'_>, ChunkChoices<'_>)> {
+    let chunk: AnswerChunk<'_> = serde_json::from_str(text)?;
+    let choices = match chunk.choices {
+        Some(choices) if !chunk.is_error() => serde_json::from_str(choices.get())?,
+        _ => ChunkChoices::default(),
+    };
+    Ok((chunk, choices))
 }
 
 impl AnswerChunk<'_> {

@@ -185,10 +185,14 @@ pub(super) struct AnswerChunk<'a> {
     pub(super) id: Option<Text<'a>>,
     pub(super) model: Option<Text<'a>>,
     pub(super) object: Option<Text<'a>>,
-    pub(super) choices: Option<List<ChunkChoice<'a>, MOST_CHOICES>>,
+    /// To be read as [`ChunkChoices`].
+    pub(super) choices: Option<&'a RawValue>,
     pub(super) usage: Option<&'a RawValue>,
     pub(super) error: Option<&'a RawValue>,
 }
+
+/// What one event brings for each choice.
+pub(super) type ChunkChoices<'a> = List<ChunkChoice<'a>, MOST_CHOICES>;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct ChunkChoice<'a> {

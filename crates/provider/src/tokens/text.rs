@@ -92,6 +92,17 @@ impl Pieces<'_> {
 
     /// Takes a word in Latin letters, up to where a capital follows a small letter.
     fn take_word(&mut self) {
+        if let Some(word) = Word::plain(self.rest) {
+            self.spent += word.price();
+            self.rest = &self.rest[word.length..];
+        } else {
+            self.take_marked_word();
+        }
+        self.take_contraction();
+    }
+
+    /// Takes a word that holds letters with marks.
+    fn take_marked_word(&mut self) {
         let mut word = Word::default();
         while let Some(letter) = Letter::read(self.rest) {
             if !word.add(letter) {
@@ -100,7 +111,6 @@ impl Pieces<'_> {
             self.skip(letter.length());
         }
         self.spent += word.price();
-        self.take_contraction();
     }
 
     /// Takes what is short for a word after an apostrophe, as in `don't`.
@@ -147,7 +157,7 @@ impl Pieces<'_> {
 }
 
 /// A letter of the Latin alphabet.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Letter {
     /// One of the 26, as its place in the alphabet.
     Plain { place: u8, capital: bool },
@@ -188,8 +198,10 @@ impl Letter {
 }
 
 /// What is known of a word so far.
-#[derive(Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Word {
+    /// Length in bytes, of a word of plain letters.
+    length: usize,
     letters: u64,
     capitals: u64,
     /// Pairs of plain letters that are rare in English.
@@ -203,6 +215,40 @@ struct Word {
 }
 
 impl Word {
+    /// Reads a word of plain letters, as most are, in one pass: most of the text of a request is such words. None
+    /// where a letter with a mark may follow.
+    fn plain(bytes: &[u8]) -> Option<Self> {
+        let (mut length, mut capitals, mut rare, mut repeated) = (0, 0, 0, 0);
+        let (mut last, mut before_last) = (0_u8, 0);
+        for &byte in bytes {
+            if !byte.is_ascii_alphabetic() {
+                if byte >= 0x80 {
+                    return None;
+                }
+                break;
+            }
+            let capital = byte.is_ascii_uppercase();
+            if length > 0 {
+                if capital && !last.is_ascii_uppercase() {
+                    break;
+                }
+                rare += u32::from(is_rare(place(last), place(byte)));
+            }
+            capitals += u32::from(capital);
+            repeated += u32::from(byte == last && last == before_last);
+            length += 1;
+            (before_last, last) = (last, byte);
+        }
+        Some(Self {
+            length,
+            letters: length as u64,
+            capitals: capitals.into(),
+            rare: rare.into(),
+            repeated: repeated.into(),
+            ..Self::default()
+        })
+    }
+
     /// Adds a letter, unless it begins a new word.
     fn add(&mut self, letter: Letter) -> bool {
         if let Letter::Plain { place, capital } = letter {
@@ -249,6 +295,11 @@ impl Word {
         };
         TOKEN + long + rare + capitals + self.marks + 50 * self.repeated
     }
+}
+
+/// A plain letter's place in the alphabet, whatever its case.
+fn place(letter: u8) -> u8 {
+    (letter | 0x20).wrapping_sub(b'a')
 }
 
 /// Whether a pair of letters is rare in English. The bits are the pairs that make up 98 % of those
@@ -343,3 +394,6 @@ fn decode(bytes: &[u8]) -> (u32, usize) {
         _ => (0, 1),
     }
 }
+
+#[cfg(test)]
+mod tests;

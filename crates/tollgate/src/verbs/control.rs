@@ -58,7 +58,7 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Error> {
     service::require_token(arguments.listen, arguments.token.as_ref())?;
     let place = Place::parse(&arguments.store)?;
-    let metrics = arguments.common.start()?;
+    let (_logs, metrics) = arguments.common.start()?;
     tollgate_control::metrics::describe();
     let signals = Signals::install()?;
     let calls = listen::bind(arguments.listen, "--listen").await?;

@@ -64,7 +64,7 @@ pub(crate) struct Arguments {
 /// Why it cannot start, or why it ended.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Error> {
     service::require_token(arguments.control_listen, None)?;
-    let metrics = arguments.common.start()?;
+    let (_logs, metrics) = arguments.common.start()?;
     tollgate_control::metrics::describe();
     tollgate_node::describe_metrics();
     let signals = Signals::install()?;

@@ -66,7 +66,7 @@ pub(crate) struct Arguments {
 /// # Errors
 /// Why it cannot start.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Error> {
-    let metrics = arguments.common.start()?;
+    let (_logs, metrics) = arguments.common.start()?;
     tollgate_node::describe_metrics();
     let signals = Signals::install()?;
     let callers = listen::bind(arguments.listen, "--listen").await?;

@@ -454,6 +454,60 @@ fn usage_of_a_cut_stream_is_kept_for_the_bill() {
     );
 }
 
+#[test]
+fn an_event_that_says_more_than_those_before_is_read_whole() {
+    let content = |word: &str, more: &str| {
+        let choices =
+            format!(r#"[{{"index":0,"delta":{{"content":"{word}"}},"finish_reason":null}}]"#);
+        format!(r#"{{"id":"c1","model":"m","choices":{choices},"usage":null{more}}}"#)
+    };
+    let end = r#"{"id":"c1","model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#;
+    for (more, ends_well) in [
+        ("", true),
+        (r#","obfuscation":"aB9""#, true),
+        (r#","obfuscation":"","extra":1"#, true),
+        (
+            r#","error":{"message":"overloaded","type":"server_error"}"#,
+            false,
+        ),
+        (
+            r#","obfuscation":"a","error":{"message":"overloaded"}"#,
+            false,
+        ),
+        (r#","object":"error""#, false),
+    ] {
+        for before in ["", r#","obfuscation":"x""#] {
+            let events = events(&[
+                &content("one", before),
+                &content("two", before),
+                &content("three", more),
+                end,
+            ]);
+            let (chunks, ended) = decode_str(&events);
+            assert_eq!(ended.is_ok(), ends_well, "{more}: {ended:?}");
+            assert_eq!(chunks[1..3], [text(0, "one"), text(0, "two")], "{more}");
+            assert_eq!(chunks.contains(&text(0, "three")), ends_well, "{more}");
+            let usage = Usage::of(3, 4, UsageSource::Provider);
+            assert_eq!(chunks.contains(&Chunk::Usage(usage)), ends_well, "{more}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_begins_with_its_first_choice_whatever_came_before() {
+    let events = events(&[
+        r#"{"id":"c1","model":"m","choices":[]}"#,
+        r#"{"id":"c1","model":"m","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}"#,
+    ]);
+    let (chunks, ended) = decode_str(&events);
+    assert!(ended.is_ok());
+    assert!(
+        matches!(&chunks[0], Chunk::Start { id, .. } if id == "c1"),
+        "{chunks:?}"
+    );
+    assert_eq!(chunks[1], text(0, "a"));
+}
+
 proptest! {
     /// Damaged in any way and cut in any way, a stream gives one and the same answer, and a success
     /// only if every choice that was seen has finished.
