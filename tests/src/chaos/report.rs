@@ -201,20 +201,26 @@ impl Report {
     fn used(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<10}{:>8}{:>10}{:>10}{:>12}{:>10}",
-            "used", "limit", "faults", "windows", "mean", "worst"
+            "{:<10}{:>8}{:>10}{:>10}{:>12}{:>10}{:>10}",
+            "used", "limit", "faults", "windows", "mean", "worst", "bar"
         )?;
         for usage in &self.usage {
             let faults = if usage.faults { "yes" } else { "no" };
             writeln!(
                 f,
-                "{:<10}{:>8}{:>10}{:>10}{:>10.1} %{:>8.1} %",
+                "{:<10}{:>8}{:>10}{:>10}{:>10.1} %{:>8.1} %{:>8.0} %  {}",
                 usage.unit,
                 usage.amount,
                 faults,
                 usage.windows,
                 usage.mean * 100.0,
-                usage.worst * 100.0
+                usage.worst * 100.0,
+                usage.bar * 100.0,
+                if usage.mean >= usage.bar {
+                    "met"
+                } else {
+                    "MISSED"
+                }
             )?;
         }
         Ok(())
