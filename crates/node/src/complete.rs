@@ -237,8 +237,6 @@ pub(crate) struct AnswerStream {
     meter: Option<Meter>,
     begun: Begun,
     deadline: Pin<Box<Sleep>>,
-    /// What ended the stream, to be told after the content that came before it.
-    broken: Option<Error>,
 }
 
 /// What a stream brings.
@@ -261,7 +259,6 @@ impl AnswerStream {
             meter: Some(meter),
             begun,
             deadline,
-            broken: None,
         }
     }
 
@@ -273,9 +270,6 @@ impl AnswerStream {
         if !self.begun.chunks.is_empty() {
             return Some(Ok(Piece::Chunks(std::mem::take(&mut self.begun.chunks))));
         }
-        if let Some(error) = self.broken.take() {
-            return Some(Err(error));
-        }
         let meter = self.meter.as_mut()?;
         if self.begun.over {
             return self.end();
@@ -284,8 +278,9 @@ impl AnswerStream {
         let live = &mut self.begun.live;
         let result = tokio::select! {
             biased;
-            result = live.next(&mut chunks) => Some(result),
+            // Looked at first, so that a stream which never pauses ends in time too.
             () = &mut self.deadline => None,
+            result = live.next(&mut chunks) => Some(result),
         };
         meter.streamed(&chunks);
         let error = match result {
@@ -296,9 +291,13 @@ impl AnswerStream {
                 meter.broke(&ended, live.usage());
                 Error::Truncated
             }
+            // What had come by then is handed on; the next look at the deadline ends the stream.
+            None if !chunks.is_empty() => return Some(Ok(Piece::Chunks(chunks))),
             None => Error::DeadlineExceeded,
         };
-        self.fail(chunks, error)
+        let mut meter = self.meter.take()?;
+        meter.fail(&error);
+        Some(Err(error))
     }
 
     fn end(&mut self) -> Option<Result<Piece, Error>> {
@@ -310,15 +309,5 @@ impl AnswerStream {
             }),
         };
         Some(piece)
-    }
-
-    fn fail(&mut self, chunks: Vec<Chunk>, error: Error) -> Option<Result<Piece, Error>> {
-        let mut meter = self.meter.take()?;
-        meter.fail(&error);
-        if chunks.is_empty() {
-            return Some(Err(error));
-        }
-        self.broken = Some(error);
-        Some(Ok(Piece::Chunks(chunks)))
     }
 }

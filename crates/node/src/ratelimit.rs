@@ -2,6 +2,7 @@
 //! their like: `x-ratelimit-{limit,remaining,reset}-{requests,tokens,input-tokens,output-tokens,cost-usd}`. Money is
 //! in US dollars.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -11,6 +12,8 @@ use crate::permit::LimitState;
 
 /// Adds what is known.
 pub(crate) fn write(headers: &mut HeaderMap, limits: &LimitState) {
+    // These and the few beside them, without growing step by step.
+    headers.reserve(12);
     for (unit, gauge) in limits.gauges() {
         let [limit, remaining, reset] = names(unit);
         insert(headers, limit, figure(unit, gauge.limit));
@@ -93,19 +96,19 @@ fn duration(time: Duration) -> String {
     let milliseconds = time.as_millis();
     let (seconds, rest) = (milliseconds / 1000, milliseconds % 1000);
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    if milliseconds < 1000 {
-        return format!("{milliseconds}ms");
-    }
-    let fraction = if rest == 0 {
-        String::new()
-    } else {
-        format!(".{rest:03}")
+    let mut text = String::with_capacity(16);
+    // Writing into a string cannot fail.
+    let _ = match (hours, minutes, seconds) {
+        (0, 0, 0) => return format!("{milliseconds}ms"),
+        (0, 0, _) => write!(text, "{seconds}"),
+        (0, _, _) => write!(text, "{minutes}m{seconds}"),
+        _ => write!(text, "{hours}h{minutes}m{seconds}"),
     };
-    match (hours, minutes) {
-        (0, 0) => format!("{seconds}{fraction}s"),
-        (0, _) => format!("{minutes}m{seconds}{fraction}s"),
-        _ => format!("{hours}h{minutes}m{seconds}{fraction}s"),
+    if rest > 0 {
+        let _ = write!(text, ".{rest:03}");
     }
+    text.push('s');
+    text
 }
 
 #[cfg(test)]

@@ -136,7 +136,7 @@ fn stream(answer: AnswerStream, include_usage: bool) -> Response<Body> {
     let events =
         futures_util::stream::unfold((answer, renderer), |(mut answer, mut renderer)| async {
             let next = answer.next().await?;
-            let mut out = Vec::with_capacity(512);
+            let mut out = Vec::with_capacity(room(&next));
             render_next(next, &mut renderer, &mut out);
             Some((
                 Ok::<_, std::convert::Infallible>(Bytes::from(out)),
@@ -155,6 +155,14 @@ fn stream(answer: AnswerStream, include_usage: bool) -> Response<Body> {
     ratelimit::write(headers, &head.limits);
     identify(&mut response, &head.id);
     response
+}
+
+/// Bytes that a piece will most likely need as events.
+fn room(next: &Result<Piece, Error>) -> usize {
+    match next {
+        Ok(Piece::Chunks(chunks)) => 256 * (chunks.len() + 1),
+        Ok(Piece::End(_)) | Err(_) => 512,
+    }
 }
 
 /// One piece as events. Only a whole answer gets the sentinel at its end.
