@@ -58,7 +58,8 @@ pub(crate) struct Known {
     pub(crate) tier: Option<Box<str>>,
     /// The labels of its subject.
     pub(crate) labels: Labels,
-    name: String,
+    /// The name that its owner gave it.
+    pub(crate) name: String,
     /// The subject that is shut out, and the key with it.
     blocked_by: Option<Box<str>>,
     plans: Plans,

@@ -56,11 +56,18 @@ impl Plan {
         }
         let caller = Caller {
             key: &key.id,
+            key_name: &key.name,
             subject: &key.subject,
             tier,
             labels: &key.labels,
         };
         let specs = revision.table.counters(&caller, model);
+        for (spec, doubt) in specs
+            .iter()
+            .filter_map(|spec| Some((spec, spec.doubt.as_ref()?)))
+        {
+            revision.doubt(&spec.limit, doubt, key);
+        }
         let lines: Result<Vec<_>, _> = specs.into_iter().map(Line::new).collect();
         let lines = lines.map_err(|error: tollgate_quota::Error| {
             tracing::error!(%error, "a counter of the policy cannot be kept: this is a defect");

@@ -3,7 +3,7 @@
 //!
 //! Built off the way of requests and swapped in whole. A request keeps the revision it began with.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +11,12 @@ use parking_lot::Mutex;
 use tollgate_balance::{
     Attempts, Health, HealthConfig, Pool, RetryBudget, RetryBudgetConfig, Route, Target,
 };
-use tollgate_policy::table::{Deployment, Model, Provider};
+use tollgate_policy::table::{Deployment, Limit, Model, Provider};
 use tollgate_policy::{Fault, Table, compile};
 use tollgate_proto::policy::v1::Policy;
 
 use crate::expected::Expected;
+use crate::keys::Known;
 use crate::upstream::{Ended, Upstream};
 use crate::{clock, random};
 
@@ -34,6 +35,8 @@ pub(crate) struct Revision {
     retries: Mutex<RetryBudget>,
     /// How long answers are, by model.
     expected: HashMap<Arc<str>, Arc<Expected>>,
+    /// Limits of which it was reported that their condition cannot be decided for somebody.
+    doubted: Mutex<HashSet<usize>>,
 }
 
 /// Why a policy cannot be run.
@@ -90,6 +93,7 @@ impl Revision {
             table,
             upstreams,
             routes,
+            doubted: Mutex::default(),
             health: Mutex::new(Health::new(HealthConfig::default())),
             retries: Mutex::new(RetryBudget::new(RetryBudgetConfig::default())),
         })
@@ -98,6 +102,19 @@ impl Revision {
     /// The pools of a model.
     pub(crate) fn route(&self, model: &Model) -> Option<&Route<usize>> {
         self.routes.get(&model.name)
+    }
+
+    /// Reports, once for each limit, that its condition cannot be decided for somebody.
+    pub(crate) fn doubt(&self, limit: &Limit, why: &str, key: &Known) {
+        if self.doubted.lock().insert(limit.index) {
+            tracing::warn!(
+                limit = &*limit.name,
+                key = &*key.id,
+                subject = key.subject.as_str(),
+                why,
+                "the `match` of a limit cannot be decided for a caller, so the limit applies; said once for all callers"
+            );
+        }
     }
 
     /// The experience with a model's answers. It outlives the revision.

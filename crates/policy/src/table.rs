@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::condition::{Condition, Facts};
 use crate::subject::Subject;
 use crate::{Fault, counter, pb};
 
@@ -103,12 +104,27 @@ impl Table {
     /// [`limits`](Self::limits). They depend on nothing else, so a node computes them once per key and model.
     #[must_use]
     pub fn counters(&self, caller: &Caller<'_>, model: &Model) -> Vec<CounterSpec> {
-        let limits = self.limits.iter().filter(|limit| limit.applies(caller));
-        let spec = |limit: &Arc<Limit>| CounterSpec {
-            limit: Arc::clone(limit),
-            counter: counter::name(limit, caller, &model.name),
+        let mut facts = None;
+        let spec = |limit: &Arc<Limit>| {
+            let doubt = match (&limit.condition, limit.holds_for(caller.tier)) {
+                (_, false) => return None,
+                (None, true) => None,
+                (Some(condition), true) => {
+                    let facts = facts.get_or_insert_with(|| Facts::new(caller, &model.name));
+                    match condition.holds(facts) {
+                        Ok(true) => None,
+                        Ok(false) => return None,
+                        Err(doubt) => Some(doubt),
+                    }
+                }
+            };
+            Some(CounterSpec {
+                limit: Arc::clone(limit),
+                counter: counter::name(limit, caller, &model.name),
+                doubt,
+            })
         };
-        limits.map(spec).collect()
+        self.limits.iter().filter_map(spec).collect()
     }
 
     /// Returns the most that a request for this model can cost, in billionths of a US dollar, whichever of the
@@ -140,6 +156,8 @@ pub type Labels = BTreeMap<String, String>;
 pub struct Caller<'a> {
     /// Public identifier of the key. Never the key itself: it becomes part of counters' names.
     pub key: &'a str,
+    /// The name that its owner gave the key.
+    pub key_name: &'a str,
     /// To whom the key belongs.
     pub subject: &'a Subject,
     /// The tier that the caller is of.
@@ -149,12 +167,13 @@ pub struct Caller<'a> {
 }
 
 impl<'a> Caller<'a> {
-    /// A caller without tier and labels.
+    /// A caller whose key has no name, without tier and labels.
     #[must_use]
     pub fn new(key: &'a str, subject: &'a Subject) -> Self {
         static NONE: Labels = Labels::new();
         Self {
             key,
+            key_name: "",
             subject,
             tier: None,
             labels: &NONE,
@@ -169,10 +188,13 @@ pub struct CounterSpec {
     pub limit: Arc<Limit>,
     /// Its name, as described in [`counter`](mod@crate::counter).
     pub counter: String,
+    /// Why it could not be said whether the limit is meant for the caller. It applies then: a limit that somebody
+    /// wrote is not left out because of a slip in its condition.
+    pub doubt: Option<String>,
 }
 
 /// A cap on use.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Limit {
     /// Its place in [`Table::limits`].
     pub index: usize,
@@ -180,6 +202,8 @@ pub struct Limit {
     pub name: Arc<str>,
     /// The tier whose callers it holds for. None: for all.
     pub tier: Option<Arc<str>>,
+    /// To whom of them it applies. None: to all.
+    pub condition: Option<Condition>,
     /// What has a counter of its own, each at most once, in the order of [`Dimension`]. Empty: one for all.
     pub per: Vec<Dimension>,
     /// What is counted, and how.
@@ -195,10 +219,9 @@ pub struct Limit {
 }
 
 impl Limit {
-    fn applies(&self, caller: &Caller<'_>) -> bool {
-        self.tier
-            .as_deref()
-            .is_none_or(|tier| caller.tier == Some(tier))
+    /// Whether it holds for callers of this tier.
+    fn holds_for(&self, tier: Option<&str>) -> bool {
+        self.tier.is_none() || self.tier.as_deref() == tier
     }
 }
 

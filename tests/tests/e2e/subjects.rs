@@ -144,3 +144,74 @@ async fn a_blocked_subject_is_refused_with_all_below_it() -> anyhow::Result<()> 
     assert_eq!(list["subjects"], serde_json::json!([]));
     Ok(())
 }
+
+const CONDITIONS: &str = r#"
+providers:   { mock: { kind: openai_compatible, base_url: "PROVIDER", internal: true } }
+deployments: { small: { provider: mock, model: ok-4 } }
+pools:       { main: { targets: [ { deployment: small } ] } }
+models:
+  chat:  { routes: [ { pools: [main] } ], max_output_tokens: 8 }
+  brief: { routes: [ { pools: [main] } ], max_output_tokens: 8 }
+limits:
+  - name: tests
+    match: "has(subject.labels.env) && subject.labels.env == 'test' && request.model != 'brief'"
+    per: [org]
+    requests: 3
+    window: 1h
+  - { name: undecided, match: "subject.labels.region == 'eu'", per_labels: [region], requests: 20, window: 1h }
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_condition_decides_whom_a_limit_is_for() -> anyhow::Result<()> {
+    let cluster = Cluster::start(Store::Embedded, 2, CONDITIONS).await?;
+    let key = cluster.key("acme/search").await?;
+    let callers = (0..2).map(|node| cluster.caller(node, &key));
+    let callers = callers.collect::<anyhow::Result<Vec<_>>>()?;
+    // Nothing is said of the subject: `tests` is not for it. Whether `undecided` is cannot be said, so it is.
+    assert_eq!(answered_until_refused(&callers, 9).await?, 9);
+    let log = cluster.node_log(0)?;
+    let reports = log.matches("cannot be decided for a caller").count();
+    assert_eq!(reports, 1, "said once");
+
+    let set = [
+        "subjects",
+        "set",
+        "acme",
+        "--label",
+        "env=test",
+        "--label",
+        "region=us",
+    ];
+    cluster.tollgate_ok(&set)?;
+    for (node, caller) in callers.iter().enumerate() {
+        eventually(
+            "no limit is for the caller any more",
+            PATIENCE,
+            async || {
+                let answer = caller.complete("brief", "hello").await;
+                anyhow::ensure!(answer.is_ok(), "{answer:?}");
+                let log = cluster.node_log(node)?;
+                let last = log
+                    .lines()
+                    .rfind(|line| line.contains(r#""message":"request""#));
+                Ok(last
+                    .is_some_and(|line| line.contains(r#""limits":"""#))
+                    .then_some(()))
+            },
+        )
+        .await?;
+    }
+    assert_eq!(answered_until_refused(&callers, 9).await?, 3);
+    let status = callers[0].complete("chat", "hello").await.unwrap_err();
+    assert_eq!(caller::refused_by(&status), ["tests/org=acme"]);
+    callers[0].complete("brief", "hello").await?;
+
+    let wrong = CONDITIONS.replace("subject.labels.region ==", "subject.region ==");
+    let file = cluster.policy_file(&wrong)?;
+    let (_, err) = texts(&cluster.tollgate(&["apply", "-f", &file])?);
+    assert!(
+        err.contains("limits[1].match: there is no field `region`"),
+        "{err}"
+    );
+    Ok(())
+}

@@ -137,7 +137,9 @@ proptest! {
                 cell.push(format!("{env:?}"));
             }
             let labels: Labels = env.iter().map(|env| ("env".to_owned(), env.clone())).collect();
-            let caller = Caller { key, subject: &subject, tier: tier.as_deref(), labels: &labels };
+            let caller = Caller {
+                tier: tier.as_deref(), labels: &labels, ..Caller::new(key, &subject)
+            };
             let specs = table.counters(&caller, table.model(model).unwrap());
             prop_assert_eq!(specs.len(), 1);
             let counter = specs[0].counter.clone();

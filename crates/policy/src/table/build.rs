@@ -14,6 +14,7 @@ use super::{
     defaults,
 };
 use crate::address::normal_base_url;
+use crate::condition::Condition;
 use crate::{Fault, counter, limits, path, pb};
 
 /// Parts by name, to resolve references with.
@@ -258,8 +259,13 @@ fn limit(index: usize, placed: &limits::Placed<'_>) -> Result<Limit, Fault> {
         per.push(Dimension::Key);
     }
     per.sort_unstable();
+    let condition = Some(it.r#match.as_str()).filter(|text| !text.is_empty());
+    let condition = condition.map(Condition::new).transpose();
     Ok(Limit {
         index,
+        condition: condition.map_err(|wrong| {
+            Fault::new(path::field(&placed.at, "match"), wrong.problem).maybe_hint(wrong.hint)
+        })?,
         name: (&*placed.name).into(),
         tier: placed.tier.map(Into::into),
         per,

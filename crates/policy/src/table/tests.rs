@@ -271,3 +271,43 @@ tiers:
         ]
     );
 }
+
+#[test]
+fn a_condition_says_to_whom_a_limit_applies_and_in_doubt_it_does() {
+    let text = "
+providers: { p: { kind: simulated } }
+deployments: { d: { provider: p, model: m } }
+pools: { q: { targets: [ { deployment: d } ] } }
+models: { chat: { aliases: [gpt], routes: [ { pools: [q] } ] }, brief: { routes: [ { pools: [q] } ] } }
+limits:
+  - { name: acme, match: \"subject.org == 'acme' && request.model == 'chat'\", requests: 9, window: 1h }
+  - { name: prod, match: \"subject.labels.env == 'prod'\", requests: 9, window: 1h }
+";
+    let source = Source {
+        name: "x",
+        text: text.as_bytes(),
+    };
+    let policy = crate::yaml::load(&[source]).unwrap();
+    let table = compile(&policy, 1).unwrap();
+    let counters = |subject: &str, model: &str, env: Option<&str>| {
+        let subject = Subject::parse(subject).unwrap();
+        let env = env.map(|env| ("env".to_owned(), env.to_owned()));
+        let labels = env.into_iter().collect();
+        let caller = Caller {
+            labels: &labels,
+            ..Caller::new("k1", &subject)
+        };
+        let specs = table.counters(&caller, table.model(model).unwrap());
+        let found = specs.iter();
+        found
+            .map(|it| (it.limit.name.to_string(), it.doubt.is_some()))
+            .collect::<Vec<_>>()
+    };
+    let (acme, prod) = (|| "acme".to_owned(), || "prod".to_owned());
+    assert_eq!(
+        counters("acme/a", "gpt", Some("prod")),
+        [(acme(), false), (prod(), false)]
+    );
+    assert_eq!(counters("acme/a", "brief", Some("test")), []);
+    assert_eq!(counters("other", "chat", None), [(prod(), true)]);
+}

@@ -185,9 +185,10 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
         of(weights()),
         0..3i32,
         vec(text(), 0..3),
+        text(),
     )
         .prop_map(
-            |(name, per, amount, window, kind, weights, reserve, per_labels)| pb::Limit {
+            |(name, per, amount, window, kind, weights, reserve, per_labels, r#match)| pb::Limit {
                 name,
                 per,
                 amount,
@@ -196,6 +197,7 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
                 weights,
                 reserve,
                 per_labels,
+                r#match,
             },
         )
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::{MAX_NAME, check_known, check_name, check_repeats, entries};
+use crate::condition::Condition;
 use crate::fault::Fault;
 use crate::labels;
 use crate::limits::{self, Placed};
@@ -99,6 +100,12 @@ fn limit(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
             &field(at, "kind"),
             faults,
         );
+    }
+    if !it.r#match.is_empty()
+        && let Err(wrong) = Condition::new(&it.r#match)
+    {
+        let fault = Fault::new(field(at, "match"), wrong.problem);
+        faults.push(fault.maybe_hint(wrong.hint));
     }
     if it.reserve != 0 {
         let at = field(at, "reserve");

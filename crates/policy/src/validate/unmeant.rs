@@ -123,7 +123,9 @@ fn small_limits(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
         let small = |model: &&Arc<Model>| reserves(model) > limit.amount;
         let models = table.models().iter().filter(small).take(5);
         let models: Vec<&str> = models.map(|model| &*model.name).collect();
-        if limit.reserve == Reserve::Expected || models.is_empty() {
+        // Whom a condition is about is not known here.
+        let maybe = limit.reserve == Reserve::Expected || limit.condition.is_some();
+        if maybe || models.is_empty() {
             continue;
         }
         let unit = limit.measure.unit;
@@ -147,7 +149,15 @@ fn same_limits(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
         per.sort_unstable();
         labels.sort_unstable();
         let window = it.window.unwrap_or_default().seconds;
-        let shape = (placed.tier, unit, weights(it), window, per, labels);
+        let shape = (
+            placed.tier,
+            &it.r#match,
+            unit,
+            weights(it),
+            window,
+            per,
+            labels,
+        );
         if let Some(first) = first.get(&shape) {
             let problem = format!("counts the same as {first}: the smaller one decides");
             let warning = Fault::new(placed.at, problem);

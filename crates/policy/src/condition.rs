@@ -1,0 +1,140 @@
+//! Conditions that operators write: expressions in CEL, the Common Expression Language
+//! (<https://github.com/google/cel-spec>).
+//!
+//! A condition is checked when the policy is: it parses, every name is known, every operator and function gets what
+//! it takes, and the whole is true or false. What can still fail when it is evaluated is only a label that a caller
+//! lacks. The checked part of the language has no loops, so that an evaluation takes time in the length of the text.
+
+use std::collections::HashMap;
+
+use cel::objects::{Key, Map};
+use cel::parser::PrattParser;
+use cel::{Context, IdedExpr, Value};
+
+use crate::table::{Caller, Labels};
+
+mod check;
+
+/// Longest condition, in bytes.
+pub(crate) const MAX_LENGTH: usize = 1024;
+/// Deepest nesting. Reading goes down the stack as deep, and the stacks that this runs on are small.
+const MAX_DEPTH: u16 = 32;
+
+/// A checked condition.
+#[derive(Debug)]
+pub struct Condition {
+    text: Box<str>,
+    expression: IdedExpr,
+}
+
+impl Condition {
+    /// Reads and checks a condition.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to do about it where that is known.
+    pub(crate) fn new(text: &str) -> Result<Self, Wrong> {
+        if text.len() > MAX_LENGTH {
+            return Err(Wrong::new(format!(
+                "is longer than {MAX_LENGTH} characters"
+            )));
+        }
+        let parser = PrattParser::new().max_recursion_depth(MAX_DEPTH);
+        let expression = parser.parse(text).map_err(|errors| {
+            let first = errors.errors.first();
+            let (column, problem) = first.map_or((0, ""), |it| (it.pos.1, it.msg.as_str()));
+            Wrong::new(format!(
+                "is not an expression: {} at character {column}",
+                crate::path::shorten(problem)
+            ))
+        })?;
+        check::check(&expression)?;
+        Ok(Self {
+            text: text.into(),
+            expression,
+        })
+    }
+
+    /// Returns the text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it holds.
+    ///
+    /// # Errors
+    /// Why that cannot be said: the caller lacks a label that it asks for.
+    pub(crate) fn holds(&self, facts: &Facts) -> Result<bool, String> {
+        match Value::resolve(&self.expression, &facts.0) {
+            Ok(Value::Bool(holds)) => Ok(holds),
+            Ok(_) => Err("it is neither true nor false".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+/// Conditions are what their texts are.
+impl PartialEq for Condition {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Condition {}
+
+/// What is wrong with a condition.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Wrong {
+    pub(crate) problem: String,
+    pub(crate) hint: Option<String>,
+}
+
+impl Wrong {
+    fn new(problem: impl Into<String>) -> Self {
+        Self {
+            problem: problem.into(),
+            hint: None,
+        }
+    }
+
+    fn hint(mut self, hint: Option<String>) -> Self {
+        self.hint = hint;
+        self
+    }
+}
+
+/// What conditions are evaluated over. The names are those of [`check`].
+pub(crate) struct Facts(Context<'static, 'static>);
+
+impl Facts {
+    pub(crate) fn new(caller: &Caller<'_>, model: &str) -> Self {
+        let mut context = Context::default();
+        context.add_variable_from_value("request", record([("model", model.into())]));
+        let subject = record([
+            ("path", caller.subject.as_str().into()),
+            ("org", caller.subject.org().into()),
+            ("team", caller.subject.team().into()),
+            ("user", caller.subject.user().into()),
+            ("labels", labels(caller.labels)),
+        ]);
+        context.add_variable_from_value("subject", subject);
+        let key = record([("id", caller.key.into()), ("name", caller.key_name.into())]);
+        context.add_variable_from_value("key", key);
+        context.add_variable_from_value("tier", caller.tier.unwrap_or_default());
+        Self(context)
+    }
+}
+
+fn record<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    Value::Map(Map::from(HashMap::from(fields)))
+}
+
+fn labels(labels: &Labels) -> Value {
+    let pairs = labels
+        .iter()
+        .map(|(name, value)| (Key::from(name.as_str()), Value::from(value.as_str())));
+    Value::Map(Map::from(pairs.collect::<HashMap<_, _>>()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,240 @@
+//! The types of conditions.
+
+use std::fmt;
+
+use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, SelectExpr, operators};
+
+use super::Wrong;
+use crate::nearest;
+
+/// The type of an expression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Type {
+    Bool,
+    Int,
+    Double,
+    String,
+    /// A list of texts.
+    Texts,
+    /// Texts by name: labels.
+    Labels,
+    /// Named values, each of a type of its own.
+    Record(&'static [(&'static str, Type)]),
+}
+
+const VARIABLES: &[(&str, Type)] = &[
+    ("request", Type::Record(&[("model", Type::String)])),
+    (
+        "subject",
+        Type::Record(&[
+            ("path", Type::String),
+            ("org", Type::String),
+            ("team", Type::String),
+            ("user", Type::String),
+            ("labels", Type::Labels),
+        ]),
+    ),
+    (
+        "key",
+        Type::Record(&[("id", Type::String), ("name", Type::String)]),
+    ),
+    ("tier", Type::String),
+];
+
+/// Functions of a text and another that are true or false.
+const TEXT_FUNCTIONS: [&str; 3] = ["contains", "endsWith", "startsWith"];
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bool => "true or false",
+            Self::Int => "a whole number",
+            Self::Double => "a number with decimals",
+            Self::String => "a text",
+            Self::Texts => "a list of texts",
+            Self::Labels => "labels",
+            Self::Record(_) => "a group of values",
+        })
+    }
+}
+
+/// Looks whether an expression is one that this version evaluates, and true or false.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub(super) fn check(expression: &IdedExpr) -> Result<(), Wrong> {
+    let found = type_of(expression)?;
+    if found == Type::Bool {
+        return Ok(());
+    }
+    let wrong = Wrong::new(format!("is {found}, and has to be true or false"));
+    let hint = found == Type::String;
+    Err(wrong.hint(hint.then(|| "compare it, such as `tier == \"free\"`".to_owned())))
+}
+
+fn type_of(expression: &IdedExpr) -> Result<Type, Wrong> {
+    match &expression.expr {
+        Expr::Literal(literal) => literal_type(literal),
+        Expr::Ident(name) => lookup("variable", name, VARIABLES),
+        Expr::Select(select) => selected(select),
+        Expr::Call(call) => called(call),
+        Expr::List(list) => {
+            for element in &list.elements {
+                expect(element, Type::String, "an element of a list")?;
+            }
+            Ok(Type::Texts)
+        }
+        Expr::Comprehension(_) => Err(unsupported("`all`, `exists`, `map` and `filter`")),
+        Expr::Map(_) | Expr::Struct(_) => Err(unsupported("`{ … }`")),
+        Expr::Unspecified => Err(Wrong::new("is empty")),
+    }
+}
+
+fn unsupported(what: &str) -> Wrong {
+    Wrong::new(format!("uses {what}, which conditions do not have"))
+}
+
+fn literal_type(literal: &LiteralValue) -> Result<Type, Wrong> {
+    match literal {
+        LiteralValue::Boolean(_) => Ok(Type::Bool),
+        LiteralValue::Int(_) => Ok(Type::Int),
+        LiteralValue::Double(_) => Ok(Type::Double),
+        LiteralValue::String(_) => Ok(Type::String),
+        LiteralValue::UInt(_) => Err(unsupported("numbers such as `1u`")),
+        LiteralValue::Bytes(_) => Err(unsupported("bytes")),
+        LiteralValue::Null => Err(unsupported("`null`")),
+    }
+}
+
+fn lookup(what: &str, name: &str, known: &[(&str, Type)]) -> Result<Type, Wrong> {
+    if let Some((_, found)) = known.iter().find(|(known, _)| *known == name) {
+        return Ok(*found);
+    }
+    let wrong = Wrong::new(format!(
+        "there is no {what} `{}`",
+        crate::path::shorten(name)
+    ));
+    Err(wrong.hint(nearest::hint(name, known.iter().map(|(name, _)| *name))))
+}
+
+fn selected(select: &SelectExpr) -> Result<Type, Wrong> {
+    let found = match type_of(&select.operand)? {
+        Type::Record(fields) => lookup("field", &select.field, fields)?,
+        Type::Labels => Type::String,
+        other @ (Type::Bool | Type::Int | Type::Double | Type::String | Type::Texts) => {
+            return Err(Wrong::new(format!(
+                "asks {other} for `{}`, and it has no fields",
+                crate::path::shorten(&select.field)
+            )));
+        }
+    };
+    // `has(…)` asks whether it is there.
+    Ok(if select.test { Type::Bool } else { found })
+}
+
+fn called(call: &CallExpr) -> Result<Type, Wrong> {
+    let name = call.func_name.as_str();
+    if let Some(target) = &call.target {
+        return method(name, target, &call.args);
+    }
+    match (name, call.args.as_slice()) {
+        (operators::LOGICAL_AND | operators::LOGICAL_OR, args) => {
+            for arg in args {
+                expect(arg, Type::Bool, "what `&&` and `||` join")?;
+            }
+            Ok(Type::Bool)
+        }
+        (operators::LOGICAL_NOT, [it]) => expect(it, Type::Bool, "what `!` negates"),
+        (operators::EQUALS | operators::NOT_EQUALS, [left, right]) => alike(left, right),
+        (
+            operators::LESS
+            | operators::LESS_EQUALS
+            | operators::GREATER
+            | operators::GREATER_EQUALS,
+            [left, right],
+        ) => ordered(left, right),
+        (operators::IN, [item, among]) => contained(item, among),
+        (operators::INDEX, [of, name]) => {
+            expect(of, Type::Labels, "what is asked for a name in `[…]`")?;
+            expect(name, Type::String, "a name in `[…]`")
+        }
+        (operators::CONDITIONAL, [condition, yes, no]) => {
+            expect(condition, Type::Bool, "what stands before `?`")?;
+            let found = type_of(yes)?;
+            expect(no, found, "what stands after `:`")
+        }
+        ("size", [it]) => size(it),
+        _ => Err(unknown_function(name)),
+    }
+}
+
+fn method(name: &str, target: &IdedExpr, args: &[IdedExpr]) -> Result<Type, Wrong> {
+    match args {
+        [arg] if TEXT_FUNCTIONS.contains(&name) => {
+            expect(target, Type::String, &format!("what `{name}` looks into"))?;
+            expect(arg, Type::String, &format!("what `{name}` looks for"))?;
+            Ok(Type::Bool)
+        }
+        [] if name == "size" => size(target),
+        _ => Err(unknown_function(name)),
+    }
+}
+
+fn unknown_function(name: &str) -> Wrong {
+    let known = TEXT_FUNCTIONS.into_iter().chain(["size", "has"]);
+    let hint = nearest::hint(name, known);
+    let name = crate::path::shorten(name);
+    Wrong::new(format!("there is no such operator or function: `{name}`")).hint(hint)
+}
+
+fn size(it: &IdedExpr) -> Result<Type, Wrong> {
+    match type_of(it)? {
+        Type::String | Type::Texts | Type::Labels => Ok(Type::Int),
+        other @ (Type::Bool | Type::Int | Type::Double | Type::Record(_)) => {
+            Err(Wrong::new(format!("asks for the size of {other}")))
+        }
+    }
+}
+
+fn alike(left: &IdedExpr, right: &IdedExpr) -> Result<Type, Wrong> {
+    let (left, right) = (type_of(left)?, type_of(right)?);
+    let numbers = |it| matches!(it, Type::Int | Type::Double);
+    if left == right || (numbers(left) && numbers(right)) {
+        return Ok(Type::Bool);
+    }
+    Err(Wrong::new(format!(
+        "compares {left} with {right}: they are never equal"
+    )))
+}
+
+fn ordered(left: &IdedExpr, right: &IdedExpr) -> Result<Type, Wrong> {
+    alike(left, right)?;
+    match type_of(left)? {
+        Type::Int | Type::Double | Type::String => Ok(Type::Bool),
+        other @ (Type::Bool | Type::Texts | Type::Labels | Type::Record(_)) => Err(Wrong::new(
+            format!("asks which is more of {other}, which has no order"),
+        )),
+    }
+}
+
+fn contained(item: &IdedExpr, among: &IdedExpr) -> Result<Type, Wrong> {
+    expect(item, Type::String, "what stands before `in`")?;
+    match type_of(among)? {
+        Type::Texts | Type::Labels => Ok(Type::Bool),
+        other @ (Type::Bool | Type::Int | Type::Double | Type::String | Type::Record(_)) => {
+            let wrong = Wrong::new(format!("asks what is in {other}"));
+            Err(wrong.hint(Some(
+                "write a list, such as `tier in [\"free\", \"trial\"]`, or `subject.labels`"
+                    .to_owned(),
+            )))
+        }
+    }
+}
+
+fn expect(expression: &IdedExpr, wanted: Type, what: &str) -> Result<Type, Wrong> {
+    let found = type_of(expression)?;
+    if found == wanted {
+        return Ok(found);
+    }
+    Err(Wrong::new(format!("{what} is {found}, not {wanted}")))
+}
