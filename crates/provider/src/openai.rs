@@ -15,6 +15,7 @@ mod extra_content;
 mod mistral;
 mod outgoing;
 mod parse;
+mod reasoning_details;
 mod render;
 mod stream;
 pub(crate) mod tool_calls;
