@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::chat::{Chunk, Request, Response, Usage, Warning};
 use crate::failure::Failure;
-use crate::{Error, anthropic, bedrock, cohere, gemini, openai};
+use crate::{Error, anthropic, bedrock, cohere, gemini, openai, options};
 
 /// A kind of provider: which wire format it speaks, and in which dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -208,6 +208,17 @@ impl Codec {
         target: &Target<'_>,
         stream: bool,
     ) -> Result<HttpRequest, Error> {
+        let own;
+        let request = match options::of_kind(&request.provider_options, self.kind)? {
+            None => request,
+            Some(provider_options) => {
+                own = Request {
+                    provider_options,
+                    ..request.clone()
+                };
+                &own
+            }
+        };
         match self.kind {
             Kind::OpenAi => openai::encode(request, target, &openai::OPENAI, stream),
             Kind::OpenAiCompatible => openai::encode(request, target, &openai::COMPATIBLE, stream),

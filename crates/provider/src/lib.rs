@@ -20,6 +20,7 @@ mod error;
 pub mod failure;
 mod gemini;
 pub mod openai;
+mod options;
 mod path;
 pub mod rate_limits;
 pub mod simulated;

@@ -16,6 +16,7 @@ mod frame;
 mod mistral;
 mod outgoing;
 mod parse;
+mod reasoning_details;
 mod render;
 mod stream;
 pub(crate) mod tool_calls;

@@ -58,7 +58,8 @@ pub struct Request {
     pub cache_points: Vec<CachePoint>,
     /// The caller's labels, for routing and accounting in the gateway.
     pub metadata: BTreeMap<String, String>,
-    /// Fields passed to the provider as they are. They can never replace a field above.
+    /// Fields passed to the provider as they are. They can never replace a field above. An object under
+    /// the name of a kind of provider holds such fields for that kind alone.
     pub provider_options: serde_json::Map<String, serde_json::Value>,
     /// The caller's own name for its end user.
     pub user: Option<String>,

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::extra_content::{self, ExtraContent};
+use super::reasoning_details::{self, Detail, Thoughts};
 use crate::chat::{Choice, Chunk, Delta, FinishReason, Json, Part, Response, Usage, Warning};
 
 #[derive(Serialize)]
@@ -49,6 +50,8 @@ struct WireMessage<'a> {
     refusal: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasoning_details: Vec<Detail<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<WireCall<'a>>,
 }
@@ -133,17 +136,21 @@ fn wire_choice(choice: &Choice) -> WireChoice<'_> {
         content: None,
         refusal: None,
         reasoning_content: None,
+        reasoning_details: Vec::new(),
         tool_calls: Vec::new(),
     };
     for part in &choice.message.parts {
         match part {
             Part::Text(text) => message.content.get_or_insert_default().push_str(text),
             Part::Refusal(text) => message.refusal.get_or_insert_default().push_str(text),
-            Part::Reasoning { text, .. } => {
-                message
-                    .reasoning_content
-                    .get_or_insert_default()
-                    .push_str(text);
+            Part::Reasoning { text, opaque } => {
+                if !text.is_empty() || opaque.is_empty() {
+                    message
+                        .reasoning_content
+                        .get_or_insert_default()
+                        .push_str(text);
+                }
+                reasoning_details::add(text, opaque, &mut message.reasoning_details);
             }
             Part::ToolCall(call) => message.tool_calls.push(WireCall {
                 id: &call.id,
@@ -185,8 +192,8 @@ pub struct ChunkRenderer {
     /// `data: {…,"choices":[`
     head: Vec<u8>,
     include_usage: bool,
-    /// The choices whose role was told.
-    begun: Vec<u32>,
+    /// The choices whose role was told, and what of their thoughts.
+    begun: Vec<(u32, Thoughts)>,
 }
 
 impl ChunkRenderer {
@@ -219,33 +226,7 @@ impl ChunkRenderer {
                 write_json(&WireWarning::from(warning), out);
                 out.extend_from_slice(b"]}\n\n");
             }
-            Chunk::Delta {
-                choice,
-                delta: Delta::ReasoningState(_),
-            } => self.begin(*choice, out),
-            Chunk::Delta {
-                choice,
-                delta: Delta::ToolState { state, .. },
-            } if extra_content::of(std::slice::from_ref(state)).is_none() => {
-                self.begin(*choice, out);
-            }
-            Chunk::Delta {
-                choice,
-                delta: Delta::Logprobs(logprobs),
-            } => {
-                self.begin(*choice, out);
-                self.open(*choice, out);
-                out.extend_from_slice(b"},\"logprobs\":");
-                write_json(logprobs, out);
-                self.close(b"null", out);
-            }
-            Chunk::Delta { choice, delta } => {
-                self.begin(*choice, out);
-                self.open(*choice, out);
-                write_delta(delta, out);
-                out.push(b'}');
-                self.close(b"null", out);
-            }
+            Chunk::Delta { choice, delta } => self.delta(*choice, delta, out),
             Chunk::Finish { choice, reason } => {
                 self.begin(*choice, out);
                 self.open(*choice, out);
@@ -269,15 +250,58 @@ impl ChunkRenderer {
         out.extend_from_slice(b"data: [DONE]\n\n");
     }
 
-    /// Tells a choice's role before anything else of it.
-    fn begin(&mut self, choice: u32, out: &mut Vec<u8>) {
-        if self.begun.contains(&choice) {
+    fn delta(&mut self, choice: u32, delta: &Delta, out: &mut Vec<u8>) {
+        self.begin(choice, out);
+        if let Delta::ToolState { state, .. } = delta
+            && extra_content::of(std::slice::from_ref(state)).is_none()
+        {
             return;
         }
-        self.begun.push(choice);
+        self.open(choice, out);
+        match delta {
+            Delta::Logprobs(logprobs) => {
+                out.extend_from_slice(b"},\"logprobs\":");
+                write_json(logprobs, out);
+                return self.close(b"null", out);
+            }
+            Delta::Reasoning(text) => {
+                self.thoughts(choice).think(text);
+                write_delta(delta, out);
+            }
+            Delta::ReasoningState(state) => {
+                out.extend_from_slice(b"\"reasoning_details\":");
+                self.thoughts(choice)
+                    .tell(state, |details| write_json(details, out));
+            }
+            Delta::Text(_)
+            | Delta::Refusal(_)
+            | Delta::ToolCall { .. }
+            | Delta::ToolArguments { .. }
+            | Delta::ToolState { .. } => write_delta(delta, out),
+        }
+        out.push(b'}');
+        self.close(b"null", out);
+    }
+
+    /// Tells a choice's role before anything else of it.
+    fn begin(&mut self, choice: u32, out: &mut Vec<u8>) {
+        if self.begun.iter().any(|(known, _)| *known == choice) {
+            return;
+        }
+        self.begun.push((choice, Thoughts::default()));
         self.open(choice, out);
         out.extend_from_slice(b"\"role\":\"assistant\",\"content\":\"\"}");
         self.close(b"null", out);
+    }
+
+    /// What was told of the thoughts of a choice that has begun.
+    fn thoughts(&mut self, choice: u32) -> &mut Thoughts {
+        let at = self.begun.iter().position(|(known, _)| *known == choice);
+        let at = at.unwrap_or_else(|| {
+            self.begun.push((choice, Thoughts::default()));
+            self.begun.len() - 1
+        });
+        &mut self.begun[at].1
     }
 
     fn open(&self, choice: u32, out: &mut Vec<u8>) {
@@ -324,7 +348,7 @@ fn write_delta(delta: &Delta, out: &mut Vec<u8>) {
             write_json(&extra_content::of(std::slice::from_ref(state)), out);
             out.extend_from_slice(b"}]");
         }
-        // State of thoughts has no place in this format, log-probabilities are written beside the delta.
+        // State of thoughts is told with what was told before, log-probabilities beside the delta.
         Delta::ReasoningState(_) | Delta::Logprobs(_) => {}
     }
 }

@@ -4,7 +4,7 @@ use super::body::WireMessage;
 use crate::Error;
 use crate::chat::{Document, DocumentSource, Image, Message, Part, Role, Source, ToolCall};
 use crate::openai::wire::{Content, ContentPart, File, Text, WholeCall};
-use crate::openai::{data_url, extra_content};
+use crate::openai::{data_url, extra_content, reasoning_details};
 
 pub(super) fn messages(list: Vec<WireMessage<'_>>) -> Result<Vec<Message>, Error> {
     list.into_iter()
@@ -59,6 +59,10 @@ impl Place {
                 wire.reasoning_content.is_some() && !assistant,
             ),
             ("reasoning", wire.reasoning.is_some() && !assistant),
+            (
+                "reasoning_details",
+                wire.reasoning_details.is_some() && !assistant,
+            ),
             ("tool_calls", wire.tool_calls.is_some() && !assistant),
             (
                 "tool_call_id",
@@ -92,8 +96,14 @@ impl Place {
     }
 
     fn assistant(self, wire: WireMessage<'_>) -> Result<Vec<Part>, Error> {
-        let mut parts = Vec::new();
-        if let Some(text) = wire.reasoning_content.or(wire.reasoning) {
+        let mut parts = match wire.reasoning_details {
+            Some(details) => reasoning_details::read(details)
+                .map_err(|problem| self.wrong("reasoning_details", problem))?,
+            None => Vec::new(),
+        };
+        let shown = wire.reasoning_content.or(wire.reasoning);
+        // Thoughts with their state hold the text that is shown beside them.
+        if let (Some(text), true) = (shown, parts.is_empty()) {
             parts.push(Part::Reasoning {
                 text: text.into_string(),
                 opaque: Vec::new(),
