@@ -8,6 +8,7 @@
 //! term's own clock part (a correction would move the windows' edges), or at shutdown. While the store is
 //! away the term goes on: what has been debited can still be handed out, and writes are tried again.
 
+mod horizon;
 mod record;
 mod sweep;
 mod term;
@@ -222,12 +223,17 @@ impl Shell {
             return;
         }
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+        let mut stepped = false;
         while let Some(epoch) = self.claim(&mut backoff).await {
             self.standing.send_replace(Standing::Owner);
             metrics::quota_epoch(epoch);
-            let mut term = Term::new(&self, epoch);
+            let mut term = Term::new(&self, epoch, stepped);
             let end = term.run(&mut self).await;
+            if end == End::Shutdown {
+                term.leave().await;
+            }
             drop(term);
+            stepped = end == End::ClockStepped;
             metrics::quota_epoch(0);
             self.standing.send_replace(Standing::Starting);
             match end {

@@ -32,6 +32,7 @@ fn grant(counter: &Counter) -> OwnerAccount {
         keep: None,
         limit: 1_000_000_000,
         remaining: 1_000_000_000,
+        coming: Vec::new(),
     }
 }
 

@@ -13,7 +13,6 @@ const PLANNED_FIELDS: [(&str, &[&str]); 8] = [
     (
         "Limit",
         &[
-            "burst",
             "concurrent",
             "guard",
             "match",
@@ -26,9 +25,8 @@ const PLANNED_FIELDS: [(&str, &[&str]); 8] = [
 ];
 
 /// Values of enums that are part of the product's design but do not work yet.
-const PLANNED_VALUES: [(&str, &[&str]); 3] = [
+const PLANNED_VALUES: [(&str, &[&str]); 2] = [
     ("ProviderKind", &["bedrock"]),
-    ("LimitKind", &["bucket", "sliding"]),
     ("Dimension", &["deployment", "provider"]),
 ];
 
