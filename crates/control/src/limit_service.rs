@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use tollgate_proto::admin::v1::limit_service_server::LimitService;
 use tollgate_proto::admin::v1::{LimitState, ListLimitsRequest, ListLimitsResponse, NodeShare};
-use tollgate_quota::Counter;
 use tollgate_quota::owner::{CounterState, Holding};
+use tollgate_quota::{Counter, Kind};
 use tonic::{Request, Response, Status};
 
 use crate::clock;
@@ -57,7 +57,8 @@ impl LimitService for Service {
 
 fn shown(state: &CounterState, units: &HashMap<&str, &str>) -> LimitState {
     let name = state.counter.limit();
-    let spent = state.nodes.iter().map(|node| node.spent).sum();
+    let spent = state.spent;
+    let window = state.window.as_ref();
     // What no owner has charged yet can be handed out as well as what is charged and held by nobody.
     let free = state.free + state.limit.saturating_sub(state.hwm);
     LimitState {
@@ -68,10 +69,20 @@ fn shown(state: &CounterState, units: &HashMap<&str, &str>) -> LimitState {
         spent,
         outstanding: state.limit.saturating_sub(free.saturating_add(spent)),
         free,
-        window_start: Some(clock::timestamp(state.start.0)),
-        window_end: Some(clock::timestamp(state.end.0)),
+        window_start: window.map(|(_, start, _)| clock::timestamp(start.0)),
+        window_end: window.map(|(_, _, end)| clock::timestamp(end.0)),
         exhausted: state.exhausted,
         nodes: state.nodes.iter().map(share).collect(),
+        kind: kind(state.counter.kind()).to_owned(),
+        per_request: state.per_request,
+    }
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Fixed { .. } => "fixed",
+        Kind::Sliding { .. } => "sliding",
+        Kind::Bucket { .. } => "bucket",
     }
 }
 
@@ -97,8 +108,6 @@ fn share(holding: &Holding) -> NodeShare {
 
 #[cfg(test)]
 mod tests {
-    use tollgate_quota::Kind;
-
     use super::*;
 
     const MINUTE: Kind = Kind::Fixed { window_ms: 60_000 };

@@ -8,6 +8,7 @@
 //! term's own clock part (a correction would move the windows' edges), or at shutdown. While the store is
 //! away the term goes on: what has been debited can still be handed out, and writes are tried again.
 
+mod horizon;
 mod record;
 mod sweep;
 mod term;
@@ -230,24 +231,29 @@ impl Shell {
             return;
         };
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+        let mut stepped = false;
         while let Some(claim) = self.claim(over, &mut backoff).await {
             let next = match claim {
-                Claim::Made(epoch) => self.term(epoch).await,
-                Claim::Lost => self.wait_for_turn().await,
+                Claim::Made(epoch) => self.term(epoch, stepped).await,
+                Claim::Lost => self.wait_for_turn().await.map(|over| (over, false)),
             };
             let Some(next) = next else { return };
-            over = next;
+            (over, stepped) = next;
             backoff.succeed();
         }
     }
 
-    /// Hands out quota until the term ends. Returns the revision of the record that the next claim replaces,
-    /// once there is one to make; none at shutdown.
-    async fn term(&mut self, epoch: u64) -> Option<u64> {
+    /// Hands out quota until the term ends; `stepped` says that the one before ended because the clock was
+    /// corrected. Returns the revision of the record that the next claim replaces, once there is one to make, and
+    /// whether this term ended so; none at shutdown.
+    async fn term(&mut self, epoch: u64, stepped: bool) -> Option<(u64, bool)> {
         self.standing.send_replace(Standing::Owner);
         metrics::quota_epoch(epoch);
-        let mut term = Term::new(self, epoch);
+        let mut term = Term::new(self, epoch, stepped);
         let end = term.run(self).await;
+        if end == End::Shutdown {
+            term.leave().await;
+        }
         drop(term);
         metrics::quota_epoch(0);
         self.standing.send_replace(Standing::Starting);
@@ -256,8 +262,8 @@ impl Shell {
                 self.release(epoch).await;
                 None
             }
-            End::ClockStepped => Some(epoch),
-            End::Lost => self.stand_by(epoch).await,
+            End::ClockStepped => Some((epoch, true)),
+            End::Lost => self.stand_by(epoch).await.map(|over| (over, false)),
         }
     }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tollgate_proto::node::v1 as pb;
 use tollgate_quota::{
-    Counter, Epoch, Generation, Incarnation, NodeAccount, NodeMessage, NodeTime, OwnerAccount,
-    OwnerMessage, Window,
+    Coming, Counter, Epoch, Generation, Incarnation, NodeAccount, NodeMessage, NodeTime,
+    OwnerAccount, OwnerMessage, Window,
 };
 
 use crate::error::{Error, Result};
@@ -80,6 +80,14 @@ fn owner_account(account: &OwnerAccount) -> pb::OwnerAccount {
         keep: account.keep,
         limit: account.limit,
         remaining: account.remaining,
+        coming: account.coming.iter().map(coming).collect(),
+    }
+}
+
+fn coming(coming: &Coming) -> pb::Coming {
+    pb::Coming {
+        units: coming.units,
+        in_ms: coming.in_ms,
     }
 }
 

@@ -285,6 +285,16 @@ impl Limiter {
         }
     }
 
+    fn spend(&self, ticket: Ticket, units: &[(usize, u64)]) {
+        let mut state = self.state.lock();
+        if state.term == ticket.term {
+            for (ask, total) in units {
+                state.spend(ticket.id, *ask, *total);
+            }
+            self.after(&mut state);
+        }
+    }
+
     fn withdraw(&self, ticket: Ticket) {
         let mut state = self.state.lock();
         if state.term == ticket.term {
@@ -340,6 +350,12 @@ impl State {
         }
     }
 
+    fn spend(&mut self, id: RequestId, ask: usize, total: u64) {
+        if let Err(error) = self.machine.spend(now(), id, ask, total) {
+            tracing::error!(%error, "noting what a reservation used failed: this is a defect");
+        }
+    }
+
     fn due(&self) -> NodeTime {
         let heartbeat = self.machine.next_heartbeat();
         [self.machine.next_message(), self.machine.next_tick()]
@@ -355,6 +371,14 @@ impl Reservation {
     /// The limits that the units are of.
     pub(crate) fn limiter(&self) -> &Arc<Limiter> {
         &self.limiter
+    }
+
+    /// Notes that so many units of these asks, by their places, are used for certain. They stay so, whatever
+    /// the reservation is settled at.
+    pub(crate) fn spend(&self, units: &[(usize, u64)]) {
+        if !self.settled {
+            self.limiter.spend(self.ticket, units);
+        }
     }
 
     /// Ends the reservation: what was really used, one figure per ask in their order.

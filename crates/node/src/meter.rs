@@ -21,6 +21,9 @@ use crate::plan::Plan;
 use crate::upstream::{Ended, Reached};
 use crate::{metrics, random};
 
+/// Limits are told of a stream's output while it runs, every so many tokens.
+const NOTED_EVERY: u64 = 256;
+
 /// Measures one request.
 #[derive(Debug)]
 pub(crate) struct Meter {
@@ -43,6 +46,8 @@ pub(crate) struct Meter {
     stream: bool,
     estimated_input: u64,
     streamed_output: u64,
+    /// The part of it that limits were told of.
+    noted_output: u64,
     usage: Option<Usage>,
     ending: &'static str,
 }
@@ -106,6 +111,7 @@ impl Meter {
             stream: false,
             estimated_input: 0,
             streamed_output: 0,
+            noted_output: 0,
             usage: None,
             // What holds if nobody says otherwise before the meter is dropped.
             ending: "CANCELLED",
@@ -187,6 +193,13 @@ impl Meter {
     pub(crate) fn attempt(&mut self, deployment: &Arc<Deployment>) -> Before {
         let before = self.sent;
         self.sent = before.max(Sent::Perhaps);
+        if let Some(permit) = &self.permit {
+            // From here on the provider may count it.
+            permit.used(&Use {
+                requests: 1,
+                ..Use::default()
+            });
+        }
         self.attempts.push(Attempt {
             deployment: Arc::clone(deployment),
             outcome: AttemptOutcome::Unspecified,
@@ -242,6 +255,21 @@ impl Meter {
                 Chunk::Warning(_) | Chunk::Finish { .. } => {}
                 Chunk::Usage(usage) => self.usage = Some(*usage),
             }
+        }
+        if self.streamed_output >= self.noted_output + NOTED_EVERY {
+            self.noted_output = self.streamed_output;
+            self.note_output();
+        }
+    }
+
+    /// Part of what is held for the answer has been used. The rest of it, and the input, may turn out to be less
+    /// than is estimated here.
+    fn note_output(&self) {
+        if let Some(permit) = &self.permit {
+            permit.used(&Use {
+                output: self.streamed_output / 2,
+                ..Use::default()
+            });
         }
     }
 

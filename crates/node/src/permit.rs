@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tollgate_policy::table::{Unit, Use};
+use tollgate_policy::table::{LimitKind, Unit, Use};
 use tollgate_quota::node::{Admission, Denial};
 
 use crate::limiter::{LONGEST_WAIT, Reservation};
@@ -123,6 +123,25 @@ impl Permit {
         Ok(true)
     }
 
+    /// Notes what the request has used for certain while it runs. It makes a difference to limits without
+    /// windows only: there what is held and might come back keeps other requests out.
+    pub(crate) fn used(&self, used: &Use) {
+        let lines = self.plan.lines.iter().enumerate();
+        let rolling = lines.filter(|(_, line)| line.is_rolling());
+        let counts = self.held.needs.worst.requests;
+        let used = Use {
+            requests: used.requests.min(counts),
+            ..*used
+        };
+        let units: Vec<_> = rolling
+            .map(|(ask, line)| (ask, line.units(&used)))
+            .filter(|(_, units)| *units > 0)
+            .collect();
+        if !units.is_empty() {
+            self.held.reservation.spend(&units);
+        }
+    }
+
     /// Ends the reservation at what the request is charged.
     pub(crate) fn settle(mut self, charge: Charge) {
         self.held.settle(&self.plan, charge);
@@ -133,8 +152,8 @@ impl Permit {
         self.plan.learn(output);
     }
 
-    /// Each limit with its dimensions, the number of the window, and the units reserved, as logs show them:
-    /// `per-key/key=k1@29384756:1 app@29384756:350`. Further attempts that were reserved for follow.
+    /// Each limit with its dimensions, the number of the window (or the limit's kind, where it has none), and the
+    /// units reserved, as logs show them: `per-key/key=k1@29384756:1 app@sliding:350`. Further attempts that were reserved for follow.
     pub(crate) fn labels(&self) -> String {
         use std::fmt::Write;
         let mut labels = String::new();
@@ -147,11 +166,14 @@ impl Permit {
                 }
                 let space = if labels.is_empty() { "" } else { " " };
                 // Writing into a string cannot fail.
-                let _ = write!(
-                    labels,
-                    "{space}{}@{}:{units}",
-                    line.label, admitted.window.0
-                );
+                let _ = write!(labels, "{space}{}@", line.label);
+                let _ = match line.limit.kind {
+                    LimitKind::Fixed => write!(labels, "{}", admitted.window.0),
+                    kind @ (LimitKind::Sliding | LimitKind::Bucket { .. }) => {
+                        labels.write_str(kind.as_str())
+                    }
+                };
+                let _ = write!(labels, ":{units}");
             }
         }
         labels

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tollgate_policy::table::{Amount, Caller, CounterSpec, Limit, Model, Reserve, Unit, Use};
+use tollgate_policy::table::{
+    Amount, Caller, CounterSpec, Limit, LimitKind, Model, Reserve, Unit, Use,
+};
 use tollgate_quota::node::{Ask, CounterView, Denial, Why};
 use tollgate_quota::{Counter, Kind};
 
@@ -166,7 +168,11 @@ impl Plan {
             } => Error::LimitExceeded {
                 limit,
                 counter,
-                admits: amount(units),
+                admits: match line.limit.kind {
+                    LimitKind::Fixed | LimitKind::Sliding => amount(units),
+                    // What a bucket holds is not what a window brings in.
+                    LimitKind::Bucket { .. } => amount(line.limit.amount),
+                },
                 window_seconds: line.limit.window_ms / 1000,
                 retry_after: Duration::from_millis(retry_after_ms),
             },
@@ -194,14 +200,22 @@ impl Line {
         } else {
             format!("{}/{dimensions}", limit.name)
         };
-        let kind = Kind::Fixed {
-            window_ms: limit.window_ms,
+        let window_ms = limit.window_ms;
+        let kind = match limit.kind {
+            LimitKind::Fixed => Kind::Fixed { window_ms },
+            LimitKind::Sliding => Kind::Sliding { window_ms },
+            LimitKind::Bucket { .. } => Kind::Bucket { window_ms },
         };
         Ok(Self {
             counter: Counter::new(&limit.name, kind, within_limit)?,
             limit,
             label: label.into(),
         })
+    }
+
+    /// Whether a unit that is held keeps another from coming in, because no window ends.
+    pub(crate) fn is_rolling(&self) -> bool {
+        !self.counter.kind().is_windowed()
     }
 
     /// The units of a use.

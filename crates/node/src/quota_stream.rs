@@ -10,8 +10,8 @@ use tokio::time::timeout;
 use tollgate_proto::node::v1::quota_service_client::QuotaServiceClient;
 use tollgate_proto::node::v1::{self as wire, StreamQuotaRequest, StreamQuotaResponse};
 use tollgate_quota::{
-    Counter, Epoch, Generation, Incarnation, NodeAccount, NodeMessage, NodeTime, OwnerAccount,
-    OwnerMessage, OwnerTime, Window,
+    Coming, Counter, Epoch, Generation, Incarnation, NodeAccount, NodeMessage, NodeTime,
+    OwnerAccount, OwnerMessage, OwnerTime, Window,
 };
 use tonic::Status;
 
@@ -122,6 +122,13 @@ fn decode(message: &StreamQuotaResponse) -> OwnerMessage {
     }
 }
 
+fn decode_coming(coming: &wire::Coming) -> Coming {
+    Coming {
+        units: coming.units,
+        in_ms: coming.in_ms,
+    }
+}
+
 /// An account of a counter that cannot be read concerns nothing that this node could have asked for.
 fn decode_account(account: &wire::OwnerAccount) -> Option<OwnerAccount> {
     let counter = Counter::parse(&account.counter)
@@ -138,5 +145,6 @@ fn decode_account(account: &wire::OwnerAccount) -> Option<OwnerAccount> {
         keep: account.keep,
         limit: account.limit,
         remaining: account.remaining,
+        coming: account.coming.iter().map(decode_coming).collect(),
     })
 }

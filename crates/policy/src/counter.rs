@@ -1,11 +1,12 @@
 //! The names of counters.
 //!
 //! A counter is one cell of a limit: what one combination of its dimensions has used. Its name is
-//! `<limit>/<unit>=<seconds>s`, followed by `/<dimension>=<value>` for each dimension of the limit:
+//! `<limit>/<unit>=<seconds>s`, with the kind of its window where that is not fixed, followed by `/<dimension>=<value>` for each dimension of the limit:
 //!
 //! ```text
 //! whole-app/tokens=3600s
 //! per-key/requests=60s/key=k1
+//! burst/requests=bucket-1s/key=k1
 //! team-model/tokens=60s/team=acme/search/model=chat
 //! by-env/cost_usd=3600s/label.env=prod
 //! ```
@@ -15,16 +16,16 @@
 //! tier, a label) is `(none)`. So a part with `=` always
 //! begins something new, a part without continues a subject, and the name can be taken apart in one way only.
 //!
-//! *Why unit and window are part of it.* Windows are numbered from the Unix epoch by their length, and a
+//! *Why unit, kind and window are part of it.* Windows are numbered from the Unix epoch by their length, and a
 //! counter's windows never go back. Were a limit's window made longer under the same name, its numbers would be
 //! lower than those already seen, and the counter would stand still for decades. With the length in the name a
-//! limit whose window or unit changes starts new counters; one whose amount changes keeps them.
+//! limit whose window, kind or unit changes starts new counters; one whose amount changes keeps them.
 //!
 //! Dimensions are in one order whatever order the policy lists them in, so that reordering them resets nothing.
 
 use std::fmt::Write as _;
 
-use crate::table::{Caller, Dimension, Limit, Unit};
+use crate::table::{Caller, Dimension, Limit, LimitKind, Unit};
 
 /// Returns the name of the limit that a counter belongs to: what precedes the first `/`.
 #[must_use]
@@ -33,8 +34,13 @@ pub fn limit_name(counter: &str) -> &str {
 }
 
 /// What the names of all counters of a limit start with.
-pub(crate) fn stem(limit: &str, unit: Unit, window_ms: u64) -> String {
-    format!("{limit}/{}={}s", unit.as_str(), window_ms / 1000)
+pub(crate) fn stem(limit: &str, unit: Unit, kind: LimitKind, window_ms: u64) -> String {
+    let kind = match kind {
+        LimitKind::Fixed => "",
+        LimitKind::Sliding => "sliding-",
+        LimitKind::Bucket { .. } => "bucket-",
+    };
+    format!("{limit}/{}={kind}{}s", unit.as_str(), window_ms / 1000)
 }
 
 /// What stands for the value of a dimension that a caller lacks. No escaped value looks like it.

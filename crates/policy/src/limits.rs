@@ -58,6 +58,11 @@ fn name<'a>(tier: &str, limit: &'a pb::Limit) -> Cow<'a, str> {
         parts.push(unit.as_str().to_owned());
     }
     parts.extend(limit.window.map(write_window));
+    match limit.kind() {
+        pb::LimitKind::Unspecified | pb::LimitKind::Fixed => {}
+        pb::LimitKind::Sliding => parts.push("sliding".to_owned()),
+        pb::LimitKind::Bucket => parts.push("bucket".to_owned()),
+    }
     let dimensions = limit.per().filter_map(build::dimension);
     parts.extend(dimensions.map(|it| it.name().into_owned()));
     parts.extend(limit.per_labels.iter().map(|it| format!("label-{it}")));

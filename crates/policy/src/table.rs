@@ -208,17 +208,54 @@ pub struct Limit {
     pub per: Vec<Dimension>,
     /// What is counted, and how.
     pub measure: Measure,
-    /// Units that a window admits. At least 1.
+    /// Units that a window admits, or brings in. At least 1.
     pub amount: u64,
+    /// How the window moves.
+    pub kind: LimitKind,
     /// What is held while a request runs.
     pub reserve: Reserve,
-    /// Length of a window, in milliseconds: more than 10 s, at most 1 h.
+    /// Length of a window, in milliseconds: 1 s to 1 h.
     pub window_ms: u64,
     /// What the names of its counters start with.
     pub(crate) stem: Arc<str>,
 }
 
+/// How a limit's window moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LimitKind {
+    /// One window follows the other, aligned to the Unix epoch.
+    Fixed,
+    /// Every interval as long as the window is one.
+    Sliding,
+    /// The amount comes in steadily over a window.
+    Bucket {
+        /// The most units that can be saved up. At least 1.
+        burst: u64,
+    },
+}
+
+impl LimitKind {
+    /// Returns its name as in a policy, such as `fixed`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::Sliding => "sliding",
+            Self::Bucket { .. } => "bucket",
+        }
+    }
+}
+
 impl Limit {
+    /// The most units that can be admitted at once.
+    #[must_use]
+    pub fn at_once(&self) -> u64 {
+        match self.kind {
+            LimitKind::Fixed | LimitKind::Sliding => self.amount,
+            LimitKind::Bucket { burst } => burst,
+        }
+    }
+
     /// Whether it holds for callers of this tier.
     fn holds_for(&self, tier: Option<&str>) -> bool {
         self.tier.is_none() || self.tier.as_deref() == tier

@@ -135,14 +135,21 @@ mod tests {
 
     #[test]
     fn text_form_reads_back() {
-        for subject in ["", "k1", "org/team/user", "a//b"] {
-            let counter = fixed("per-key", 60_000, subject).unwrap();
+        let window_ms = 60_000;
+        let kinds = [
+            Kind::Fixed { window_ms },
+            Kind::Sliding { window_ms },
+            Kind::Bucket { window_ms },
+        ];
+        for (subject, kind) in ["", "k1", "org/team/user", "a//b"]
+            .iter()
+            .zip(kinds.iter().cycle())
+        {
+            let counter = Counter::new("per-key", *kind, subject).unwrap();
             let back = Counter::parse(counter.as_str()).unwrap();
             assert_eq!(back, counter);
-            assert_eq!(
-                (back.limit(), back.kind(), back.subject()),
-                ("per-key", Kind::Fixed { window_ms: 60_000 }, subject)
-            );
+            let parts = (back.limit(), back.kind(), back.subject());
+            assert_eq!(parts, ("per-key", *kind, *subject));
         }
     }
 
@@ -153,7 +160,7 @@ mod tests {
             Err(Error::LimitName("a/b".into()))
         );
         assert_eq!(fixed("", 60_000, ""), Err(Error::LimitName(String::new())));
-        assert_eq!(fixed("a", 10_000, ""), Err(Error::WindowLength(10_000)));
+        assert_eq!(fixed("a", 999, ""), Err(Error::WindowLength(999)));
         assert_eq!(
             fixed("a", 3_600_001, ""),
             Err(Error::WindowLength(3_600_001))

@@ -8,14 +8,18 @@
 //!
 //! This crate does **not** read clocks, touch sockets, spawn, log, or know protobuf: time and
 //! messages are arguments, and what has to be done is returned. Its shells live in the control plane
-//! and in the node. It serves *fixed* windows longer than 10 s and up to 1 h, on counts; sliding
-//! windows, buckets, money and concurrency are other keepings and are not here.
+//! and in the node. It serves windows of 1 s to 1 h: *fixed* ones, *sliding* ones, and *buckets*
+//! ([`Kind`]); longer ones and concurrency are other keepings and are not here.
 //!
 //! # What is promised
 //! At most L units bear the label of one window of one counter, whatever any clock, process, message
 //! or store reply does; L is the largest limit that was in force in that window. Each is stamped
 //! while the granting owner's clock was in the window. An observer who counts by his own clock may
 //! see up to 2L in an interval shorter than a window, as with any fixed window.
+//!
+//! Of a *sliding* limit at most L units are stamped in any interval as long as the window, of a *bucket*
+//! with rate r and burst B at most B + r t in any interval t, measured on owners' clocks. An observer to
+//! whom requests take between d and d + J sees what an interval longer by J allows.
 //!
 //! # Names
 //! - A *counter* ([`Counter`]) is a limit together with the subject it counts for; an *account* is a
@@ -40,7 +44,10 @@
 //!   one may still vend what it had debited: that lies below the mark.
 //! - **R3 Totals, not deltas.** Receivers take the maximum. A node forgets an account only when it
 //!   refuses everything for it from then on, or a late grant would be counted from zero.
-//! - **R4 No credit without return.** A dead node's units stay charged until the window ends.
+//! - **R4 No credit without return.** A dead node's units stay charged until the window ends. Where no
+//!   window ends, what a node holds lasts for the length of a *lease* from its last word on it. Then it
+//!   is written off: it counts as spent at that moment, and the *generation* of the node's account
+//!   rises, so that neither a late grant nor a late return revives it.
 //! - **R5 Return = remove first, then tell.**
 //! - **R6 Deadlines.** The owner says how long the window lasts counted from its *receipt* of a
 //!   message whose sending time it echoes; the node adds that, less drift, to the sending time. The
@@ -50,6 +57,16 @@
 //! - **R8 Windows never go back**, on owners (the record's window counts) and nodes.
 //! - **R9 Spent never falls.** A reservation keeps its units `held`; only what cannot come back is
 //!   reported as spent, at settlement. Refunds are `held` to idle.
+//!
+//! # Keepings
+//! The rules above are those of a high-water mark per counter, which windows of more than 10 s have.
+//! Shorter windows, sliding limits and buckets have one record for all of them, the *horizon*: the owner
+//! of an epoch hands out until then (`owner/horizon.rs`). A new owner begins with windows that begin
+//! after the horizon it finds; for sliding limits and buckets it waits until all that others granted is
+//! dead: a lease and the difference of two clocks after the horizon, and a sliding window more. So after
+//! a takeover a bucket rests for up to 5.5 s and then begins empty, and a sliding limit rests for its window
+//! and as long. Both say so by not being answered: requests are refused as unavailable, none is admitted
+//! that should not be.
 //!
 //! R1 to R5 and R8 bound the count and need no clock; R6 and R7 tie the label to the time.
 //! Invariant, at all times: sum of (granted - returned) over the nodes + `free` <= `hwm` <= limit.
@@ -98,5 +115,6 @@ pub use error::Error;
 pub use kind::{Kind, LONGEST_WINDOW_MS};
 pub use limit::{LimitSpec, Limits};
 pub use message::{
-    Epoch, Generation, Incarnation, NodeAccount, NodeMessage, OwnerAccount, OwnerMessage,
+    Coming, Epoch, Generation, Incarnation, LONGEST_LEASE_MS, NodeAccount, NodeMessage,
+    OwnerAccount, OwnerMessage,
 };

@@ -13,15 +13,26 @@ pub struct Incarnation(pub u64);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub i64);
 
-/// Rises when an owner writes a node's outstanding units off. Counters with a window end are never
-/// written off, so theirs is always [`Generation::FIRST`]; any other is dropped by both sides.
+/// Rises when an owner writes a node's outstanding units off: what is said of a lower one is dropped by
+/// both sides. Counters with a window end are never written off, so theirs is always
+/// [`Generation::FIRST`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u32);
 
 impl Generation {
-    /// The generation every account begins with.
+    /// The generation of every account whose units end with a window.
     pub const FIRST: Self = Self(0);
+
+    /// The generation that begins now. It is told from those before and after, because each lasts for a
+    /// lease's length at least, which is longer than the second that is its number.
+    pub(crate) fn at(now: OwnerTime) -> Self {
+        Self(u32::try_from(now.0 / 1_000).unwrap_or(u32::MAX))
+    }
 }
+
+/// No owner lets what it granted of a limit without windows last longer than this from a node's last word
+/// on it, in milliseconds.
+pub const LONGEST_LEASE_MS: u64 = 10_000;
 
 /// From a node to the owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +53,7 @@ pub struct NodeMessage {
 pub struct NodeAccount {
     /// Which counter.
     pub counter: Counter,
-    /// The window the totals belong to; 0 while the node has heard of none.
+    /// The window the totals belong to; 0 while the node has heard of none, and for kinds without windows.
     pub window: Window,
     /// The epoch the totals belong to; 0 while the node has heard of none.
     pub epoch: Epoch,
@@ -87,13 +98,14 @@ pub struct OwnerMessage {
 pub struct OwnerAccount {
     /// Which counter.
     pub counter: Counter,
-    /// The window this is about.
+    /// The window this is about; 0 for kinds without windows.
     pub window: Window,
     /// The generation this is about.
     pub generation: Generation,
     /// Total of units granted to that process in this window and epoch.
     pub granted: u64,
-    /// Milliseconds from the receipt of the echoed node message to the end of the window.
+    /// Milliseconds from the receipt of the echoed node message for which units are usable at least: to the
+    /// end of the window, or of the lease for kinds without windows.
     pub rem_ms: u64,
     /// Orders `exhausted_above` and `keep`: the highest version wins, whatever arrives last.
     pub version: u64,
@@ -107,4 +119,16 @@ pub struct OwnerAccount {
     pub limit: u64,
     /// The owner's estimate of what the whole fleet can still admit in this window.
     pub remaining: u64,
+    /// When more can be had, for kinds without windows and together with `exhausted_above`: one unit above
+    /// that, what the node was refused just now, and the whole limit, fewest first.
+    pub coming: Vec<Coming>,
+}
+
+/// When a node can be given more, if what is out is used up and nobody else is given any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Coming {
+    /// So many units, besides what the node has.
+    pub units: u64,
+    /// Milliseconds from `owner_now` until they can be had.
+    pub in_ms: u64,
 }

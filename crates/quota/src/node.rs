@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
-use account::WindowEnd;
+use account::{Label, WindowEnd};
 use book::{Book, Slot};
 use outcome::Spread;
 pub use outcome::{
@@ -201,29 +201,60 @@ impl Node {
 
     fn settle_part(&mut self, now: NodeTime, part: &Part, actual: u64) -> Settled {
         let Some(account) = part.account(&mut self.book) else {
-            let spent = actual.min(part.units);
+            let actual = actual.max(part.spent);
             return Settled {
-                spent,
+                spent: actual.min(part.units),
                 lapsed: part.units.abs_diff(actual),
                 ..Settled::default()
             };
         };
-        let (spent, refunded, overrun) = account.settle(part.pieces(), actual);
+        let rest = actual.saturating_sub(part.spent);
+        let (spent, refunded, overrun) = account.settle(part.pieces(), rest);
         let delay = if overrun > 0 {
             self.config.urgent_ms
         } else {
-            self.config.relaxed_ms
+            account.patience_ms(self.config.relaxed_ms)
         };
         self.outbox.mark(account, part.slot, now.after(delay));
         if refunded > 0 {
             self.refilled.push(part.slot);
         }
         Settled {
-            spent,
+            spent: part.spent + spent,
             refunded,
             overrun,
             lapsed: 0,
         }
+    }
+
+    /// Notes that at least `total` units of an admitted reservation's ask are used and cannot come back,
+    /// whatever it is settled at. Where no window ends, a unit that is held keeps another from coming in,
+    /// so what is certain is said before the reservation ends.
+    ///
+    /// # Errors
+    /// [`Error::NotOpen`] when the reservation is not admitted or is settled already, or has no such ask.
+    pub fn spend(
+        &mut self,
+        now: NodeTime,
+        id: RequestId,
+        ask: usize,
+        total: u64,
+    ) -> Result<(), Error> {
+        let open = self
+            .requests
+            .get_mut(&id)
+            .filter(|r| r.phase == Phase::Admitted);
+        let parts = open.map(|request| request.parts.as_mut_slice());
+        let part = parts.and_then(|parts| parts.iter_mut().find(|part| part.ask == ask));
+        let part = part.ok_or(Error::NotOpen(id.0))?;
+        if part.spend(&mut self.book, total) {
+            let slot = part.slot;
+            if let Some(account) = self.book.get_mut(slot) {
+                let delay = account.patience_ms(self.config.relaxed_ms);
+                self.outbox.mark(account, slot, now.after(delay));
+            }
+        }
+        Ok(())
     }
 
     /// Withdraws a request that waits, or was taken and not stamped, undoing all of it. False when
@@ -257,9 +288,9 @@ impl Node {
             let Some(account) = self.book.get_mut(slot) else {
                 continue;
             };
-            let before = (account.window, account.answered(message.epoch));
-            if account.hear(message.epoch, told, end) {
-                let changed = before != (account.window, account.answered(message.epoch));
+            let before = (account.label, account.answered(message.epoch));
+            if account.hear((message.epoch, now), told, end) {
+                let changed = before != (account.label, account.answered(message.epoch));
                 if changed && told.keep.is_some() {
                     // Someone elsewhere waits for the answer to a recall.
                     self.outbox
@@ -334,7 +365,7 @@ impl Node {
     pub fn view(&self, now: NodeTime, counter: &Counter) -> Option<CounterView> {
         let account = self.book.get(self.book.find(counter)?)?;
         let open = account.is_open(now);
-        (account.window > Window(0)).then(|| CounterView {
+        (account.label > Label::default()).then(|| CounterView {
             limit: account.told.limit,
             remaining: if open {
                 account.told.remaining
@@ -361,7 +392,7 @@ fn admission(request: &Request, book: &mut Book, now: NodeTime) -> Admission {
             continue;
         };
         limits[part.ask] = Admitted {
-            window: account.window,
+            window: account.label.window,
             limit: account.told.limit,
             remaining: account.told.remaining,
             reset_ms: account.deadline.since(now),

@@ -4,6 +4,7 @@
 mod account;
 mod block;
 mod event;
+mod horizon;
 mod keeping;
 mod row;
 mod session;
@@ -16,6 +17,8 @@ use std::sync::Arc;
 
 use account::{Account, Context, Wishes};
 pub use event::{Commit, Effect, Event, Load, Reason, Record};
+pub use horizon::HorizonRecord;
+use horizon::{Horizon, View};
 use session::Sessions;
 pub use snapshot::{CounterState, Holding};
 
@@ -38,6 +41,15 @@ pub struct Config {
     pub silent_ms: u64,
     /// The wait before a failed read is tried again, in milliseconds.
     pub retry_ms: u64,
+    /// Without a sign of life for so long, a node loses what it holds of limits without windows, in
+    /// milliseconds. At least 1,000, at most [`crate::LONGEST_LEASE_MS`].
+    pub lease_ms: u64,
+    /// How far ahead the horizon is written, in milliseconds.
+    pub horizon_ms: u64,
+    /// It is written anew once so much of that has passed, in milliseconds.
+    pub renew_ms: u64,
+    /// The clocks of two owners differ by at most this, in milliseconds.
+    pub clock_skew_ms: u64,
     /// Counters kept at once; demand for further ones is not answered.
     pub max_counters: usize,
 }
@@ -52,6 +64,10 @@ impl Default for Config {
             recall_ms: 30,
             silent_ms: 3_500,
             retry_ms: 50,
+            lease_ms: 2_000,
+            horizon_ms: 3_000,
+            renew_ms: 1_000,
+            clock_skew_ms: 500,
             max_counters: 1_000_000,
         }
     }
@@ -72,6 +88,7 @@ pub struct Owner {
     limits: Arc<Limits>,
     accounts: HashMap<Counter, Account>,
     sessions: Sessions,
+    horizon: Horizon,
     /// When accounts are to be looked at again.
     timers: BTreeSet<(OwnerTime, Counter)>,
     sweep_at: Option<OwnerTime>,
@@ -97,10 +114,24 @@ impl Owner {
             limits,
             accounts: HashMap::new(),
             sessions: Sessions::default(),
+            horizon: Horizon::new(epoch),
             timers: BTreeSet::new(),
             sweep_at: None,
             ended: None,
         }
+    }
+
+    /// Makes the owner wait as if others had handed out by the horizon until now: for one that follows an
+    /// owner whose clock was wrong, so that its record says little.
+    pub fn distrust_horizon(&mut self, now: OwnerTime) {
+        self.horizon.distrust(now);
+    }
+
+    /// The record to leave behind by an owner that takes no step after `now`, where there is any: the next
+    /// one need not wait for more than leases.
+    #[must_use]
+    pub fn last_horizon(&self, now: OwnerTime) -> Option<HorizonRecord> {
+        self.horizon.last(now)
     }
 
     /// Takes in what happened and says what to do about it. `now` never goes back. Once it has said
@@ -131,6 +162,20 @@ impl Owner {
                     account.work(context, None, wishes);
                 });
             }
+            Event::HorizonLoaded(outcome) => {
+                let before = self.horizon.view(self.limits.revision());
+                match self.horizon.loaded(now, outcome, &self.config) {
+                    Ok(()) => self.horizon_changed(now, before, &mut gathered),
+                    Err(epoch) => self.ended = Some(Reason::LaterEpoch(epoch)),
+                }
+            }
+            Event::HorizonPersisted(Commit::Lost) => self.ended = Some(Reason::GuardFailed),
+            Event::HorizonPersisted(outcome) => {
+                let before = self.horizon.view(self.limits.revision());
+                let act = self.horizon.persisted(outcome);
+                gathered.effects.extend(act.map(Effect::from));
+                self.horizon_changed(now, before, &mut gathered);
+            }
             Event::Disconnected(incarnation) => self.disconnected(now, incarnation, &mut gathered),
             Event::Tick => self.tick(now, &mut gathered),
         }
@@ -141,37 +186,43 @@ impl Owner {
     #[must_use]
     pub fn next_deadline(&self) -> Option<OwnerTime> {
         let timer = self.timers.first().map(|(at, _)| *at);
-        timer.into_iter().chain(self.sweep_at).min()
+        let horizon = self.horizon.look_at(&self.config);
+        let others = self.sweep_at.into_iter().chain(horizon);
+        timer.into_iter().chain(others).min()
     }
 
     /// The live state of every counter in memory, in no order.
     pub fn snapshot(&self, now: OwnerTime) -> impl Iterator<Item = CounterState> + '_ {
-        self.accounts.values().filter_map(move |account| {
-            let spec = self.limits.of(&account.counter);
-            let Self {
-                epoch,
-                config,
-                sessions,
-                ..
-            } = self;
-            account.snapshot(&Context {
-                now,
-                epoch: *epoch,
-                config,
-                sessions,
-                spec,
-            })
-        })
+        let snapshot = move |account: &Account| account.snapshot(&self.context(now, account));
+        self.accounts.values().filter_map(snapshot)
     }
 
     fn limits_changed(&mut self, now: OwnerTime, limits: Arc<Limits>, gathered: &mut Gathered) {
         self.limits = limits;
         for counter in self.counters() {
-            self.with(now, &counter, gathered, |account, context, wishes| {
-                account.roll(context);
-                account.work(context, None, wishes);
-            });
+            self.look(now, &counter, gathered);
         }
+    }
+
+    /// Lets those act who waited for the horizon. When it is renewed in time, nobody did.
+    fn horizon_changed(&mut self, now: OwnerTime, before: View, gathered: &mut Gathered) {
+        let after = self.horizon.view(self.limits.revision());
+        let known = before.inherited == after.inherited && before.in_force == after.in_force;
+        if known && now < before.until {
+            return;
+        }
+        let mut counters = self.counters();
+        counters.retain(|counter| counter.kind().is_by_horizon());
+        for counter in counters {
+            self.look(now, &counter, gathered);
+        }
+    }
+
+    fn look(&mut self, now: OwnerTime, counter: &Counter, gathered: &mut Gathered) {
+        self.with(now, counter, gathered, |account, context, wishes| {
+            account.roll(context);
+            account.work(context, None, wishes);
+        });
     }
 
     fn heard(&mut self, now: OwnerTime, message: &NodeMessage, gathered: &mut Gathered) {
@@ -217,6 +268,7 @@ impl Owner {
                 if account.keeping.is_read_first() {
                     gathered.effects.push(Effect::Load(counter.clone()));
                 }
+                self.horizon.in_use |= counter.kind().is_by_horizon();
                 self.sweep_at.get_or_insert(now.after(SWEEP_EVERY_MS));
                 true
             }
@@ -244,19 +296,30 @@ impl Owner {
             let Some((_, counter)) = self.timers.pop_first() else {
                 break;
             };
-            self.with(now, &counter, gathered, |account, context, wishes| {
-                account.roll(context);
-                account.work(context, None, wishes);
-            });
+            self.look(now, &counter, gathered);
         }
         if self.sweep_at.is_some_and(|at| at <= now) {
-            self.accounts.retain(|_, account| !account.is_over(now));
-            let accounts = &self.accounts;
-            self.timers
-                .retain(|(_, counter)| accounts.contains_key(counter));
-            self.sessions.forget(now);
-            self.sweep_at = (!self.accounts.is_empty()).then(|| now.after(SWEEP_EVERY_MS));
+            self.sweep(now, gathered);
         }
+    }
+
+    /// Forgets counters of which nothing matters any more.
+    fn sweep(&mut self, now: OwnerTime, gathered: &mut Gathered) {
+        // Where no window ends, leases do, of nodes that nothing else is heard of.
+        let mut leased = self.counters();
+        leased.retain(|counter| !counter.kind().is_windowed());
+        for counter in leased {
+            self.look(now, &counter, gathered);
+        }
+        self.accounts.retain(|_, account| !account.is_over(now));
+        let accounts = &self.accounts;
+        self.horizon.in_use = accounts
+            .keys()
+            .any(|counter| counter.kind().is_by_horizon());
+        self.timers
+            .retain(|(_, counter)| accounts.contains_key(counter));
+        self.sessions.forget(now);
+        self.sweep_at = (!self.accounts.is_empty()).then(|| now.after(SWEEP_EVERY_MS));
     }
 
     /// All counters, always in the same order.
@@ -280,6 +343,7 @@ impl Owner {
             config,
             epoch,
             limits,
+            horizon,
             timers,
             ended,
             ..
@@ -294,6 +358,7 @@ impl Owner {
             config,
             sessions,
             spec,
+            horizon: horizon.view(limits.revision()),
         };
         let mut wishes = Wishes::default();
         act(account, &context, &mut wishes);
@@ -324,7 +389,20 @@ impl Owner {
         }
     }
 
-    fn finish(&mut self, now: OwnerTime, gathered: Gathered) -> Vec<Effect> {
+    fn context<'a>(&'a self, now: OwnerTime, account: &Account) -> Context<'a> {
+        Context {
+            now,
+            epoch: self.epoch,
+            config: &self.config,
+            sessions: &self.sessions,
+            spec: self.limits.of(&account.counter),
+            horizon: self.horizon.view(self.limits.revision()),
+        }
+    }
+
+    fn finish(&mut self, now: OwnerTime, mut gathered: Gathered) -> Vec<Effect> {
+        let act = self.horizon.work(now, self.limits.revision(), &self.config);
+        gathered.effects.extend(act.map(Effect::from));
         if let Some(reason) = self.ended {
             return vec![Effect::StepDown(reason)];
         }
@@ -341,28 +419,15 @@ impl Owner {
         incarnation: Incarnation,
         mut counters: Vec<Counter>,
     ) -> Option<OwnerMessage> {
-        let Self {
-            epoch,
-            config,
-            sessions,
-            ..
-        } = self;
-        let session = sessions.get(incarnation)?;
+        let session = self.sessions.get(incarnation)?;
         counters.sort_unstable();
         counters.dedup();
         let tell = |counter: &Counter| {
-            let spec = self.limits.of(counter);
-            let context = Context {
-                now,
-                epoch: *epoch,
-                config,
-                sessions,
-                spec,
-            };
-            self.accounts.get(counter)?.tell(&context, incarnation)
+            let account = self.accounts.get(counter)?;
+            account.tell(&self.context(now, account), incarnation)
         };
         Some(OwnerMessage {
-            epoch: *epoch,
+            epoch: self.epoch,
             incarnation,
             echo_t_node: session.t_node,
             owner_now: now,

@@ -202,9 +202,7 @@ impl Bench {
             match effect {
                 Effect::Send(message) => self.to_node.push(message),
                 Effect::StepDown(reason) => panic!("{reason:?}"),
-                operation @ (Effect::Load(_) | Effect::Persist { .. }) => {
-                    self.operations.push(operation);
-                }
+                operation => self.operations.push(operation),
             }
         }
     }
@@ -253,7 +251,8 @@ impl Bench {
         }
         for state in self.owner.snapshot(OwnerTime(self.now)) {
             let out: u64 = state.nodes.iter().map(|n| n.granted - n.returned).sum();
-            let largest = self.largest_limit.get(&state.window).copied().unwrap_or(0);
+            let (window, _, _) = state.window.unwrap();
+            let largest = self.largest_limit.get(&window).copied().unwrap_or(0);
             assert!(
                 out + state.free <= state.hwm && state.hwm <= largest,
                 "{state:?} of {largest}"
@@ -295,6 +294,7 @@ fn limits(units: u64, revision: u64) -> Arc<Limits> {
     let spec = LimitSpec {
         kind: KIND,
         units,
+        burst: 0,
         revision,
     };
     Arc::new(Limits::new([(Arc::from("limit"), spec)]).unwrap())

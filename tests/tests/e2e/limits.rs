@@ -2,6 +2,7 @@
 
 mod money;
 mod race;
+mod rolling;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, interval_at, sleep_until};
-use tollgate_quota::owner::{Config, Effect, Event, Owner, Reason};
+use tollgate_quota::owner::{Config, Effect, Event, HorizonRecord, Owner, Reason};
 use tollgate_quota::{Counter, Epoch, NodeMessage};
 use tracing::{debug, error, info, warn};
 
@@ -52,6 +52,7 @@ pub(super) enum End {
 enum Done {
     Read(Answered),
     Written(Answered),
+    Horizon(Answered),
     /// Whether this is still the owner; none where the store did not say.
     Beaten(Option<bool>),
     Swept,
@@ -98,17 +99,22 @@ impl Chores {
 }
 
 impl Term {
-    /// Begins a term.
-    pub(super) fn new(shell: &Shell, epoch: u64) -> Self {
+    /// Begins a term. `stepped` says that the one before ended because the clock was corrected.
+    pub(super) fn new(shell: &Shell, epoch: u64, stepped: bool) -> Self {
         let mut current = shell.current.clone();
         let limits = current
             .borrow_and_update()
             .as_ref()
             .map(|snapshot| snapshot.limits.clone());
         let number = Epoch(i64::try_from(epoch).unwrap_or(i64::MAX));
+        let clock = OwnerClock::start();
+        let mut machine = Owner::new(number, Config::default(), limits.unwrap_or_default());
+        if stepped {
+            machine.distrust_horizon(clock.now());
+        }
         Self {
-            machine: Owner::new(number, Config::default(), limits.unwrap_or_default()),
-            clock: OwnerClock::start(),
+            machine,
+            clock,
             desk: Desk {
                 store: shell.store.clone(),
                 ownership: shell.ownership.clone(),
@@ -237,9 +243,38 @@ impl Term {
                     self.flush_at
                         .get_or_insert_with(|| Instant::now() + COALESCE);
                 }
+                Effect::LoadHorizon => self.load_horizon(),
+                Effect::PersistHorizon {
+                    record,
+                    expected_mod_revision,
+                } => self.write_horizon(record, expected_mod_revision),
                 Effect::Send(message) => streams.send(&message),
                 Effect::StepDown(reason) => self.step_down(reason),
             }
+        }
+    }
+
+    fn load_horizon(&mut self) {
+        let (desk, wait) = (self.desk.clone(), self.next_wait());
+        self.jobs
+            .spawn(async move { Done::Horizon(after(desk.load_horizon().await, wait).await) });
+    }
+
+    fn write_horizon(&mut self, record: HorizonRecord, expected: i64) {
+        let (desk, wait) = (self.desk.clone(), self.next_wait());
+        self.jobs.spawn(async move {
+            Done::Horizon(after(desk.write_horizon(record, expected).await, wait).await)
+        });
+    }
+
+    /// Leaves in good order: says that nothing is handed out from now on.
+    pub(super) async fn leave(&mut self) {
+        let Some(record) = self.machine.last_horizon(self.clock.now()) else {
+            return;
+        };
+        // The next owner waits a few seconds longer where this fails.
+        if let Err(error) = self.desk.lower_horizon(record).await {
+            debug!(%error, "cannot lower the horizon");
         }
     }
 
@@ -299,6 +334,7 @@ impl Term {
                 self.writing -= 1;
                 answered
             }
+            Ok(Done::Horizon(answered)) => answered,
             Ok(Done::Beaten(Some(true))) => {
                 self.confirmed = Instant::now();
                 return;

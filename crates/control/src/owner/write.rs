@@ -11,7 +11,7 @@ use super::record;
 use crate::error::Error;
 use crate::metrics;
 use crate::ownership::{Ownership, guard};
-use crate::store::{Outcome, SharedStore};
+use crate::store::{Outcome, SharedStore, Txn};
 
 /// Most records written by one transaction, which compares and writes each, within a store's 128.
 pub(super) const MOST_RECORDS: usize = 60;
@@ -66,7 +66,7 @@ impl Desk {
     /// Writes records in one transaction: all of them or none.
     pub(super) async fn write(&self, writes: Vec<Write>) -> Answered {
         let started = Instant::now();
-        let outcome = self.commit(&writes).await;
+        let outcome = self.commit(self.transaction(&writes)).await;
         let name = match outcome {
             Commit::Committed(_) => "committed",
             Commit::Conflict => "conflict",
@@ -82,13 +82,16 @@ impl Desk {
         }
     }
 
-    async fn commit(&self, writes: &[Write]) -> Commit {
-        let txn = writes.iter().fold(guard(self.epoch), |txn, write| {
+    fn transaction(&self, writes: &[Write]) -> Txn {
+        writes.iter().fold(guard(self.epoch), |txn, write| {
             let path = record::path(&write.counter);
             let expected = u64::try_from(write.expected).unwrap_or(0);
             let value = record::encode(&write.counter, &write.record);
             txn.when_modified(&path, expected).put(path, value)
-        });
+        })
+    }
+
+    pub(super) async fn commit(&self, txn: Txn) -> Commit {
         match self.store.commit(txn).await {
             Ok(Outcome::Committed(revision)) => Commit::Committed(signed(revision)),
             Ok(Outcome::Conflict) => self.explain().await,
@@ -122,6 +125,6 @@ pub(super) async fn after(answered: Answered, wait: Duration) -> Answered {
     answered
 }
 
-fn signed(revision: u64) -> i64 {
+pub(super) fn signed(revision: u64) -> i64 {
     i64::try_from(revision).unwrap_or(i64::MAX)
 }

@@ -205,6 +205,7 @@ fn decode(message: pb::StreamQuotaResponse) -> OwnerMessage {
         keep: account.keep,
         limit: account.limit,
         remaining: account.remaining,
+        coming: Vec::new(),
     });
     OwnerMessage {
         epoch: Epoch(message.epoch),

@@ -107,6 +107,7 @@ impl Bench {
             keep: None,
             limit: GRANTED,
             remaining: GRANTED,
+            coming: Vec::new(),
         };
         self.limiter.receive(&OwnerMessage {
             epoch: Epoch(1),

@@ -194,6 +194,9 @@ impl Ownership {
                 None
             }
             Effect::StepDown(reason) => panic!("stepped down: {reason:?}"),
+            Effect::LoadHorizon | Effect::PersistHorizon { .. } => {
+                panic!("no policy of these tests needs the horizon")
+            }
         }
     }
 }
@@ -316,6 +319,7 @@ fn limits(policy: &Policy, revision: u64) -> Arc<Limits> {
                 window_ms: limit.window_ms,
             },
             units: limit.amount,
+            burst: limit.at_once(),
             revision,
         };
         (Arc::clone(&limit.name), spec)
@@ -365,6 +369,7 @@ fn encode(message: &OwnerMessage) -> StreamQuotaResponse {
         keep: account.keep,
         limit: account.limit,
         remaining: account.remaining,
+        coming: Vec::new(),
     };
     StreamQuotaResponse {
         epoch: message.epoch.0,

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Credential, Deployment, Dimension, Effect, Endpoint, Kind, Limit, Measure, Model, Pool, Price,
-    Protocol, Provider, Reserve, Simulated, SimulatedFault, Table, Target, Timeouts, Unit, Weights,
-    defaults,
+    Credential, Deployment, Dimension, Effect, Endpoint, Kind, Limit, LimitKind, Measure, Model,
+    Pool, Price, Protocol, Provider, Reserve, Simulated, SimulatedFault, Table, Target, Timeouts,
+    Unit, Weights, defaults,
 };
 use crate::address::normal_base_url;
 use crate::condition::Condition;
@@ -261,6 +261,7 @@ fn limit(index: usize, placed: &limits::Placed<'_>) -> Result<Limit, Fault> {
     per.sort_unstable();
     let condition = Some(it.r#match.as_str()).filter(|text| !text.is_empty());
     let condition = condition.map(Condition::new).transpose();
+    let kind = limit_kind(it, amount);
     Ok(Limit {
         index,
         condition: condition.map_err(|wrong| {
@@ -274,10 +275,21 @@ fn limit(index: usize, placed: &limits::Placed<'_>) -> Result<Limit, Fault> {
             weights: weights(it.weights.unwrap_or_default()),
         },
         amount,
+        kind,
         reserve: reserve(it.reserve()),
         window_ms,
-        stem: counter::stem(&placed.name, unit, window_ms).into(),
+        stem: counter::stem(&placed.name, unit, kind, window_ms).into(),
     })
+}
+
+fn limit_kind(it: &pb::Limit, amount: u64) -> LimitKind {
+    match it.kind() {
+        pb::LimitKind::Unspecified | pb::LimitKind::Fixed => LimitKind::Fixed,
+        pb::LimitKind::Sliding => LimitKind::Sliding,
+        pb::LimitKind::Bucket => LimitKind::Bucket {
+            burst: if it.burst == 0 { amount } else { it.burst },
+        },
+    }
 }
 
 /// What a limit counts, and how many units of it a window admits.

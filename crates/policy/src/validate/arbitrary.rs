@@ -181,23 +181,26 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
         vec(1..7i32, 0..3),
         of(amount()),
         of(window),
-        0..2i32,
+        (0..4i32, any::<u64>()),
         of(weights()),
         0..3i32,
         vec(text(), 0..3),
         text(),
     )
         .prop_map(
-            |(name, per, amount, window, kind, weights, reserve, per_labels, r#match)| pb::Limit {
-                name,
-                per,
-                amount,
-                window,
-                kind,
-                weights,
-                reserve,
-                per_labels,
-                r#match,
+            |(name, per, amount, window, (kind, burst), weights, reserve, per_labels, r#match)| {
+                pb::Limit {
+                    name,
+                    per,
+                    amount,
+                    window,
+                    kind,
+                    burst,
+                    weights,
+                    reserve,
+                    per_labels,
+                    r#match,
+                }
             },
         )
 }

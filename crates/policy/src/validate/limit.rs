@@ -20,8 +20,6 @@ const MAX_COST: u64 = 100_000_000_000_000_000;
 /// Highest weights, in thousandths. Reservations do not know what comes from the cache, so it may not weigh more.
 const MAX_CACHED_WEIGHT: u32 = 1000;
 const MAX_OUTPUT_WEIGHT: u32 = 1_000_000;
-/// Windows are longer than this, in seconds: shorter ones need another kind of lease.
-const MIN_WINDOW: u32 = 10;
 /// Longest window, in seconds: longer ones need a ledger.
 const MAX_WINDOW: u32 = 3600;
 
@@ -107,6 +105,7 @@ fn limit(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
         let fault = Fault::new(field(at, "match"), wrong.problem);
         faults.push(fault.maybe_hint(wrong.hint));
     }
+    burst(it, &field(at, "burst"), faults);
     if it.reserve != 0 {
         let at = field(at, "reserve");
         check_known(it.reserve, &pb::ReserveMode::Unspecified, &at, faults);
@@ -214,14 +213,27 @@ fn prices(policy: &pb::Policy, limit: &str, faults: &mut Vec<Fault>) {
 fn window(it: Option<&pb::Window>, at: &str, faults: &mut Vec<Fault>) {
     let problem = match it.map(|it| it.seconds) {
         None | Some(0) => "is missing or zero".to_owned(),
-        Some(seconds) if seconds <= MIN_WINDOW => {
-            format!("is {seconds} s, which is too short to hold over many nodes")
-        }
         Some(seconds) if seconds > MAX_WINDOW => {
             format!("is {seconds} s, longer than this version supports")
         }
         Some(_) => return,
     };
-    let hint = "write a window of more than `10s` and at most `1h`, such as `30s`, `5m` or `1h`";
+    let hint = "write a window of `1s` to `1h`, such as `10s`, `5m` or `1h`";
     faults.push(Fault::new(at, problem).hint(hint));
+}
+
+fn burst(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
+    if it.burst == 0 {
+        return;
+    }
+    let unit = it.amount.as_ref().map(|amount| build::amount(amount).0);
+    if it.kind() != pb::LimitKind::Bucket {
+        let fault = Fault::new(at, "has a meaning for buckets only");
+        faults.push(fault.hint("write `kind: bucket`, or leave it out"));
+    } else if unit == Some(Unit::Cost) {
+        let fault = Fault::new(at, "has no meaning for `cost_usd`");
+        faults.push(fault.hint("leave it out: the bucket holds what a window brings in"));
+    } else if it.burst > MAX_AMOUNT {
+        faults.push(Fault::new(at, format!("is more than {MAX_AMOUNT}")));
+    }
 }

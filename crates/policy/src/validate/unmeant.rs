@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::fault::Fault;
 use crate::limits;
 use crate::path::{entry, field};
-use crate::table::{Model, Protocol, Reserve, Use, build, defaults};
+use crate::table::{LimitKind, Model, Protocol, Reserve, Use, build, defaults};
 use crate::{nearest, pb};
 
 pub(super) fn warnings(policy: &pb::Policy) -> Vec<Fault> {
@@ -120,7 +120,7 @@ fn small_limits(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
                 cost: table.highest_cost(model, 1, output),
             })
         };
-        let small = |model: &&Arc<Model>| reserves(model) > limit.amount;
+        let small = |model: &&Arc<Model>| reserves(model) > limit.at_once();
         let models = table.models().iter().filter(small).take(5);
         let models: Vec<&str> = models.map(|model| &*model.name).collect();
         // Whom a condition is about is not known here.
@@ -133,7 +133,11 @@ fn small_limits(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
             "is less than what a request reserves which names no maximum of output: it is always refused for {}",
             nearest::list(&models)
         );
-        let warning = Fault::new(field(&placed.at, unit.as_str()), problem);
+        let at = match limit.kind {
+            LimitKind::Bucket { .. } if placed.limit.burst > 0 => "burst",
+            LimitKind::Fixed | LimitKind::Sliding | LimitKind::Bucket { .. } => unit.as_str(),
+        };
+        let warning = Fault::new(field(&placed.at, at), problem);
         warnings
             .push(warning.hint("raise the limit, or set a lower `max_output_tokens` at the model"));
     }
@@ -149,6 +153,8 @@ fn same_limits(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
         per.sort_unstable();
         labels.sort_unstable();
         let window = it.window.unwrap_or_default().seconds;
+        // Limits of different kinds bound different things.
+        let window = (window, it.kind());
         let shape = (
             placed.tier,
             &it.r#match,

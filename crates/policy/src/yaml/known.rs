@@ -13,7 +13,6 @@ const PLANNED_FIELDS: [(&str, &[&str]); 8] = [
     (
         "Limit",
         &[
-            "burst",
             "concurrent",
             "guard",
             "mode",
@@ -25,10 +24,7 @@ const PLANNED_FIELDS: [(&str, &[&str]); 8] = [
 ];
 
 /// Values of enums that are part of the product's design but do not work yet.
-const PLANNED_VALUES: [(&str, &[&str]); 2] = [
-    ("LimitKind", &["bucket", "sliding"]),
-    ("Dimension", &["deployment", "provider"]),
-];
+const PLANNED_VALUES: [(&str, &[&str]); 1] = [("Dimension", &["deployment", "provider"])];
 
 /// Names under which people look for the place of a secret.
 const SECRETS: [&str; 9] = [

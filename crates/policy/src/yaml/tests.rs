@@ -254,7 +254,7 @@ deployments:
   e: { provider: bb, model: m }
 limits:
   - { name: x, guard: 5, window: 1mo }
-  - { name: y, requests: 0, window: 1s }
+  - { name: y, requests: 0, window: 2h }
 ";
     let expected = [
         "policy.yaml:3:14: providers.a.kind: \"opnai\" is not known; did you mean `openai`?",
@@ -265,8 +265,8 @@ limits:
         "policy.yaml:7:8: deployments.e.provider: there is no provider `bb`; did you mean `b`?",
         "policy.yaml:10:16: limits[1].requests: is zero, which would refuse every request; write at least 1; to shut \
          somebody out, revoke the key",
-        "policy.yaml:10:29: limits[1].window: is 1 s, which is too short to hold over many nodes; write a window of more \
-         than `10s` and at most `1h`, such as `30s`, `5m` or `1h`",
+        "policy.yaml:10:29: limits[1].window: is 7200 s, longer than this version supports; write a window of `1s` to \
+         `1h`, such as `10s`, `5m` or `1h`",
     ];
     let found = faults(text);
     assert_eq!(found.len(), expected.len(), "{found:#?}");

@@ -58,6 +58,7 @@ impl Bench {
         let spec = LimitSpec {
             units: PLENTY,
             kind: WINDOWS,
+            burst: 0,
             revision: 1,
         };
         let limits = Limits::new([(Arc::from(LIMIT), spec)])?;
@@ -88,6 +89,9 @@ impl Bench {
                         events.push(Event::Persisted { counter, outcome });
                     }
                     Effect::Send(message) => last = Some(message),
+                    Effect::LoadHorizon | Effect::PersistHorizon { .. } => {
+                        panic!("a window of an hour needs no horizon")
+                    }
                     Effect::StepDown(reason) => panic!("the owner stepped down: {reason:?}"),
                 }
             }

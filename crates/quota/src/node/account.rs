@@ -1,10 +1,13 @@
 use std::collections::VecDeque;
 
 use crate::node::{RequestId, Why};
-use crate::{Counter, Epoch, Generation, NodeTime, OwnerAccount, Window};
+use crate::{Coming, Counter, Epoch, Generation, LONGEST_LEASE_MS, NodeTime, OwnerAccount, Window};
 
 /// Time constant of the demand estimate, in seconds.
 const DEMAND_TAU_S: f64 = 1.0;
+/// An account is forgotten this long after its deadline, in milliseconds: by then its window is over
+/// on any owner's clock, so refusing that window for fresh accounts costs nothing.
+const FORGET_AFTER_MS: u64 = 2_000;
 /// Demand below this many units per second counts as none.
 const DEMAND_FLOOR: f64 = 0.05;
 
@@ -54,6 +57,26 @@ fn signed(units: u64) -> i64 {
     i64::try_from(units).unwrap_or(i64::MAX)
 }
 
+/// What units bear. What is said of a lower label than a node has heard of is refused (R3, R8).
+///
+/// Kinds with windows have the window alone, others the epoch and the generation: units of another owner, or
+/// of a generation that was written off, are void as those of a window that is over are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Label {
+    pub(super) window: Window,
+    pub(super) epoch: Epoch,
+    pub(super) generation: Generation,
+}
+
+impl Label {
+    pub(super) fn of(window: Window) -> Self {
+        Self {
+            window,
+            ..Self::default()
+        }
+    }
+}
+
 /// Units taken from one epoch's ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Piece {
@@ -79,16 +102,32 @@ impl Pieces {
     fn iter(&self) -> impl Iterator<Item = Piece> + '_ {
         self.first.iter().chain(&self.rest).copied()
     }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Piece> {
+        self.first.iter_mut().chain(&mut self.rest)
+    }
 }
 
 /// What the owner last said of an account beyond totals; the highest (epoch, version) wins.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Told {
     at: (Epoch, u64),
     exhausted_above: Option<u64>,
     keep: Option<u64>,
     pub(super) limit: u64,
     pub(super) remaining: u64,
+    /// When more can be had, counted from `heard_at`.
+    coming: Vec<Coming>,
+    heard_at: NodeTime,
+}
+
+/// When so many units can be had that lie between two amounts.
+fn between(fewer: Coming, more: Coming, units: u64) -> u64 {
+    let part = u128::from(units - fewer.units) * u128::from(more.in_ms.saturating_sub(fewer.in_ms));
+    let part = part.div_ceil(u128::from((more.units - fewer.units).max(1)));
+    fewer
+        .in_ms
+        .saturating_add(u64::try_from(part).unwrap_or(u64::MAX))
 }
 
 /// Between which readings of the node's clock a window ends.
@@ -104,10 +143,10 @@ pub(super) struct Account {
     pub(super) counter: Counter,
     /// Distinguishes this account from another that had its place before.
     pub(super) serial: u64,
-    /// Grants up to this window are refused: an account of them may have been forgotten (R3).
-    floor: Window,
-    pub(super) window: Window,
-    /// When units of `window` stop being usable: the best of the estimates so far, each of which is
+    /// Grants up to this label are refused: an account of them may have been forgotten (R3).
+    floor: Label,
+    pub(super) label: Label,
+    /// When units of `label` stop being usable: the best of the estimates so far, each of which is
     /// early (R6). 0 while nothing was heard.
     pub(super) deadline: NodeTime,
     /// By when the window is certainly over: the best of the estimates so far, each of which is late.
@@ -126,6 +165,9 @@ pub(super) struct Account {
     pub(super) dirty: bool,
     /// The need that was last reported.
     pub(super) said_need: u64,
+    /// When it was last reported.
+    reported_at: NodeTime,
+    said_spent: u64,
     /// Below this the node asks for more before it runs dry.
     low: i64,
     /// That question is under way.
@@ -133,12 +175,12 @@ pub(super) struct Account {
 }
 
 impl Account {
-    pub(super) fn new(counter: Counter, serial: u64, floor: Window, now: NodeTime) -> Self {
+    pub(super) fn new(counter: Counter, serial: u64, floor: Label, now: NodeTime) -> Self {
         Self {
             counter,
             serial,
             floor,
-            window: Window(0),
+            label: Label::default(),
             deadline: NodeTime(0),
             over_at: NodeTime(0),
             usual: 0,
@@ -149,6 +191,8 @@ impl Account {
             queue: VecDeque::new(),
             dirty: false,
             said_need: 0,
+            reported_at: NodeTime(0),
+            said_spent: 0,
             low: 0,
             asked: false,
         }
@@ -171,7 +215,12 @@ impl Account {
     /// next requests of a counter that is seldom asked for.
     pub(super) fn worth_keeping(&self, now: NodeTime, ahead_ms: u64) -> u64 {
         let ahead = self.demand(now).saturating_mul(ahead_ms) / 1_000;
-        ahead.max(self.usual.saturating_mul(2))
+        if self.is_windowed() {
+            ahead.max(self.usual.saturating_mul(2))
+        } else {
+            // Idle units keep others from coming in.
+            ahead
+        }
     }
 
     /// Units per second, rounded up; 0 when next to nothing.
@@ -207,6 +256,54 @@ impl Account {
         Some(pieces)
     }
 
+    pub(super) fn is_windowed(&self) -> bool {
+        self.counter.kind().is_windowed()
+    }
+
+    /// The generation of what the owner of `epoch` granted.
+    pub(super) fn generation(&self, epoch: Epoch) -> Generation {
+        if self.label.epoch == epoch {
+            self.label.generation
+        } else {
+            Generation::FIRST
+        }
+    }
+
+    /// How long a report of units spent may wait for others, in milliseconds. Without windows, what is
+    /// spent keeps others from coming in until it is reported; that matters where some are refused for want
+    /// of units, or where it is much of the limit.
+    pub(super) fn patience_ms(&self, relaxed_ms: u64) -> u64 {
+        let unsaid = self.spent().saturating_sub(self.said_spent);
+        let matters = self.is_bounded() || unsaid.saturating_mul(64) >= self.told.limit;
+        if self.is_windowed() || !matters {
+            relaxed_ms
+        } else {
+            (self.counter.kind().window_ms() / 500).clamp(1, relaxed_ms)
+        }
+    }
+
+    /// Units spent under the label, whoever granted them.
+    fn spent(&self) -> u64 {
+        self.ledgers.iter().map(|ledger| ledger.spent).sum()
+    }
+
+    /// Notes that the account is reported now, with that need.
+    pub(super) fn reported(&mut self, now: NodeTime, need: u64) {
+        self.dirty = false;
+        self.reported_at = now;
+        self.said_need = need;
+        self.said_spent = self.spent();
+    }
+
+    /// Whether all that was ever said of it is refused by a fresh account, or cannot be used by one.
+    pub(super) fn is_forgettable(&self, now: NodeTime) -> bool {
+        let idle = self.queue.is_empty() && self.demand(now) == 0;
+        let held = self.ledgers.iter().any(|ledger| ledger.held > 0);
+        idle && now >= self.deadline.after(FORGET_AFTER_MS)
+            && (self.is_windowed()
+                || !held && now >= self.reported_at.after(LONGEST_LEASE_MS + FORGET_AFTER_MS))
+    }
+
     /// Moves held units back to idle.
     pub(super) fn put_back(&mut self, pieces: &Pieces) {
         for piece in pieces.iter() {
@@ -233,6 +330,22 @@ impl Account {
             _ => {}
         }
         (actual - left, refunded, left)
+    }
+
+    /// Turns up to `units` of a hold spent, oldest epoch first. Answers how many.
+    pub(super) fn spend(&mut self, pieces: &mut Pieces, units: u64) -> u64 {
+        let mut left = units;
+        for piece in pieces.iter_mut() {
+            let spent = left.min(piece.units);
+            let ledger = self.ledgers.iter_mut().find(|l| l.epoch == piece.epoch);
+            if let Some(ledger) = ledger {
+                ledger.held -= spent;
+                ledger.spent += spent;
+            }
+            piece.units -= spent;
+            left -= spent;
+        }
+        units - left
     }
 
     fn release(&mut self, piece: Piece, spent: u64) {
@@ -284,10 +397,29 @@ impl Account {
             .unsigned_abs();
         // No owner can ever give more than the limit: beyond it lies only debt.
         let above = self.told.exhausted_above.unwrap_or(limit);
-        (short > above).then(|| Why::Exhausted {
+        // No bound outlasts the time when the owner expects more.
+        let lasts = self.is_windowed() || now < self.comes_at(1);
+        (short > above && lasts).then(|| Why::Exhausted {
             limit,
-            retry_after_ms: self.over_at.since(now).max(1),
+            retry_after_ms: self.comes_at(short).since(now).max(1),
         })
+    }
+
+    /// When so many units can be had: in the next window, or as the owner said; between the amounts that
+    /// it spoke of they come in steadily.
+    fn comes_at(&self, units: u64) -> NodeTime {
+        if self.is_windowed() {
+            return self.over_at;
+        }
+        let coming = &self.told.coming;
+        let next = coming.iter().position(|point| point.units >= units);
+        let in_ms = match (next, coming.last()) {
+            (Some(0), _) => coming[0].in_ms,
+            (Some(next), _) => between(coming[next - 1], coming[next], units),
+            (None, Some(last)) => last.in_ms,
+            (None, None) => self.counter.kind().window_ms(),
+        };
+        self.told.heard_at.after(in_ms)
     }
 
     /// Units missing for the oldest waiting request of `units`, or to pay the debt.
@@ -303,13 +435,28 @@ impl Account {
 
     /// Takes in the owner's state of this account. False when it is of a window or generation that is
     /// refused from now on.
-    pub(super) fn hear(&mut self, epoch: Epoch, told: &OwnerAccount, end: WindowEnd) -> bool {
-        let over = told.window <= self.floor || told.window < self.window;
-        if over || told.generation != Generation::FIRST {
+    pub(super) fn hear(
+        &mut self,
+        (epoch, now): (Epoch, NodeTime),
+        told: &OwnerAccount,
+        end: WindowEnd,
+    ) -> bool {
+        let label = if self.is_windowed() {
+            Label::of(told.window)
+        } else {
+            Label {
+                epoch,
+                generation: told.generation,
+                ..Label::default()
+            }
+        };
+        // Units that end with their window are never written off.
+        let stray = self.is_windowed() && told.generation != Generation::FIRST;
+        if stray || label <= self.floor || label < self.label {
             return false;
         }
-        if told.window > self.window {
-            self.roll(told.window);
+        if label > self.label {
+            self.roll(label);
         }
         self.deadline = self.deadline.max(end.earliest);
         self.over_at = self.over_at.min(end.latest);
@@ -321,22 +468,25 @@ impl Account {
                 keep: told.keep,
                 limit: told.limit,
                 remaining: told.remaining,
+                coming: told.coming.clone(),
+                heard_at: now,
             };
         }
         self.asked = false;
         true
     }
 
-    /// Everything of the earlier window is void: its units bear its label, and nothing that is said
+    /// Everything of the earlier label is void: its units bear it, and nothing that is said
     /// about it will be heard again (R3, R8).
-    fn roll(&mut self, window: Window) {
-        self.window = window;
+    fn roll(&mut self, label: Label) {
+        self.label = label;
         self.deadline = NodeTime(0);
         self.over_at = NodeTime(u64::MAX);
         self.ledgers.clear();
         self.avail = 0;
         self.told = Told::default();
         self.low = 0;
+        self.said_spent = 0;
     }
 
     fn credit(&mut self, epoch: Epoch, granted: u64) {

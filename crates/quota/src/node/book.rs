@@ -1,11 +1,7 @@
 use std::collections::HashMap;
 
-use crate::node::account::Account;
+use crate::node::account::{Account, Label};
 use crate::{Counter, NodeTime, Window};
-
-/// An account is forgotten this long after its deadline, in milliseconds: by then its window is over
-/// on any owner's clock, so refusing that window for fresh accounts costs nothing.
-const FORGET_AFTER_MS: u64 = 2_000;
 
 /// Where an account lies in the book.
 pub(super) type Slot = u32;
@@ -18,7 +14,8 @@ pub(super) struct Book {
     vacant: Vec<Slot>,
     serial: u64,
     /// Per window length, the newest window of which an account was forgotten. Fresh accounts refuse
-    /// everything up to it: the forgotten one may have had, and spent, the same grant (R3).
+    /// everything up to it: the forgotten one may have had, and spent, the same grant (R3). For kinds
+    /// without windows there is none: what was ever granted to a forgotten account has lapsed.
     floors: HashMap<u64, Window>,
 }
 
@@ -32,12 +29,10 @@ impl Book {
             return slot;
         }
         self.serial += 1;
-        let floor = self
-            .floors
-            .get(&counter.kind().window_ms())
-            .copied()
-            .unwrap_or_default();
-        let account = Account::new(counter.clone(), self.serial, floor, now);
+        let windowed = counter.kind().is_windowed();
+        let floor = self.floors.get(&counter.kind().window_ms());
+        let floor = floor.filter(|_| windowed).copied().unwrap_or_default();
+        let account = Account::new(counter.clone(), self.serial, Label::of(floor), now);
         let slot = match self.vacant.pop() {
             Some(slot) => {
                 self.slots[slot as usize] = Some(account);
@@ -77,17 +72,15 @@ impl Book {
     pub(super) fn forget(&mut self, now: NodeTime, in_turn: impl Fn(Slot) -> bool) {
         let slots = 0..Slot::try_from(self.slots.len()).unwrap_or(Slot::MAX);
         for slot in slots.filter(|slot| in_turn(*slot)) {
-            let over = |a: &Account| {
-                a.queue.is_empty() && a.demand(now) == 0 && now >= a.deadline.after(FORGET_AFTER_MS)
-            };
-            let Some(account) = self.slots[slot as usize].take_if(|a| over(a)) else {
+            let over = |account: &mut Account| account.is_forgettable(now);
+            let Some(account) = self.slots[slot as usize].take_if(over) else {
                 continue;
             };
-            let floor = self
-                .floors
-                .entry(account.counter.kind().window_ms())
-                .or_default();
-            *floor = account.window.max(*floor);
+            if account.is_windowed() {
+                let window_ms = account.counter.kind().window_ms();
+                let floor = self.floors.entry(window_ms).or_default();
+                *floor = account.label.window.max(*floor);
+            }
             self.index.remove(&account.counter);
             self.vacant.push(slot);
         }

@@ -3,7 +3,7 @@
 use crate::node::account::Account;
 use crate::node::book::Slot;
 use crate::node::{Node, Scope};
-use crate::{Generation, NodeAccount, NodeMessage, NodeTime};
+use crate::{NodeAccount, NodeMessage, NodeTime};
 
 /// Every so many heartbeats, accounts where nothing goes on are reported and tidied.
 const TURNS: u64 = 8;
@@ -66,7 +66,8 @@ impl Node {
         let repeat = std::mem::take(&mut self.outbox.repeat);
         let due = |slot: Slot, account: &Account| {
             account.is_busy(now)
-                || (in_turn(slot) && account.has_units(now))
+                // What is not spoken of lapses where no window ends.
+                || (account.has_units(now) && (in_turn(slot) || !account.is_windowed()))
                 || (repeat && account.is_accountable(now))
         };
         let open = self
@@ -105,7 +106,8 @@ impl Node {
             config,
             ..
         } = self;
-        for (slot, account) in book.iter_mut().filter(|(slot, _)| in_turn(*slot)) {
+        let due = |slot: Slot, account: &Account| in_turn(slot) || !account.is_windowed();
+        for (slot, account) in book.iter_mut().filter(|(slot, it)| due(*slot, it)) {
             let keep = account.worth_keeping(now, config.ahead_ms);
             if account.is_open(now) && account.give_back(*epoch, keep) {
                 outbox.mark(account, slot, now);
@@ -117,14 +119,13 @@ impl Node {
     pub(super) fn report(&mut self, now: NodeTime, slot: Slot) -> Option<NodeAccount> {
         let lacks = self.lacks(slot);
         let account = self.book.get_mut(slot)?;
-        account.dirty = false;
-        account.said_need = account.need(now, lacks);
+        account.reported(now, account.need(now, lacks));
         let ledger = account.ledger(self.epoch).copied();
         Some(NodeAccount {
             counter: account.counter.clone(),
-            window: account.window,
+            window: account.label.window,
             epoch: self.epoch,
-            generation: Generation::FIRST,
+            generation: account.generation(self.epoch),
             seen: ledger.map_or(0, |l| l.seen),
             returned: ledger.map_or(0, |l| l.returned),
             spent: ledger.map_or(0, |l| l.spent),

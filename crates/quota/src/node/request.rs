@@ -1,7 +1,7 @@
-use crate::node::account::{Account, Pieces};
+use crate::NodeTime;
+use crate::node::account::{Account, Label, Pieces};
 use crate::node::book::{Book, Slot};
 use crate::node::{Ask, RequestId};
-use crate::{NodeTime, Window};
 
 /// One ask of a request, and what is held for it.
 #[derive(Debug)]
@@ -9,24 +9,38 @@ pub(super) struct Part {
     /// Index among the caller's asks.
     pub(super) ask: usize,
     pub(super) units: u64,
+    /// Of these, what is spent already.
+    pub(super) spent: u64,
     pub(super) slot: Slot,
     /// The account that was at `slot`.
     serial: u64,
-    /// The window the units held bear.
-    window: Window,
+    /// What the units held bear.
+    label: Label,
     pieces: Pieces,
 }
 
 impl Part {
-    /// The account, provided it still is of the window the units were taken from: otherwise they
+    /// The account, provided it still has the label that the units bear: otherwise they
     /// are void.
     pub(super) fn account<'a>(&self, book: &'a mut Book) -> Option<&'a mut Account> {
-        let current = |a: &&mut Account| a.serial == self.serial && a.window == self.window;
+        let current = |a: &&mut Account| a.serial == self.serial && a.label == self.label;
         book.get_mut(self.slot).filter(current)
     }
 
     pub(super) fn pieces(&self) -> &Pieces {
         &self.pieces
+    }
+
+    /// Turns held units spent until `total` of them are. False when they already are, or are void.
+    pub(super) fn spend(&mut self, book: &mut Book, total: u64) -> bool {
+        let units = total.min(self.units).saturating_sub(self.spent);
+        let current = |a: &&mut Account| a.serial == self.serial && a.label == self.label;
+        let Some(account) = book.get_mut(self.slot).filter(current) else {
+            return false;
+        };
+        let spent = account.spend(&mut self.pieces, units);
+        self.spent += spent;
+        spent > 0
     }
 
     fn put_back(&mut self, book: &mut Book) {
@@ -82,9 +96,10 @@ impl Request {
             Part {
                 ask,
                 units: *units,
+                spent: 0,
                 slot,
                 serial,
-                window: Window(0),
+                label: Label::default(),
                 pieces,
             }
         };
@@ -121,7 +136,7 @@ impl Request {
                 };
                 part.pieces = pieces;
             }
-            part.window = account.window;
+            part.label = account.label;
             self.taken += 1;
         }
         self.phase = Phase::Taken;

@@ -4,8 +4,9 @@
 )]
 
 use super::*;
-use crate::{Generation, Kind, NodeAccount, OwnerAccount, OwnerTime};
+use crate::{Generation, Kind, LONGEST_LEASE_MS, NodeAccount, OwnerAccount, OwnerTime};
 
+mod rolling;
 mod settling;
 const T: u64 = 60_000;
 const ME: Incarnation = Incarnation(42);
@@ -37,6 +38,7 @@ fn grant(name: &str, granted: u64) -> OwnerAccount {
         keep: None,
         limit: 1_000,
         remaining: 1_000,
+        coming: Vec::new(),
     }
 }
 

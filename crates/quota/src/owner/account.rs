@@ -1,11 +1,14 @@
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::owner::horizon::View;
 use crate::owner::keeping::{self, Keeping, Turn};
 use crate::owner::row::{Fit, Row};
 use crate::owner::session::Sessions;
 use crate::owner::{Commit, Config, Load, Record};
 use crate::{
-    Counter, Epoch, Incarnation, LimitSpec, NodeAccount, NodeMessage, OwnerAccount, OwnerTime,
+    Coming, Counter, Epoch, Generation, Incarnation, LimitSpec, NodeAccount, NodeMessage,
+    OwnerAccount, OwnerTime,
 };
 
 /// A node's word on its demand counts for this long, in milliseconds.
@@ -20,6 +23,7 @@ pub(super) struct Context<'a> {
     pub(super) sessions: &'a Sessions,
     /// What policy says of the counter's limit, if it has it.
     pub(super) spec: Option<LimitSpec>,
+    pub(super) horizon: View,
 }
 
 /// What an account wants done.
@@ -74,16 +78,20 @@ pub(super) struct Account {
     /// Orders what is said about `supply` and recalls.
     pub(super) version: u64,
     pub(super) supply: Supply,
-    /// Whose tickets were refused in this step.
-    pub(super) refused: Vec<Incarnation>,
+    /// Whose tickets were refused in this step, and the need of each.
+    pub(super) refused: Vec<(Incarnation, u64)>,
     /// Some row is recalled.
     pub(super) recalling: bool,
     /// News that units can be had again goes out then, not at once for each returned unit.
     pub(super) relief_at: Option<OwnerTime>,
     pub(super) relieved_at: OwnerTime,
+    /// The lowest bound since it was last announced that one rose.
+    pub(super) bound_told: u64,
     /// Sums over the rows: demand in units per second, idle units and those on their way.
     pub(super) demand: u64,
     pub(super) idle: u64,
+    /// No row lapses before this.
+    pub(super) lapses_at: OwnerTime,
     /// The entry among the owner's timers.
     pub(super) timer: Option<OwnerTime>,
 }
@@ -101,8 +109,10 @@ impl Account {
             recalling: false,
             relief_at: None,
             relieved_at: OwnerTime(0),
+            bound_told: 0,
             demand: 0,
             idle: 0,
+            lapses_at: OwnerTime(0),
             timer: None,
         }
     }
@@ -112,6 +122,37 @@ impl Account {
         if self.keeping.roll(context) == Turn::Anew {
             self.begin(context);
         }
+        if self.keeping.ends_at().is_none() && context.now >= self.lapses_at {
+            self.lapse(context);
+        }
+    }
+
+    /// Writes off what processes hold that were not heard of for the length of a lease (R4): it counts as
+    /// spent now, and whatever is said of it is refused from now on, since their next row is of another
+    /// generation.
+    fn lapse(&mut self, context: &Context<'_>) {
+        let Self {
+            rows,
+            keeping,
+            tickets,
+            idle,
+            demand,
+            ..
+        } = self;
+        let lease_ms = context.config.lease_ms;
+        let ends_at = |row: &Row| row.alive.1.after(lease_ms);
+        rows.retain(|incarnation, row| {
+            let lives = context.now < ends_at(row);
+            if !lives {
+                keeping.spend(context.now, row.outstanding());
+                tickets.retain(|holder| holder != incarnation);
+                *idle = idle.saturating_sub(row.idle());
+                *demand = demand.saturating_sub(row.demand);
+            }
+            lives
+        });
+        let next = rows.values().map(Box::as_ref).map(ends_at).min();
+        self.lapses_at = next.unwrap_or(context.now.after(lease_ms));
     }
 
     /// Everything that was said of the units of an earlier window is void.
@@ -133,6 +174,47 @@ impl Account {
             .fold(0, |sum: u64, row| sum.saturating_add(row.demand));
     }
 
+    /// The row of a process that speaks, which is a sign of life. None for a word that is too old to begin
+    /// a row with: its lease would be over.
+    fn meet(&mut self, context: &Context<'_>, message: &NodeMessage) -> Option<&mut Row> {
+        let Context { now, config, .. } = *context;
+        let leased = self.keeping.ends_at().is_none();
+        let newest = context.sessions.get(message.incarnation)?.t_node;
+        let old = leased && newest.since(message.t_node) >= config.lease_ms;
+        match self.rows.entry(message.incarnation) {
+            Entry::Vacant(_) if old => None,
+            Entry::Vacant(vacant) => {
+                let generation = if leased {
+                    Generation::at(now)
+                } else {
+                    Generation::FIRST
+                };
+                let alive = (message.t_node, now);
+                Some(vacant.insert(Box::new(Row::new(message.node.clone(), generation, alive))))
+            }
+            Entry::Occupied(row) => {
+                let row = row.into_mut();
+                // Beyond the horizon another owner may already count on the lease's end.
+                if now < context.horizon.until {
+                    row.renew(message.t_node, now);
+                }
+                Some(row)
+            }
+        }
+    }
+
+    /// What a report speaks of.
+    fn fit(&self, context: &Context<'_>, from: Incarnation, report: &NodeAccount) -> Fit {
+        let generation = self.rows.get(&from).map(|row| row.generation);
+        let ledger = report.epoch == context.epoch && Some(report.generation) == generation;
+        let window = report.window == self.keeping.window();
+        match (window, ledger, self.keeping.ends_at()) {
+            (true, true, _) => Fit::Ledger,
+            (true, false, Some(_)) => Fit::Window,
+            (true, false, None) | (false, _, _) => Fit::Neither,
+        }
+    }
+
     /// Takes in a node's report. Totals count only for this very account: same window, epoch and
     /// generation. What the node wants counts always.
     pub(super) fn report(
@@ -141,18 +223,22 @@ impl Account {
         message: &NodeMessage,
         report: &NodeAccount,
     ) {
-        let row = self
-            .rows
-            .entry(message.incarnation)
-            .or_insert_with(|| Box::new(Row::new(message.node.clone())));
+        let from = message.incarnation;
+        if self.meet(context, message).is_none() {
+            return;
+        }
+        let fit = self.fit(context, from, report);
+        let Some(row) = self.rows.get_mut(&from) else {
+            return;
+        };
         if self.supply.is_scarce() && row.recalled.is_none() {
             row.recalled = Some((self.version, context.now));
         }
-        let fit = self.keeping.fit(context, report);
         let before = (row.idle(), row.demand);
         if fit == Fit::Ledger {
-            let back = row.merge_totals(report);
-            self.keeping.give_back(message.incarnation, back);
+            let (back, gone) = row.merge_totals(report);
+            self.keeping.give_back(from, back);
+            self.keeping.spend(context.now, gone);
         }
         row.merge_state(context.now, message.t_node, report, fit);
         self.idle = self
@@ -164,10 +250,10 @@ impl Account {
             .saturating_sub(before.1)
             .saturating_add(row.demand);
         let waits = row.need > 0;
-        let has_ticket = self.tickets.contains(&message.incarnation);
+        let has_ticket = self.tickets.contains(&from);
         match (waits, has_ticket) {
-            (true, false) => self.tickets.push_back(message.incarnation),
-            (false, true) => self.tickets.retain(|holder| *holder != message.incarnation),
+            (true, false) => self.tickets.push_back(from),
+            (false, true) => self.tickets.retain(|holder| *holder != from),
             _ => {}
         }
     }
@@ -199,21 +285,52 @@ impl Account {
     pub(super) fn tell(&self, context: &Context<'_>, to: Incarnation) -> Option<OwnerAccount> {
         let limit = self.keeping.limit(context)?;
         let row = self.rows.get(&to)?;
-        let received_at = context.sessions.get(to)?.received_at;
+        let session = context.sessions.get(to)?;
         let left = self.keeping.free_total(context).saturating_add(self.idle);
+        let bound = self.bound(to, row);
         Some(OwnerAccount {
             counter: self.counter.clone(),
             window: self.keeping.window(),
-            generation: self.keeping.generation(),
+            generation: row.generation,
             granted: row.granted,
-            // One millisecond less, because the receipt was read with that much of a step.
-            rem_ms: self.keeping.lasts_ms(received_at.after(1)),
+            rem_ms: match self.keeping.ends_at() {
+                // One millisecond less, because the receipt was read with that much of a step.
+                Some(end) => end.since(session.received_at.after(1)),
+                None => row.lease_left(session.t_node, context.config.lease_ms),
+            },
             version: self.version,
-            exhausted_above: self.bound(to, row),
+            exhausted_above: bound,
             keep: row.recalled.map(|_| 0),
             limit,
             remaining: left.min(limit),
+            coming: bound.map_or_else(Vec::new, |above| self.coming(context, to, above)),
         })
+    }
+
+    /// When a node can be given more than `above`, what it was refused, and everything.
+    fn coming(&self, context: &Context<'_>, to: Incarnation, above: u64) -> Vec<Coming> {
+        let Some(limit) = self.keeping.limit(context) else {
+            return Vec::new();
+        };
+        // Some of it need not come in, but is idle elsewhere.
+        let idle = above.saturating_sub(self.keeping.free_total(context));
+        let refused = self.refused.iter().find(|(whom, _)| *whom == to);
+        let refused = refused.map(|(_, need)| *need).filter(|need| *need < limit);
+        let amounts = [
+            above.saturating_add(1).min(limit),
+            refused.unwrap_or(limit),
+            limit,
+        ];
+        let coming = |units: u64| {
+            let at = self.keeping.comes_at(context, units.saturating_sub(idle))?;
+            let in_ms = at.since(context.now);
+            Some(Coming { units, in_ms })
+        };
+        amounts.into_iter().filter_map(coming).collect()
+    }
+
+    fn was_refused(&self, who: Incarnation) -> bool {
+        self.refused.iter().any(|(refused, _)| *refused == who)
     }
 
     /// The most that a node can be given, where that is to be told.
@@ -222,7 +339,7 @@ impl Account {
             Supply::Ample => None,
             Supply::Scarce(above) => Some(above),
             // What is idle elsewhere by its last report could not be had for it.
-            Supply::Bounded { free, .. } if self.refused.contains(&to) => Some(free),
+            Supply::Bounded { free, .. } if self.was_refused(to) => Some(free),
             // Whoever has a ticket will be given its need or refused; until then it is told none.
             Supply::Bounded { .. } if row.need > 0 => None,
             Supply::Bounded { free, idle } => {
@@ -231,8 +348,10 @@ impl Account {
         }
     }
 
-    /// Nothing said about this account matters any more, and nobody waits.
+    /// Nothing said about this account matters any more, and nobody waits. Rows of kinds without windows
+    /// bear generations that must not be forgotten before they lapse.
     pub(super) fn is_over(&self, now: OwnerTime) -> bool {
-        self.tickets.is_empty() && self.keeping.is_past(now)
+        let free = self.rows.is_empty() || self.keeping.ends_at().is_some();
+        free && self.tickets.is_empty() && self.keeping.is_past(now)
     }
 }

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use crate::owner::HorizonRecord;
 use crate::{Counter, Epoch, Incarnation, Limits, NodeMessage, OwnerMessage, Window};
 
 /// What is durable of one counter. One key in the store, written only under the ownership guard.
@@ -38,17 +39,21 @@ pub enum Event {
         /// What became of the write.
         outcome: Commit,
     },
+    /// The answer to [`Effect::LoadHorizon`].
+    HorizonLoaded(Load<HorizonRecord>),
+    /// The answer to [`Effect::PersistHorizon`].
+    HorizonPersisted(Commit),
     /// The stream of that node process ended.
     Disconnected(Incarnation),
     /// Time passed; at the latest due at [`crate::owner::Owner::next_deadline`].
     Tick,
 }
 
-/// What a linearizable read of a counter's key found.
+/// What a linearizable read of a key found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Load {
+pub enum Load<R = Record> {
     /// The record, and the key's modification revision.
-    Found(Record, i64),
+    Found(R, i64),
     /// No such key.
     Absent,
     /// The store did not answer; the owner tries again.
@@ -68,7 +73,7 @@ pub enum Commit {
     Unknown,
 }
 
-/// What the shell must do. `Load` and `Persist` are each answered by exactly one event.
+/// What the shell must do. Reads and writes are each answered by exactly one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// Read the counter's key (linearizable, after the ownership key was created).
@@ -80,6 +85,15 @@ pub enum Effect {
         counter: Counter,
         /// What to write.
         record: Record,
+        /// The modification revision the key must have.
+        expected_mod_revision: i64,
+    },
+    /// Read the horizon's key (linearizable, after the ownership key was created).
+    LoadHorizon,
+    /// Write the horizon's key, with both guards as for [`Effect::Persist`].
+    PersistHorizon {
+        /// What to write.
+        record: HorizonRecord,
         /// The modification revision the key must have.
         expected_mod_revision: i64,
     },

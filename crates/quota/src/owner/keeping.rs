@@ -7,20 +7,27 @@
 //!
 //! A kind is served by one implementation of [`Keeping`], chosen in [`of`].
 
+mod brief;
 mod counted;
+mod rolling;
 
 use std::fmt;
 
+use brief::Brief;
 use counted::Counted;
+use rolling::Rolling;
 
 use crate::owner::account::{Context, Wishes};
-use crate::owner::row::Fit;
 use crate::owner::{Commit, Load};
-use crate::{Counter, Generation, Incarnation, Kind, NodeAccount, OwnerTime, Window};
+use crate::{Counter, Incarnation, Kind, OwnerTime, Window};
 
 /// The keeping of a counter's kind, with nothing known of it yet.
 pub(super) fn of(counter: &Counter, now: OwnerTime) -> Box<dyn Keeping> {
     match counter.kind() {
+        kind @ (Kind::Sliding { .. } | Kind::Bucket { .. }) => Box::new(Rolling::new(kind)),
+        kind @ Kind::Fixed { window_ms } if kind.is_by_horizon() => {
+            Box::new(Brief::new(window_ms, now))
+        }
         Kind::Fixed { window_ms } => Box::new(Counted::new(window_ms, now)),
     }
 }
@@ -49,13 +56,11 @@ pub(super) struct Lack {
 /// The state of a charge, for operators.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shown {
-    /// The window's label.
-    pub(super) window: Window,
-    pub(super) start: OwnerTime,
-    pub(super) end: OwnerTime,
-    /// Charged durably, whether handed out or not.
+    /// The window's label, its start and its end, for kinds that have windows.
+    pub(super) window: Option<(Window, OwnerTime, OwnerTime)>,
+    /// What this owner may hand out of, whether handed out or not.
     pub(super) hwm: u64,
-    /// Charged and not handed out.
+    /// What of it is not handed out.
     pub(super) free: u64,
 }
 
@@ -66,34 +71,27 @@ pub(super) struct Shown {
 /// of `context.now`.
 pub(super) trait Keeping: fmt::Debug + Send {
     /// Whether a record has to be read before anything can be said: [`Keeping::loaded`] follows.
-    fn is_read_first(&self) -> bool;
+    fn is_read_first(&self) -> bool {
+        false
+    }
 
-    /// Lets time pass: begins the window of the owner's clock, if it is later than the one kept.
+    /// Lets time pass: begins the window of the owner's clock, if it is later than the one kept; refills.
     fn roll(&mut self, context: &Context<'_>) -> Turn;
 
-    /// The window whose units are handed out.
-    fn window(&self) -> Window;
-
-    /// The generation that is told to nodes and that their totals must be of.
-    fn generation(&self) -> Generation {
-        Generation::FIRST
+    /// The window whose units are handed out; 0 for kinds without windows.
+    fn window(&self) -> Window {
+        Window(0)
     }
 
-    /// What a report speaks of.
-    fn fit(&self, context: &Context<'_>, report: &NodeAccount) -> Fit {
-        let ledger = report.epoch == context.epoch && report.generation == self.generation();
-        match (report.window == self.window(), ledger) {
-            (true, true) => Fit::Ledger,
-            (true, false) => Fit::Window,
-            (false, _) => Fit::Neither,
-        }
-    }
+    /// When that window ends, and with it all that is out. None for kinds without windows: what is out
+    /// lasts as long as the owner hears of the node that has it (R4).
+    fn ends_at(&self) -> Option<OwnerTime>;
 
     /// The most that can ever be out at once: the limit in force. None while it is not known, or while
     /// nothing may be said of the counter yet.
     fn limit(&self, context: &Context<'_>) -> Option<u64>;
 
-    /// Units that can still be handed out in this window, whether or not a write has to come first.
+    /// Units that can still be handed out, whether or not a write has to come first.
     fn free_total(&self, context: &Context<'_>) -> u64;
 
     /// Units that may be handed out to that process now.
@@ -108,28 +106,45 @@ pub(super) trait Keeping: fmt::Debug + Send {
     /// Units that were out come back.
     fn give_back(&mut self, from: Incarnation, units: u64);
 
+    /// Units that were out cannot come back any more. Nothing changes for those that stay charged until
+    /// their window ends.
+    fn spend(&mut self, _now: OwnerTime, _units: u64) {}
+
     /// Takes in what a read found.
-    fn loaded(&mut self, context: &Context<'_>, outcome: Load, wishes: &mut Wishes) -> Turn;
+    fn loaded(&mut self, _context: &Context<'_>, _outcome: Load, _wishes: &mut Wishes) -> Turn {
+        Turn::Same
+    }
 
     /// Takes in what became of a write. Only what is known to be durable may be vended: where that is
     /// not known, or the key was not as expected, it is read again.
-    fn persisted(&mut self, context: &Context<'_>, outcome: Commit, wishes: &mut Wishes) -> Turn;
+    fn persisted(
+        &mut self,
+        _context: &Context<'_>,
+        _outcome: Commit,
+        _wishes: &mut Wishes,
+    ) -> Turn {
+        Turn::Same
+    }
 
-    /// Tries a read anew that failed, when it is due.
-    fn retry(&mut self, context: &Context<'_>, wishes: &mut Wishes);
+    /// Does what is due before anything can be said: a read that failed is tried anew, a beginning waited
+    /// for.
+    fn prepare(&mut self, _context: &Context<'_>, _wishes: &mut Wishes) {}
 
     /// Charges what is missing ahead of its use, and makes durable what else has to be.
-    fn debit(&mut self, context: &Context<'_>, lack: &Lack, wishes: &mut Wishes);
+    fn debit(&mut self, _context: &Context<'_>, _lack: &Lack, _wishes: &mut Wishes) {}
 
-    /// When time alone brings new units: there the demand of now can be served unasked.
-    fn refills_at(&self) -> OwnerTime;
+    /// When time alone brings new units.
+    fn refills_at(&self, context: &Context<'_>) -> OwnerTime;
 
-    /// Milliseconds for which units stay usable, counted from when the owner's clock showed `received_at`.
-    fn lasts_ms(&self, received_at: OwnerTime) -> u64;
+    /// When so many units will be there if what is out is used up now and nothing more goes out. None where
+    /// that is never, or only when the window ends.
+    fn comes_at(&self, _context: &Context<'_>, _units: u64) -> Option<OwnerTime> {
+        None
+    }
 
     /// Whether nothing that was said of the counter matters any more.
     fn is_past(&self, now: OwnerTime) -> bool;
 
     /// The state for operators; none while there is nothing live.
-    fn shown(&self, now: OwnerTime) -> Option<Shown>;
+    fn shown(&self, context: &Context<'_>) -> Option<Shown>;
 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::{NodeAccount, NodeTime, OwnerTime};
+use crate::{Generation, NodeAccount, NodeTime, OwnerTime};
 
 /// What a report speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,10 @@ pub(super) enum Fit {
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     pub(super) node: Arc<str>,
+    /// Told from that of an earlier row of the process, whose units were written off (R4).
+    pub(super) generation: Generation,
+    /// The newest message that counts as a sign of life: the node's time in it, and its receipt.
+    pub(super) alive: (NodeTime, OwnerTime),
     /// Totals of the current window in this epoch (R3).
     pub(super) granted: u64,
     pub(super) seen: u64,
@@ -35,9 +39,15 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub(super) fn new(node: Arc<str>) -> Self {
+    pub(super) fn new(
+        node: Arc<str>,
+        generation: Generation,
+        alive: (NodeTime, OwnerTime),
+    ) -> Self {
         Self {
             node,
+            generation,
+            alive,
             granted: 0,
             seen: 0,
             returned: 0,
@@ -51,6 +61,21 @@ impl Row {
             answered: 0,
             recalled: None,
         }
+    }
+
+    /// Notes a sign of life. One that was overtaken is none: the node would not know how long it lasts.
+    pub(super) fn renew(&mut self, t_node: NodeTime, now: OwnerTime) {
+        if t_node > self.alive.0 {
+            self.alive = (t_node, now);
+        }
+    }
+
+    /// Milliseconds that a lease of that length still lasts at the node, counted from the receipt of its
+    /// message of `t_node`, which need not have spoken of this account: no longer than from the node's
+    /// own word on it, though the two clocks drift.
+    pub(super) fn lease_left(&self, t_node: NodeTime, lease_ms: u64) -> u64 {
+        let since = t_node.since(self.alive.0);
+        lease_ms.saturating_sub(since + since.div_ceil(64) + 1)
     }
 
     /// Forgets the totals of a window that is over. What the node wants stays of interest, if it said
@@ -68,17 +93,32 @@ impl Row {
         self.recalled = None;
     }
 
-    /// Takes in totals of this window, epoch and generation. Answers how many units came back.
+    /// Takes in totals of this window, epoch and generation. Answers how many units came back, and how
+    /// many cannot any more.
     ///
-    /// A node cannot give back what it was not given: a report that says so is cut to `granted`, so
-    /// that whatever a node says, `free` never exceeds what was debited.
-    pub(super) fn merge_totals(&mut self, report: &NodeAccount) -> u64 {
-        let returned = report.returned.min(self.granted).max(self.returned);
+    /// A node cannot give back what it was not given, or has spent: a report that says so is cut, so that
+    /// whatever a node says, no more comes back than went out.
+    pub(super) fn merge_totals(&mut self, report: &NodeAccount) -> (u64, u64) {
+        let gone_before = self.gone();
+        self.spent = self.spent.max(report.spent);
+        let gone = self.gone();
+        let returned = report.returned.min(self.granted - gone).max(self.returned);
         let back = returned - self.returned;
         self.returned = returned;
         self.seen = self.seen.max(report.seen.min(self.granted));
-        self.spent = self.spent.max(report.spent);
-        back
+        (back, gone - gone_before)
+    }
+
+    /// Notes a grant. Answers how many units of it are gone already, because they pay a debt.
+    pub(super) fn grant(&mut self, units: u64) -> u64 {
+        let gone_before = self.gone();
+        self.granted += units;
+        self.gone() - gone_before
+    }
+
+    /// Of the units that went out, those that cannot come back.
+    fn gone(&self) -> u64 {
+        self.spent.min(self.granted - self.returned)
     }
 
     /// Takes in the node's state, unless a later one is known.
@@ -109,9 +149,7 @@ impl Row {
 
     /// Units the node may still use or give back.
     pub(super) fn outstanding(&self) -> u64 {
-        self.granted
-            .saturating_sub(self.returned)
-            .saturating_sub(self.spent)
+        self.granted - self.returned - self.gone()
     }
 
     /// Units on their way to the node.

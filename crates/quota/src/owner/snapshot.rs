@@ -10,18 +10,19 @@ pub struct CounterState {
     pub counter: Counter,
     /// The limit in force.
     pub limit: u64,
-    /// The window's label.
-    pub window: Window,
-    /// When it began.
-    pub start: OwnerTime,
-    /// When it ends.
-    pub end: OwnerTime,
-    /// The durable high-water mark.
+    /// The window's label, its start and its end, for kinds that have windows.
+    pub window: Option<(Window, OwnerTime, OwnerTime)>,
+    /// What this owner may hand out of: the durable high-water mark where there is one, else the limit.
     pub hwm: u64,
-    /// Charged units that no node holds.
+    /// Units of that which can be handed out.
     pub free: u64,
+    /// Units that can never come back and still count.
+    pub spent: u64,
     /// Whether (next to) nothing is left: idle units are called in and handed out one need at a time.
     pub exhausted: bool,
+    /// Whether each request at a node means a question: next to nothing is left, or the limit is too small to
+    /// be lent ahead.
+    pub per_request: bool,
     /// Node processes that wait for units.
     pub waiting: usize,
     /// Who holds what.
@@ -51,7 +52,14 @@ impl Account {
     /// The account's live state; `None` while nothing is known of it.
     pub(super) fn snapshot(&self, context: &Context<'_>) -> Option<CounterState> {
         let limit = self.keeping.limit(context)?;
-        let shown = self.keeping.shown(context.now)?;
+        let shown = self.keeping.shown(context)?;
+        let spent = match shown.window {
+            Some(_) => self.rows.values().map(|row| row.spent).sum(),
+            None => {
+                let out = self.rows.values().map(|row| row.outstanding()).sum();
+                shown.hwm.saturating_sub(shown.free).saturating_sub(out)
+            }
+        };
         let nodes = self
             .rows
             .iter()
@@ -60,11 +68,11 @@ impl Account {
             counter: self.counter.clone(),
             limit,
             window: shown.window,
-            start: shown.start,
-            end: shown.end,
             hwm: shown.hwm,
             free: shown.free,
+            spent,
             exhausted: self.supply.is_scarce(),
+            per_request: self.supply.is_scarce() || self.is_small(limit),
             waiting: self.tickets.len(),
             nodes: nodes
                 .map(|(incarnation, row)| Holding {

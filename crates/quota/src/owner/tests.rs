@@ -1,6 +1,7 @@
 use super::*;
 use crate::{Generation, Kind, LimitSpec, NodeAccount, NodeTime, OwnerAccount, Window};
 
+mod horizon;
 mod queue;
 const T: u64 = 60_000;
 const KIND: Kind = Kind::Fixed { window_ms: T };
@@ -16,6 +17,7 @@ fn limits(units: u64, revision: u64) -> Arc<Limits> {
     let spec = LimitSpec {
         kind: KIND,
         units,
+        burst: 0,
         revision,
     };
     Arc::new(Limits::new([(Arc::from("limit"), spec)]).unwrap())
@@ -58,6 +60,7 @@ struct Desk {
     owner: Owner,
     now: OwnerTime,
     stored: Option<(Record, i64)>,
+    horizon: Option<(HorizonRecord, i64)>,
     writes: Vec<Record>,
     t_node: u64,
 }
@@ -69,6 +72,7 @@ impl Desk {
             owner,
             now: NOW,
             stored: None,
+            horizon: None,
             writes: Vec::new(),
             t_node: 0,
         }
@@ -107,6 +111,21 @@ impl Desk {
                         told.extend(message.accounts.into_iter().map(|a| (to, a)));
                     }
                     Effect::StepDown(reason) => panic!("stepped down: {reason:?}"),
+                    Effect::LoadHorizon => {
+                        let outcome = self
+                            .horizon
+                            .map_or(Load::Absent, |(r, m)| Load::Found(r, m));
+                        effects.extend(self.owner.step(self.now, Event::HorizonLoaded(outcome)));
+                    }
+                    Effect::PersistHorizon {
+                        record,
+                        expected_mod_revision,
+                    } => {
+                        assert_eq!(expected_mod_revision, self.horizon.map_or(0, |(_, m)| m));
+                        self.horizon = Some((record, expected_mod_revision + 1));
+                        let outcome = Commit::Committed(expected_mod_revision + 1);
+                        effects.extend(self.owner.step(self.now, Event::HorizonPersisted(outcome)));
+                    }
                 }
             }
         }

@@ -8,7 +8,7 @@ use crate::owner::keeping::Lack;
 use crate::owner::row::Row;
 use crate::{Incarnation, OwnerTime};
 
-/// News that units can be had again goes out at most this often, in milliseconds.
+/// How long news that units can be had again waits for more of its kind at most, in milliseconds.
 const RELIEF_EVERY_MS: u64 = 20;
 
 /// How a recall stands.
@@ -28,13 +28,13 @@ impl Account {
         reporter: Option<Incarnation>,
         wishes: &mut Wishes,
     ) {
-        self.keeping.retry(context, wishes);
+        self.keeping.prepare(context, wishes);
         let Some(limit) = self.keeping.limit(context) else {
             return;
         };
         self.refused.clear();
         self.cut_back(context, limit, wishes);
-        self.rebound(context);
+        self.rebound(context, limit);
         let version = self.version;
         let head = self.serve(context, limit, wishes);
         // Somebody was refused just now: not the moment to give more than is asked for.
@@ -45,9 +45,31 @@ impl Account {
         self.keeping.debit(context, &Lack { head, demand }, wishes);
         self.end_recall();
         self.relieve(context, limit, wishes);
-        if self.demand > 0 {
-            // New units are with the nodes that will want them as soon as there are any.
-            wishes.look(self.keeping.refills_at());
+        self.look_ahead(context, wishes);
+    }
+
+    /// Sees to it that new units are with the nodes that will want them as soon as there are any.
+    fn look_ahead(&self, context: &Context<'_>, wishes: &mut Wishes) {
+        let refills_at = self.keeping.refills_at(context);
+        if self.keeping.ends_at().is_some() {
+            if self.demand > 0 {
+                wishes.look(refills_at);
+            }
+        } else if self.supply.is_scarce() || !self.tickets.is_empty() {
+            // Where units come one by one, not for each.
+            wishes.look(refills_at.max(context.now.after(self.relief_every_ms())));
+            wishes.look(self.lapses_at);
+        }
+    }
+
+    /// News that units can be had again goes out at most this often, in milliseconds.
+    fn relief_every_ms(&self) -> u64 {
+        let kind = self.counter.kind();
+        if kind.is_windowed() {
+            RELIEF_EVERY_MS
+        } else {
+            // What waits for the news is lost to the window.
+            (kind.window_ms() / 250).clamp(1, RELIEF_EVERY_MS)
         }
     }
 
@@ -86,19 +108,19 @@ impl Account {
                     }
                     Recall::Dry => {
                         self.exhaust(context, limit);
-                        self.refused.push(head);
+                        self.refused.push((head, need));
                         self.dismiss(wishes);
                     }
                 }
             } else if free_total < need {
                 // A debt that nobody waits behind: what there is goes to it, nothing is recalled.
-                self.grant(head, usable, wishes);
+                self.grant(context, head, usable, wishes);
                 self.dismiss(wishes);
             } else if usable < need {
                 return Some((head, need - usable));
             } else {
                 let size = self.block(context, head, need).min(usable);
-                self.grant(head, size, wishes);
+                self.grant(context, head, size, wishes);
                 self.dismiss(wishes);
             }
         }
@@ -116,11 +138,12 @@ impl Account {
         wishes.tell.insert(head);
     }
 
-    fn grant(&mut self, to: Incarnation, units: u64, wishes: &mut Wishes) {
+    fn grant(&mut self, context: &Context<'_>, to: Incarnation, units: u64, wishes: &mut Wishes) {
         if let Some(row) = self.rows.get_mut(&to).filter(|_| units > 0) {
             let before = row.idle();
             self.keeping.take(to, units);
-            row.granted += units;
+            let gone = row.grant(units);
+            self.keeping.spend(context.now, gone);
             self.idle = self.idle.saturating_sub(before).saturating_add(row.idle());
             wishes.tell.insert(to);
         }
@@ -128,7 +151,7 @@ impl Account {
 
     fn block(&self, context: &Context<'_>, to: Incarnation, need: u64) -> u64 {
         if self.supply.is_scarce() {
-            return need;
+            return self.scarce_block(context, to, need);
         }
         let fresh = |row: &&Row| context.now.since(row.heard_at) <= DEMAND_FRESH_MS;
         let wants = |row: &Row| {
@@ -160,6 +183,24 @@ impl Account {
         })
     }
 
+    /// Whether no node's share is more than one unit.
+    pub(super) fn is_small(&self, limit: u64) -> bool {
+        let nodes = u64::try_from(self.rows.len()).unwrap_or(u64::MAX);
+        limit < nodes.saturating_mul(4)
+    }
+
+    /// While units are scarce, each request gets what it needs. Where they come in steadily that is how
+    /// things stay, so that all who wait at a node are served at once, within its share.
+    fn scarce_block(&self, context: &Context<'_>, to: Incarnation, need: u64) -> u64 {
+        if self.keeping.ends_at().is_some() {
+            return need;
+        }
+        let waiters = self.rows.get(&to).map_or(1, |row| row.waiters.max(1));
+        let sharers = self.rows.values().filter(|row| row.demand > 0).count();
+        let share = self.keeping.free_total(context) / u64::try_from(sharers.max(1)).unwrap_or(1);
+        need.saturating_mul(u64::from(waiters)).min(share.max(need))
+    }
+
     /// Gives nodes more before they run dry, while nobody waits and units are plentiful: the reporter
     /// of the moment, or, when a window began or a debit came through, everybody.
     fn top_up(
@@ -169,6 +210,10 @@ impl Account {
         wishes: &mut Wishes,
     ) {
         if !self.tickets.is_empty() || self.supply.is_scarce() || self.recalling {
+            return;
+        }
+        // Where units come in steadily, a look at the clock is no occasion.
+        if reporter.is_none() && self.keeping.ends_at().is_none() {
             return;
         }
         let low = |row: &Row| {
@@ -195,7 +240,7 @@ impl Account {
             let usable = self.keeping.usable(context, incarnation);
             if usable > 0 {
                 let size = self.block(context, incarnation, 0).min(usable);
-                self.grant(incarnation, size, wishes);
+                self.grant(context, incarnation, size, wishes);
             }
         }
     }
@@ -263,6 +308,7 @@ impl Account {
         self.version += 1;
         let free_total = self.keeping.free_total(context);
         if free_total > (limit / 8).max(context.config.smallest_step) {
+            self.bound_told = free_total.saturating_add(self.idle);
             self.supply = Supply::Bounded {
                 free: free_total,
                 idle: self.idle,
@@ -290,16 +336,35 @@ impl Account {
         }
     }
 
-    /// Keeps the bound true to what there is.
-    fn rebound(&mut self, context: &Context<'_>) {
-        let bound = Supply::Bounded {
-            free: self.keeping.free_total(context),
-            idle: self.idle,
+    /// Keeps the bound true to what there is. Once everything is back, nothing is left to refuse. That is
+    /// news, and so is a bound that rose by much.
+    fn rebound(&mut self, context: &Context<'_>, limit: u64) {
+        let Supply::Bounded { .. } = self.supply else {
+            return;
         };
-        if matches!(self.supply, Supply::Bounded { .. }) && self.supply != bound {
+        let free = self.keeping.free_total(context);
+        let idle = self.idle;
+        let above = free.saturating_add(idle);
+        let bound = if above < limit {
+            Supply::Bounded { free, idle }
+        } else {
+            Supply::Ample
+        };
+        if self.supply != bound {
             self.supply = bound;
             self.version += 1;
         }
+        self.bound_told = self.bound_told.min(above);
+        if bound == Supply::Ample || above > self.bound_told.saturating_add(limit / 8) {
+            self.bound_told = above;
+            self.announce(context);
+        }
+    }
+
+    /// Has those told soon who want units that can be had again.
+    fn announce(&mut self, context: &Context<'_>) {
+        let earliest = self.relieved_at.after(self.relief_every_ms());
+        self.relief_at.get_or_insert(earliest.max(context.now));
     }
 
     /// Keeps what is said of scarcity true, and tells those who want some when it eases.
@@ -311,8 +376,7 @@ impl Account {
                 self.version += 1;
             }
             if free_total > above {
-                let earliest = self.relieved_at.after(RELIEF_EVERY_MS).max(context.now);
-                self.relief_at.get_or_insert(earliest);
+                self.announce(context);
                 self.leave_scarcity(limit, free_total);
             }
         }

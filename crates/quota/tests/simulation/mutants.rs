@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tollgate_quota::node::{Admission, Ask, Settled};
-use tollgate_quota::owner::{Load, Owner};
+use tollgate_quota::owner::{HorizonRecord, Load, Owner};
 use tollgate_quota::{
     Counter, Epoch, Generation, Incarnation, NodeAccount, NodeMessage, NodeTime, OwnerMessage,
     OwnerTime, Window,
@@ -11,8 +11,9 @@ use tollgate_quota::{
 
 use crate::oracle::Oracle;
 use crate::plan::Mutation;
+use crate::store::Store;
 
-type Ledger = (i64, Incarnation, Counter, Window);
+type Ledger = (i64, Incarnation, Counter, Window, Generation);
 
 #[derive(Debug)]
 pub(crate) struct Mutants {
@@ -22,16 +23,19 @@ pub(crate) struct Mutants {
     arrived: BTreeMap<Ledger, u64>,
     /// Refunds counted once more.
     twice: BTreeMap<(Incarnation, Counter, Window), u64>,
+    /// Generations told to nodes last.
+    generations: BTreeMap<(Incarnation, Counter), Generation>,
 }
 
 impl Mutants {
     pub(crate) fn new(mutation: Option<Mutation>) -> Self {
-        let (sent, arrived, twice) = Default::default();
+        let (sent, arrived, twice, generations) = Default::default();
         Self {
             mutation,
             sent,
             arrived,
             twice,
+            generations,
         }
     }
 
@@ -47,9 +51,17 @@ impl Mutants {
                     message.incarnation,
                     a.counter.clone(),
                     a.window,
+                    a.generation,
                 );
                 let before = self.sent.insert(key, a.granted).unwrap_or_default();
                 a.granted -= before;
+            }
+        }
+        for a in &mut message.accounts {
+            let key = (message.incarnation, a.counter.clone());
+            self.generations.insert(key, a.generation);
+            if self.is(Mutation::NoGeneration) {
+                a.generation = Generation::FIRST;
             }
         }
         message
@@ -67,6 +79,7 @@ impl Mutants {
                     message.incarnation,
                     a.counter.clone(),
                     a.window,
+                    a.generation,
                 );
                 let sum = self.arrived.entry(key).or_default();
                 *sum += a.granted;
@@ -99,6 +112,20 @@ impl Mutants {
         for a in &mut message.accounts {
             let key = (message.incarnation, a.counter.clone(), a.window);
             a.returned += self.twice.get(&key).copied().unwrap_or_default();
+            let out = a.seen.saturating_sub(a.returned).saturating_sub(a.spent);
+            let idle = a.avail.max(0).unsigned_abs();
+            if self.is(Mutation::HeldAsSpent) {
+                a.spent += out.saturating_sub(idle);
+            }
+            if self.is(Mutation::SpentAtGrant) {
+                a.spent += out;
+            }
+            let generation = self
+                .generations
+                .get(&(message.incarnation, a.counter.clone()));
+            if let Some(generation) = generation.filter(|_| self.is(Mutation::NoGeneration)) {
+                a.generation = *generation;
+            }
         }
         message
     }
@@ -120,9 +147,9 @@ impl Mutants {
             };
             accounts.push(NodeAccount {
                 counter: state.counter.clone(),
-                window: state.window,
+                window: state.window.map_or(Window(0), |(window, _, _)| window),
                 epoch,
-                generation: Generation::FIRST,
+                generation: self.generation(of, &state.counter),
                 seen: holding.granted,
                 returned: holding.granted.saturating_sub(holding.spent),
                 spent: holding.spent,
@@ -141,6 +168,32 @@ impl Mutants {
             t_node,
             accounts,
         })
+    }
+
+    fn generation(&self, of: Incarnation, counter: &Counter) -> Generation {
+        let told = self.generations.get(&(of, counter.clone()));
+        told.copied().unwrap_or(Generation::FIRST)
+    }
+
+    /// What a read of the horizon finds.
+    pub(crate) fn horizon(&self, store: &Store, epoch: Epoch) -> Load<HorizonRecord> {
+        let found = match self.mutation {
+            Some(Mutation::HorizonReadEarly) => store.read_horizon_early(),
+            _ => store.read_horizon(),
+        };
+        let Load::Found(mut record, revision) = found else {
+            return found;
+        };
+        if record.epoch == epoch {
+            return found;
+        }
+        if self.is(Mutation::NoHorizonWait) {
+            record.until = OwnerTime(0);
+        }
+        if self.is(Mutation::LimitFromOwnCache) {
+            record.revision = 0;
+        }
+        Load::Found(record, revision)
     }
 
     pub(crate) fn loaded(

@@ -35,17 +35,70 @@ pub(crate) enum Mutation {
     SettledTwice,
     /// A new owner obeys its own policy though a newer one is stored.
     LimitFromOwnCache,
+    /// A new owner does not wait for what earlier ones may have handed out by their horizon.
+    NoHorizonWait,
+    /// A new owner reads the horizon before it holds the epoch.
+    HorizonReadEarly,
+    /// An owner renews its horizon though it is one no more.
+    UnguardedHorizon,
+    /// Owners allow for no difference between their clocks.
+    NoSkewMargin,
+    /// What was written off bears the generation of what is granted afterwards.
+    NoGeneration,
+    /// A node reports as spent what may still come back.
+    HeldAsSpent,
+    /// A node reports as spent what it was granted and has not used.
+    SpentAtGrant,
+    /// A bucket is refilled for the time before a report after the report was taken in.
+    RefillAfterReport,
 }
 
 /// One limit with its initial units.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct PlannedLimit {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
     pub(crate) units: u64,
+    /// How many tenths of its units a bucket holds.
+    pub(crate) burst: u64,
     pub(crate) subjects: u64,
     /// Requests ask for one unit each; tokens for up to a third of the limit.
     pub(crate) tokens: bool,
+}
+
+/// Limits that are kept alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Family {
+    Brief,
+    Sliding,
+    Bucket,
+}
+
+impl Family {
+    pub(crate) const ALL: [Self; 3] = [Self::Brief, Self::Sliding, Self::Bucket];
+
+    pub(crate) fn kind(self, window_ms: u64) -> Kind {
+        match self {
+            Self::Brief => Kind::Fixed { window_ms },
+            Self::Sliding => Kind::Sliding { window_ms },
+            Self::Bucket => Kind::Bucket { window_ms },
+        }
+    }
+}
+
+impl PlannedLimit {
+    /// What a bucket holds when its window brings so many units.
+    pub(crate) fn burst(&self, units: u64) -> u64 {
+        (units * self.burst / 10).max(1)
+    }
+
+    /// The most that can ever be admitted at once.
+    pub(crate) fn size(&self, units: u64) -> u64 {
+        match self.kind {
+            Kind::Bucket { .. } => self.burst(units),
+            Kind::Fixed { .. } | Kind::Sliding { .. } => units,
+        }
+    }
 }
 
 /// Everything that is fixed before a run.
@@ -69,6 +122,8 @@ pub(crate) struct Plan {
     pub(crate) delay_ms: u64,
     /// Percentage of writes whose outcome stays unknown.
     pub(crate) unknown: u64,
+    /// How long a node keeps what it holds of limits without windows, in milliseconds.
+    pub(crate) lease_ms: u64,
     pub(crate) mutation: Option<Mutation>,
     pub(crate) trace: bool,
 }
@@ -83,6 +138,7 @@ impl Plan {
                 name: "fleet",
                 kind: FIXED_12_S,
                 units: random.pick(&units),
+                burst: 10,
                 subjects: 1,
                 tokens: false,
             },
@@ -90,6 +146,7 @@ impl Plan {
                 name: "per-key",
                 kind: Kind::Fixed { window_ms: 15_000 },
                 units: random.pick(&units),
+                burst: 10,
                 subjects: 2,
                 tokens: false,
             },
@@ -97,6 +154,7 @@ impl Plan {
                 name: "tokens",
                 kind: FIXED_12_S,
                 units: random.pick(&[20, 100, 1_000]),
+                burst: 10,
                 subjects: 1,
                 tokens: true,
             },
@@ -115,8 +173,45 @@ impl Plan {
             repeated: random.pick(&[0, 10, 30]),
             delay_ms: random.pick(&[2, 10, 60]),
             unknown: random.pick(&[0, 10, 30]),
+            lease_ms: 2_000,
             mutation: None,
             trace: false,
+        }
+    }
+
+    /// A run full of faults, of limits that one kind of horizon keeps: brief windows, sliding ones, or
+    /// buckets.
+    pub(crate) fn stormy_by_horizon(seed: u64, family: Family) -> Self {
+        let mut random = Random::new(seed ^ 0xb0b);
+        let mut limit = |name, subjects, tokens| {
+            let window_ms = random.pick(&[1_000, 2_000, 3_000]);
+            let units: &[u64] = if tokens {
+                &[20, 100, 1_000]
+            } else {
+                &[1, 2, 3, 5, 10, 30]
+            };
+            PlannedLimit {
+                name,
+                kind: family.kind(window_ms),
+                units: random.pick(units),
+                burst: random.pick(&[5, 10, 30]),
+                subjects,
+                tokens,
+            }
+        };
+        let mut limits = vec![limit("fleet", 1, false), limit("per-key", 2, false)];
+        limits.push(limit("tokens", 1, true));
+        // What is rare with several limits at once is looked for with one.
+        limits.truncate(random.pick(&[1, 3]));
+        Self {
+            limits,
+            pace_ms: random.pick(&[20, 60, 150]),
+            // Within the margin between two owners' clocks.
+            skew_ms: random.pick(&[3, 250]),
+            delay_ms: random.pick(&[2, 10, 60, 500]),
+            // As short as a heartbeat, so that leases lapse though nothing is wrong.
+            lease_ms: random.pick(&[1_000, 2_000]),
+            ..Self::stormy(seed)
         }
     }
 
@@ -126,6 +221,7 @@ impl Plan {
             name: "raced",
             kind: FIXED_12_S,
             units,
+            burst: 10,
             subjects: 1,
             tokens: false,
         };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tollgate_quota::owner::{Commit, Load, Record};
+use tollgate_quota::owner::{Commit, HorizonRecord, Load, Record};
 use tollgate_quota::{Counter, Epoch, Window};
 
 #[derive(Debug, Default)]
@@ -11,6 +11,11 @@ pub(crate) struct Store {
     /// Creation revision of the ownership key.
     epoch: i64,
     keys: BTreeMap<Counter, (Record, i64)>,
+    horizon: Option<(HorizonRecord, i64)>,
+    /// What the horizon was before the last change of epoch.
+    horizon_before: Option<(HorizonRecord, i64)>,
+    /// True times at which another policy revision came into force for what the horizon keeps.
+    revisions: Vec<(u64, u64)>,
     /// Per counter and window: the largest limit that was in force.
     in_force: BTreeMap<(Counter, Window), u64>,
     /// Per counter: the highest policy revision that was in force.
@@ -25,6 +30,52 @@ impl Store {
         self.revision += 1;
         self.epoch = self.revision;
         Epoch(self.epoch)
+    }
+
+    pub(crate) fn read_horizon(&self) -> Load<HorizonRecord> {
+        let found = |(record, modified)| Load::Found(record, modified);
+        self.horizon.map_or(Load::Absent, found)
+    }
+
+    /// The horizon as it was one renewal ago.
+    pub(crate) fn read_horizon_early(&self) -> Load<HorizonRecord> {
+        match (self.horizon_before, self.horizon) {
+            (Some((record, _)), Some((_, modified))) => Load::Found(record, modified),
+            _ => self.read_horizon(),
+        }
+    }
+
+    pub(crate) fn write_horizon(
+        &mut self,
+        (epoch, now): (Epoch, u64),
+        record: HorizonRecord,
+        expected: i64,
+    ) -> Commit {
+        if self.epoch != epoch.0 {
+            return Commit::Lost;
+        }
+        if self.horizon.map_or(0, |(_, modified)| modified) != expected {
+            return Commit::Conflict;
+        }
+        self.revision += 1;
+        self.horizon_before = self.horizon;
+        self.horizon = Some((record, self.revision));
+        if self
+            .revisions
+            .last()
+            .is_none_or(|(_, newest)| record.revision > *newest)
+        {
+            self.revisions.push((now, record.revision));
+        }
+        Commit::Committed(self.revision)
+    }
+
+    /// The policy revisions of which one was in force at some time since `since`.
+    pub(crate) fn revisions_since(&self, since: u64) -> std::ops::RangeInclusive<u64> {
+        let newest = self.revisions.last().map_or(0, |(_, revision)| *revision);
+        let older = self.revisions.iter().rev().find(|(at, _)| *at <= since);
+        let first = self.revisions.first().map_or(0, |(_, revision)| *revision);
+        older.map_or(first, |(_, revision)| *revision)..=newest
     }
 
     pub(crate) fn read(&self, counter: &Counter) -> Load {

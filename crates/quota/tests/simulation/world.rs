@@ -35,6 +35,8 @@ pub(crate) enum Event {
         taken_at: NodeTime,
     },
     Settle(Call),
+    /// Some of what the call holds is used for good.
+    Spend(Call),
     Cancel(Call),
     NodeTimer(usize),
     OwnerTimer(usize),
@@ -80,11 +82,15 @@ pub(crate) struct OwnerProcess {
     pub(crate) machine: Owner,
     pub(crate) epoch: Epoch,
     pub(crate) offset: i64,
+    stepped_at: OwnerTime,
     pub(crate) alive: bool,
     pub(crate) revision: usize,
     paused_until: u64,
     timer_at: Option<u64>,
 }
+
+/// An admission, and the oracle's number for it.
+type Numbered = (Admission, u64);
 
 #[derive(Debug)]
 pub(crate) struct NodeProcess {
@@ -95,7 +101,7 @@ pub(crate) struct NodeProcess {
     pub(crate) owner: usize,
     paused_until: u64,
     timer_at: Option<u64>,
-    open: BTreeMap<RequestId, (Vec<Ask>, Option<Admission>)>,
+    open: BTreeMap<RequestId, (Vec<Ask>, Option<Numbered>)>,
 }
 
 #[derive(Debug)]
@@ -217,6 +223,7 @@ impl World {
                 ..
             }
             | Event::Settle(Call { node, .. })
+            | Event::Spend(Call { node, .. })
             | Event::Cancel(Call { node, .. })
             | Event::NodeTimer(node)
             | Event::ToNode { node, .. }
@@ -246,6 +253,7 @@ impl World {
             }
             Event::Stamp { call, taken_at } => self.stamp(call, taken_at),
             Event::Settle(call) => self.settle(call),
+            Event::Spend(call) => self.spend(call),
             Event::Cancel(call) => self.cancel(call),
             Event::NodeTimer(node) => self.node_timer(node),
             Event::OwnerTimer(owner) => self.owner_timer(owner),

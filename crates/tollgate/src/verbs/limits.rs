@@ -57,6 +57,7 @@ fn table(limits: &[LimitState]) -> String {
     }
     let mut table = Table::new([
         "COUNTER",
+        "KIND",
         "UNIT",
         "LIMIT",
         "SPENT",
@@ -74,12 +75,18 @@ fn table(limits: &[LimitState]) -> String {
     table.render()
 }
 
-fn total(limit: &LimitState) -> [String; 8] {
+fn total(limit: &LimitState) -> [String; 9] {
     let ends = limit.window_end.map(|end| end.to_string());
     let figure = |units| figure(&limit.unit, units);
-    let mark = if limit.exhausted { " (exhausted)" } else { "" };
+    let mark = match (limit.exhausted, limit.per_request) {
+        (true, _) => " (exhausted)",
+        // Too small to be lent ahead: nodes ask for every request.
+        (false, true) => " (asked)",
+        (false, false) => "",
+    };
     [
         limit.counter.clone(),
+        limit.kind.clone(),
         limit.unit.clone(),
         figure(limit.limit),
         figure(limit.spent),
@@ -90,13 +97,14 @@ fn total(limit: &LimitState) -> [String; 8] {
     ]
 }
 
-fn part(unit: &str, share: &NodeShare) -> [String; 8] {
+fn part(unit: &str, share: &NodeShare) -> [String; 9] {
     let held = share
         .granted
         .saturating_sub(share.returned)
         .saturating_sub(share.spent);
     [
         format!("  {}", share.node),
+        String::new(),
         String::new(),
         String::new(),
         figure(unit, share.spent),
@@ -115,6 +123,7 @@ mod tests {
     fn a_counter_is_followed_by_its_nodes() {
         let limit = LimitState {
             counter: "per-key/k1".to_owned(),
+            kind: "fixed".to_owned(),
             unit: "requests".to_owned(),
             limit: 100,
             spent: 60,
@@ -136,6 +145,7 @@ mod tests {
             .collect();
         let expected = [
             "per-key/k1",
+            "fixed",
             "requests",
             "100",
             "60",

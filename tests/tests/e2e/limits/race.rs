@@ -55,7 +55,8 @@ impl Clock {
     }
 }
 
-fn now_ms() -> u64 {
+/// The wall clock, in milliseconds since 1970.
+pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }
@@ -110,13 +111,17 @@ impl Racer {
     }
 }
 
-/// A refusal names the limit and says when to come back.
 fn check_refusal(status: &tonic::Status) -> Result<(), String> {
+    refusal_of(status, "per-key")
+}
+
+/// A refusal names the limit and says when to come back.
+pub fn refusal_of(status: &tonic::Status, limit: &str) -> Result<(), String> {
     let named = caller::refused_by(status);
     let wait = caller::retry_delay(status);
     let whole = status.code() == Code::ResourceExhausted
         && caller::reason(status) == "LIMIT_EXCEEDED"
-        && named.iter().any(|name| name.contains("per-key"))
+        && named.iter().any(|name| name.contains(limit))
         && wait.is_some_and(|wait| wait > Duration::ZERO && wait <= Duration::from_secs(12));
     match whole {
         true => Ok(()),

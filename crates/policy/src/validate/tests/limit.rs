@@ -167,10 +167,28 @@ const LIMITS: &[Case] = &[
         &["limits[0].window: is missing or zero"],
     ),
     (
-        |it| window(it, 10),
-        &["limits[0].window: is 10 s, which is too short"],
+        |it| {
+            it.limits[0].kind = pb::LimitKind::Bucket as i32;
+            it.limits[0].burst = 1_000_000_000_001;
+        },
+        &["limits[0].burst: is more than 1000000000000"],
     ),
-    (|it| window(it, 11), &[]),
+    (
+        |it| {
+            it.limits[0].kind = pb::LimitKind::Sliding as i32;
+            it.limits[0].burst = 1;
+        },
+        &["limits[0].burst: has a meaning for buckets only"],
+    ),
+    (
+        |it| {
+            it.limits[0].kind = pb::LimitKind::Bucket as i32;
+            it.limits[0].burst = 1;
+        },
+        &[],
+    ),
+    (|it| it.limits[0].kind = pb::LimitKind::Sliding as i32, &[]),
+    (|it| window(it, 1), &[]),
     (|it| window(it, 3600), &[]),
     (
         |it| window(it, 3601),

@@ -28,14 +28,6 @@ const PLANNED: &[(&str, &str)] = &[
         "limits[0].window: the unit `mo`",
     ),
     (
-        "limits: [ { name: a, requests: 1, window: 1m, kind: sliding } ]",
-        "limits[0].kind: `sliding`",
-    ),
-    (
-        "limits: [ { name: a, requests: 1, window: 1m, kind: bucket } ]",
-        "limits[0].kind: `bucket`",
-    ),
-    (
         "limits: [ { name: a, requests: 1, window: 1m, per: [provider] } ]",
         "limits[0].per[0]: `provider`",
     ),
@@ -56,7 +48,6 @@ fn names_what_this_version_does_not_support() {
         "on_unreachable",
         "on_exhausted",
         "timezone",
-        "burst",
     ];
     for name in fields {
         let text = format!("limits: [ {{ name: a, requests: 1, window: 1m, {name}: 5 }} ]");

@@ -69,6 +69,10 @@ impl Counted {
         }
     }
 
+    fn end(&self) -> OwnerTime {
+        self.window.end(self.window_ms)
+    }
+
     fn out(&self) -> u64 {
         self.hwm - self.free
     }
@@ -117,6 +121,10 @@ impl Keeping for Counted {
 
     fn window(&self) -> Window {
         self.window
+    }
+
+    fn ends_at(&self) -> Option<OwnerTime> {
+        Some(self.end())
     }
 
     fn limit(&self, context: &Context<'_>) -> Option<u64> {
@@ -201,7 +209,7 @@ impl Keeping for Counted {
         }
     }
 
-    fn retry(&mut self, context: &Context<'_>, wishes: &mut Wishes) {
+    fn prepare(&mut self, context: &Context<'_>, wishes: &mut Wishes) {
         if let Link::Retrying(at) = self.link {
             if context.now >= at {
                 self.link = Link::Reading;
@@ -249,12 +257,8 @@ impl Keeping for Counted {
         wishes.write = Some((record, self.stored.1));
     }
 
-    fn refills_at(&self) -> OwnerTime {
-        self.window.end(self.window_ms)
-    }
-
-    fn lasts_ms(&self, received_at: OwnerTime) -> u64 {
-        self.window.end(self.window_ms).since(received_at)
+    fn refills_at(&self, _context: &Context<'_>) -> OwnerTime {
+        self.end()
     }
 
     fn is_past(&self, now: OwnerTime) -> bool {
@@ -262,12 +266,10 @@ impl Keeping for Counted {
         resting && Window::at(now, self.window_ms) > self.window
     }
 
-    fn shown(&self, now: OwnerTime) -> Option<Shown> {
+    fn shown(&self, context: &Context<'_>) -> Option<Shown> {
         // A window that is over has nothing live: the counter is only not yet asked for again.
-        (self.window >= Window::at(now, self.window_ms)).then(|| Shown {
-            window: self.window,
-            start: self.window.start(self.window_ms),
-            end: self.window.end(self.window_ms),
+        (self.window >= Window::at(context.now, self.window_ms)).then(|| Shown {
+            window: Some((self.window, self.window.start(self.window_ms), self.end())),
             hwm: self.hwm,
             free: self.free,
         })

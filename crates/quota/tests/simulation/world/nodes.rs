@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tollgate_quota::node::{self, Admission, Ask, CounterView, Node, Outcome, Scope};
-use tollgate_quota::{Counter, Incarnation, NodeTime};
+use tollgate_quota::{Counter, Incarnation, Kind, NodeTime};
 
 use crate::oracle::Violation;
-use crate::plan::{FIXED_12_S, Mutation};
+use crate::oracle::{Allowed, by_horizon};
+use crate::plan::{FIXED_12_S, Mutation, Plan};
+use crate::store::Store;
 use crate::world::{Call, Event, NodeProcess, World};
 
 /// Nodes' clocks drift by at most this.
@@ -50,13 +52,13 @@ impl World {
             .map(|_| self.random.within(0, self.plan.limits.len() as u64 - 1))
             .collect();
         for index in counters {
-            let limit = self.plan.limits[usize::try_from(index).unwrap()].clone();
+            let limit = self.plan.limits[usize::try_from(index).unwrap()];
             let subject = format!("k{}", self.random.within(1, limit.subjects));
             let counter = Counter::new(limit.name, limit.kind, &subject).unwrap();
             let units = match limit.tokens {
                 false => 1,
                 true if !self.calm && self.random.chance(3) => limit.units * 3,
-                true => self.random.within(1, (limit.units / 3).max(1)),
+                true => self.random.within(1, (limit.size(limit.units) / 3).max(1)),
             };
             asks.push(Ask { counter, units });
         }
@@ -114,13 +116,31 @@ impl World {
     fn admitted(&mut self, call: Call, admission: Admission) -> Result<(), Violation> {
         let (asks, open) = self.nodes[call.node].open.get_mut(&call.id).unwrap();
         let now = (self.now, self.plan.skew_ms);
-        self.oracle.admitted(now, asks, &admission, &self.store)?;
-        *open = Some(admission);
+        let (policy, plan, store) = (&self.policy, &self.plan, &self.store);
+        let window = |index: usize| admission.limits[index].window;
+        let allowed: Vec<Allowed> = asks
+            .iter()
+            .enumerate()
+            .map(|(index, ask)| match by_horizon(ask.counter.kind()) {
+                true => in_force(policy, plan, store, (&ask.counter, self.now)),
+                false => Allowed {
+                    units: store.allowed(&ask.counter, window(index)),
+                    burst: 0,
+                    span_ms: 0,
+                },
+            })
+            .collect();
+        let number = self.oracle.admitted(now, asks, &admission, &allowed)?;
+        *open = Some((admission, number));
         let hold = match (self.calm, self.random.within(0, 9)) {
             (true, _) => 0,
             (false, 0) => self.random.within(0, 20_000),
             (false, _) => self.random.within(0, 80),
         };
+        if self.random.chance(50) {
+            let before = self.random.within(0, hold);
+            self.schedule(before, Event::Spend(call));
+        }
         self.schedule(hold, Event::Settle(call));
         Ok(())
     }
@@ -151,7 +171,7 @@ impl World {
             return Ok(());
         }
         let (asks, admission) = self.nodes[call.node].open.remove(&call.id).unwrap();
-        let admission = admission.unwrap();
+        let (admission, number) = admission.unwrap();
         let actual: Vec<u64> = asks.iter().map(|ask| self.draw_actual(ask.units)).collect();
         let now = self.node_time(call.node);
         let machine = &mut self.nodes[call.node].machine;
@@ -159,9 +179,27 @@ impl World {
         if machine.settle(now, call.id, &actual).is_ok() || machine.cancel(now, call.id) {
             return Err(Violation(format!("I6: {call:?} was resolved twice")));
         }
-        self.oracle.settled(&asks, &admission, &settled);
+        self.oracle.settled((&asks, &admission, number), &settled);
         self.mutants
             .settled(call.incarnation, &asks, &admission, &settled);
+        self.after_node(call.node)
+    }
+
+    /// Some of what an admitted request holds is used for good before its end.
+    pub(super) fn spend(&mut self, call: Call) -> Result<(), Violation> {
+        if !self.lives(call) {
+            return Ok(());
+        }
+        let Some((asks, Some(_))) = self.nodes[call.node].open.get(&call.id) else {
+            return Ok(());
+        };
+        let asks = asks.clone();
+        let now = self.node_time(call.node);
+        for (ask, Ask { units, .. }) in asks.iter().enumerate() {
+            let used = self.random.within(0, *units);
+            let machine = &mut self.nodes[call.node].machine;
+            machine.spend(now, call.id, ask, used).unwrap();
+        }
         self.after_node(call.node)
     }
 
@@ -286,5 +324,33 @@ impl World {
             self.nodes[node].machine = Node::new("forgetful", incarnation, config);
             self.nodes[node].machine.connected(now);
         }
+    }
+}
+
+/// What the policies allow of which one was in force of late: an owner that has not heard of the newest
+/// may go on by another for the length of its horizon and its leases.
+pub(crate) fn in_force(
+    policy: &[BTreeMap<&'static str, u64>],
+    plan: &Plan,
+    store: &Store,
+    (counter, now): (&Counter, u64),
+) -> Allowed {
+    const LATE_MS: u64 = 6_500;
+    let span_ms = match counter.kind() {
+        Kind::Bucket { window_ms } => 6 * window_ms,
+        Kind::Sliding { window_ms } | Kind::Fixed { window_ms } => window_ms,
+    };
+    let since = now.saturating_sub(span_ms + LATE_MS);
+    let limit = plan.limits.iter().find(|l| l.name == counter.limit());
+    let limit = limit.unwrap();
+    let units = store.revisions_since(since).filter_map(|revision| {
+        let index = usize::try_from(revision).unwrap().checked_sub(1)?;
+        policy.get(index).map(|units| units[limit.name])
+    });
+    let units = units.max().unwrap_or(0);
+    Allowed {
+        units,
+        burst: limit.burst(units),
+        span_ms,
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use tollgate_quota::owner::{self, Effect, Owner};
-use tollgate_quota::{LimitSpec, Limits};
+use tollgate_quota::owner::{self, Effect, HorizonRecord, Owner};
+use tollgate_quota::{LimitSpec, Limits, OwnerTime};
 
 use crate::oracle::Violation;
 use crate::plan::{Mutation, PlannedLimit};
@@ -16,6 +16,7 @@ impl World {
             let spec = LimitSpec {
                 kind: limit.kind,
                 units: units[limit.name],
+                burst: limit.burst(units[limit.name]),
                 revision: revision as u64,
             };
             (Arc::from(limit.name), spec)
@@ -26,13 +27,21 @@ impl World {
     pub(crate) fn new_owner(&mut self, lag: usize) {
         let epoch = self.store.take_over();
         let revision = self.policy.len().saturating_sub(lag).max(1);
-        let machine = Owner::new(epoch, owner::Config::default(), self.limits(revision));
+        let mut config = owner::Config {
+            lease_ms: if self.calm { 2_000 } else { self.plan.lease_ms },
+            ..owner::Config::default()
+        };
+        if self.mutated(Mutation::NoSkewMargin) {
+            config.clock_skew_ms = 0;
+        }
+        let machine = Owner::new(epoch, config, self.limits(revision));
         let skew = if self.calm { 0 } else { self.plan.skew_ms };
         let offset = self.random.within(0, 2 * skew).cast_signed() - skew.cast_signed();
         let process = OwnerProcess {
             machine,
             epoch,
             offset,
+            stepped_at: OwnerTime(0),
             alive: true,
             revision,
             paused_until: 0,
@@ -97,7 +106,18 @@ impl World {
             return Ok(());
         }
         let now = self.owner_time(owner);
-        let effects = self.owners[owner].machine.step(now, event);
+        let mut effects = Vec::new();
+        let late =
+            matches!(event, owner::Event::Node(_)) && self.mutated(Mutation::RefillAfterReport);
+        if late {
+            // The time since the last step is let pass after the report.
+            let before = self.owners[owner].stepped_at;
+            effects.extend(self.owners[owner].machine.step(before, event));
+            effects.extend(self.owners[owner].machine.step(now, owner::Event::Tick));
+        } else {
+            effects.extend(self.owners[owner].machine.step(now, event));
+        }
+        self.owners[owner].stepped_at = now;
         // A look at every counter: at some of the steps, or it would be most of the work.
         if self.plan.mutation.is_none() && self.random.chance(10) {
             self.oracle.escrow(&self.owners[owner].machine, now)?;
@@ -107,7 +127,10 @@ impl World {
             match effect {
                 Effect::Send(message) => self.send_to_node(message)?,
                 Effect::StepDown(_) => self.owners[owner].alive = false,
-                op @ (Effect::Load(_) | Effect::Persist { .. }) => self.send_to_store(owner, op),
+                op @ (Effect::Load(_)
+                | Effect::Persist { .. }
+                | Effect::LoadHorizon
+                | Effect::PersistHorizon { .. }) => self.send_to_store(owner, op),
             }
         }
         self.set_owner_timer(owner);
@@ -141,9 +164,11 @@ impl World {
         } else {
             self.random.within(1, 10)
         };
-        let unknown = matches!(effect, Effect::Persist { .. })
-            && !self.calm
-            && self.random.chance(self.plan.unknown);
+        let writes = matches!(
+            effect,
+            Effect::Persist { .. } | Effect::PersistHorizon { .. }
+        );
+        let unknown = writes && !self.calm && self.random.chance(self.plan.unknown);
         if !unknown {
             return self.schedule(
                 takes,
@@ -154,21 +179,7 @@ impl World {
                 },
             );
         }
-        let Effect::Persist { counter, .. } = &effect else {
-            return;
-        };
-        let modified = match self.store.read(counter) {
-            owner::Load::Found(_, modified) => modified,
-            owner::Load::Absent | owner::Load::Failed => 0,
-        };
-        let outcome = match self.mutated(Mutation::UnknownIsSuccess) {
-            true => owner::Commit::Committed(modified),
-            false => owner::Commit::Unknown,
-        };
-        let event = owner::Event::Persisted {
-            counter: counter.clone(),
-            outcome,
-        };
+        let event = self.unknown(&effect);
         self.schedule(takes, Event::Answer { owner, event });
         // Perhaps it is done, perhaps much later.
         if self.random.chance(60) {
@@ -182,6 +193,46 @@ impl World {
                 },
             );
         }
+    }
+
+    /// What an owner hears of a write of which nobody knows what became.
+    fn unknown(&self, effect: &Effect) -> owner::Event {
+        let taken_for_done = self.mutated(Mutation::UnknownIsSuccess);
+        let outcome = |modified| match taken_for_done {
+            true => owner::Commit::Committed(modified),
+            false => owner::Commit::Unknown,
+        };
+        if let Effect::Persist { counter, .. } = effect {
+            return owner::Event::Persisted {
+                counter: counter.clone(),
+                outcome: outcome(modified(&self.store.read(counter))),
+            };
+        }
+        owner::Event::HorizonPersisted(outcome(modified(&self.store.read_horizon())))
+    }
+
+    /// Reads the horizon, or writes it.
+    fn transact_horizon(
+        &mut self,
+        owner: usize,
+        write: Option<(HorizonRecord, i64)>,
+    ) -> owner::Event {
+        let epoch = self.owners[owner].epoch;
+        let Some((record, expected)) = write else {
+            let failed = !self.calm && self.random.chance(self.plan.unknown / 3);
+            return owner::Event::HorizonLoaded(match failed {
+                true => owner::Load::Failed,
+                false => self.mutants.horizon(&self.store, epoch),
+            });
+        };
+        let outcome = self
+            .store
+            .write_horizon((epoch, self.now), record, expected);
+        let unguarded = outcome == owner::Commit::Lost && self.mutated(Mutation::UnguardedHorizon);
+        owner::Event::HorizonPersisted(match unguarded {
+            true => owner::Commit::Committed(expected + 1),
+            false => outcome,
+        })
     }
 
     pub(super) fn transact(&mut self, owner: usize, effect: Effect, answer: Answer) {
@@ -209,10 +260,22 @@ impl World {
                     .write(epoch, &counter, record, expected_mod_revision);
                 owner::Event::Persisted { counter, outcome }
             }
+            Effect::LoadHorizon => self.transact_horizon(owner, None),
+            Effect::PersistHorizon {
+                record,
+                expected_mod_revision,
+            } => self.transact_horizon(owner, Some((record, expected_mod_revision))),
             Effect::Send(_) | Effect::StepDown(_) => return,
         };
         if answer == Answer::Truth {
             self.schedule(1, Event::Answer { owner, event });
         }
+    }
+}
+
+fn modified<R>(found: &owner::Load<R>) -> i64 {
+    match found {
+        owner::Load::Found(_, modified) => *modified,
+        owner::Load::Absent | owner::Load::Failed => 0,
     }
 }

@@ -1,0 +1,218 @@
+//! Until when this owner may hand out units whose charge is not written down counter by counter.
+//!
+//! One record for all of them says: *the owner of this epoch may hand out until H*. It is renewed ahead of
+//! time, in transactions guarded like every other. A new owner reads it once it holds the epoch, after which
+//! no renewal of an earlier owner can succeed, and so knows when all that others handed out has begun at the
+//! latest, whatever became of them. The record also holds the highest policy revision that was obeyed, so
+//! that a new owner whose policy lags does not hand out by an older one.
+
+use crate::owner::{Commit, Config, Effect, Load};
+use crate::{Epoch, OwnerTime};
+
+/// What is durable of the horizon. One key in the store, written only under the ownership guard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HorizonRecord {
+    /// Nothing is handed out by the owner of `epoch` once its clock shows this.
+    pub until: OwnerTime,
+    /// The highest policy revision that was in force.
+    pub revision: u64,
+    /// The term of the owner that wrote this.
+    pub epoch: Epoch,
+}
+
+/// What the accounts see of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View {
+    /// Until when earlier owners may have handed out; none while that is not known. 0 when there was none.
+    pub(super) inherited: Option<OwnerTime>,
+    /// Until when this owner may.
+    pub(super) until: OwnerTime,
+    /// Whether the policy that this owner knows is durably in force.
+    pub(super) in_force: bool,
+}
+
+/// The dealings with the store: at most one at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Link {
+    /// Not yet of use.
+    Idle,
+    Reading,
+    /// A read failed; to be tried again at that time.
+    Retrying(OwnerTime),
+    Ready,
+    Writing(HorizonRecord),
+}
+
+/// What is to be done about the horizon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Act {
+    Load,
+    Persist(HorizonRecord, i64),
+}
+
+impl From<Act> for Effect {
+    fn from(act: Act) -> Self {
+        match act {
+            Act::Load => Self::LoadHorizon,
+            Act::Persist(record, expected_mod_revision) => Self::PersistHorizon {
+                record,
+                expected_mod_revision,
+            },
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Horizon {
+    epoch: Epoch,
+    link: Link,
+    /// The key's modification revision (0: there is none).
+    mod_revision: i64,
+    stored: Option<HorizonRecord>,
+    inherited: Option<OwnerTime>,
+    /// Others may have handed out until then, whatever is found.
+    floor: OwnerTime,
+    until: OwnerTime,
+    /// Some counter needs it.
+    pub(super) in_use: bool,
+}
+
+impl Horizon {
+    pub(super) fn new(epoch: Epoch) -> Self {
+        Self {
+            epoch,
+            link: Link::Idle,
+            mod_revision: 0,
+            stored: None,
+            inherited: None,
+            floor: OwnerTime(0),
+            until: OwnerTime(0),
+            in_use: false,
+        }
+    }
+
+    /// Counts on others having handed out until `now`.
+    pub(super) fn distrust(&mut self, now: OwnerTime) {
+        self.floor = now;
+    }
+
+    /// The record of an owner that hands out nothing after `now`.
+    pub(super) fn last(&self, now: OwnerTime) -> Option<HorizonRecord> {
+        let own = self.stored.filter(|record| record.epoch == self.epoch)?;
+        let until = own.until.min(now.after(1));
+        Some(HorizonRecord { until, ..own })
+    }
+
+    pub(super) fn view(&self, revision: u64) -> View {
+        View {
+            inherited: self.inherited,
+            until: self.until,
+            in_force: self
+                .stored
+                .is_some_and(|stored| stored.revision == revision),
+        }
+    }
+
+    /// What there is to do now, for a policy of that revision.
+    pub(super) fn work(&mut self, now: OwnerTime, revision: u64, config: &Config) -> Option<Act> {
+        if !self.in_use {
+            return None;
+        }
+        match self.link {
+            Link::Idle => {
+                self.link = Link::Reading;
+                Some(Act::Load)
+            }
+            Link::Retrying(at) if now >= at => {
+                self.link = Link::Reading;
+                Some(Act::Load)
+            }
+            Link::Ready => {
+                let known = self.stored.map_or(0, |stored| stored.revision);
+                let due = self.until <= now.after(config.horizon_ms - config.renew_ms);
+                if !due && known >= revision {
+                    return None;
+                }
+                let record = HorizonRecord {
+                    until: self.until.max(now.after(config.horizon_ms)),
+                    revision: known.max(revision),
+                    epoch: self.epoch,
+                };
+                self.link = Link::Writing(record);
+                Some(Act::Persist(record, self.mod_revision))
+            }
+            Link::Reading | Link::Retrying(_) | Link::Writing(_) => None,
+        }
+    }
+
+    /// When [`Horizon::work`] has something to do again by time alone.
+    pub(super) fn look_at(&self, config: &Config) -> Option<OwnerTime> {
+        match self.link {
+            Link::Retrying(at) => Some(at),
+            Link::Ready if self.in_use => {
+                let ahead = config.horizon_ms - config.renew_ms;
+                Some(OwnerTime(self.until.0.saturating_sub(ahead)))
+            }
+            Link::Idle | Link::Reading | Link::Ready | Link::Writing(_) => None,
+        }
+    }
+
+    /// Takes in what a read found. An epoch that is later than this owner's ends its term.
+    pub(super) fn loaded(
+        &mut self,
+        now: OwnerTime,
+        outcome: Load<HorizonRecord>,
+        config: &Config,
+    ) -> Result<(), Epoch> {
+        if self.link != Link::Reading {
+            return Ok(());
+        }
+        let (record, mod_revision) = match outcome {
+            Load::Failed => {
+                self.link = Link::Retrying(now.after(config.retry_ms));
+                return Ok(());
+            }
+            Load::Absent => (None, 0),
+            Load::Found(record, mod_revision) => (Some(record), mod_revision),
+        };
+        if let Some(record) = record.filter(|record| record.epoch > self.epoch) {
+            return Err(record.epoch);
+        }
+        self.link = Link::Ready;
+        self.adopt(record, mod_revision);
+        Ok(())
+    }
+
+    /// What is durable: of this owner's own epoch it is this owner's horizon, of an earlier one it is the
+    /// bound of all that others did.
+    fn adopt(&mut self, record: Option<HorizonRecord>, mod_revision: i64) {
+        self.stored = record;
+        self.mod_revision = mod_revision;
+        match record {
+            Some(record) if record.epoch == self.epoch => self.until = self.until.max(record.until),
+            Some(record) => {
+                let until = record.until.max(self.floor);
+                self.inherited = self.inherited.max(Some(until));
+            }
+            None => self.inherited = self.inherited.max(Some(self.floor)),
+        }
+    }
+
+    /// Takes in what became of a renewal. Where that is not known it counts for others, but not here.
+    pub(super) fn persisted(&mut self, outcome: Commit) -> Option<Act> {
+        let Link::Writing(record) = self.link else {
+            return None;
+        };
+        match outcome {
+            Commit::Committed(mod_revision) => {
+                self.link = Link::Ready;
+                self.adopt(Some(record), mod_revision);
+                None
+            }
+            Commit::Conflict | Commit::Unknown | Commit::Lost => {
+                self.link = Link::Reading;
+                Some(Act::Load)
+            }
+        }
+    }
+}

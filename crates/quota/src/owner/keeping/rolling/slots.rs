@@ -1,0 +1,68 @@
+//! A sliding window: units stay charged for its length, counted from when the owner heard of their use.
+//!
+//! *Why it is exact.* At any moment what is outstanding and what was charged within the last T is at most
+//! the limit. Whatever was stamped in an interval of length T was outstanding at its stamp, and was charged
+//! no earlier than that; so at the end of the interval all of it is outstanding or charged within the last T.
+
+use std::collections::VecDeque;
+
+use crate::OwnerTime;
+
+/// Charges of so many parts of a window are noted together, and released when the last of them may be: a
+/// window wastes at most one part in so many.
+const PARTS: u64 = 256;
+
+#[derive(Debug, Clone)]
+pub(super) struct Slots {
+    window_ms: u64,
+    /// When charges are released, and how much, earliest first.
+    slots: VecDeque<(OwnerTime, u64)>,
+    charged: u64,
+}
+
+impl Slots {
+    pub(super) fn new(window_ms: u64) -> Self {
+        Self {
+            window_ms,
+            slots: VecDeque::new(),
+            charged: 0,
+        }
+    }
+
+    /// Units charged and not released.
+    pub(super) fn charged(&self) -> u64 {
+        self.charged
+    }
+
+    /// Releases what was charged a window ago.
+    pub(super) fn pass(&mut self, now: OwnerTime) {
+        while let Some((_, units)) = self.slots.pop_front_if(|(at, _)| *at <= now) {
+            self.charged -= units;
+        }
+    }
+
+    /// Charges units whose use is heard of now.
+    pub(super) fn charge(&mut self, now: OwnerTime, units: u64) {
+        if units == 0 {
+            return;
+        }
+        let part = (self.window_ms / PARTS).max(1);
+        let slot_end = OwnerTime((now.0 / part + 1) * part);
+        let released_at = slot_end.after(self.window_ms);
+        match self.slots.back_mut() {
+            Some((at, charged)) if *at == released_at => *charged += units,
+            Some(_) | None => self.slots.push_back((released_at, units)),
+        }
+        self.charged += units;
+    }
+
+    /// When so many units will have been released; none if that is more than is charged.
+    pub(super) fn released_at(&self, units: u64) -> Option<OwnerTime> {
+        let mut sum = 0u64;
+        let enough = |(at, released): &(OwnerTime, u64)| {
+            sum = sum.saturating_add(*released);
+            (sum >= units).then_some(*at)
+        };
+        self.slots.iter().find_map(enough)
+    }
+}

@@ -1,0 +1,220 @@
+//! What the horizon keeps: brief windows, sliding limits and buckets.
+
+use super::*;
+use crate::owner::HorizonRecord;
+
+const W: u64 = 4_000;
+const BRIEF: Kind = Kind::Fixed { window_ms: W };
+const SLIDING: Kind = Kind::Sliding { window_ms: W };
+const BUCKET: Kind = Kind::Bucket { window_ms: W };
+
+/// A limit of 8 in 4 s; a bucket holds 6 of them.
+fn spec(kind: Kind, revision: u64) -> Arc<Limits> {
+    let spec = LimitSpec {
+        kind,
+        units: 8,
+        burst: 6,
+        revision,
+    };
+    Arc::new(Limits::new([(Arc::from("limit"), spec)]).unwrap())
+}
+
+/// An owner of one limit, whose store is empty.
+fn desk(kind: Kind) -> Desk {
+    Desk {
+        owner: Owner::new(EPOCH, Config::default(), spec(kind, 1)),
+        ..Desk::new(8)
+    }
+}
+
+/// The same after an owner that wrote this horizon.
+fn heir(kind: Kind, until: OwnerTime) -> Desk {
+    let record = HorizonRecord {
+        until,
+        revision: 1,
+        epoch: Epoch(6),
+    };
+    Desk {
+        horizon: Some((record, 3)),
+        ..desk(kind)
+    }
+}
+
+/// What a node says that has heard of `told`, and has spent `spent` of what it got.
+fn word(kind: Kind, told: Option<&OwnerAccount>, spent: u64, need: u64) -> NodeAccount {
+    NodeAccount {
+        counter: Counter::new("limit", kind, "k").unwrap(),
+        window: told.map_or(Window(0), |told| told.window),
+        generation: told.map_or(Generation::FIRST, |told| told.generation),
+        epoch: told.map_or(Epoch(0), |_| EPOCH),
+        spent,
+        ..account(told.map_or(0, |told| told.granted), need)
+    }
+}
+
+/// What a node has been granted that asks for `need` for the first time.
+fn granted(desk: &mut Desk, node: u64, kind: Kind, need: u64) -> u64 {
+    let told = desk.report(node, word(kind, None, 0, need));
+    let told = told.iter().rev().find(|(to, _)| *to == node);
+    told.map_or(0, |(_, told)| told.granted)
+}
+
+#[test]
+fn nothing_is_handed_out_before_the_horizon_is_durable_or_after_it() {
+    for kind in [BRIEF, SLIDING, BUCKET] {
+        let mut owner = Owner::new(EPOCH, Config::default(), spec(kind, 1));
+        let message = Desk::new(8).message(1, word(kind, None, 0, 1));
+        let effects = owner.step(NOW, Event::Node(message));
+        assert!(effects.contains(&Effect::LoadHorizon), "{effects:?}");
+        let effects = owner.step(NOW, Event::HorizonLoaded(Load::Absent));
+        let Some(Effect::PersistHorizon { record, .. }) = effects.last() else {
+            panic!("{effects:?}")
+        };
+        assert!(record.until > NOW && record.epoch == EPOCH);
+        let grants = |effects: &[Effect]| {
+            let grant = |e: &Effect| matches!(e, Effect::Send(m) if m.accounts.iter().any(|a| a.granted > 0));
+            effects.iter().any(grant)
+        };
+        assert!(!grants(&effects), "{kind}: {effects:?}");
+        let outcome = Commit::Committed(1);
+        assert!(grants(&owner.step(NOW, Event::HorizonPersisted(outcome))));
+
+        // The store is away from here on. A window that began before the horizon can be used to its end.
+        let late = record.until.after(if kind == BRIEF { W } else { 0 });
+        let message = NodeMessage {
+            t_node: NodeTime(9_000),
+            ..Desk::new(8).message(2, word(kind, None, 0, 1))
+        };
+        assert!(!grants(&owner.step(late, Event::Node(message))), "{kind}");
+    }
+}
+
+#[test]
+fn an_heir_waits_until_nothing_that_others_granted_is_alive_or_counts() {
+    let Config {
+        lease_ms,
+        clock_skew_ms,
+        ..
+    } = Config::default();
+    let dead = lease_ms + clock_skew_ms;
+    for (kind, wait) in [(SLIDING, dead + W), (BUCKET, dead)] {
+        let until = NOW.after(700);
+        for (now, expected) in [(until.after(wait - 1), false), (until.after(wait), true)] {
+            let mut desk = Desk {
+                now,
+                ..heir(kind, until)
+            };
+            assert_eq!(granted(&mut desk, 1, kind, 1) > 0, expected, "{kind}");
+        }
+    }
+}
+
+#[test]
+fn an_heirs_bucket_was_empty_at_the_horizon_and_its_windows_begin_after_it() {
+    let until = NOW.after(700);
+    // 2 units come in per second: five in the 2.5 s from the horizon and the margin between clocks.
+    let mut desk = Desk {
+        now: until.after(500 + 2_500),
+        ..heir(BUCKET, until)
+    };
+    assert_eq!(granted(&mut desk, 1, BUCKET, 6), 0);
+    assert_eq!(granted(&mut desk, 2, BUCKET, 5), 5);
+
+    let first = Window::at(until, W).end(W);
+    for (now, expected) in [(OwnerTime(first.0 - 1), false), (first, true)] {
+        let mut desk = Desk {
+            now,
+            ..heir(BRIEF, until)
+        };
+        assert_eq!(granted(&mut desk, 1, BRIEF, 1) > 0, expected);
+    }
+}
+
+#[test]
+fn an_owner_whose_policy_lags_hands_out_nothing_by_it() {
+    let record = HorizonRecord {
+        until: OwnerTime(1),
+        revision: 2,
+        epoch: Epoch(6),
+    };
+    let mut desk = Desk {
+        horizon: Some((record, 3)),
+        ..desk(BUCKET)
+    };
+    assert_eq!(granted(&mut desk, 1, BUCKET, 1), 0);
+    let told = desk.step(Event::Limits(spec(BUCKET, 2)));
+    assert_eq!(Desk::last(&told, 1).granted, 1);
+}
+
+#[test]
+fn a_sliding_limit_counts_what_is_out_and_what_was_spent_within_the_window() {
+    let mut desk = desk(SLIDING);
+    let told = desk.report(1, word(SLIDING, None, 0, 8));
+    let told = Desk::last(&told, 1).clone();
+    assert_eq!(told.granted, 8);
+    assert_eq!(granted(&mut desk, 2, SLIDING, 1), 0, "all of it is out");
+    desk.now = NOW.after(1_000);
+    desk.report(1, word(SLIDING, Some(&told), 8, 0));
+    for (at, expected) in [(1_000 + W - 1, 0), (1_000 + W + W / 256, 1)] {
+        desk.now = NOW.after(at);
+        assert_eq!(granted(&mut desk, 2, SLIDING, 1), expected, "at {at} ms");
+    }
+}
+
+#[test]
+fn what_is_out_keeps_a_bucket_from_filling() {
+    let mut desk = desk(BUCKET);
+    let told = desk.report(1, word(BUCKET, None, 0, 6));
+    let told = Desk::last(&told, 1).clone();
+    assert_eq!(told.granted, 6);
+    desk.now = NOW.after(1_500);
+    // Refilled for the time before the report with what was out until then: not at all.
+    desk.report(1, word(BUCKET, Some(&told), 6, 0));
+    assert_eq!(granted(&mut desk, 2, BUCKET, 1), 0);
+    desk.now = NOW.after(2_000);
+    assert_eq!(granted(&mut desk, 2, BUCKET, 1), 1);
+}
+
+#[test]
+fn what_a_silent_node_had_is_written_off_and_never_heard_of_again() {
+    let mut desk = desk(SLIDING);
+    let told = desk.report(1, word(SLIDING, None, 0, 8));
+    let told = Desk::last(&told, 1).clone();
+    let lease_ms = Config::default().lease_ms;
+    assert!(told.rem_ms < lease_ms, "it is told that it lasts less long");
+    desk.now = NOW.after(lease_ms - 1);
+    granted(&mut desk, 2, SLIDING, 1);
+    assert_eq!(desk.state().spent, 0);
+    desk.now = NOW.after(lease_ms);
+    granted(&mut desk, 2, SLIDING, 1);
+    assert_eq!(desk.state().spent, 8, "it counts as spent from now on");
+
+    // It comes back: what it gives back is of an earlier generation.
+    let back = NodeAccount {
+        returned: 8,
+        ..word(SLIDING, Some(&told), 0, 1)
+    };
+    let again = desk.report(1, back);
+    let again = Desk::last(&again, 1);
+    assert!(again.generation > told.generation && again.granted == 0);
+    assert_eq!(again.exhausted_above, Some(0));
+    let soon = again.coming.first().unwrap();
+    let window = W + W / 256 + 1;
+    assert!(
+        soon.units == 1 && (W..=window).contains(&soon.in_ms),
+        "{soon:?}"
+    );
+}
+
+#[test]
+fn a_refusal_says_exactly_when_a_bucket_will_have_what_was_asked_for() {
+    let mut desk = desk(BUCKET);
+    let told = desk.report(1, word(BUCKET, None, 0, 6));
+    let told = Desk::last(&told, 1).clone();
+    desk.report(1, word(BUCKET, Some(&told), 6, 0));
+    let refused = desk.report(2, word(BUCKET, None, 0, 3));
+    let coming = &Desk::last(&refused, 2).coming;
+    let points: Vec<_> = coming.iter().map(|c| (c.units, c.in_ms)).collect();
+    // Two units a second.
+    assert_eq!(points, [(1, 500), (3, 1_500), (6, 3_000)]);
+}
