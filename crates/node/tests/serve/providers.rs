@@ -227,6 +227,21 @@ async fn a_gemini_stream_without_its_end_is_an_error() {
     assert_eq!(status.code(), Code::DataLoss);
 }
 
+#[tokio::test]
+async fn a_prompt_that_gemini_blocks_is_told_as_such() {
+    let blocked =
+        r#"{"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{"promptTokenCount":4}}"#;
+    let server = Server::start(blocked, "").await;
+    let provider = r#"kind: gemini, base_url: "http://ADDRESS""#;
+    let (gateway, _folder) = gateway(&server, provider, "AIza-test").await;
+    let mut client = gateway.grpc().await;
+    let status = client.complete(ask("chat")).await.unwrap_err();
+    assert_eq!(
+        status.get_error_details().error_info().unwrap().reason,
+        "CONTENT_FILTERED"
+    );
+}
+
 const OPENAI_WHOLE: &str = r#"{"id":"1","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}],
     "usage":{"prompt_tokens":4,"completion_tokens":1,"total_tokens":5}}"#;
 const AZURE_STREAM: &str = "data: {\"choices\":[],\"id\":\"\",\"model\":\"\",\"prompt_filter_results\":[{\"prompt_index\":0}]}\n\n\

@@ -75,9 +75,10 @@ impl Progress {
         out: &mut Vec<Chunk>,
     ) -> Result<(), Failure> {
         let candidates = answer.candidates.unwrap_or_default().0;
-        // Cumulative, and there even where the prompt was blocked.
-        if let Some(usage) = answer.usage_metadata.and_then(usage::read) {
-            self.usage = Some(usage);
+        // Cumulative, and there even where the prompt was blocked. After a report that cannot be right an earlier
+        // one would be too low.
+        if let Some(report) = answer.usage_metadata {
+            self.usage = usage::read(report);
         }
         let blocked = answer.prompt_feedback.and_then(|it| it.block_reason);
         if let (true, Some(reason)) = (candidates.is_empty(), blocked) {

@@ -278,6 +278,27 @@ fn usage_of_a_cut_stream_is_kept_for_the_bill() {
     assert_eq!(decoder.usage().map(|usage| usage.total()), Some(7));
 }
 
+/// An early report would be too low for the whole answer.
+#[test]
+fn the_last_report_of_usage_counts_also_where_it_cannot_be_right() {
+    let with = |usage: &str| format!(r#"{{"candidates":[{{}}],"usageMetadata":{usage}}}"#);
+    let early = with(r#"{"promptTokenCount":4,"totalTokenCount":4}"#);
+    let late = with(r#"{"promptTokenCount":4,"candidatesTokenCount":9,"totalTokenCount":13}"#);
+    let wrong = with(r#"{"promptTokenCount":4,"candidatesTokenCount":-9}"#);
+    for (documents, expect) in [
+        ([&*early, &*late, STOP], Some(13)),
+        ([&*late, &*wrong, STOP], None),
+    ] {
+        let (chunks, end) = decode(1, [events(&documents).as_bytes()]);
+        assert_eq!(end, Ok(()));
+        let total = match chunks.last() {
+            Some(Chunk::Usage(usage)) => Some(usage.total()),
+            _ => None,
+        };
+        assert_eq!(total, expect);
+    }
+}
+
 #[test]
 fn nothing_after_a_finish_counts() {
     let (chunks, end) = decode(1, [events(&[STOP, HELLO]).as_bytes()]);
