@@ -210,6 +210,8 @@ pub struct Limit {
     pub amount: u64,
     /// What is held while a request runs.
     pub reserve: Reserve,
+    /// Whether it only tells what it would refuse.
+    pub shadow: bool,
     /// Length of a window, in milliseconds: more than 10 s, at most 1 h.
     pub window_ms: u64,
     /// What the names of its counters start with.

@@ -271,6 +271,7 @@ fn limit(index: usize, placed: &limits::Placed<'_>) -> Result<Limit, Fault> {
         },
         amount,
         reserve: reserve(it.reserve()),
+        shadow: it.mode() == pb::LimitMode::Shadow,
         window_ms,
         stem: counter::stem(&placed.name, unit, window_ms).into(),
     })

@@ -168,18 +168,22 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
         0..3i32,
         vec(text(), 0..3),
         text(),
+        0..3i32,
     )
         .prop_map(
-            |(name, per, amount, window, kind, weights, reserve, per_labels, r#match)| pb::Limit {
-                name,
-                per,
-                amount,
-                window,
-                kind,
-                weights,
-                reserve,
-                per_labels,
-                r#match,
+            |(name, per, amount, window, kind, weights, reserve, per_labels, r#match, mode)| {
+                pb::Limit {
+                    name,
+                    per,
+                    amount,
+                    window,
+                    kind,
+                    weights,
+                    reserve,
+                    per_labels,
+                    r#match,
+                    mode,
+                }
             },
         )
 }

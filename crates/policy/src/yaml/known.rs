@@ -16,7 +16,6 @@ const PLANNED_FIELDS: [(&str, &[&str]); 8] = [
             "burst",
             "concurrent",
             "guard",
-            "mode",
             "on_exhausted",
             "on_unreachable",
             "timezone",
