@@ -4,6 +4,8 @@
 //! it, and wakes the requests that wait. Calls are short and do no I/O; the mutex is never held across an
 //! `.await`. What the machine wants to say to the owners is sent by `quota_stream`.
 
+mod trial;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +16,9 @@ use tollgate_quota::node::{
     Admission, Ask, CounterView, Denial, Node, Outcome, RequestId, Scope, Wake,
 };
 use tollgate_quota::{Counter, Incarnation, Kind, NodeMessage, NodeTime, OwnerMessage};
+
+use trial::Late;
+pub(crate) use trial::Trial;
 
 use crate::clock;
 
@@ -35,6 +40,8 @@ pub(crate) struct Limiter {
 struct State {
     machine: Node,
     waiting: HashMap<RequestId, oneshot::Sender<Outcome>>,
+    /// Trials that are over for those who began them, while their answers are under way.
+    late: HashMap<RequestId, Late>,
     /// When the sender will look next.
     sender_wakes: NodeTime,
     draining: Draining,
@@ -80,6 +87,7 @@ impl Limiter {
             state: Mutex::new(State {
                 machine: Node::new(name, Incarnation(incarnation), config),
                 waiting: HashMap::new(),
+                late: HashMap::new(),
                 sender_wakes: NodeTime(0),
                 draining: Draining::No,
                 term: 0,
@@ -151,13 +159,7 @@ impl Limiter {
         receiver: oneshot::Receiver<Outcome>,
         wait: Duration,
     ) -> Outcome {
-        let mut waiter = Waiter {
-            limiter: self,
-            ticket,
-            asks: asks.len(),
-            receiver,
-            resolved: false,
-        };
+        let mut waiter = self.waiter(ticket, asks.len(), receiver);
         // The machine ends the wait; it is only told that time has passed, as the sender may be stuck.
         let mut patience = wait;
         let outcome = loop {
@@ -169,6 +171,21 @@ impl Limiter {
         };
         waiter.resolved = true;
         outcome.unwrap_or_else(|_| Outcome::Denied(no_answer(asks)))
+    }
+
+    fn waiter(
+        self: &Arc<Self>,
+        ticket: Ticket,
+        asks: usize,
+        receiver: oneshot::Receiver<Outcome>,
+    ) -> Waiter {
+        Waiter {
+            limiter: Arc::clone(self),
+            ticket,
+            asks,
+            receiver,
+            resolved: false,
+        }
     }
 
     /// What is known of a counter here.
@@ -201,6 +218,7 @@ impl Limiter {
         state.term += 1;
         // Those who wait are told that nobody answered.
         state.waiting.clear();
+        state.late.clear();
         state.sender_wakes = NodeTime(0);
         self.earlier.notify_one();
     }
@@ -333,6 +351,10 @@ impl State {
             if matches!(outcome, Outcome::Waiting | Outcome::Taken) {
                 continue;
             }
+            if let Some(late) = self.late.remove(&id) {
+                self.settle_late(id, &late, &outcome);
+                continue;
+            }
             let undelivered = match self.waiting.remove(&id) {
                 Some(sender) => sender.send(outcome).err(),
                 None => Some(outcome),
@@ -399,15 +421,16 @@ impl Drop for Reservation {
 }
 
 /// A request that waits; dropping it withdraws the request.
-struct Waiter<'a> {
-    limiter: &'a Limiter,
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    limiter: Arc<Limiter>,
     ticket: Ticket,
     asks: usize,
     receiver: oneshot::Receiver<Outcome>,
     resolved: bool,
 }
 
-impl Drop for Waiter<'_> {
+impl Drop for Waiter {
     fn drop(&mut self) {
         if self.resolved {
             return;

@@ -4,6 +4,8 @@
 //! reservation, writes the request's one log line and its metrics. So an answer, an error, a caller that goes
 //! away and a panic all end in the same few lines, which take constant time and wait for nothing.
 
+mod charge;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ use tollgate_quota::node::Denial;
 
 use crate::error::Error;
 use crate::keys::Known;
-use crate::permit::{Charge, LimitState, Needs, Permit};
+use crate::permit::{Charge, LimitState, Permit};
 use crate::plan::Plan;
 use crate::upstream::{Ended, Reached};
 use crate::{metrics, random};
@@ -340,47 +342,6 @@ impl Meter {
         Some(Arc::clone(&attempt.deployment))
     }
 
-    fn charge(&self) -> Charge {
-        if let Some(usage) = self.final_usage() {
-            return Charge::Used(self.used(&usage));
-        }
-        match self.sent {
-            Sent::Nothing => Charge::Nothing,
-            Sent::Perhaps => Charge::Unknown(self.at_most()),
-            // A stream without usage has its own by estimate.
-            Sent::Refused | Sent::Streaming => Charge::Used(Use::default()),
-        }
-    }
-
-    /// What an answer of this usage is charged.
-    fn used(&self, usage: &Usage) -> Use {
-        let price = self.answering.as_ref().and_then(|at| cost(at, usage));
-        Use {
-            requests: 1,
-            input: usage.input_total,
-            cached_input: usage.cache_read,
-            output: usage.output_total,
-            // A cost that is not known is never taken for none.
-            cost: price.unwrap_or_else(|| self.needs().worst.cost),
-        }
-    }
-
-    /// What an attempt may have been charged of which nothing is known.
-    fn at_most(&self) -> Use {
-        let worst = self.needs().worst;
-        let price = self.attempts.last().and_then(|at| at.deployment.price);
-        Use {
-            cost: price.map_or(worst.cost, |it| it.highest_cost(worst.input, worst.output)),
-            ..worst
-        }
-    }
-
-    fn needs(&self) -> Needs {
-        self.permit
-            .as_ref()
-            .map_or_else(Needs::default, |permit| *permit.needs())
-    }
-
     /// The usage that is charged, for the records.
     fn final_usage(&self) -> Option<Usage> {
         let estimated = |output| Usage::of(self.estimated_input, output, UsageSource::Estimated);
@@ -388,7 +349,20 @@ impl Meter {
             .or_else(|| (self.sent == Sent::Streaming).then(|| estimated(self.streamed_output)))
     }
 
-    fn log(&self, admitted: bool) {
+    /// The limits, if any, that would have refused the request, were they not mere shadows.
+    fn would_refuse(&mut self) -> String {
+        let lines = self.permit.as_mut().map(Permit::would_refuse);
+        let mut labels = String::new();
+        for line in lines.into_iter().flatten() {
+            if !labels.is_empty() {
+                labels.push(' ');
+            }
+            labels.push_str(&line.label);
+        }
+        labels
+    }
+
+    fn log(&self, admitted: bool, would_refuse: &str) {
         let usage = self.final_usage();
         let cost = self
             .answering
@@ -417,6 +391,7 @@ impl Meter {
             admitted,
             limits,
             refused_by = self.refused_by.as_deref(),
+            would_refuse = (!would_refuse.is_empty()).then_some(would_refuse),
             revision = self.revision,
             first_content_ms = self.first_content.map(milliseconds),
             latency_ms = milliseconds(self.started.elapsed()),
@@ -460,7 +435,8 @@ impl Drop for Meter {
         let permit = self.permit.as_ref();
         let admitted =
             permit.is_some_and(|permit| permit.was_charged() || charge != Charge::Nothing);
-        self.log(admitted);
+        let would_refuse = self.would_refuse();
+        self.log(admitted, &would_refuse);
         if let Some(permit) = self.permit.take() {
             if let (true, Some(usage)) = (self.ending == "OK", &self.usage) {
                 permit.learn(usage.output_total);

@@ -20,6 +20,7 @@ const COST: &str = "tollgate_cost_nano_usd_total";
 const LATENCY: &str = "tollgate_request_seconds";
 const FIRST_CONTENT: &str = "tollgate_first_content_seconds";
 const REFUSALS: &str = "tollgate_limit_refusals_total";
+const SHADOW_REFUSALS: &str = "tollgate_limit_shadow_refusals_total";
 const ATTEMPTS: &str = "tollgate_attempts_total";
 const ATTEMPT_LATENCY: &str = "tollgate_attempt_seconds";
 const IN_FLIGHT: &str = "tollgate_requests_in_flight";
@@ -50,6 +51,10 @@ pub fn describe() {
         "From a request's arrival to the first content of its stream"
     );
     describe_counter!(REFUSALS, "Requests refused, by the limit that refused them");
+    describe_counter!(
+        SHADOW_REFUSALS,
+        "Requests that a limit in shadow mode would have refused, by limit"
+    );
     describe_counter!(ATTEMPTS, "Attempts at deployments, by outcome");
     describe_histogram!(
         ATTEMPT_LATENCY,
@@ -184,6 +189,11 @@ pub(crate) fn attempt(attempt: &Attempt) {
     let deployment = &attempt.deployment.name;
     counter!(ATTEMPTS, "deployment" => Arc::clone(deployment), "outcome" => outcome_name(attempt.outcome)).increment(1);
     histogram!(ATTEMPT_LATENCY, "deployment" => Arc::clone(deployment)).record(attempt.duration);
+}
+
+/// A limit in shadow mode would have refused a request.
+pub(crate) fn would_refuse(limit: &Arc<str>) {
+    counter!(SHADOW_REFUSALS, "limit" => Arc::clone(limit)).increment(1);
 }
 
 /// Records a refusal by a limit.

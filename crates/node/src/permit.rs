@@ -6,8 +6,8 @@ use std::time::Duration;
 use tollgate_policy::table::{LimitKind, Unit, Use};
 use tollgate_quota::node::{Admission, Denial};
 
-use crate::limiter::{LONGEST_WAIT, Reservation};
-use crate::plan::Plan;
+use crate::limiter::{LONGEST_WAIT, Reservation, Trial};
+use crate::plan::{Line, Plan};
 
 /// The units that a request holds.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub(crate) struct Permit {
     held: Held,
     /// What attempts held whose outcome is unknown. They are settled.
     before: Vec<Held>,
+    /// What limits say that only tell what they would refuse, in the plan's order.
+    shadows: Vec<Trial>,
 }
 
 /// The units of one reservation.
@@ -24,6 +26,8 @@ struct Held {
     reservation: Reservation,
     admission: Admission,
     needs: Needs,
+    /// What it was settled at.
+    charge: Option<Charge>,
 }
 
 /// What a request may use, before it is known what it used.
@@ -70,12 +74,17 @@ impl Permit {
         reservation: Reservation,
         admission: Admission,
     ) -> Self {
+        let limiter = reservation.limiter();
+        let shadows = plan.shadows.iter();
+        let shadows = shadows.map(|line| limiter.try_out(line.ask(&needs), LONGEST_WAIT));
         Self {
+            shadows: shadows.collect(),
             plan,
             held: Held {
                 reservation,
                 admission,
                 needs,
+                charge: None,
             },
             before: Vec::new(),
         }
@@ -116,6 +125,7 @@ impl Permit {
             reservation,
             admission,
             needs,
+            charge: None,
         };
         let mut last = std::mem::replace(&mut self.held, held);
         last.settle(&self.plan, Charge::Unknown(unknown));
@@ -145,6 +155,18 @@ impl Permit {
     /// Ends the reservation at what the request is charged.
     pub(crate) fn settle(mut self, charge: Charge) {
         self.held.settle(&self.plan, charge);
+        let held: Vec<_> = self.before.iter().chain([&self.held]).collect();
+        for (line, trial) in self.plan.shadows.iter().zip(self.shadows.drain(..)) {
+            let charged = |held: &&Held| Some(line.charged(&held.needs, held.charge?));
+            trial.settle(held.iter().filter_map(charged).sum(), &line.limit.name);
+        }
+    }
+
+    /// The limits that would have refused the request, were they not mere shadows, as far as they have answered.
+    pub(crate) fn would_refuse(&mut self) -> Vec<&Line> {
+        let lines = self.plan.shadows.iter().zip(&mut self.shadows);
+        let refusing = lines.filter_map(|(line, trial)| trial.refuses().then_some(line));
+        refusing.collect()
     }
 
     /// An answer had so many output tokens.
@@ -198,20 +220,9 @@ impl Permit {
 
 impl Held {
     fn settle(&mut self, plan: &Plan, charge: Charge) {
-        let needs = &self.needs;
-        let requests = needs.worst.requests;
-        let actual: Vec<_> = match charge {
-            Charge::Nothing => vec![0; plan.lines.len()],
-            Charge::Used(used) => {
-                let used = Use { requests, ..used };
-                plan.lines.iter().map(|line| line.units(&used)).collect()
-            }
-            Charge::Unknown(most) => {
-                let most = Use { requests, ..most };
-                let units = |line: &crate::plan::Line| line.reserved(needs).min(line.units(&most));
-                plan.lines.iter().map(units).collect()
-            }
-        };
+        let charged = |line: &Line| line.charged(&self.needs, charge);
+        let actual: Vec<_> = plan.lines.iter().map(charged).collect();
+        self.charge = Some(charge);
         self.reservation.settle(&actual);
     }
 }

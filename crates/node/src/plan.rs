@@ -13,13 +13,15 @@ use tollgate_quota::{Counter, Kind};
 use crate::error::Error;
 use crate::expected::Expected;
 use crate::keys::Known;
-use crate::permit::{Gauge, LimitState, Needs};
+use crate::permit::{Charge, Gauge, LimitState, Needs};
 use crate::revision::Revision;
 
 /// The counters that must admit a request, in the order in which they are taken.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) lines: Vec<Line>,
+    /// Those that only tell what they would refuse.
+    pub(crate) shadows: Vec<Line>,
     /// The experience with the model's answers, where a limit reserves by it.
     expected: Option<Arc<Expected>>,
 }
@@ -79,9 +81,11 @@ impl Plan {
         })?;
         let reserves = |line: &Line| line.limit.reserve == Reserve::Expected;
         let expected = lines.iter().any(reserves);
+        let (shadows, lines) = lines.into_iter().partition(|line| line.limit.shadow);
         Ok(Self {
             expected: expected.then(|| revision.expected(model)).flatten(),
             lines,
+            shadows,
         })
     }
 
@@ -94,7 +98,8 @@ impl Plan {
         output: u64,
     ) -> Needs {
         let counts_money = |line: &Line| line.limit.measure.unit == Unit::Cost;
-        let counts_money = self.lines.iter().any(counts_money);
+        let mut all = self.lines.iter().chain(&self.shadows);
+        let counts_money = all.any(counts_money);
         let needs = |output| Use {
             requests: 1,
             input,
@@ -114,11 +119,7 @@ impl Plan {
 
     /// What to take from each counter.
     pub(crate) fn asks(&self, needs: &Needs) -> Vec<Ask> {
-        let ask = |line: &Line| Ask {
-            counter: line.counter.clone(),
-            units: line.reserved(needs),
-        };
-        self.lines.iter().map(ask).collect()
+        self.lines.iter().map(|line| line.ask(needs)).collect()
     }
 
     /// Whether any limit counts more than requests, so that each attempt uses units of its own.
@@ -216,6 +217,27 @@ impl Line {
     /// Whether a unit that is held keeps another from coming in, because no window ends.
     pub(crate) fn is_rolling(&self) -> bool {
         !self.counter.kind().is_windowed()
+    }
+
+    /// What to take from its counter.
+    pub(crate) fn ask(&self, needs: &Needs) -> Ask {
+        Ask {
+            counter: self.counter.clone(),
+            units: self.reserved(needs),
+        }
+    }
+
+    /// The units that a reservation for these needs is settled at.
+    pub(crate) fn charged(&self, needs: &Needs, charge: Charge) -> u64 {
+        let requests = needs.worst.requests;
+        match charge {
+            Charge::Nothing => 0,
+            Charge::Used(used) => self.units(&Use { requests, ..used }),
+            Charge::Unknown(most) => {
+                let most = self.units(&Use { requests, ..most });
+                self.reserved(needs).min(most)
+            }
+        }
     }
 
     /// The units of a use.

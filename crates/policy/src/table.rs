@@ -214,6 +214,8 @@ pub struct Limit {
     pub kind: LimitKind,
     /// What is held while a request runs.
     pub reserve: Reserve,
+    /// Whether it only tells what it would refuse.
+    pub shadow: bool,
     /// Length of a window, in milliseconds: 1 s to 1 h.
     pub window_ms: u64,
     /// What the names of its counters start with.

@@ -19,6 +19,8 @@ pub struct Request {
     pub tokens: u64,
     /// Billionths of a US dollar.
     pub cost: u64,
+    /// The limits in shadow mode that would have refused it.
+    pub would_refuse: String,
     /// Each attempt, as `deployment:outcome`.
     pub attempts: String,
 }
@@ -61,6 +63,7 @@ fn request(line: &Value) -> anyhow::Result<Request> {
             .collect::<anyhow::Result<_>>()?,
         tokens: number("input_tokens") + number("output_tokens"),
         cost: number("cost_nano_usd"),
+        would_refuse: text("would_refuse"),
         attempts: text("attempts"),
     })
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tollgate_proto::admin::v1::CreateKeyRequest;
+use tollgate_tests::process::get;
 use tonic::Code;
 
 use super::caller::{self, Caller};
@@ -214,4 +215,60 @@ async fn a_condition_decides_whom_a_limit_is_for() -> anyhow::Result<()> {
         "{err}"
     );
     Ok(())
+}
+
+const SHADOW: &str = r#"
+providers:   { mock: { kind: openai_compatible, base_url: "PROVIDER", internal: true } }
+deployments: { small: { provider: mock, model: ok-4 } }
+pools:       { main: { targets: [ { deployment: small } ] } }
+models:      { chat: { routes: [ { pools: [main] } ], max_output_tokens: 8 } }
+limits:
+  - { name: real, requests: 100, window: 1h }
+  - { name: try-out, per: [key], requests: 5, window: 1h, mode: shadow }
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shadow_refuses_nobody_and_tells_what_it_would() -> anyhow::Result<()> {
+    let cluster = Cluster::start(Store::Etcd, 2, SHADOW).await?;
+    let key = cluster.key("acme/search").await?;
+    let callers = (0..2).map(|node| cluster.caller(node, &key));
+    let callers = callers.collect::<anyhow::Result<Vec<_>>>()?;
+    assert_eq!(answered_until_refused(&callers, 40).await?, 40);
+    let requests = cluster.wait_requests(40).await?;
+    assert!(
+        requests.iter().all(|it| it.limits.len() == 1),
+        "only `real` holds: {requests:?}"
+    );
+    // An answer may come after its request is over; then only the metric tells.
+    eventually("what it would have done is known", PATIENCE, async || {
+        let limits = cluster.tollgate_ok(&["limits", "try-out", "-o", "json"])?;
+        let limits: serde_json::Value = serde_json::from_str(&limits)?;
+        let spent = limits["limits"][0]["spent"].as_u64().unwrap_or_default();
+        anyhow::ensure!(spent <= 5, "{limits}");
+        let refused = would_have_been_refused(&cluster).await?;
+        anyhow::ensure!(refused <= 35, "{refused}");
+        Ok((spent == 5 && refused == 35).then_some(()))
+    })
+    .await?;
+    for caller in &callers {
+        caller.complete("chat", "hello").await?;
+    }
+    let requests = cluster.wait_requests(42).await?;
+    let label = format!("try-out/key={}", key.id);
+    assert!(requests.iter().any(|it| it.would_refuse == label));
+    Ok(())
+}
+
+/// Requests that limits in shadow mode would have refused, by the nodes' metrics.
+async fn would_have_been_refused(cluster: &Cluster) -> anyhow::Result<u64> {
+    let mut sum = 0;
+    for node in &cluster.nodes {
+        let (_, metrics) = get(&format!("{}/metrics", node.ops()?)).await?;
+        let name = "tollgate_limit_shadow_refusals_total{";
+        let lines = metrics.lines().filter(|line| line.starts_with(name));
+        sum += lines
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok())
+            .sum::<u64>();
+    }
+    Ok(sum)
 }

@@ -12,6 +12,7 @@ use tollgate_quota::{
 
 use super::*;
 use crate::limiter::Limiter;
+use crate::permit::Needs;
 use crate::plan::Plan;
 use crate::revision::Revision;
 
@@ -24,6 +25,8 @@ limits:
   - { name: a-requests, requests: 100, window: 1h }
   - { name: b-tokens, tokens: 1000, window: 1h }
   - { name: c-money, cost_usd: "1", window: 1h }
+  - { name: d-shadow, tokens: 1000, window: 1h, mode: shadow }
+  - { name: e-full, requests: 1, window: 1h, mode: shadow }
 "#;
 
 /// Tokens that every request here reserves, what its input is estimated at, and what it costs then.
@@ -96,18 +99,21 @@ impl Bench {
     }
 
     fn grant(&self, asked: &NodeMessage) {
-        let account = |counter: &Counter| OwnerAccount {
-            counter: counter.clone(),
-            window: Window(1),
-            generation: Generation::FIRST,
-            granted: GRANTED,
-            rem_ms: 3_000_000,
-            version: 1,
-            exhausted_above: None,
-            keep: None,
-            limit: GRANTED,
-            remaining: GRANTED,
-            coming: Vec::new(),
+        let account = |counter: &Counter| {
+            let full = counter.limit() == "e-full";
+            OwnerAccount {
+                counter: counter.clone(),
+                window: Window(1),
+                generation: Generation::FIRST,
+                granted: if full { 0 } else { GRANTED },
+                rem_ms: 3_000_000,
+                version: 1,
+                exhausted_above: full.then_some(0),
+                keep: None,
+                limit: GRANTED,
+                remaining: GRANTED,
+                coming: Vec::new(),
+            }
         };
         self.limiter.receive(&OwnerMessage {
             epoch: Epoch(1),
@@ -124,15 +130,33 @@ impl Bench {
 
     /// Requests, tokens and money that are spent for good.
     async fn spent(&self) -> (u64, u64, u64) {
+        let [requests, tokens, money] = self.spent_of(["a-requests", "b-tokens", "c-money"]).await;
+        (requests, tokens, money)
+    }
+
+    async fn spent_of<const N: usize>(&self, limits: [&str; N]) -> [u64; N] {
         let term = self.limiter.connected();
         let message = self.limiter.next_message(term).await.unwrap();
-        let of = |limit: &str| {
+        limits.map(|limit| {
             let mut accounts = message.accounts.iter();
             accounts
                 .find(|account| account.counter.limit() == limit)
                 .map_or(0, |account| account.spent)
+        })
+    }
+
+    /// Waits until the owner has said something of every limit that is a mere shadow.
+    async fn shadows_answered(&self) {
+        let unanswered = || {
+            let mut shadows = self.plan.shadows.iter();
+            shadows.any(|line| self.limiter.view(&line.counter).is_none())
         };
-        (of("a-requests"), of("b-tokens"), of("c-money"))
+        let wait = async {
+            while unanswered() {
+                tokio::task::yield_now().await;
+            }
+        };
+        self.with_owner(wait).await;
     }
 }
 
@@ -335,6 +359,46 @@ async fn a_refused_attempt_leaves_its_reservation_to_the_next() {
     meter.complete();
     drop(meter);
     assert_eq!(bench.spent().await, (1, 40, 10 * 1000 + 30 * 2000));
+}
+
+#[tokio::test]
+async fn a_shadow_counts_what_it_would_admit_and_names_what_it_would_refuse() {
+    let bench = Bench::new();
+    // Nobody has heard of the shadows' owner yet: the request was admitted without waiting for it.
+    let mut meter = bench.meter().await;
+    assert_eq!(meter.would_refuse(), "");
+    bench.shadows_answered().await;
+    assert_eq!(meter.would_refuse(), "e-full");
+    let before = meter.attempt(&bench.deployment);
+    meter.attempt_failed(before, &ended(Reached::Perhaps));
+    bench.with_owner(meter.another_attempt()).await.unwrap();
+    let _ = meter.attempt(&bench.deployment);
+    meter.answered(&response(Some(usage(10, 30))));
+    meter.complete();
+    let state = meter.limits();
+    assert!(state.gauges().all(|(_, gauge)| gauge.limit == GRANTED));
+    drop(meter);
+    let spent = bench.spent_of(["b-tokens", "d-shadow", "e-full"]).await;
+    assert_eq!(spent, [RESERVED + 40, RESERVED + 40, 0]);
+}
+
+#[tokio::test]
+async fn a_shadow_that_is_answered_late_is_settled_late() {
+    let bench = Bench::new();
+    let mut meter = bench.meter().await;
+    let _ = meter.attempt(&bench.deployment);
+    meter.answered(&response(Some(usage(10, 30))));
+    meter.complete();
+    // The request is over, and nobody has heard of the shadows' owner.
+    drop(meter);
+    bench.shadows_answered().await;
+    let spent = bench.spent_of(["d-shadow", "e-full"]).await;
+    assert_eq!(spent, [40, 0]);
+    // One that was never sent leaves nothing behind.
+    let mut meter = bench.meter().await;
+    assert_eq!(meter.would_refuse(), "e-full", "known at once by now");
+    drop(meter);
+    assert_eq!(bench.spent_of(["d-shadow"]).await, [40]);
 }
 
 #[tokio::test]

@@ -277,6 +277,7 @@ fn limit(index: usize, placed: &limits::Placed<'_>) -> Result<Limit, Fault> {
         amount,
         kind,
         reserve: reserve(it.reserve()),
+        shadow: it.mode() == pb::LimitMode::Shadow,
         window_ms,
         stem: counter::stem(&placed.name, unit, kind, window_ms).into(),
     })

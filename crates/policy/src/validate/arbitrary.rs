@@ -186,9 +186,21 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
         0..3i32,
         vec(text(), 0..3),
         text(),
+        0..3i32,
     )
         .prop_map(
-            |(name, per, amount, window, (kind, burst), weights, reserve, per_labels, r#match)| {
+            |(
+                name,
+                per,
+                amount,
+                window,
+                (kind, burst),
+                weights,
+                reserve,
+                per_labels,
+                r#match,
+                mode,
+            )| {
                 pb::Limit {
                     name,
                     per,
@@ -200,6 +212,7 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
                     reserve,
                     per_labels,
                     r#match,
+                    mode,
                 }
             },
         )

@@ -110,6 +110,10 @@ fn limit(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
         let at = field(at, "reserve");
         check_known(it.reserve, &pb::ReserveMode::Unspecified, &at, faults);
     }
+    if it.mode != 0 {
+        let at = field(at, "mode");
+        check_known(it.mode, &pb::LimitMode::Unspecified, &at, faults);
+    }
 }
 
 fn per(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {

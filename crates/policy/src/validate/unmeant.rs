@@ -125,7 +125,7 @@ fn small_limits(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
         let models: Vec<&str> = models.map(|model| &*model.name).collect();
         // Whom a condition is about is not known here.
         let maybe = limit.reserve == Reserve::Expected || limit.condition.is_some();
-        if maybe || models.is_empty() {
+        if maybe || limit.shadow || models.is_empty() {
             continue;
         }
         let unit = limit.measure.unit;
@@ -157,6 +157,7 @@ fn same_limits(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
         let window = (window, it.kind());
         let shape = (
             placed.tier,
+            it.mode == pb::LimitMode::Shadow as i32,
             &it.r#match,
             unit,
             weights(it),

@@ -15,7 +15,6 @@ const PLANNED_FIELDS: [(&str, &[&str]); 8] = [
         &[
             "concurrent",
             "guard",
-            "mode",
             "on_exhausted",
             "on_unreachable",
             "timezone",

@@ -106,6 +106,17 @@ pub enum Why {
     Late,
 }
 
+impl Why {
+    /// Whether the limit has no room, rather than nobody having answered.
+    #[must_use]
+    pub fn is_for_want_of_units(&self) -> bool {
+        match self {
+            Self::Exhausted { .. } | Self::TooLarge { .. } => true,
+            Self::NoAnswer | Self::Late => false,
+        }
+    }
+}
+
 /// News for a waiting request: `Taken` (then stamp) or `Denied`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wake {

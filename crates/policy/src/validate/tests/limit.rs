@@ -107,6 +107,11 @@ const LIMITS: &[Case] = &[
         |it| weigh(it, Amount::OutputTokens(9), 1, 1),
         &["limits[0].weights: has no meaning for `output_tokens`"],
     ),
+    (|it| it.limits[0].mode = 2, &[]),
+    (
+        |it| it.limits[0].mode = 3,
+        &["limits[0].mode: the value 3 is not known to this version"],
+    ),
     (|it| it.limits[0].reserve = 2, &[]),
     (
         |it| it.limits[0].reserve = 3,

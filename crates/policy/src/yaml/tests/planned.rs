@@ -43,7 +43,6 @@ fn names_what_this_version_does_not_support() {
     }
     let fields = [
         "concurrent",
-        "mode",
         "guard",
         "on_unreachable",
         "on_exhausted",
