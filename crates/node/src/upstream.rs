@@ -116,10 +116,7 @@ impl Upstream {
         };
         let (response, warnings) = self.send(http, request, model, false).await?;
         let body = self.read_body(response).await?;
-        let response = http.codec.decode(&body).map_err(|failure| Ended {
-            outcome: AttemptOutcome::BadResponse,
-            ..Ended::of(failure, Reached::Perhaps)
-        })?;
+        let response = http.codec.decode(&body).map_err(Ended::no_answer)?;
         Ok(Response {
             warnings,
             ..response
