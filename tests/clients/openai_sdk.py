@@ -1,4 +1,4 @@
-"""OpenAI's SDK as the judge of what is sent to OpenAI, and of the fake provider's answers in that format."""
+"""OpenAI's SDK as the judge of what is sent to OpenAI, at Azure too, and of the fake provider's answers in that format."""
 
 import json
 
@@ -14,7 +14,7 @@ IMITATORS = frozenset(["reasoning_content"])
 
 
 def check_requests() -> None:
-    for request in oracle.requests("openai"):
+    for request in oracle.requests("openai", "azure_openai"):
         body = request["body"]
         streams = body.get("stream", False)
         shape = (

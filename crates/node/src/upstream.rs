@@ -116,17 +116,7 @@ impl Upstream {
         };
         let (response, warnings) = self.send(http, request, model, false).await?;
         let body = self.read_body(response).await?;
-        let response = http.codec.decode(&body).map_err(|failure| {
-            let unreadable = failure.class == Class::Server;
-            let ended = Ended::of(failure, Reached::Perhaps);
-            let outcome = if unreadable {
-                AttemptOutcome::BadResponse
-            } else {
-                // Some providers tell a refusal under a status of success.
-                ended.outcome
-            };
-            Ended { outcome, ..ended }
-        })?;
+        let response = http.codec.decode(&body).map_err(Ended::no_answer)?;
         Ok(Response {
             warnings,
             ..response

@@ -22,6 +22,7 @@ use anyhow::{Context, bail, ensure};
 /// | `think-N` | shape: N words of thinking before the content, where the format has a place for them |
 /// | `calls-N` | shape: N calls of the tool `lookup` after the content, each with the argument `n` |
 /// | `cached-N` | shape: reports that N of the prompt tokens were read from a cache |
+/// | `usage-unasked` | shape: a stream reports usage though the request does not ask for it, where the format lets it ask |
 /// | `refuse-WHY` | fault: the format's own error for WHY: see [`Refusal`] |
 /// | `status-C` | fault: HTTP status C (400–599) with an error body of the format |
 /// | `status-C-retry-S` | the same with `retry-after: S` (seconds) |
@@ -63,6 +64,8 @@ pub struct Behaviour {
     pub calls: u32,
     /// Prompt tokens reported as read from a cache.
     pub cached: u32,
+    /// Whether streams report usage though they were not asked to.
+    pub unasked_usage: bool,
     /// What goes wrong.
     pub fault: Fault,
 }
@@ -192,6 +195,7 @@ impl Default for Behaviour {
             thinking: 0,
             calls: 0,
             cached: 0,
+            unasked_usage: false,
             fault: Fault::None,
         }
     }
@@ -206,6 +210,10 @@ impl Behaviour {
 
     fn apply(&mut self, part: &str) -> anyhow::Result<()> {
         if part == "ok" {
+            return Ok(());
+        }
+        if part == "usage-unasked" {
+            self.unasked_usage = true;
             return Ok(());
         }
         if let Some(shape) = part.strip_prefix("ok-") {

@@ -92,6 +92,7 @@ pub(super) struct Facts<'a> {
     pub(super) prompt_tokens: u64,
     pub(super) max_tokens: Option<u32>,
     pub(super) stream: bool,
+    /// Whether the request asks for usage in a stream.
     pub(super) include_usage: bool,
 }
 

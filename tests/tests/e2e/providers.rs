@@ -4,10 +4,11 @@
 use std::fmt::Write;
 
 use tollgate_proto::completion::v1::{AttemptOutcome, CompleteResponse, FinishReason, Usage, part};
-use tollgate_tests::provider::Outcome;
+use tollgate_tests::provider::{Entry, Outcome};
 
 use super::caller::{self, Caller, ask};
-use super::cluster::{Cluster, Key, Store};
+use super::cluster::{Cluster, Key, PATIENCE, Store};
+use super::condition::eventually;
 
 /// A kind of provider with what sets it apart from the others.
 pub struct Kind {
@@ -18,27 +19,63 @@ pub struct Kind {
     billed: bool,
     /// How an attempt ends that meets a used-up allowance: not every format tells it from a rate limit.
     quota: AttemptOutcome,
+    /// What else a policy must say of such a provider.
+    pub settings: &'static str,
+    /// What the fake provider must be told to be like such a provider.
+    pub habits: &'static str,
 }
 
+const PLAIN: Kind = Kind {
+    name: "",
+    counts_reasoning: false,
+    billed: false,
+    quota: AttemptOutcome::KeyRefused,
+    settings: "",
+    habits: "",
+};
+
 /// Every kind that the gateway has a codec for.
-pub const KINDS: [Kind; 3] = [
+pub const KINDS: [Kind; 8] = [
     Kind {
         name: "openai",
         counts_reasoning: true,
-        billed: false,
-        quota: AttemptOutcome::KeyRefused,
+        ..PLAIN
     },
     Kind {
         name: "openai_compatible",
         counts_reasoning: true,
-        billed: false,
-        quota: AttemptOutcome::KeyRefused,
+        ..PLAIN
+    },
+    Kind {
+        name: "azure_openai",
+        counts_reasoning: true,
+        ..PLAIN
+    },
+    Kind {
+        name: "mistral",
+        counts_reasoning: true,
+        habits: "+usage-unasked",
+        ..PLAIN
+    },
+    Kind {
+        name: "anthropic",
+        ..PLAIN
+    },
+    Kind {
+        name: "gemini",
+        counts_reasoning: true,
+        ..PLAIN
     },
     Kind {
         name: "cohere",
-        counts_reasoning: false,
         billed: true,
-        quota: AttemptOutcome::KeyRefused,
+        ..PLAIN
+    },
+    Kind {
+        name: "bedrock",
+        quota: AttemptOutcome::RateLimited,
+        settings: ", region: eu-central-1",
+        ..PLAIN
     },
 ];
 
@@ -87,18 +124,24 @@ fn policy() -> String {
     let refusals = REFUSALS.map(|(name, _)| name);
     let behaviours = [RICH].into_iter().chain(refusals).chain(BROKEN);
     let behaviours: Vec<_> = behaviours.chain(WHOLE).chain(NO_ANSWER).collect();
-    for Kind { name: kind, .. } in KINDS {
+    for Kind {
+        name: kind,
+        settings,
+        habits,
+        ..
+    } in KINDS
+    {
         // Writing to a String cannot fail.
         let provider = kind.replace('_', "-");
         let _ = writeln!(
             providers,
-            "  {provider}: {{ kind: {kind}, base_url: \"PROVIDER\", internal: true, timeouts: {{ idle: 500ms }} }}"
+            "  {provider}: {{ kind: {kind}, base_url: \"PROVIDER\", internal: true, timeouts: {{ idle: 500ms }}{settings} }}"
         );
         for (index, behaviour) in behaviours.iter().enumerate() {
             let name = format!("{provider}-{index}");
             let lines = [
                 format!(
-                    "  {name}: {{ provider: {provider}, model: \"{name}@{behaviour}\", price: {{ input: 1, output: 2 }} }}"
+                    "  {name}: {{ provider: {provider}, model: \"{name}@{behaviour}{habits}\", price: {{ input: 1, output: 2 }} }}"
                 ),
                 format!("  {name}: {{ targets: [ {{ deployment: {name} }} ] }}"),
                 format!(
@@ -207,9 +250,10 @@ async fn a_refusal_means_the_same_from_every_kind_of_provider() -> anyhow::Resul
             let told = status.message();
             assert!(!told.contains("Trial key"), "{model}: {told}");
             // The deployments are numbered in the order of the policy, in which `RICH` comes first.
-            let outcome = match outcome {
-                AttemptOutcome::Unspecified => kind.quota,
-                same => same,
+            let outcome = if outcome == AttemptOutcome::Unspecified {
+                kind.quota
+            } else {
+                outcome
             };
             let name = outcome.as_str_name().trim_start_matches("ATTEMPT_OUTCOME_");
             let provider = kind.name.replace('_', "-");
@@ -265,11 +309,12 @@ async fn what_is_no_answer_is_an_error_from_every_kind_of_provider() -> anyhow::
     }
     assert!(taken.is_empty(), "taken for answers: {taken:?}");
     assert_eq!(cluster.provider.stats().redirects_followed, 0);
-    let ledger = cluster.provider.ledger();
-    assert!(
-        ledger
-            .iter()
-            .all(|entry| entry.outcome != Outcome::InFlight)
-    );
+    // None of them is read on behind the callers' backs.
+    eventually("every request ends", PATIENCE, async || {
+        let ledger = cluster.provider.ledger();
+        let ended = |entry: &Entry| entry.outcome != Outcome::InFlight;
+        Ok(ledger.iter().all(ended).then_some(()))
+    })
+    .await?;
     Ok(())
 }

@@ -34,13 +34,16 @@ const SDKS: [&str; 6] = [
 fn policy() -> String {
     let mut parts = [const { String::new() }; 4];
     for kind in KINDS {
+        let (settings, habits) = (kind.settings, kind.habits);
         let kind = kind.name;
         let name = kind.replace('_', "-");
         let lines = [
             format!(
-                "  {name}: {{ kind: {kind}, base_url: \"PROVIDER/{kind}\", internal: true, drop_unsupported: true }}"
+                "  {name}: {{ kind: {kind}, base_url: \"PROVIDER/{kind}\", internal: true, drop_unsupported: true{settings} }}"
             ),
-            format!("  {name}: {{ provider: {name}, model: ok-3+think-2+calls-2+cached-2 }}"),
+            format!(
+                "  {name}: {{ provider: {name}, model: ok-3+think-2+calls-2+cached-2{habits} }}"
+            ),
             format!("  {name}: {{ targets: [ {{ deployment: {name} }} ] }}"),
             format!("  {name}: {{ routes: [ {{ pools: [{name}] }} ], retry: {{ attempts: 1 }} }}"),
         ];

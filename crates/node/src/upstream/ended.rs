@@ -84,6 +84,15 @@ impl Ended {
         }
     }
 
+    /// A success whose body is no answer: it says what went wrong, or nothing that can be read.
+    pub(super) fn no_answer(failure: Failure) -> Self {
+        let mut ended = Self::of(failure, Reached::Perhaps);
+        if ended.failure.class == Class::Server {
+            ended.outcome = AttemptOutcome::BadResponse;
+        }
+        ended
+    }
+
     pub(super) fn bad_response(problem: &str) -> Self {
         Self {
             outcome: AttemptOutcome::BadResponse,

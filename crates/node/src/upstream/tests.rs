@@ -268,6 +268,16 @@ async fn failures_of_whole_answers() {
             Reached::Perhaps,
         ),
         (
+            "a limit told in a success",
+            ok(
+                r#"{"error":{"message":"x","code":"rate_limit_exceeded"}}"#,
+                "application/json",
+            ),
+            false,
+            AttemptOutcome::RateLimited,
+            Reached::Perhaps,
+        ),
+        (
             "cut short",
             format!(
                 "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{ANSWER}",

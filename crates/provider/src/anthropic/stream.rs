@@ -40,6 +40,8 @@ pub(crate) struct Answer {
     usage: Report,
     /// Whether output was counted by a report that is not merely how the answer began.
     counted: bool,
+    /// Whether anything of the answer could be read: a block that merely began says nothing.
+    any_content: bool,
     malformed: u64,
 }
 
@@ -73,6 +75,7 @@ impl stream::Answer for Answer {
             self.malformed += 1;
             return Ok(Next::More);
         };
+        let before = out.len();
         match event.r#type.as_str() {
             // Nothing that means something is added after the reason to stop.
             kind if self.stopped && kind.starts_with("content_block") => {}
@@ -86,6 +89,9 @@ impl stream::Answer for Answer {
             // `ping`, and what is yet to come.
             _ => {}
         }
+        self.any_content |= out[before..]
+            .iter()
+            .any(|chunk| matches!(chunk, Chunk::Delta { .. }));
         Ok(Next::More)
     }
 
@@ -262,7 +268,7 @@ impl Answer {
                 format!("the stream ended before the answer, {unreadable} events unreadable");
             return Err(Failure::new(Class::Truncated, detail));
         }
-        if self.blocks == 0 && self.malformed > 0 {
+        if !self.any_content && self.malformed > 0 {
             let detail = format!("no content, and {} events unreadable", self.malformed);
             return Err(Failure::new(Class::Server, detail));
         }

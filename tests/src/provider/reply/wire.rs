@@ -24,6 +24,8 @@ pub(in crate::provider) struct Completion<'a> {
     pub(super) calls: Vec<Call>,
     /// What is reported; `None` to report nothing.
     pub(super) usage: Option<Usage>,
+    /// Whether a stream reports it, in a format where that has to be asked for.
+    pub(super) streams_usage: bool,
 }
 
 /// Why the completion ends.
@@ -117,7 +119,7 @@ pub(super) fn of(format: Format) -> Box<dyn Wire> {
     match format {
         Format::OpenAi => Box::new(openai::OpenAi),
         Format::Anthropic => Box::new(anthropic::Anthropic::default()),
-        Format::Gemini => Box::new(gemini::Gemini),
+        Format::Gemini => Box::new(gemini::Gemini::default()),
         Format::Cohere => Box::new(cohere::Cohere::default()),
         Format::Bedrock => Box::new(bedrock::Bedrock::default()),
     }

@@ -64,6 +64,7 @@ impl<'a> Writer<'a> {
                 finish,
                 calls: (0..calls).map(call).collect(),
                 usage: (behaviour.fault != Fault::NoUsage).then_some(usage),
+                streams_usage: facts.include_usage || behaviour.unasked_usage,
             },
             chunks,
             usage,

@@ -134,6 +134,8 @@ fn ends_are_judged() {
         r#"{"type":"message_delta","delta":{"stop_reason":null},"usage":{"output_tokens":2}}"#;
     for (documents, expect) in [
         (&[START, BEGIN, HELLO, STOP, END][..], None),
+        // A block of which nothing could be read is no empty success.
+        (&[START, BEGIN, "{", STOP, END], Some(Class::Server)),
         (&[START, BEGIN, HELLO, STOP], None),
         (&[START, STOP, END], None),
         (&["{}", START, BEGIN, HELLO, "<html>", STOP, END], None),

@@ -3,8 +3,12 @@
 use super::{Completion, Event, Finish, Piece, Refusals, Refused, Role, SIGNATURE, TOOL, Wire};
 use crate::provider::behaviour::Refusal;
 
-#[derive(Debug)]
-pub(in crate::provider::reply) struct Gemini;
+/// How much was told so far, which every document of a stream says.
+#[derive(Debug, Default)]
+pub(in crate::provider::reply) struct Gemini {
+    candidates: i64,
+    thoughts: i64,
+}
 
 const REFUSALS: Refusals = [
     (
@@ -56,7 +60,8 @@ impl Wire for Gemini {
             parts.push(format!(r#"{{"text":"{text}"}}"#));
         }
         parts.extend(completion.calls.iter().map(call));
-        answer(completion, &parts.join(","), true)
+        let usage = whole_usage(completion);
+        answer(completion, &parts.join(","), &usage, true)
     }
 
     fn start(&mut self, _completion: &Completion<'_>) -> Vec<Event> {
@@ -64,16 +69,22 @@ impl Wire for Gemini {
     }
 
     fn piece(&mut self, completion: &Completion<'_>, piece: Piece<'_>) -> Vec<Event> {
+        match piece {
+            Piece::Thinking(_) => self.thoughts += 1,
+            Piece::Text(_) | Piece::Call(_) => self.candidates += 1,
+        }
         let part = match piece {
             Piece::Thinking(text) => format!(r#"{{"text":"{text}","thought":true}}"#),
             Piece::Text(text) => format!(r#"{{"text":"{text}"}}"#),
             Piece::Call(which) => call(which),
         };
-        vec![Event::plain("", answer(completion, &part, false))]
+        let usage = usage(completion, self.candidates, self.thoughts);
+        vec![Event::plain("", answer(completion, &part, &usage, false))]
     }
 
     fn end(&mut self, completion: &Completion<'_>) -> Vec<Event> {
-        let last = answer(completion, r#"{"text":""}"#, true);
+        let usage = whole_usage(completion);
+        let last = answer(completion, r#"{"text":""}"#, &usage, true);
         vec![Event::of(Role::Usage, "", last)]
     }
 
@@ -134,29 +145,28 @@ fn call(call: &super::Call) -> String {
 }
 
 /// One document of the format: a whole answer, or a part of one. Calls of tools end with `STOP` like any other answer.
-fn answer(completion: &Completion<'_>, parts: &str, last: bool) -> String {
+fn answer(completion: &Completion<'_>, parts: &str, usage: &str, last: bool) -> String {
     let finish = match (last, completion.finish) {
         (false, _) => "",
         (true, Finish::Stop | Finish::Calls) => r#","finishReason":"STOP""#,
         (true, Finish::Length) => r#","finishReason":"MAX_TOKENS""#,
     };
     format!(
-        r#"{{"candidates":[{{"content":{{"role":"model","parts":[{parts}]}},"index":0{finish}}}],{}"modelVersion":{},"responseId":"fake-{}"}}"#,
-        usage(completion, last),
-        completion.model,
-        completion.facts.seq
+        r#"{{"candidates":[{{"content":{{"role":"model","parts":[{parts}]}},"index":0{finish}}}],{usage}"modelVersion":{},"responseId":"fake-{}"}}"#,
+        completion.model, completion.facts.seq
     )
 }
 
-/// Every document tells the usage so far. Thoughts are not part of the candidates' tokens.
-fn usage(completion: &Completion<'_>, last: bool) -> String {
+/// The usage of the whole answer. Thoughts are not part of the candidates' tokens.
+fn whole_usage(completion: &Completion<'_>) -> String {
+    let told = completion.usage.unwrap_or_default();
+    let thoughts = told.reasoning;
+    usage(completion, told.completion - thoughts, thoughts)
+}
+
+fn usage(completion: &Completion<'_>, candidates: i64, thoughts: i64) -> String {
     let Some(usage) = completion.usage else {
         return String::new();
-    };
-    let (candidates, thoughts) = if last {
-        (usage.completion - usage.reasoning, usage.reasoning)
-    } else {
-        (0, 0)
     };
     let total = usage.prompt + candidates + thoughts;
     format!(

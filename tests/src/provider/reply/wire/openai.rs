@@ -95,7 +95,7 @@ impl Wire for OpenAi {
 
     fn end(&mut self, completion: &Completion<'_>) -> Vec<Event> {
         let mut events = vec![delta(completion, "{}", Some(reason(completion.finish)))];
-        if completion.facts.include_usage && completion.usage.is_some() {
+        if completion.streams_usage && completion.usage.is_some() {
             let mut usage = head(completion);
             usage.push_str(r#""choices":[]"#);
             push_usage(&mut usage, completion.usage);
