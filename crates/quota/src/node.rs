@@ -6,18 +6,19 @@ mod book;
 mod outcome;
 mod report;
 mod request;
+mod units;
 mod waiting;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use account::{Label, WindowEnd};
 use book::{Book, Slot};
 pub use outcome::{
     Admission, Admitted, Ask, CounterView, Denial, Outcome, RequestId, Scope, Settled, Wake, Why,
 };
 use report::Outbox;
 use request::{Part, Phase, Request};
+use units::{Label, WindowEnd};
 
 use crate::{Counter, Epoch, Error, Incarnation, NodeTime, OwnerMessage, Window};
 
@@ -359,7 +360,7 @@ impl Node {
             } else {
                 account.told.limit
             },
-            reset_ms: account.deadline.since(now),
+            reset_ms: account.resets_in_ms(now),
             avail: if open { account.avail() } else { 0 },
             waiters: account.queue.len(),
         })
@@ -382,7 +383,7 @@ fn admission(request: &Request, book: &mut Book, now: NodeTime) -> Admission {
             window: account.label.window,
             limit: account.told.limit,
             remaining: account.told.remaining,
-            reset_ms: account.deadline.since(now),
+            reset_ms: account.resets_in_ms(now),
         };
     }
     Admission { limits }
