@@ -6,13 +6,13 @@ mod book;
 mod outcome;
 mod report;
 mod request;
+mod units;
 mod waiting;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
-use account::{Label, WindowEnd};
 use book::{Book, Slot};
 use outcome::Spread;
 pub use outcome::{
@@ -21,6 +21,7 @@ pub use outcome::{
 };
 use report::Outbox;
 use request::{Part, Phase, Request};
+use units::{Label, WindowEnd};
 
 use crate::{Counter, Epoch, Error, Incarnation, NodeTime, OwnerMessage, Window};
 
@@ -372,7 +373,7 @@ impl Node {
             } else {
                 account.told.limit
             },
-            reset_ms: account.deadline.since(now),
+            reset_ms: account.resets_in_ms(now),
             avail: if open { account.avail() } else { 0 },
             waiters: account.queue.len(),
         })
@@ -395,7 +396,7 @@ fn admission(request: &Request, book: &mut Book, now: NodeTime) -> Admission {
             window: account.label.window,
             limit: account.told.limit,
             remaining: account.told.remaining,
-            reset_ms: account.deadline.since(now),
+            reset_ms: account.resets_in_ms(now),
         };
     }
     Admission { limits }

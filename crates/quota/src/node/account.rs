@@ -1,142 +1,14 @@
 use std::collections::VecDeque;
 
+use crate::node::units::{
+    DEMAND_FLOOR, Demand, Label, Ledger, Piece, Pieces, Told, WindowEnd, between, signed,
+};
 use crate::node::{RequestId, Why};
-use crate::{Coming, Counter, Epoch, Generation, LONGEST_LEASE_MS, NodeTime, OwnerAccount, Window};
+use crate::{Counter, Epoch, Generation, LONGEST_LEASE_MS, NodeTime, OwnerAccount};
 
-/// Time constant of the demand estimate, in seconds.
-const DEMAND_TAU_S: f64 = 1.0;
 /// An account is forgotten this long after its deadline, in milliseconds: by then its window is over
 /// on any owner's clock, so refusing that window for fresh accounts costs nothing.
 const FORGET_AFTER_MS: u64 = 2_000;
-/// Demand below this many units per second counts as none.
-const DEMAND_FLOOR: f64 = 0.05;
-
-/// Units asked for per second: every unit adds `1/tau` and the sum decays with time constant `tau`,
-/// whose expectation under steady arrivals is their rate.
-#[derive(Debug, Clone, Copy)]
-struct Demand {
-    rate: f64,
-    at: NodeTime,
-}
-
-impl Demand {
-    fn read(self, now: NodeTime) -> f64 {
-        match now.since(self.at) {
-            // Not worth a power.
-            _ if self.rate < DEMAND_FLOOR => 0.0,
-            0 => self.rate,
-            ms => self.rate * (-(ms as f64) / (1_000.0 * DEMAND_TAU_S)).exp(),
-        }
-    }
-
-    fn add(&mut self, now: NodeTime, units: u64) {
-        self.rate = self.read(now) + units as f64 / DEMAND_TAU_S;
-        self.at = now;
-    }
-}
-
-/// Totals of one account under one epoch. All four but `held` only rise (R3).
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Ledger {
-    pub(super) epoch: Epoch,
-    pub(super) seen: u64,
-    pub(super) returned: u64,
-    pub(super) spent: u64,
-    /// Reserved: outstanding, but may still come back (R9).
-    held: u64,
-}
-
-impl Ledger {
-    fn avail(&self) -> i64 {
-        signed(self.seen) - signed(self.returned) - signed(self.spent) - signed(self.held)
-    }
-}
-
-/// Counts stay far below 2^63; one that does not is cut off rather than wrapped.
-fn signed(units: u64) -> i64 {
-    i64::try_from(units).unwrap_or(i64::MAX)
-}
-
-/// What units bear. What is said of a lower label than a node has heard of is refused (R3, R8).
-///
-/// Kinds with windows have the window alone, others the epoch and the generation: units of another owner, or
-/// of a generation that was written off, are void as those of a window that is over are.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Label {
-    pub(super) window: Window,
-    pub(super) epoch: Epoch,
-    pub(super) generation: Generation,
-}
-
-impl Label {
-    pub(super) fn of(window: Window) -> Self {
-        Self {
-            window,
-            ..Self::default()
-        }
-    }
-}
-
-/// Units taken from one epoch's ledger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Piece {
-    pub(super) epoch: Epoch,
-    pub(super) units: u64,
-}
-
-/// Units taken for one ask, oldest epoch first. Nearly always one piece.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Pieces {
-    first: Option<Piece>,
-    rest: Vec<Piece>,
-}
-
-impl Pieces {
-    fn push(&mut self, piece: Piece) {
-        match self.first {
-            None => self.first = Some(piece),
-            Some(_) => self.rest.push(piece),
-        }
-    }
-
-    fn iter(&self) -> impl Iterator<Item = Piece> + '_ {
-        self.first.iter().chain(&self.rest).copied()
-    }
-
-    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Piece> {
-        self.first.iter_mut().chain(&mut self.rest)
-    }
-}
-
-/// What the owner last said of an account beyond totals; the highest (epoch, version) wins.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Told {
-    at: (Epoch, u64),
-    exhausted_above: Option<u64>,
-    keep: Option<u64>,
-    pub(super) limit: u64,
-    pub(super) remaining: u64,
-    /// When more can be had, counted from `heard_at`.
-    coming: Vec<Coming>,
-    heard_at: NodeTime,
-}
-
-/// When so many units can be had that lie between two amounts.
-fn between(fewer: Coming, more: Coming, units: u64) -> u64 {
-    let part = u128::from(units - fewer.units) * u128::from(more.in_ms.saturating_sub(fewer.in_ms));
-    let part = part.div_ceil(u128::from((more.units - fewer.units).max(1)));
-    fewer
-        .in_ms
-        .saturating_add(u64::try_from(part).unwrap_or(u64::MAX))
-}
-
-/// Between which readings of the node's clock a window ends.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct WindowEnd {
-    pub(super) earliest: NodeTime,
-    pub(super) latest: NodeTime,
-}
-
 /// One counter at this node: the ledgers of its newest window, and who waits for it.
 #[derive(Debug)]
 pub(super) struct Account {
@@ -530,6 +402,18 @@ impl Account {
     /// Whether totals were reported that the owner might have missed.
     pub(super) fn is_accountable(&self, now: NodeTime) -> bool {
         self.is_open(now) && self.ledgers.iter().any(|ledger| ledger.seen > 0)
+    }
+
+    /// Milliseconds until the whole limit can be had again, as far as known: the window's end, or what the owner
+    /// expects, or a window's length.
+    pub(super) fn resets_in_ms(&self, now: NodeTime) -> u64 {
+        let whole_at = match self.told.coming.last() {
+            _ if self.is_windowed() => self.deadline,
+            Some(whole) => self.told.heard_at.after(whole.in_ms),
+            None if self.told.remaining >= self.told.limit => now,
+            None => now.after(self.counter.kind().window_ms()),
+        };
+        whole_at.since(now)
     }
 
     /// Whether every heartbeat has to speak of it: someone wants units, or what the owner said binds

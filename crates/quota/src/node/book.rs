@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 
-use crate::node::account::{Account, Label};
+use crate::node::account::Account;
+use crate::node::units::Label;
 use crate::{Counter, NodeTime, Window};
 
 /// Where an account lies in the book.

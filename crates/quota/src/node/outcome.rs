@@ -64,13 +64,13 @@ pub struct Admission {
 /// One limit of an admission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Admitted {
-    /// The window whose label the units bear.
+    /// The window whose label the units bear; 0 for kinds without windows.
     pub window: Window,
     /// The limit as last told by the owner.
     pub limit: u64,
     /// An estimate of what the fleet can still admit in that window.
     pub remaining: u64,
-    /// Milliseconds to the window's end (estimated a little early).
+    /// Milliseconds to the window's end (estimated a little early), or until the whole limit can be had again.
     pub reset_ms: u64,
 }
 
@@ -92,7 +92,7 @@ pub enum Why {
     Exhausted {
         /// The limit in force.
         limit: u64,
-        /// Milliseconds to the next window.
+        /// Milliseconds to the next window, or until so many units have come in.
         retry_after_ms: u64,
     },
     /// More units than the whole limit: no window can ever admit it.
@@ -146,7 +146,7 @@ pub struct CounterView {
     pub limit: u64,
     /// An estimate of what the fleet can still admit.
     pub remaining: u64,
-    /// Milliseconds to the window's end.
+    /// Milliseconds to the window's end, or until the whole limit can be had again.
     pub reset_ms: u64,
     /// Idle units at this node.
     pub avail: i64,

@@ -1,6 +1,7 @@
 use crate::NodeTime;
-use crate::node::account::{Account, Label, Pieces};
+use crate::node::account::Account;
 use crate::node::book::{Book, Slot};
+use crate::node::units::{Label, Pieces};
 use crate::node::{Ask, RequestId};
 
 /// One ask of a request, and what is held for it.

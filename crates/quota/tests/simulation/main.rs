@@ -404,20 +404,16 @@ fn the_oracle_catches_every_mutation_by_horizon() {
         HeldAsSpent,
         SpentAtGrant,
         DeadlineFromReceipt,
-        NoRestamp,
         SettledTwice,
     ];
     let bucket = [
         Deltas,
         NoHorizonWait,
-        HorizonReadEarly,
-        UnguardedHorizon,
         UnknownIsSuccess,
         RecreditOnExpiry,
         NoGeneration,
         HeldAsSpent,
         SpentAtGrant,
-        DeadlineFromReceipt,
         SettledTwice,
         RefillAfterReport,
     ];

@@ -1,0 +1,134 @@
+//! What an account of a node is made of: labels, ledgers, units taken, and what the owner said.
+
+use crate::{Coming, Epoch, Generation, NodeTime, Window};
+
+/// Time constant of the demand estimate, in seconds.
+const DEMAND_TAU_S: f64 = 1.0;
+/// Demand below this many units per second counts as none.
+pub(super) const DEMAND_FLOOR: f64 = 0.05;
+
+/// Units asked for per second: every unit adds `1/tau` and the sum decays with time constant `tau`,
+/// whose expectation under steady arrivals is their rate.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Demand {
+    pub(super) rate: f64,
+    pub(super) at: NodeTime,
+}
+
+impl Demand {
+    pub(super) fn read(self, now: NodeTime) -> f64 {
+        match now.since(self.at) {
+            // Not worth a power.
+            _ if self.rate < DEMAND_FLOOR => 0.0,
+            0 => self.rate,
+            ms => self.rate * (-(ms as f64) / (1_000.0 * DEMAND_TAU_S)).exp(),
+        }
+    }
+
+    pub(super) fn add(&mut self, now: NodeTime, units: u64) {
+        self.rate = self.read(now) + units as f64 / DEMAND_TAU_S;
+        self.at = now;
+    }
+}
+
+/// Totals of one account under one epoch. All four but `held` only rise (R3).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ledger {
+    pub(super) epoch: Epoch,
+    pub(super) seen: u64,
+    pub(super) returned: u64,
+    pub(super) spent: u64,
+    /// Reserved: outstanding, but may still come back (R9).
+    pub(super) held: u64,
+}
+
+impl Ledger {
+    pub(super) fn avail(&self) -> i64 {
+        signed(self.seen) - signed(self.returned) - signed(self.spent) - signed(self.held)
+    }
+}
+
+/// Counts stay far below 2^63; one that does not is cut off rather than wrapped.
+pub(super) fn signed(units: u64) -> i64 {
+    i64::try_from(units).unwrap_or(i64::MAX)
+}
+
+/// What units bear. What is said of a lower label than a node has heard of is refused (R3, R8).
+///
+/// Kinds with windows have the window alone, others the epoch and the generation: units of another owner, or
+/// of a generation that was written off, are void as those of a window that is over are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Label {
+    pub(super) window: Window,
+    pub(super) epoch: Epoch,
+    pub(super) generation: Generation,
+}
+
+impl Label {
+    pub(super) fn of(window: Window) -> Self {
+        Self {
+            window,
+            ..Self::default()
+        }
+    }
+}
+
+/// Units taken from one epoch's ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Piece {
+    pub(super) epoch: Epoch,
+    pub(super) units: u64,
+}
+
+/// Units taken for one ask, oldest epoch first. Nearly always one piece.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pieces {
+    first: Option<Piece>,
+    rest: Vec<Piece>,
+}
+
+impl Pieces {
+    pub(super) fn push(&mut self, piece: Piece) {
+        match self.first {
+            None => self.first = Some(piece),
+            Some(_) => self.rest.push(piece),
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = Piece> + '_ {
+        self.first.iter().chain(&self.rest).copied()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Piece> {
+        self.first.iter_mut().chain(&mut self.rest)
+    }
+}
+
+/// What the owner last said of an account beyond totals; the highest (epoch, version) wins.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Told {
+    pub(super) at: (Epoch, u64),
+    pub(super) exhausted_above: Option<u64>,
+    pub(super) keep: Option<u64>,
+    pub(super) limit: u64,
+    pub(super) remaining: u64,
+    /// When more can be had, counted from `heard_at`.
+    pub(super) coming: Vec<Coming>,
+    pub(super) heard_at: NodeTime,
+}
+
+/// When so many units can be had that lie between two amounts.
+pub(super) fn between(fewer: Coming, more: Coming, units: u64) -> u64 {
+    let part = u128::from(units - fewer.units) * u128::from(more.in_ms.saturating_sub(fewer.in_ms));
+    let part = part.div_ceil(u128::from((more.units - fewer.units).max(1)));
+    fewer
+        .in_ms
+        .saturating_add(u64::try_from(part).unwrap_or(u64::MAX))
+}
+
+/// Between which readings of the node's clock a window ends.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WindowEnd {
+    pub(super) earliest: NodeTime,
+    pub(super) latest: NodeTime,
+}
