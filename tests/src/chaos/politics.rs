@@ -94,7 +94,8 @@ impl Politics {
             from_ms: push.from_ms,
             until_ms: next.and_then(|next| {
                 let since = watch.everywhere_since(next.revision?)?;
-                Some(since + MARGIN_MS)
+                // The same amounts again are the same revision, which may have been running for long.
+                Some(since.max(next.from_ms) + MARGIN_MS)
             }),
         });
         settings.collect()
