@@ -35,7 +35,7 @@ fn policy(limit: &str) -> String {
 }
 
 /// Callers on all nodes that never rest, until `until_ms`.
-async fn race(cluster: &Cluster, key: &Key, until_ms: u64) -> anyhow::Result<JoinSet<Outcome>> {
+fn race(cluster: &Cluster, key: &Key, until_ms: u64) -> anyhow::Result<JoinSet<Outcome>> {
     let mut racers = JoinSet::new();
     for node in 0..cluster.nodes.len() {
         for _ in 0..3 {
@@ -94,7 +94,7 @@ async fn no_interval_holds_more_than_a_sliding_limit_though_its_owner_crashes() 
     let mut cluster = Cluster::start(Store::Etcd, 3, &policy(&limit)).await?;
     let key = cluster.key("acme/ada").await?;
     let begin = now_ms();
-    let racers = race(&cluster, &key, begin + 2 * u64::try_from(RACE.as_millis())?).await?;
+    let racers = race(&cluster, &key, begin + 2 * u64::try_from(RACE.as_millis())?)?;
     // The whole limit is out, and another owner has to know.
     tokio::time::sleep(RACE).await;
     cluster.controls[0].crash()?;
@@ -126,7 +126,7 @@ async fn no_interval_holds_more_than_a_bucket_lets_in() -> anyhow::Result<()> {
     let cluster = Cluster::start(Store::Etcd, 3, &policy(&limit)).await?;
     let key = cluster.key("acme/ada").await?;
     let race_ms = u64::try_from(RACE.as_millis())?;
-    let racers = race(&cluster, &key, now_ms() + race_ms).await?;
+    let racers = race(&cluster, &key, now_ms() + race_ms)?;
     let outcome = finish(racers).await?;
     ensure!(outcome.refused > 0, "callers are faster than the limit");
     ensure!(
