@@ -148,12 +148,12 @@ impl Horizon {
     /// When [`Horizon::work`] has something to do again by time alone.
     pub(super) fn look_at(&self, config: &Config) -> Option<OwnerTime> {
         match self.link {
-            Link::Retrying(at) => Some(at),
+            Link::Retrying(at) if self.in_use => Some(at),
             Link::Ready if self.in_use => {
                 let ahead = config.horizon_ms - config.renew_ms;
                 Some(OwnerTime(self.until.0.saturating_sub(ahead)))
             }
-            Link::Idle | Link::Reading | Link::Ready | Link::Writing(_) => None,
+            Link::Idle | Link::Reading | Link::Retrying(_) | Link::Ready | Link::Writing(_) => None,
         }
     }
 

@@ -415,7 +415,6 @@ fn the_oracle_catches_every_mutation_by_horizon() {
         HeldAsSpent,
         SpentAtGrant,
         SettledTwice,
-        RefillAfterReport,
     ];
     for family in Family::ALL {
         let mutations: &[Mutation] = match family {

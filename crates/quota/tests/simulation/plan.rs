@@ -49,8 +49,6 @@ pub(crate) enum Mutation {
     HeldAsSpent,
     /// A node reports as spent what it was granted and has not used.
     SpentAtGrant,
-    /// A bucket is refilled for the time before a report after the report was taken in.
-    RefillAfterReport,
 }
 
 /// One limit with its initial units.

@@ -82,7 +82,6 @@ pub(crate) struct OwnerProcess {
     pub(crate) machine: Owner,
     pub(crate) epoch: Epoch,
     pub(crate) offset: i64,
-    stepped_at: OwnerTime,
     pub(crate) alive: bool,
     pub(crate) revision: usize,
     paused_until: u64,

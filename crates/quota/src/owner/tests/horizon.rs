@@ -207,6 +207,17 @@ fn what_a_silent_node_had_is_written_off_and_never_heard_of_again() {
 }
 
 #[test]
+fn a_horizon_that_nobody_needs_any_more_is_not_asked_for_again() {
+    let mut owner = Owner::new(EPOCH, Config::default(), spec(BRIEF, 1));
+    let message = Desk::new(8).message(1, word(BRIEF, None, 0, 0));
+    owner.step(NOW, Event::Node(message));
+    let swept = NOW.after(SWEEP_EVERY_MS);
+    owner.step(NOW, Event::HorizonLoaded(Load::Failed));
+    owner.step(swept, Event::Tick);
+    assert_eq!(owner.next_deadline(), None);
+}
+
+#[test]
 fn a_refusal_says_exactly_when_a_bucket_will_have_what_was_asked_for() {
     let mut desk = desk(BUCKET);
     let told = desk.report(1, word(BUCKET, None, 0, 6));

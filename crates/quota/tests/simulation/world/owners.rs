@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tollgate_quota::owner::{self, Effect, HorizonRecord, Owner};
-use tollgate_quota::{LimitSpec, Limits, OwnerTime};
+use tollgate_quota::{LimitSpec, Limits};
 
 use crate::oracle::Violation;
 use crate::plan::{Mutation, PlannedLimit};
@@ -41,7 +41,6 @@ impl World {
             machine,
             epoch,
             offset,
-            stepped_at: OwnerTime(0),
             alive: true,
             revision,
             paused_until: 0,
@@ -106,18 +105,7 @@ impl World {
             return Ok(());
         }
         let now = self.owner_time(owner);
-        let mut effects = Vec::new();
-        let late =
-            matches!(event, owner::Event::Node(_)) && self.mutated(Mutation::RefillAfterReport);
-        if late {
-            // The time since the last step is let pass after the report.
-            let before = self.owners[owner].stepped_at;
-            effects.extend(self.owners[owner].machine.step(before, event));
-            effects.extend(self.owners[owner].machine.step(now, owner::Event::Tick));
-        } else {
-            effects.extend(self.owners[owner].machine.step(now, event));
-        }
-        self.owners[owner].stepped_at = now;
+        let effects = self.owners[owner].machine.step(now, event);
         // A look at every counter: at some of the steps, or it would be most of the work.
         if self.plan.mutation.is_none() && self.random.chance(10) {
             self.oracle.escrow(&self.owners[owner].machine, now)?;
