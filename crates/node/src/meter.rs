@@ -5,6 +5,7 @@
 //! away and a panic all end in the same few lines, which take constant time and wait for nothing.
 
 mod charge;
+mod count;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tollgate_policy::table::{Deployment, Model, Use};
 use tollgate_proto::completion::v1::AttemptOutcome;
-use tollgate_provider::chat::{Chunk, Delta, Part, Response, Usage, UsageSource};
-use tollgate_provider::tokens;
+use tollgate_provider::chat::{Chunk, Response, Usage, UsageSource};
 use tollgate_quota::node::Denial;
 
 use crate::error::Error;
@@ -22,6 +22,7 @@ use crate::permit::{Charge, LimitState, Permit};
 use crate::plan::Plan;
 use crate::upstream::{Ended, Reached};
 use crate::{metrics, random};
+use count::{cost, count, count_delta};
 
 /// Limits are told of a stream's output while it runs, every so many tokens.
 const NOTED_EVERY: u64 = 256;
@@ -467,38 +468,6 @@ pub(crate) fn outcome_name(outcome: AttemptOutcome) -> &'static str {
         AttemptOutcome::BadResponse => "bad_response",
         AttemptOutcome::Truncated => "truncated",
         AttemptOutcome::AddressRefused => "address_refused",
-    }
-}
-
-fn cost(deployment: &Deployment, usage: &Usage) -> Option<u64> {
-    let price = deployment.price.as_ref()?;
-    Some(match usage.billed {
-        // What a provider says it charges for has its own discounts in it.
-        Some(billed) => price.cost(billed.input, 0, billed.output),
-        None => price.cost(usage.input_total, usage.cache_read, usage.output_total),
-    })
-}
-
-fn count(part: &Part) -> u64 {
-    match part {
-        Part::Text(text) | Part::Refusal(text) | Part::Reasoning { text, .. } => {
-            tokens::count_text(text)
-        }
-        Part::ToolCall(call) => {
-            tokens::count_text(&call.name) + tokens::count_text(&call.arguments)
-        }
-        Part::Image(_) | Part::Audio { .. } | Part::Document(_) | Part::ToolResult { .. } => 0,
-    }
-}
-
-fn count_delta(delta: &Delta) -> u64 {
-    match delta {
-        Delta::Text(text) | Delta::Refusal(text) | Delta::Reasoning(text) => {
-            tokens::count_text(text)
-        }
-        Delta::ToolCall { name, .. } => tokens::count_text(name),
-        Delta::ToolArguments { fragment, .. } => tokens::count_text(fragment),
-        Delta::ReasoningState(_) | Delta::ToolState { .. } | Delta::Logprobs(_) => 0,
     }
 }
 

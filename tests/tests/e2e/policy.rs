@@ -22,7 +22,7 @@ providers:   { mock: { kind: opnai_compatible, base_url: "PROVIDER" } }
 deployments: { small: { provider: mok, model: ok-4 } }
 pools:       { main: { targets: [ { deployment: small, wieght: 2 } ] } }
 models:      { chat: { routes: [ { pools: [mian] } ] } }
-limits:      [ { name: tiny, requests: 5, window: 2s } ]
+limits:      [ { name: tiny, requests: 0, window: 2s } ]
 "#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -39,7 +39,7 @@ async fn all_five_faults_are_named_and_nothing_changes() -> anyhow::Result<()> {
             ("deployments.small.provider", "did you mean `mock`"),
             ("pools.main.targets[0]", "`weight`"),
             ("models.chat.routes[0].pools[0]", "did you mean `main`"),
-            ("limits[0].window", "at most"),
+            ("limits[0].requests", "at least 1"),
         ] {
             let line = err.lines().find(|line| line.contains(path));
             let line = line.unwrap_or_else(|| panic!("{verb}: no line for {path} in:\n{err}"));

@@ -3,7 +3,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tollgate_proto::node::v1::Key;
+use tollgate_provider::chat::Delta;
 use tollgate_provider::chat::{Choice, FinishReason, Message, Role};
+use tollgate_provider::tokens;
 use tollgate_provider::{Class, Failure};
 use tollgate_quota::{
     Counter, Epoch, Generation, Incarnation, NodeMessage, OwnerAccount, OwnerMessage, OwnerTime,
