@@ -62,6 +62,9 @@ pub enum Error {
         /// How it was named.
         name: String,
     },
+    /// A share cannot be closed. The text says why.
+    #[error("the share cannot be closed: {0}")]
+    NotClosable(&'static str),
     /// The caller has not proved to be allowed this.
     #[error("{0}")]
     Unauthenticated(&'static str),
@@ -128,6 +131,7 @@ impl Error {
             Self::NotFound { .. } => "NOT_FOUND",
             Self::Unauthenticated(_) => "TOKEN_INVALID",
             Self::NotOwner { .. } => "NOT_OWNER",
+            Self::NotClosable(_) => "SHARE_NOT_CLOSABLE",
             Self::Busy(_) => "BUSY",
             Self::Silent => "STREAM_SILENT",
             Self::Protocol(_) => "PROTOCOL_VIOLATION",
@@ -146,6 +150,7 @@ impl Error {
             | Self::Busy(_) => Code::Unavailable,
             Self::Invalid(_) | Self::Protocol(_) => Code::InvalidArgument,
             Self::Superseded { .. } => Code::Aborted,
+            Self::NotClosable(_) => Code::FailedPrecondition,
             Self::NotFound { .. } => Code::NotFound,
             Self::Unauthenticated(_) => Code::Unauthenticated,
             Self::Damaged { .. } => Code::DataLoss,
@@ -175,6 +180,7 @@ impl Error {
             | Self::Busy(_)
             | Self::Silent
             | Self::Protocol(_)
+            | Self::NotClosable(_)
             | Self::Config(_)
             | Self::Serve(_)
             | Self::Randomness(_) => HashMap::new(),

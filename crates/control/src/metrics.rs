@@ -3,6 +3,7 @@
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
+use tollgate_quota::owner::Books;
 
 const POLICY_REVISION: &str = "tollgate_control_policy_revision";
 const POLICY_APPLIES: &str = "tollgate_control_policy_applies_total";
@@ -14,6 +15,9 @@ const QUOTA_WRITES: &str = "tollgate_control_quota_writes_total";
 const QUOTA_WRITE_SECONDS: &str = "tollgate_control_quota_write_seconds";
 const QUOTA_EPOCH: &str = "tollgate_control_quota_epoch";
 const QUOTA_DROPPED: &str = "tollgate_control_quota_answers_dropped_total";
+
+const LEDGER_UNITS: &str = "tollgate_control_ledger_units";
+const LEDGER_IMBALANCE: &str = "tollgate_control_ledger_imbalance";
 
 /// Describes every metric to the installed recorder. Call it once, after installing one.
 pub fn describe() {
@@ -33,10 +37,32 @@ pub fn describe() {
         QUOTA_EPOCH,
         "Epoch in which quota is handed out here. 0: it is not."
     );
+    describe_gauge!(
+        LEDGER_UNITS,
+        "Units of limits kept by rows, by limit and what has become of them."
+    );
+    describe_gauge!(
+        LEDGER_IMBALANCE,
+        "Units lost or invented: settled + outstanding + suspense + free less limit + debt. Always 0."
+    );
     describe_counter!(
         QUOTA_DROPPED,
         "Answers dropped because a node's stream was full."
     );
+}
+
+/// The books of a limit over all its counters, and by how much they do not balance.
+pub(crate) fn ledger(limit: &str, books: &Books, imbalance: u64) {
+    for (state, units) in [
+        ("settled", books.settled),
+        ("outstanding", books.outstanding),
+        ("suspense", books.suspense),
+        ("free", books.free),
+        ("debt", books.debt),
+    ] {
+        gauge!(LEDGER_UNITS, "limit" => limit.to_owned(), "state" => state).set(float(units));
+    }
+    gauge!(LEDGER_IMBALANCE, "limit" => limit.to_owned()).set(float(imbalance));
 }
 
 pub(crate) fn policy_revision(revision: u64) {

@@ -22,7 +22,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tollgate_proto::node::v1::StreamQuotaResponse;
 use tollgate_quota::owner::CounterState;
-use tollgate_quota::{Incarnation, NodeMessage, OwnerMessage};
+use tollgate_quota::{Close, Incarnation, NodeMessage, OwnerMessage};
 use tonic::Status;
 use tracing::{error, info, warn};
 
@@ -89,6 +89,8 @@ enum Input {
         incarnation: Incarnation,
     },
     Message(NodeMessage),
+    /// An operator vouches that a process is dead.
+    Release(Close),
     Counters(oneshot::Sender<Vec<CounterState>>),
 }
 
@@ -150,6 +152,15 @@ impl Handle {
             Ok(states) => Ok(states),
             Err(_) => self.check().and(Err(starting())),
         }
+    }
+
+    /// Closes a dead process's share, on an operator's word. It becomes durable soon after.
+    ///
+    /// # Errors
+    /// [`Error::NotOwner`] or [`Error::Busy`] where quota is not handed out here.
+    pub(crate) async fn release(&self, close: Close) -> Result<()> {
+        self.check()?;
+        self.send(Input::Release(close)).await
     }
 
     /// Waits until it is known whether quota is handed out here or elsewhere.
@@ -397,7 +408,7 @@ impl Shell {
                         self.streams.close(stream, incarnation);
                     }
                     // Dropping the reply tells the asker to look at the standing.
-                    Input::Message(_) | Input::Counters(_) => {}
+                    Input::Message(_) | Input::Release(_) | Input::Counters(_) => {}
                 },
             }
         }

@@ -8,11 +8,10 @@ use prost::Message;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tollgate_policy::Table;
-use tollgate_policy::table::{Limit, LimitKind};
 use tollgate_proto::node::v1::stream_config_response::Message as ToNode;
 use tollgate_proto::node::v1::{PolicyUpdate, StreamConfigResponse};
 use tollgate_proto::policy::v1::Policy;
-use tollgate_quota::{Kind, LimitSpec, Limits};
+use tollgate_quota::{LimitSpec, Limits};
 use tracing::{error, info, warn};
 
 use crate::backoff::Backoff;
@@ -49,7 +48,7 @@ impl Snapshot {
         })?;
         let specs = table.limits().iter().map(|limit| {
             let spec = LimitSpec {
-                kind: kind(limit),
+                kind: limit.kind,
                 units: limit.amount,
                 burst: limit.at_once(),
                 revision,
@@ -63,16 +62,6 @@ impl Snapshot {
             table,
             limits: Arc::new(limits),
         })
-    }
-}
-
-/// How the counters of a limit are kept.
-fn kind(limit: &Limit) -> Kind {
-    let window_ms = limit.window_ms;
-    match limit.kind {
-        LimitKind::Fixed => Kind::Fixed { window_ms },
-        LimitKind::Sliding => Kind::Sliding { window_ms },
-        LimitKind::Bucket { .. } => Kind::Bucket { window_ms },
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tollgate_proto::node::v1 as pb;
 use tollgate_quota::{
-    Coming, Counter, Epoch, Generation, Incarnation, NodeAccount, NodeMessage, NodeTime,
+    Close, Coming, Counter, Epoch, Generation, Incarnation, NodeAccount, NodeMessage, NodeTime,
     OwnerAccount, OwnerMessage, Window,
 };
 
@@ -29,6 +29,17 @@ pub(crate) fn node_message(message: pb::StreamQuotaRequest) -> Result<NodeMessag
             .iter()
             .map(node_account)
             .collect::<Result<_>>()?,
+        closes: message.closes.iter().map(close).collect::<Result<_>>()?,
+    })
+}
+
+fn close(close: &pb::CloseShare) -> Result<Close> {
+    Ok(Close {
+        incarnation: Incarnation(close.incarnation),
+        counter: counter(&close.counter)?,
+        window: Window(close.window),
+        mark: close.mark,
+        settled: close.settled,
     })
 }
 
@@ -65,6 +76,17 @@ pub(crate) fn owner_message(message: &OwnerMessage) -> pb::StreamQuotaResponse {
         echo_node_time_ms: message.echo_t_node.0,
         owner_time_ms: message.owner_now.0,
         accounts: message.accounts.iter().map(owner_account).collect(),
+        closed: message.closed.iter().map(closed).collect(),
+    }
+}
+
+fn closed(close: &Close) -> pb::CloseShare {
+    pb::CloseShare {
+        incarnation: close.incarnation.0,
+        counter: close.counter.as_str().to_owned(),
+        window: close.window.0,
+        mark: close.mark,
+        settled: close.settled,
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
@@ -11,6 +12,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tollgate_proto::node::v1::PolicyUpdate;
 use tollgate_proto::policy::v1::Policy;
+use tollgate_quota::Close;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -18,6 +20,7 @@ use crate::config::Config;
 use crate::control::Control;
 use crate::error::StartError;
 use crate::gate::Gate;
+use crate::journal::{self, Journal};
 use crate::keys::{Hash, Keys};
 use crate::limiter::Limiter;
 use crate::revision::Revision;
@@ -62,7 +65,12 @@ pub async fn serve(
         folder: config.data_dir.clone(),
         source,
     })?;
-    let (node, asked) = Node::new(config);
+    let (journal, inherited) = Journal::open(&config.data_dir).map_err(|source| {
+        let folder = config.data_dir.clone();
+        StartError::Journal { folder, source }
+    })?;
+    let journal = Arc::new(Mutex::new(journal));
+    let (node, asked) = Node::new(config, inherited);
     node.restore().await;
 
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -75,6 +83,10 @@ pub async fn serve(
     ));
     let leases = tasks.spawn(quota_stream::run(Arc::clone(&node.limiter), control));
     tasks.spawn(quota_stream::watch_clocks(Arc::clone(&node.limiter)));
+    tasks.spawn(journal::run(
+        Arc::clone(&journal),
+        Arc::clone(&node.limiter),
+    ));
     tasks.spawn(snapshot_writer(Arc::clone(&node)));
     let stopping = CancellationToken::new();
     tasks.spawn(announce(Arc::clone(&node), health, stopping.clone()));
@@ -98,7 +110,23 @@ pub async fn serve(
     connections.finish(node.config.limits.drain_timeout).await;
     workers.stop().await;
     farewell(&node, leases, &mut tasks).await;
+    last_words(&node, journal).await;
     Ok(())
+}
+
+/// Notes what was used in all, so that the next process can close this one to the unit, even if the owner has not
+/// heard its farewell. Where requests had to be given up, what they had reserved stays in doubt.
+async fn last_words(node: &Arc<Node>, journal: Arc<Mutex<Journal>>) {
+    if node.gate.in_flight() > 0 {
+        return;
+    }
+    let notes = node.limiter.last_notes();
+    let written = tokio::task::spawn_blocking(move || journal.lock().append(&notes));
+    match written.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "writing the last notes failed"),
+        Err(error) => tracing::warn!(%error, "writing the last notes failed"),
+    }
 }
 
 /// Everything is settled by now: returns the leases, writes what was learned, and ends the tasks.
@@ -128,13 +156,13 @@ async fn farewell(node: &Arc<Node>, leases: tokio::task::AbortHandle, tasks: &mu
 // === impl Node ===
 
 impl Node {
-    fn new(config: Config) -> (Arc<Self>, mpsc::Receiver<Hash>) {
+    fn new(config: Config, inherited: Vec<Close>) -> (Arc<Self>, mpsc::Receiver<Hash>) {
         let incarnation = random::number();
         let (keys, asked) = Keys::new(config.limits.max_keys);
         let node = Self {
             incarnation,
             keys,
-            limiter: Arc::new(Limiter::new(&config.name, incarnation)),
+            limiter: Arc::new(Limiter::new(&config.name, incarnation, Some(inherited))),
             gate: Arc::new(Gate::new(config.limits.max_in_flight)),
             changed: Notify::new(),
             revision: ArcSwapOption::empty(),

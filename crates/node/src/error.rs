@@ -23,6 +23,14 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// The journal in the data folder is unusable.
+    #[error("use the journal in {folder}")]
+    Journal {
+        /// The data folder.
+        folder: std::path::PathBuf,
+        /// Why.
+        source: crate::journal::Unusable,
+    },
     /// The listener is unusable.
     #[error("use the listener")]
     Listener(#[source] std::io::Error),
@@ -87,7 +95,7 @@ pub enum Error {
         model: String,
     },
     /// A limit is used up.
-    #[error("limit `{limit}` is used up: {admits} per {window_seconds} s")]
+    #[error("limit `{limit}` is used up: {admits}{per}")]
     LimitExceeded {
         /// Name of the limit.
         limit: String,
@@ -95,8 +103,8 @@ pub enum Error {
         counter: String,
         /// What a window admits.
         admits: Amount,
-        /// Length of the window, in seconds.
-        window_seconds: u64,
+        /// What ends that, such as ` per 60 s`, ` per month` or nothing.
+        per: String,
         /// Until units may be free again.
         retry_after: Duration,
     },

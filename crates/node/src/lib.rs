@@ -29,6 +29,7 @@ mod expected;
 mod gate;
 mod grpc;
 mod http;
+mod journal;
 mod keys;
 mod limiter;
 mod meter;

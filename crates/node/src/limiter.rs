@@ -13,9 +13,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tollgate_quota::node::{
-    Admission, Ask, CounterView, Denial, Node, Outcome, RequestId, Scope, Wake,
+    Admission, Ask, CounterView, Denial, Node, Note, Outcome, RequestId, Scope, Wake,
 };
-use tollgate_quota::{Counter, Incarnation, Kind, NodeMessage, NodeTime, OwnerMessage};
+use tollgate_quota::{Close, Counter, Incarnation, Kind, NodeMessage, NodeTime, OwnerMessage};
 
 use trial::Late;
 pub(crate) use trial::Trial;
@@ -34,6 +34,9 @@ pub(crate) struct Limiter {
     state: Mutex<State>,
     /// Told when something is to be sent earlier than the sender thought.
     earlier: Notify,
+    /// Told when something is to be noted in the journal.
+    unnoted: Notify,
+    journaled: bool,
 }
 
 #[derive(Debug)]
@@ -79,13 +82,16 @@ pub(crate) struct Reservation {
 // === impl Limiter ===
 
 impl Limiter {
-    /// Starts with nothing. `incarnation` is a random number of this process.
-    pub(crate) fn new(name: &str, incarnation: u64) -> Self {
-        let config = tollgate_quota::node::Config::default();
+    /// Starts with nothing. `incarnation` is a random number of this process. Where a journal is kept, what it
+    /// holds of dead processes is given.
+    pub(crate) fn new(name: &str, incarnation: u64, inherited: Option<Vec<Close>>) -> Self {
+        let journaled = inherited.is_some();
+        let mut machine = machine(name, incarnation, journaled);
+        machine.inherit(inherited.unwrap_or_default());
         Self {
             name: name.to_owned(),
             state: Mutex::new(State {
-                machine: Node::new(name, Incarnation(incarnation), config),
+                machine,
                 waiting: HashMap::new(),
                 late: HashMap::new(),
                 sender_wakes: NodeTime(0),
@@ -93,6 +99,8 @@ impl Limiter {
                 term: 0,
             }),
             earlier: Notify::new(),
+            unnoted: Notify::new(),
+            journaled,
         }
     }
 
@@ -197,7 +205,42 @@ impl Limiter {
     pub(crate) fn receive(&self, message: &OwnerMessage) {
         let mut state = self.state.lock();
         state.machine.receive(now(), message);
+        if state.machine.is_disowned() {
+            tracing::warn!(
+                "this process's leases were closed by an operator or an heir: beginning anew"
+            );
+            self.renew(&mut state, crate::random::number());
+        }
         self.after(&mut state);
+    }
+
+    /// What is to be made durable in the journal, once there is something. To be called by one task only.
+    pub(crate) async fn notes(&self) -> Vec<Note> {
+        loop {
+            let unnoted = self.unnoted.notified();
+            let notes = self.state.lock().machine.poll_notes();
+            if !notes.is_empty() {
+                return notes;
+            }
+            unnoted.await;
+        }
+    }
+
+    /// Those notes are durable.
+    pub(crate) fn noted(&self, notes: &[Note]) {
+        let mut state = self.state.lock();
+        state.machine.noted(now(), notes);
+        self.after(&mut state);
+    }
+
+    /// What dead processes have left and the owner has not closed yet.
+    pub(crate) fn inherited(&self) -> Vec<Close> {
+        self.state.lock().machine.inherited().to_vec()
+    }
+
+    /// The last notes, when everything is settled and drained.
+    pub(crate) fn last_notes(&self) -> Vec<Note> {
+        self.state.lock().machine.last_notes()
     }
 
     /// A stream to an owner was opened: it is told everything. Returns the term that the stream is for.
@@ -213,8 +256,13 @@ impl Limiter {
     /// without its knowledge.
     pub(crate) fn begin_anew(&self, incarnation: u64) {
         let mut state = self.state.lock();
-        let config = tollgate_quota::node::Config::default();
-        state.machine = Node::new(&self.name, Incarnation(incarnation), config);
+        self.renew(&mut state, incarnation);
+    }
+
+    fn renew(&self, state: &mut State, incarnation: u64) {
+        let inherited = state.machine.inherited().to_vec();
+        state.machine = machine(&self.name, incarnation, self.journaled);
+        state.machine.inherit(inherited);
         state.term += 1;
         // Those who wait are told that nobody answered.
         state.waiting.clear();
@@ -326,6 +374,9 @@ impl Limiter {
     /// became due earlier.
     fn after(&self, state: &mut State) {
         state.deliver();
+        if state.machine.has_notes() {
+            self.unnoted.notify_one();
+        }
         let due = state.due();
         if due < state.sender_wakes {
             state.sender_wakes = due;
@@ -442,6 +493,14 @@ impl Drop for Waiter {
             self.limiter.settle(self.ticket, &vec![0; self.asks]);
         }
     }
+}
+
+fn machine(name: &str, incarnation: u64, journaled: bool) -> Node {
+    let config = tollgate_quota::node::Config {
+        journaled,
+        ..tollgate_quota::node::Config::default()
+    };
+    Node::new(name, Incarnation(incarnation), config)
 }
 
 fn no_answer(asks: &[Ask]) -> Denial {

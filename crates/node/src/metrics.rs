@@ -29,6 +29,8 @@ const POLICY_REFUSED: &str = "tollgate_policy_refused_total";
 const CONTROL_CONNECTED: &str = "tollgate_control_connected";
 const CONNECTIONS: &str = "tollgate_connections";
 
+const JOURNAL_FAILURES: &str = "tollgate_journal_failures_total";
+
 /// Tells the recorder what the metrics mean. To be called once, after the recorder is installed.
 pub fn describe() {
     describe_counter!(
@@ -60,6 +62,10 @@ pub fn describe() {
         ATTEMPT_LATENCY,
         Unit::Seconds,
         "From an attempt's beginning to its answer or first content"
+    );
+    describe_counter!(
+        JOURNAL_FAILURES,
+        "Writes of the journal that failed: what needs them waits"
     );
     describe_gauge!(IN_FLIGHT, "Requests being worked on");
     describe_gauge!(CONNECTIONS, "Connections open to callers");
@@ -158,6 +164,11 @@ impl Series {
             work.cost.increment(took.cost.unwrap_or(0));
         }
     }
+}
+
+/// A write of the journal failed.
+pub(crate) fn journal_failed() {
+    counter!(JOURNAL_FAILURES).increment(1);
 }
 
 /// Records a request that has ended.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tollgate_policy::table::{LimitKind, Unit, Use};
+use tollgate_policy::table::{Unit, Use};
 use tollgate_quota::node::{Admission, Denial};
 
 use crate::limiter::{LONGEST_WAIT, Reservation, Trial};
@@ -14,7 +14,7 @@ use crate::plan::{Line, Plan};
 pub(crate) struct Permit {
     plan: Arc<Plan>,
     held: Held,
-    /// What attempts held whose outcome is unknown. They are settled.
+    /// What attempts held whose outcome is unknown. They are settled, or to be settled at the end.
     before: Vec<Held>,
     /// What limits say that only tell what they would refuse, in the plan's order.
     shadows: Vec<Trial>,
@@ -28,6 +28,8 @@ struct Held {
     needs: Needs,
     /// What it was settled at.
     charge: Option<Charge>,
+    /// What it is to be settled at when the request ends.
+    due: Option<Charge>,
 }
 
 /// What a request may use, before it is known what it used.
@@ -85,6 +87,7 @@ impl Permit {
                 admission,
                 needs,
                 charge: None,
+                due: None,
             },
             before: Vec::new(),
         }
@@ -126,9 +129,15 @@ impl Permit {
             admission,
             needs,
             charge: None,
+            due: None,
         };
         let mut last = std::mem::replace(&mut self.held, held);
-        last.settle(&self.plan, Charge::Unknown(unknown));
+        if self.plan.holds_slots() {
+            // The first attempt's reservation has the request's slots: it stays open to the end.
+            last.due = Some(Charge::Unknown(unknown));
+        } else {
+            last.settle(&self.plan, Charge::Unknown(unknown));
+        }
         self.before.push(last);
         Ok(true)
     }
@@ -154,6 +163,11 @@ impl Permit {
 
     /// Ends the reservation at what the request is charged.
     pub(crate) fn settle(mut self, charge: Charge) {
+        for before in &mut self.before {
+            if let Some(charge) = before.due.take() {
+                before.settle(&self.plan, charge);
+            }
+        }
         self.held.settle(&self.plan, charge);
         let held: Vec<_> = self.before.iter().chain([&self.held]).collect();
         for (line, trial) in self.plan.shadows.iter().zip(self.shadows.drain(..)) {
@@ -190,10 +204,8 @@ impl Permit {
                 // Writing into a string cannot fail.
                 let _ = write!(labels, "{space}{}@", line.label);
                 let _ = match line.limit.kind {
-                    LimitKind::Fixed => write!(labels, "{}", admitted.window.0),
-                    kind @ (LimitKind::Sliding | LimitKind::Bucket { .. }) => {
-                        labels.write_str(kind.as_str())
-                    }
+                    kind if kind.has_windows() => write!(labels, "{}", admitted.window.0),
+                    kind => labels.write_str(kind.name()),
                 };
                 let _ = write!(labels, ":{units}");
             }

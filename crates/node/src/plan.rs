@@ -4,11 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tollgate_policy::table::{
-    Amount, Caller, CounterSpec, Limit, LimitKind, Model, Reserve, Unit, Use,
-};
+use tollgate_policy::table::{Amount, Caller, CounterSpec, Limit, Model, Reserve, Unit, Use};
 use tollgate_quota::node::{Ask, CounterView, Denial, Why};
-use tollgate_quota::{Counter, Kind};
+use tollgate_quota::{Counter, Kind, Period};
 
 use crate::error::Error;
 use crate::expected::Expected;
@@ -124,8 +122,16 @@ impl Plan {
 
     /// Whether any limit counts more than requests, so that each attempt uses units of its own.
     pub(crate) fn varies(&self) -> bool {
-        let varies = |line: &Line| line.limit.measure.unit != Unit::Requests;
+        let varies = |line: &Line| {
+            let unit = line.limit.measure.unit;
+            !matches!(unit, Unit::Requests | Unit::Concurrent)
+        };
         self.lines.iter().any(varies)
+    }
+
+    /// Whether any limit holds slots.
+    pub(crate) fn holds_slots(&self) -> bool {
+        self.lines.iter().any(Line::holds_slots)
     }
 
     /// An answer had so many output tokens.
@@ -169,12 +175,16 @@ impl Plan {
             } => Error::LimitExceeded {
                 limit,
                 counter,
-                admits: match line.limit.kind {
-                    LimitKind::Fixed | LimitKind::Sliding => amount(units),
+                admits: amount(match line.limit.kind {
                     // What a bucket holds is not what a window brings in.
-                    LimitKind::Bucket { .. } => amount(line.limit.amount),
-                },
-                window_seconds: line.limit.window_ms / 1000,
+                    Kind::Bucket { .. } => line.limit.amount,
+                    Kind::Fixed { .. }
+                    | Kind::Sliding { .. }
+                    | Kind::Calendar { .. }
+                    | Kind::Endless
+                    | Kind::Concurrent => units,
+                }),
+                per: per(line.limit.kind),
                 retry_after: Duration::from_millis(retry_after_ms),
             },
             Why::TooLarge { limit: units } => Error::LimitTooSmall {
@@ -186,6 +196,27 @@ impl Plan {
             Why::NoAnswer | Why::Late => Error::LimitUnavailable { limit },
         }
     }
+}
+
+/// What a limit's amount is of, after it: ` per 60 s`, ` per month`.
+fn per(kind: Kind) -> String {
+    let period = match kind {
+        Kind::Fixed { window_ms } | Kind::Sliding { window_ms } | Kind::Bucket { window_ms } => {
+            return format!(" per {} s", window_ms / 1000);
+        }
+        Kind::Calendar { period, .. } => period,
+        Kind::Endless => return " in all".to_owned(),
+        // Their unit says it: requests at once.
+        Kind::Concurrent => return String::new(),
+    };
+    let name = match period {
+        Period::Day => "day",
+        Period::Week => "week",
+        Period::Month => "month",
+        Period::Quarter => "quarter",
+        Period::Year => "year",
+    };
+    format!(" per {name}")
 }
 
 // === impl Line ===
@@ -201,14 +232,8 @@ impl Line {
         } else {
             format!("{}/{dimensions}", limit.name)
         };
-        let window_ms = limit.window_ms;
-        let kind = match limit.kind {
-            LimitKind::Fixed => Kind::Fixed { window_ms },
-            LimitKind::Sliding => Kind::Sliding { window_ms },
-            LimitKind::Bucket { .. } => Kind::Bucket { window_ms },
-        };
         Ok(Self {
-            counter: Counter::new(&limit.name, kind, within_limit)?,
+            counter: Counter::new(&limit.name, limit.kind, within_limit)?,
             limit,
             label: label.into(),
         })
@@ -245,8 +270,16 @@ impl Line {
         self.limit.measure.units(used)
     }
 
+    /// Whether its units are slots: held until the request ends, and never used up.
+    pub(crate) fn holds_slots(&self) -> bool {
+        self.limit.measure.unit == Unit::Concurrent
+    }
+
     /// The units that are held for a request.
     pub(crate) fn reserved(&self, needs: &Needs) -> u64 {
+        if self.holds_slots() {
+            return needs.worst.requests;
+        }
         match self.limit.reserve {
             Reserve::WorstCase => self.units(&needs.worst),
             Reserve::Expected => self.units(&needs.expected),

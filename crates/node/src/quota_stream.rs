@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tollgate_proto::node::v1::quota_service_client::QuotaServiceClient;
 use tollgate_proto::node::v1::{self as wire, StreamQuotaRequest, StreamQuotaResponse};
 use tollgate_quota::{
-    Coming, Counter, Epoch, Generation, Incarnation, NodeAccount, NodeMessage, NodeTime,
+    Close, Coming, Counter, Epoch, Generation, Incarnation, NodeAccount, NodeMessage, NodeTime,
     OwnerAccount, OwnerMessage, OwnerTime, Window,
 };
 use tonic::Status;
@@ -92,6 +92,17 @@ fn encode(message: &NodeMessage) -> StreamQuotaRequest {
         incarnation: message.incarnation.0,
         node_time_ms: message.t_node.0,
         accounts: message.accounts.iter().map(encode_account).collect(),
+        closes: message.closes.iter().map(encode_close).collect(),
+    }
+}
+
+fn encode_close(close: &Close) -> wire::CloseShare {
+    wire::CloseShare {
+        incarnation: close.incarnation.0,
+        counter: close.counter.as_str().to_owned(),
+        window: close.window.0,
+        mark: close.mark,
+        settled: close.settled,
     }
 }
 
@@ -119,7 +130,21 @@ fn decode(message: &StreamQuotaResponse) -> OwnerMessage {
         echo_t_node: NodeTime(message.echo_node_time_ms),
         owner_now: OwnerTime(message.owner_time_ms),
         accounts: message.accounts.iter().filter_map(decode_account).collect(),
+        closed: message.closed.iter().filter_map(decode_close).collect(),
     }
+}
+
+fn decode_close(close: &wire::CloseShare) -> Option<Close> {
+    let counter = Counter::parse(&close.counter)
+        .inspect_err(|error| tracing::warn!(%error, "passing over a closed share"))
+        .ok()?;
+    Some(Close {
+        incarnation: Incarnation(close.incarnation),
+        counter,
+        window: Window(close.window),
+        mark: close.mark,
+        settled: close.settled,
+    })
 }
 
 fn decode_coming(coming: &wire::Coming) -> Coming {

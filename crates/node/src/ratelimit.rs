@@ -73,6 +73,15 @@ fn names(unit: Unit) -> [HeaderName; 3] {
                 ]
             }
         }
+        Unit::Concurrent => {
+            const {
+                [
+                    HeaderName::from_static("x-ratelimit-limit-concurrent"),
+                    HeaderName::from_static("x-ratelimit-remaining-concurrent"),
+                    HeaderName::from_static("x-ratelimit-reset-concurrent"),
+                ]
+            }
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! The names of counters.
 //!
 //! A counter is one cell of a limit: what one combination of its dimensions has used. Its name is
-//! `<limit>/<unit>=<seconds>s`, with the kind of its window where that is not fixed, followed by `/<dimension>=<value>` for each dimension of the limit:
+//! `<limit>/<unit>=<window>`, with the window's kind where that is not fixed, followed by `/<dimension>=<value>` for
+//! each dimension of the limit:
 //!
 //! ```text
 //! whole-app/tokens=3600s
@@ -9,6 +10,8 @@
 //! burst/requests=bucket-1s/key=k1
 //! team-model/tokens=60s/team=acme/search/model=chat
 //! by-env/cost_usd=3600s/label.env=prod
+//! team-month/cost_usd=1mo@Europe:Berlin/team=acme/search
+//! at-once/concurrent=now/key=k1
 //! ```
 //!
 //! *One name, one cell.* The name of a limit holds no `/`; the values of subjects are validated and hold no `=`;
@@ -25,7 +28,9 @@
 
 use std::fmt::Write as _;
 
-use crate::table::{Caller, Dimension, Limit, LimitKind, Unit};
+use tollgate_quota::Kind;
+
+use crate::table::{Caller, Dimension, Limit, Unit};
 
 /// Returns the name of the limit that a counter belongs to: what precedes the first `/`.
 #[must_use]
@@ -34,13 +39,15 @@ pub fn limit_name(counter: &str) -> &str {
 }
 
 /// What the names of all counters of a limit start with.
-pub(crate) fn stem(limit: &str, unit: Unit, kind: LimitKind, window_ms: u64) -> String {
-    let kind = match kind {
-        LimitKind::Fixed => "",
-        LimitKind::Sliding => "sliding-",
-        LimitKind::Bucket { .. } => "bucket-",
+pub(crate) fn stem(limit: &str, unit: Unit, kind: Kind) -> String {
+    let window = match kind {
+        Kind::Fixed { window_ms } => format!("{}s", window_ms / 1000),
+        Kind::Sliding { window_ms } => format!("sliding-{}s", window_ms / 1000),
+        Kind::Bucket { window_ms } => format!("bucket-{}s", window_ms / 1000),
+        Kind::Calendar { .. } | Kind::Endless => kind.to_string(),
+        Kind::Concurrent => "now".to_owned(),
     };
-    format!("{limit}/{}={kind}{}s", unit.as_str(), window_ms / 1000)
+    format!("{limit}/{}={window}", unit.as_str())
 }
 
 /// What stands for the value of a dimension that a caller lacks. No escaped value looks like it.

@@ -213,51 +213,30 @@ pub struct Limit {
     pub measure: Measure,
     /// Units that a window admits, or brings in. At least 1.
     pub amount: u64,
-    /// How the window moves.
-    pub kind: LimitKind,
+    /// How it counts over time.
+    pub kind: tollgate_quota::Kind,
+    /// The most units that a bucket saves up. At least 1.
+    pub burst: u64,
     /// What is held while a request runs.
     pub reserve: Reserve,
     /// Whether it only tells what it would refuse.
     pub shadow: bool,
-    /// Length of a window, in milliseconds: 1 s to 1 h.
-    pub window_ms: u64,
     /// What the names of its counters start with.
     pub(crate) stem: Arc<str>,
-}
-
-/// How a limit's window moves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum LimitKind {
-    /// One window follows the other, aligned to the Unix epoch.
-    Fixed,
-    /// Every interval as long as the window is one.
-    Sliding,
-    /// The amount comes in steadily over a window.
-    Bucket {
-        /// The most units that can be saved up. At least 1.
-        burst: u64,
-    },
-}
-
-impl LimitKind {
-    /// Returns its name as in a policy, such as `fixed`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Fixed => "fixed",
-            Self::Sliding => "sliding",
-            Self::Bucket { .. } => "bucket",
-        }
-    }
 }
 
 impl Limit {
     /// The most units that can be admitted at once.
     #[must_use]
     pub fn at_once(&self) -> u64 {
+        use tollgate_quota::Kind;
         match self.kind {
-            LimitKind::Fixed | LimitKind::Sliding => self.amount,
-            LimitKind::Bucket { burst } => burst,
+            Kind::Bucket { .. } => self.burst,
+            Kind::Fixed { .. }
+            | Kind::Sliding { .. }
+            | Kind::Calendar { .. }
+            | Kind::Endless
+            | Kind::Concurrent => self.amount,
         }
     }
 

@@ -123,7 +123,12 @@ pub fn to_json(policy: &pb::Policy) -> serde_json::Value {
 
 /// A window as it is written, such as `1h`.
 pub(crate) fn write_window(it: pb::Window) -> String {
-    scalar::write_time(i128::from(it.seconds) * 1_000_000_000)
+    // Number 0 says that the calendar does not decide.
+    let calendar = usize::try_from(it.calendar - 1).ok();
+    match calendar.and_then(|at| scalar::CALENDAR.get(at)) {
+        Some(short) => (*short).to_owned(),
+        None => scalar::write_time(i128::from(it.seconds) * 1_000_000_000),
+    }
 }
 
 /// What was read, faulty or not.

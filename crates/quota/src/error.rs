@@ -5,7 +5,7 @@ pub enum Error {
     #[error("limit name {0:?} is empty or contains `/`: rename the limit")]
     LimitName(String),
     /// The window is one that no keeping serves.
-    #[error("window of {0} ms: a fixed window must be longer than 10 s and at most 1 h")]
+    #[error("window of {0} ms: a fixed window must be longer than 10 s and at most 366 days")]
     WindowLength(u64),
     /// A text that is not a counter's text form.
     #[error("{0:?} is not a counter: expected `limit/kind/subject`")]

@@ -8,8 +8,8 @@
 //!
 //! This crate does **not** read clocks, touch sockets, spawn, log, or know protobuf: time and
 //! messages are arguments, and what has to be done is returned. Its shells live in the control plane
-//! and in the node. It serves windows of 1 s to 1 h: *fixed* ones, *sliding* ones, and *buckets*
-//! ([`Kind`]); longer ones and concurrency are other keepings and are not here.
+//! and in the node. It serves *fixed* windows of 1 s to a year, *sliding* ones and *buckets* of up to 1 h,
+//! windows of the calendar, budgets that never end, and slots ([`Kind`]).
 //!
 //! # What is promised
 //! At most L units bear the label of one window of one counter, whatever any clock, process, message
@@ -20,6 +20,10 @@
 //! Of a *sliding* limit at most L units are stamped in any interval as long as the window, of a *bucket*
 //! with rate r and burst B at most B + r t in any interval t, measured on owners' clocks. An observer to
 //! whom requests take between d and d + J sees what an interval longer by J allows.
+//!
+//! Of money and tokens: what was truly used and what is reserved never exceed the limit together, but
+//! for what requests used beyond their reservations; nothing that was used is forgotten, whoever dies. Of slots:
+//! no more requests are open in living processes than there are.
 //!
 //! # Names
 //! - A *counter* ([`Counter`]) is a limit together with the subject it counts for; an *account* is a
@@ -57,6 +61,15 @@
 //! - **R8 Windows never go back**, on owners (the record's window counts) and nodes.
 //! - **R9 Spent never falls.** A reservation keeps its units `held`; only what cannot come back is
 //!   reported as spent, at settlement. Refunds are `held` to idle.
+//!
+//! Windows longer than an hour, budgets and slots cannot wait for an end that gives everything back, so
+//! their charge is kept in a *ledger* ([`owner::LedgerRow`]): a durable row per process, in totals that
+//! outlive terms. Writing the row is the grant (R1), so a new owner reads the rows and goes on. A row is
+//! charged `max(granted - returned - freed, settled)`. Nothing but the process's own word, its heir's or an
+//! operator's lowers that (R4): a process notes in a journal how far it will go at most before it goes there
+//! ([`node::Note`]), and whoever holds the lock that it held all its life may say so once it is dead
+//! ([`Close`]). The first closing frees what lies beyond the mark; what the dead one gave back and what was
+//! on its way to it count no more; what it spent counts whoever says it.
 //!
 //! # Keepings
 //! The rules above are those of a high-water mark per counter, which windows of more than 10 s have.
@@ -106,15 +119,17 @@ mod limit;
 mod message;
 pub mod node;
 pub mod owner;
+mod period;
 #[cfg(test)]
 mod properties;
 
 pub use clock::{NodeTime, OwnerTime, Window};
 pub use counter::Counter;
 pub use error::Error;
-pub use kind::{Kind, LONGEST_WINDOW_MS};
+pub use kind::{Kind, LONGEST_FIXED_MS, LONGEST_WINDOW_MS};
 pub use limit::{LimitSpec, Limits};
 pub use message::{
-    Coming, Epoch, Generation, Incarnation, LONGEST_LEASE_MS, NodeAccount, NodeMessage,
+    Close, Coming, Epoch, Generation, Incarnation, LONGEST_LEASE_MS, NodeAccount, NodeMessage,
     OwnerAccount, OwnerMessage,
 };
+pub use period::{Period, Span, Zone};

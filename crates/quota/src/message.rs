@@ -45,6 +45,33 @@ pub struct NodeMessage {
     pub t_node: NodeTime,
     /// The accounts that changed, or all open ones in a heartbeat.
     pub accounts: Vec<NodeAccount>,
+    /// What dead processes of this node have left behind, until the owner says that it is closed.
+    pub closes: Vec<Close>,
+}
+
+/// The last word about a dead process's share of a counter that is kept by rows. Only who knows that the process
+/// is dead, because it holds the lock that the process held all its life, may say so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Close {
+    /// The dead process.
+    pub incarnation: Incarnation,
+    /// Which counter.
+    pub counter: Counter,
+    /// The latest window in which the process may have reserved anything. In later ones its mark is 0.
+    pub window: Window,
+    /// The process had not reserved and spent more than this together, ever. 0 where its end has ended
+    /// whatever it had reserved.
+    pub mark: u64,
+    /// What it had spent for good, as far as it has noted.
+    pub settled: u64,
+}
+
+impl Close {
+    /// Whether both speak of the same share.
+    #[must_use]
+    pub fn is_of_same(&self, other: &Self) -> bool {
+        self.incarnation == other.incarnation && self.counter == other.counter
+    }
 }
 
 /// A node's state of one counter. `seen`, `returned` and `spent` are totals of the account
@@ -91,6 +118,8 @@ pub struct OwnerMessage {
     pub owner_now: OwnerTime,
     /// The accounts it speaks of.
     pub accounts: Vec<OwnerAccount>,
+    /// The shares of dead processes that are durably closed, as the process had said.
+    pub closed: Vec<Close>,
 }
 
 /// The owner's state of one counter towards one process of a node.

@@ -3,6 +3,7 @@
 
 mod account;
 mod book;
+mod mark;
 mod outcome;
 mod report;
 mod request;
@@ -14,6 +15,7 @@ use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
 use book::{Book, Slot};
+pub use mark::Note;
 use outcome::Spread;
 pub use outcome::{
     Admission, Admitted, Ask, CounterView, Denial, Outcome, PerAsk, RequestId, Scope, Settled,
@@ -23,7 +25,7 @@ use report::Outbox;
 use request::{Part, Phase, Request};
 use units::{Label, WindowEnd};
 
-use crate::{Counter, Epoch, Error, Incarnation, NodeTime, OwnerMessage, Window};
+use crate::{Close, Counter, Epoch, Error, Incarnation, NodeTime, OwnerMessage, Window};
 
 /// What a node may be tuned by. The defaults are those of the design.
 #[derive(Debug, Clone)]
@@ -40,6 +42,9 @@ pub struct Config {
     pub ahead_ms: u64,
     /// Requests waiting at once; further ones are refused as unanswered.
     pub max_waiters: usize,
+    /// Whether the shell keeps a journal ([`Node::poll_notes`]), from which an heir can tell what this process
+    /// had, should it die.
+    pub journaled: bool,
 }
 
 impl Default for Config {
@@ -51,6 +56,7 @@ impl Default for Config {
             heartbeat_ms: 1_000,
             ahead_ms: 4_000,
             max_waiters: 10_000,
+            journaled: false,
         }
     }
 }
@@ -85,6 +91,12 @@ pub struct Node {
     refilled: Vec<Slot>,
     outbox: Outbox,
     draining: bool,
+    /// Accounts of which more is to be noted in the journal.
+    unnoted: Vec<Slot>,
+    /// What is to be closed for dead processes.
+    inherited: Vec<Close>,
+    /// This process was closed although it lives.
+    disowned: bool,
 }
 
 impl Node {
@@ -94,9 +106,9 @@ impl Node {
         Self {
             name: name.into(),
             incarnation,
-            config,
             epoch: Epoch::default(),
-            book: Book::default(),
+            book: Book::new(config.journaled),
+            config,
             requests: HashMap::default(),
             spare: Vec::new(),
             last_id: 0,
@@ -105,6 +117,9 @@ impl Node {
             refilled: Vec::new(),
             outbox: Outbox::default(),
             draining: false,
+            unnoted: Vec::new(),
+            inherited: Vec::new(),
+            disowned: false,
         }
     }
 
@@ -217,6 +232,7 @@ impl Node {
             account.patience_ms(self.config.relaxed_ms)
         };
         self.outbox.mark(account, part.slot, now.after(delay));
+        self.note(part.slot);
         if refunded > 0 {
             self.refilled.push(part.slot);
         }
@@ -298,8 +314,10 @@ impl Node {
                         .mark(account, slot, now.after(self.config.urgent_ms));
                 }
                 self.refilled.push(slot);
+                self.note(slot);
             }
         }
+        self.hear_closed(&message.closed);
         self.refill(now);
         for told in &message.accounts {
             self.insist(now, &told.counter);
@@ -359,6 +377,12 @@ impl Node {
         let slots: Vec<Slot> = self.book.iter().map(|(slot, _)| slot).collect();
         self.refilled.extend(slots);
         self.refill(now);
+    }
+
+    /// Whether it is shutting down.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.draining
     }
 
     /// What is known of a counter here; `None` before its owner was first heard.

@@ -6,6 +6,7 @@ mod block;
 mod event;
 mod horizon;
 mod keeping;
+mod ledger_row;
 mod row;
 mod session;
 mod snapshot;
@@ -19,10 +20,12 @@ use account::{Account, Context, Wishes};
 pub use event::{Commit, Effect, Event, Load, Reason, Record};
 pub use horizon::HorizonRecord;
 use horizon::{Horizon, View};
+pub use keeping::MOST_ROWS;
+pub use ledger_row::LedgerRow;
 use session::Sessions;
-pub use snapshot::{CounterState, Holding};
+pub use snapshot::{Books, CounterState, Holding};
 
-use crate::{Counter, Epoch, Incarnation, Limits, NodeMessage, OwnerMessage, OwnerTime};
+use crate::{Close, Counter, Epoch, Incarnation, Limits, NodeMessage, OwnerMessage, OwnerTime};
 
 /// What an owner may be tuned by. The defaults are those of the design.
 #[derive(Debug, Clone)]
@@ -52,6 +55,12 @@ pub struct Config {
     pub clock_skew_ms: u64,
     /// Counters kept at once; demand for further ones is not answered.
     pub max_counters: usize,
+    /// What nodes have spent and returned of a counter that is kept by rows is written this long after they said
+    /// so, or with the next grant, in milliseconds.
+    pub settle_ms: u64,
+    /// No block of such a counter is larger, unless one request needs more: five dollars in billionths. No limit
+    /// on anything else is large enough for it to matter.
+    pub largest_block: u64,
 }
 
 impl Default for Config {
@@ -69,6 +78,8 @@ impl Default for Config {
             renew_ms: 1_000,
             clock_skew_ms: 500,
             max_counters: 1_000_000,
+            settle_ms: 2_000,
+            largest_block: 5_000_000_000,
         }
     }
 }
@@ -101,6 +112,8 @@ pub struct Owner {
 struct Gathered {
     effects: Vec<Effect>,
     tell: BTreeMap<Incarnation, Vec<Counter>>,
+    /// What each process is told to be closed.
+    closed: BTreeMap<Incarnation, Vec<Close>>,
 }
 
 impl Owner {
@@ -164,7 +177,7 @@ impl Owner {
             }
             Event::HorizonLoaded(outcome) => {
                 let before = self.horizon.view(self.limits.revision());
-                match self.horizon.loaded(now, outcome, &self.config) {
+                match self.horizon.loaded(now, &outcome, &self.config) {
                     Ok(()) => self.horizon_changed(now, before, &mut gathered),
                     Err(epoch) => self.ended = Some(Reason::LaterEpoch(epoch)),
                 }
@@ -177,6 +190,7 @@ impl Owner {
                 self.horizon_changed(now, before, &mut gathered);
             }
             Event::Disconnected(incarnation) => self.disconnected(now, incarnation, &mut gathered),
+            Event::Release(close) => drop(self.close(now, &close, true, &mut gathered)),
             Event::Tick => self.tick(now, &mut gathered),
         }
         self.finish(now, gathered)
@@ -195,6 +209,18 @@ impl Owner {
     pub fn snapshot(&self, now: OwnerTime) -> impl Iterator<Item = CounterState> + '_ {
         let snapshot = move |account: &Account| account.snapshot(&self.context(now, account));
         self.accounts.values().filter_map(snapshot)
+    }
+
+    /// The books of every counter in memory that is kept by rows, and its limit, in no order.
+    pub fn books(&self, now: OwnerTime) -> impl Iterator<Item = (&Counter, u64, Books)> {
+        let ledgers = self.accounts.values();
+        ledgers.filter_map(move |account| {
+            if !account.keeping.grants_by_writing() {
+                return None;
+            }
+            let (limit, books) = account.books(&self.context(now, account))?;
+            Some((&account.counter, limit, books))
+        })
     }
 
     fn limits_changed(&mut self, now: OwnerTime, limits: Arc<Limits>, gathered: &mut Gathered) {
@@ -238,11 +264,22 @@ impl Owner {
         self.sessions.hear(now, message);
         // Answered even when it has no accounts: a heartbeat's echo carries later pushes.
         gathered.tell.entry(message.incarnation).or_default();
+        for close in &message.closes {
+            if self.is_alive(now, close.incarnation) {
+                // Whoever says so is mistaken, or does not know yet that its connection is gone.
+                continue;
+            }
+            if self.close(now, close, false, gathered) {
+                let closed = gathered.closed.entry(message.incarnation).or_default();
+                closed.push(close.clone());
+            }
+        }
         for report in &message.accounts {
             if !self.is_kept(now, &report.counter, gathered) {
                 continue;
             }
             let from = message.incarnation;
+            let mut disowned = false;
             self.with(
                 now,
                 &report.counter,
@@ -252,9 +289,45 @@ impl Owner {
                     account.report(context, message, report);
                     account.work(context, Some(from), wishes);
                     wishes.tell.insert(from);
+                    disowned |= account.is_closed(from);
                 },
             );
+            if disowned {
+                let closed = gathered.closed.entry(from).or_default();
+                closed.push(Close {
+                    incarnation: from,
+                    counter: report.counter.clone(),
+                    window: report.window,
+                    mark: 0,
+                    settled: report.spent,
+                });
+            }
         }
+    }
+
+    /// Closes a dead process's share. Answers whether that is durable.
+    fn close(
+        &mut self,
+        now: OwnerTime,
+        close: &Close,
+        again: bool,
+        gathered: &mut Gathered,
+    ) -> bool {
+        let mut done = false;
+        if self.is_kept(now, &close.counter, gathered) {
+            self.with(now, &close.counter, gathered, |account, context, wishes| {
+                account.roll(context);
+                done = account.close(context, close, again);
+                account.work(context, None, wishes);
+            });
+        }
+        done
+    }
+
+    /// Whether that process was heard lately and its stream is open.
+    fn is_alive(&self, now: OwnerTime, incarnation: Incarnation) -> bool {
+        let silent_ms = self.config.silent_ms;
+        self.sessions.is_reachable(incarnation, now, silent_ms)
     }
 
     /// Whether there is an account of the counter, or one can be begun (by reading its record).
@@ -372,12 +445,12 @@ impl Owner {
         if wishes.read {
             gathered.effects.push(Effect::Load(counter.clone()));
         }
-        if let Some((record, expected_mod_revision)) = wishes.write {
-            let counter = counter.clone();
+        if let Some(write) = wishes.write {
             gathered.effects.push(Effect::Persist {
-                counter,
-                record,
-                expected_mod_revision,
+                counter: counter.clone(),
+                record: write.record,
+                rows: write.rows,
+                expected_mod_revision: write.expected_mod_revision,
             });
         }
         for incarnation in wishes.tell {
@@ -406,9 +479,15 @@ impl Owner {
         if let Some(reason) = self.ended {
             return vec![Effect::StepDown(reason)];
         }
-        let Gathered { mut effects, tell } = gathered;
+        let Gathered {
+            mut effects,
+            tell,
+            mut closed,
+        } = gathered;
         for (incarnation, counters) in tell {
-            effects.extend(self.message(now, incarnation, counters).map(Effect::Send));
+            let closed = closed.remove(&incarnation).unwrap_or_default();
+            let message = self.message(now, incarnation, counters, closed);
+            effects.extend(message.map(Effect::Send));
         }
         effects
     }
@@ -418,6 +497,7 @@ impl Owner {
         now: OwnerTime,
         incarnation: Incarnation,
         mut counters: Vec<Counter>,
+        closed: Vec<Close>,
     ) -> Option<OwnerMessage> {
         let session = self.sessions.get(incarnation)?;
         counters.sort_unstable();
@@ -432,6 +512,7 @@ impl Owner {
             echo_t_node: session.t_node,
             owner_now: now,
             accounts: counters.iter().filter_map(tell).collect(),
+            closed,
         })
     }
 }

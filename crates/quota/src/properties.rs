@@ -221,6 +221,7 @@ impl Bench {
                 counter,
                 record,
                 expected_mod_revision,
+                ..
             } => {
                 assert_eq!(expected_mod_revision, self.stored.map_or(0, |(_, m)| m));
                 let modified = expected_mod_revision + 1;

@@ -16,7 +16,7 @@ use crate::workspace::Workspace;
 /// Each of our crates, and which of ours it may use, in tests and build scripts too.
 const ARROWS: [(&str, &[&str]); 11] = [
     ("tollgate-proto", &[]),
-    ("tollgate-policy", &["tollgate-proto"]),
+    ("tollgate-policy", &["tollgate-proto", "tollgate-quota"]),
     ("tollgate-quota", &[]),
     ("tollgate-balance", &[]),
     ("tollgate-provider", &[]),

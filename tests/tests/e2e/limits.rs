@@ -1,5 +1,6 @@
 //! Limits hold exactly: over three nodes, at the edges of windows, through crashes, for requests and tokens.
 
+mod ledger;
 mod money;
 mod race;
 mod rolling;

@@ -1,14 +1,19 @@
 //! A counter's record in the store.
 
 use prost::Message;
-use tollgate_quota::owner::Record;
-use tollgate_quota::{Counter, Epoch, Window};
+use tollgate_quota::owner::{LedgerRow, Record};
+use tollgate_quota::{Counter, Epoch, Incarnation, Window};
 
 use crate::error::{Error, Result};
 use crate::store::Entry;
 
-/// Where the records are.
+/// Where the records of counters with a mark are.
 pub(super) const PREFIX: &str = "/q/acct/";
+/// Where the records of counters that are kept by rows are, each followed by its rows.
+pub(super) const LEDGERS: &str = "/q/ledger/";
+
+/// The last part of a record's key among its rows'.
+const RECORD: &str = "record";
 
 /// The record as stored. The counter's name is part of it, so that the key need not be read back.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -27,19 +32,101 @@ struct Stored {
     epoch: i64,
 }
 
+/// A row as stored. Counter, window and process are its key.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+struct StoredRow {
+    #[prost(string, tag = "1")]
+    node: String,
+    #[prost(uint64, tag = "2")]
+    granted: u64,
+    #[prost(uint64, tag = "3")]
+    returned: u64,
+    #[prost(uint64, tag = "4")]
+    settled: u64,
+    #[prost(uint64, tag = "5")]
+    freed: u64,
+    #[prost(bool, tag = "6")]
+    closed: bool,
+}
+
 /// The key of a counter's record. What is not plain in a key is written as `%` and two digits, so that two
 /// counters never share a key and no name can reach out of the prefix.
 pub(super) fn path(counter: &Counter) -> String {
+    if counter.kind().is_ledger() {
+        return ledger(counter) + RECORD;
+    }
     let mut path = String::from(PREFIX);
+    escape(counter, true, &mut path);
+    path
+}
+
+/// What the keys of a counter's record and rows begin with. No slash is left in the counter's name, so that no
+/// counter's keys are among another's.
+pub(super) fn ledger(counter: &Counter) -> String {
+    let mut path = String::from(LEDGERS);
+    escape(counter, false, &mut path);
+    path.push('/');
+    path
+}
+
+/// The key of a process's row.
+pub(super) fn row_path(counter: &Counter, row: &LedgerRow) -> String {
+    let (window, of) = (row.window.0, row.incarnation.0);
+    format!("{}{window}/{of:016x}", ledger(counter))
+}
+
+fn escape(counter: &Counter, slashes: bool, into: &mut String) {
     for byte in counter.as_str().bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'=' | b'/' => {
-                path.push(char::from(byte));
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'=' => {
+                into.push(char::from(byte));
             }
-            _ => path.push_str(&format!("%{byte:02x}")),
+            b'/' if slashes => into.push('/'),
+            _ => into.push_str(&format!("%{byte:02x}")),
         }
     }
-    path
+}
+
+pub(super) fn encode_row(row: &LedgerRow) -> Vec<u8> {
+    let stored = StoredRow {
+        node: row.node.to_string(),
+        granted: row.granted,
+        returned: row.returned,
+        settled: row.settled,
+        freed: row.freed,
+        closed: row.closed,
+    };
+    stored.encode_to_vec()
+}
+
+/// Reads a row. None where the key is a record's.
+pub(super) fn decode_row(entry: &Entry) -> Result<Option<LedgerRow>> {
+    let damaged = |reason: &str| Error::Damaged {
+        key: entry.key.clone(),
+        reason: reason.to_owned(),
+    };
+    let name = entry.key.strip_prefix(LEDGERS);
+    let (_, name) = name
+        .and_then(|name| name.split_once('/'))
+        .ok_or_else(|| damaged("its key is not a row's"))?;
+    if name == RECORD {
+        return Ok(None);
+    }
+    let (window, of) = name
+        .split_once('/')
+        .and_then(|(window, of)| Some((window.parse().ok()?, u64::from_str_radix(of, 16).ok()?)))
+        .ok_or_else(|| damaged("its key is not a row's"))?;
+    let stored = StoredRow::decode(entry.value.clone()).map_err(|e| damaged(&e.to_string()))?;
+    Ok(Some(LedgerRow {
+        window: Window(window),
+        incarnation: Incarnation(of),
+        node: stored.node.into(),
+        granted: stored.granted,
+        returned: stored.returned,
+        settled: stored.settled,
+        freed: stored.freed,
+        closed: stored.closed,
+    }))
 }
 
 pub(super) fn encode(counter: &Counter, record: &Record) -> Vec<u8> {
@@ -74,6 +161,39 @@ pub(super) fn decode(entry: &Entry) -> Result<(Counter, Record)> {
     Ok((counter, record))
 }
 
+/// The counter and window that a record or a row is of.
+pub(super) fn window_of(entry: &Entry) -> Result<(Counter, Window)> {
+    if entry.key.starts_with(LEDGERS)
+        && let Some(row) = decode_row(entry)?
+    {
+        return Ok((counter_of(entry)?, row.window));
+    }
+    let (counter, record) = decode(entry)?;
+    Ok((counter, record.window))
+}
+
+/// The counter that the key of a row names.
+fn counter_of(entry: &Entry) -> Result<Counter> {
+    let name = entry.key.strip_prefix(LEDGERS);
+    let name = name.and_then(|name| name.split_once('/'));
+    let counter = name.and_then(|(name, _)| Counter::parse(&unescape(name)?).ok());
+    counter.ok_or_else(|| Error::Damaged {
+        key: entry.key.clone(),
+        reason: "its key names no counter".to_owned(),
+    })
+}
+
+fn unescape(name: &str) -> Option<String> {
+    let mut parts = name.split('%');
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let (byte, rest) = part.split_at_checked(2)?;
+        bytes.push(u8::from_str_radix(byte, 16).ok()?);
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    String::from_utf8(bytes).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use tollgate_quota::Kind;
@@ -105,5 +225,45 @@ mod tests {
             ..entry
         };
         assert!(matches!(decode(&stray), Err(Error::Damaged { .. })));
+    }
+
+    #[test]
+    fn rows_are_read_back_and_lie_under_their_counter_alone() {
+        let kind = Kind::Endless;
+        let counter = Counter::new("budget", kind, "cost_usd=endless/team=a").unwrap();
+        let other = Counter::new("budget", kind, "cost_usd=endless/team=a/b").unwrap();
+        let row = LedgerRow {
+            granted: 50,
+            returned: 7,
+            settled: 40,
+            freed: 3,
+            closed: true,
+            ..LedgerRow::new(Window(685), Incarnation(u64::MAX - 1), "n1".into())
+        };
+        let entry = Entry {
+            key: row_path(&counter, &row),
+            value: encode_row(&row).into(),
+            create_revision: 1,
+            mod_revision: 2,
+        };
+        assert_eq!(decode_row(&entry).unwrap(), Some(row));
+        assert_eq!(window_of(&entry).unwrap(), (counter.clone(), Window(685)));
+        assert!(entry.key.starts_with(&ledger(&counter)));
+        assert!(path(&counter).starts_with(&ledger(&counter)));
+        assert!(
+            !path(&other).starts_with(&ledger(&counter)),
+            "{}",
+            path(&other)
+        );
+        let record = Entry {
+            key: path(&counter),
+            ..entry.clone()
+        };
+        assert_eq!(decode_row(&record).unwrap(), None);
+        let stray = Entry {
+            key: format!("{}12", ledger(&counter)),
+            ..entry
+        };
+        assert!(matches!(decode_row(&stray), Err(Error::Damaged { .. })));
     }
 }

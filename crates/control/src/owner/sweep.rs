@@ -4,7 +4,7 @@ use tollgate_quota::OwnerTime;
 use tracing::{debug, warn};
 
 use super::record;
-use super::write::MOST_RECORDS;
+use super::write::MOST_OPERATIONS;
 use crate::error::Result;
 use crate::ownership::guard;
 use crate::store::{Entry, Outcome, SharedStore};
@@ -14,17 +14,27 @@ const OVER_MS: u64 = 3_600_000;
 /// Records looked at together.
 const PAGE: usize = 500;
 
-/// Looks at every record once. Returns how many were removed.
+/// Looks at every record and row once. Returns how many were removed.
 pub(super) async fn sweep(store: &SharedStore, epoch: u64, now: OwnerTime) -> Result<usize> {
+    let marks = sweep_under(record::PREFIX, store, epoch, now).await?;
+    Ok(marks + sweep_under(record::LEDGERS, store, epoch, now).await?)
+}
+
+async fn sweep_under(
+    prefix: &str,
+    store: &SharedStore,
+    epoch: u64,
+    now: OwnerTime,
+) -> Result<usize> {
     let (mut after, mut removed) = (String::new(), 0);
     loop {
-        let page = store.page(record::PREFIX, &after, PAGE).await?;
+        let page = store.page(prefix, &after, PAGE).await?;
         let old: Vec<_> = page
             .entries
             .iter()
             .filter(|entry| is_over(entry, now))
             .collect();
-        for batch in old.chunks(MOST_RECORDS) {
+        for batch in old.chunks(MOST_OPERATIONS) {
             let txn = batch.iter().fold(guard(epoch), |txn, entry| {
                 txn.when_modified(&entry.key, entry.mod_revision)
                     .delete(&entry.key)
@@ -41,10 +51,12 @@ pub(super) async fn sweep(store: &SharedStore, epoch: u64, now: OwnerTime) -> Re
     }
 }
 
+/// Whether the window was over so long ago.
 fn is_over(entry: &Entry, now: OwnerTime) -> bool {
-    match record::decode(entry) {
-        Ok((counter, record)) => {
-            now.since(record.window.end(counter.kind().window_ms())) >= OVER_MS
+    match record::window_of(entry) {
+        Ok((counter, window)) => {
+            let then = OwnerTime(now.0.saturating_sub(OVER_MS));
+            counter.kind().has_windows() && counter.kind().span(then).window > window
         }
         Err(error) => {
             warn!(%error, "leaving a damaged record where it is");
@@ -57,8 +69,8 @@ fn is_over(entry: &Entry, now: OwnerTime) -> bool {
 mod tests {
     use std::sync::Arc;
 
-    use tollgate_quota::owner::Record;
-    use tollgate_quota::{Counter, Epoch, Kind, Window};
+    use tollgate_quota::owner::{LedgerRow, Record};
+    use tollgate_quota::{Counter, Epoch, Incarnation, Kind, Period, Window, Zone};
 
     use super::*;
     use crate::ownership::Ownership;
@@ -103,5 +115,50 @@ mod tests {
                 .all(|counter| ["young", "now"].contains(&counter.limit())),
             "{left:?}"
         );
+    }
+
+    #[tokio::test]
+    async fn rows_of_past_months_go_and_those_without_a_window_stay() {
+        let home = tempfile::tempdir().unwrap();
+        let store: SharedStore = Arc::new(Embedded::open(home.path()).unwrap());
+        let epoch = Ownership::new(Arc::clone(&store), "a".to_owned())
+            .claim(0)
+            .await
+            .unwrap();
+        let month = Kind::Calendar {
+            period: Period::Month,
+            zone: Zone::named("Asia/Tokyo").unwrap(),
+        };
+        let now = month
+            .span(OwnerTime(1_800_000_000_000))
+            .start
+            .after(OVER_MS);
+        let this = month.span(now).window;
+        for (kind, window) in [
+            (month, Window(this.0 - 1)),
+            (month, this),
+            (Kind::Endless, Window(1)),
+            (Kind::Concurrent, Window(1)),
+        ] {
+            let counter = Counter::new("l", kind, "a/b").unwrap();
+            let row = LedgerRow::new(window, Incarnation(7), "n".into());
+            let (record, epoch) = (record::path(&counter), Epoch(1));
+            let value = Record {
+                window,
+                hwm: 0,
+                limit: 1,
+                revision: 1,
+                epoch,
+            };
+            let put = Txn::new()
+                .put(record, record::encode(&counter, &value))
+                .put(record::row_path(&counter, &row), record::encode_row(&row));
+            store.commit(put).await.unwrap();
+        }
+        let early = OwnerTime(now.0 - 1);
+        assert_eq!(sweep(&store, epoch, early).await.unwrap(), 0);
+        assert_eq!(sweep(&store, epoch, now).await.unwrap(), 1);
+        let left = store.range(record::LEDGERS).await.unwrap();
+        assert_eq!(left.entries.len(), 6, "three records, three rows");
     }
 }

@@ -1,16 +1,16 @@
 //! One term: the event loop around the machine.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, interval_at, sleep_until};
-use tollgate_quota::owner::{Config, Effect, Event, HorizonRecord, Owner, Reason};
+use tollgate_quota::owner::{Books, Config, Effect, Event, HorizonRecord, Owner, Reason};
 use tollgate_quota::{Counter, Epoch, NodeMessage};
 use tracing::{debug, error, info, warn};
 
 use super::sweep::sweep;
-use super::write::{Answered, Desk, MOST_RECORDS, Write, after};
+use super::write::{Answered, Desk, MOST_OPERATIONS, Write, after};
 use super::{Input, Shell, Streams};
 use crate::backoff::Backoff;
 use crate::clock::OwnerClock;
@@ -169,6 +169,7 @@ impl Term {
                 }
                 _ = chores.clock.tick() => self.check_clock(),
                 _ = chores.beat.tick() => {
+                    self.measure_books();
                     self.doubt(&mut shell.streams);
                     self.beat();
                 }
@@ -197,6 +198,7 @@ impl Term {
                 self.keep_known(&mut message);
                 self.step(Event::Node(message), streams);
             }
+            Input::Release(close) => self.step(Event::Release(close), streams),
             Input::Counters(reply) => {
                 let states = self.machine.snapshot(self.clock.now()).collect();
                 // Whoever asked may have gone.
@@ -233,11 +235,13 @@ impl Term {
                 Effect::Persist {
                     counter,
                     record,
+                    rows,
                     expected_mod_revision,
                 } => {
                     self.writes.push_back(Write {
                         counter,
                         record,
+                        rows,
                         expected: expected_mod_revision,
                     });
                     self.flush_at
@@ -297,9 +301,13 @@ impl Term {
             self.jobs
                 .spawn(async move { Done::Read(after(desk.load(counter).await, wait).await) });
         }
-        while self.writing < TXNS && self.writes.len() >= MOST_RECORDS {
+        while self.writing < TXNS && self.waiting_operations() >= MOST_OPERATIONS {
             self.flush();
         }
+    }
+
+    fn waiting_operations(&self) -> usize {
+        self.writes.iter().map(Write::operations).sum()
     }
 
     fn can_flush(&self) -> bool {
@@ -308,7 +316,13 @@ impl Term {
 
     /// Starts one transaction with what waits.
     fn flush(&mut self) {
-        let count = self.writes.len().min(MOST_RECORDS);
+        let mut left = MOST_OPERATIONS;
+        let fitting = self.writes.iter().take_while(|write| {
+            let fits = write.operations() <= left;
+            left = left.saturating_sub(write.operations());
+            fits
+        });
+        let count = fitting.count();
         let batch: Vec<_> = self.writes.drain(..count).collect();
         if self.writes.is_empty() {
             self.flush_at = None;
@@ -382,6 +396,19 @@ impl Term {
         let lost = Error::Busy("this control replica has lost its store, try another one");
         for incarnation in streams.end(&lost) {
             self.step(Event::Disconnected(incarnation), streams);
+        }
+    }
+
+    /// Measures the books, one sum per limit.
+    fn measure_books(&self) {
+        let mut limits: BTreeMap<&str, (Books, u64)> = BTreeMap::new();
+        for (counter, limit, books) in self.machine.books(self.clock.now()) {
+            let (sum, imbalance) = limits.entry(counter.limit()).or_default();
+            sum.add(&books);
+            *imbalance += books.imbalance(limit);
+        }
+        for (limit, (books, imbalance)) in limits {
+            metrics::ledger(limit, &books, imbalance);
         }
     }
 

@@ -4,24 +4,33 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tollgate_quota::Counter;
-use tollgate_quota::owner::{Commit, Event, Load, Record};
+use tollgate_quota::owner::{Commit, Event, LedgerRow, Load, Record};
 use tracing::{debug, error};
 
 use super::record;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::metrics;
 use crate::ownership::{Ownership, guard};
 use crate::store::{Outcome, SharedStore, Txn};
 
-/// Most records written by one transaction, which compares and writes each, within a store's 128.
-pub(super) const MOST_RECORDS: usize = 60;
+/// Most records and rows written by one transaction, within a store's 128. One counter's are at most half.
+pub(super) const MOST_OPERATIONS: usize = 120;
 
 /// A record to be written.
 #[derive(Debug)]
 pub(super) struct Write {
     pub(super) counter: Counter,
     pub(super) record: Record,
+    /// Rows to write with it.
+    pub(super) rows: Vec<LedgerRow>,
     pub(super) expected: i64,
+}
+
+impl Write {
+    /// Operations of a transaction.
+    pub(super) fn operations(&self) -> usize {
+        1 + self.rows.len()
+    }
 }
 
 /// Reads and writes in one term.
@@ -40,27 +49,46 @@ pub(super) struct Answered {
 
 impl Desk {
     pub(super) async fn load(&self, counter: Counter) -> Answered {
-        let outcome = match self.store.get(&record::path(&counter)).await {
-            Ok(lookup) => match lookup.entry.as_ref().map(record::decode).transpose() {
-                Ok(Some((_, record))) => {
-                    let revision = lookup.entry.map_or(0, |entry| entry.mod_revision);
-                    Load::Found(record, signed(revision))
-                }
-                Ok(None) => Load::Absent,
-                Err(damaged) => {
-                    error!(error = %damaged, "cannot hand out units of a counter");
-                    Load::Failed
-                }
-            },
-            Err(unread) => {
-                debug!(error = %unread, "cannot read a counter");
-                Load::Failed
-            }
+        let read = match counter.kind().is_ledger() {
+            true => self.read_rows(&counter).await,
+            false => self.read_record(&counter).await,
         };
+        let outcome = read.unwrap_or_else(|error| {
+            if matches!(error, Error::Damaged { .. }) {
+                error!(%error, "cannot hand out units of a counter");
+            } else {
+                debug!(%error, "cannot read a counter");
+            }
+            Load::Failed
+        });
         Answered {
             failed: outcome == Load::Failed,
             events: vec![Event::Loaded { counter, outcome }],
         }
+    }
+
+    async fn read_record(&self, counter: &Counter) -> Result<Load> {
+        let Some(entry) = self.store.get(&record::path(counter)).await?.entry else {
+            return Ok(Load::Absent);
+        };
+        let (_, record) = record::decode(&entry)?;
+        Ok(Load::Found(record, signed(entry.mod_revision)))
+    }
+
+    /// Reads a counter's record and rows at one revision.
+    async fn read_rows(&self, counter: &Counter) -> Result<Load> {
+        let listing = self.store.range(&record::ledger(counter)).await?;
+        let (mut found, mut rows) = (None, Vec::new());
+        for entry in &listing.entries {
+            match record::decode_row(entry)? {
+                Some(row) => rows.push(row),
+                None => found = Some((record::decode(entry)?.1, signed(entry.mod_revision))),
+            }
+        }
+        Ok(Load::Rows {
+            record: found,
+            rows,
+        })
     }
 
     /// Writes records in one transaction: all of them or none.
@@ -87,7 +115,13 @@ impl Desk {
             let path = record::path(&write.counter);
             let expected = u64::try_from(write.expected).unwrap_or(0);
             let value = record::encode(&write.counter, &write.record);
-            txn.when_modified(&path, expected).put(path, value)
+            let txn = txn.when_modified(&path, expected).put(path, value);
+            write.rows.iter().fold(txn, |txn, row| {
+                txn.put(
+                    record::row_path(&write.counter, row),
+                    record::encode_row(row),
+                )
+            })
         })
     }
 

@@ -186,6 +186,7 @@ fn encode(message: &NodeMessage) -> pb::StreamQuotaRequest {
         answered: account.answered,
     });
     pb::StreamQuotaRequest {
+        closes: Vec::new(),
         node: message.node.to_string(),
         incarnation: message.incarnation.0,
         node_time_ms: message.t_node.0,
@@ -208,6 +209,7 @@ fn decode(message: pb::StreamQuotaResponse) -> OwnerMessage {
         coming: Vec::new(),
     });
     OwnerMessage {
+        closed: Vec::new(),
         epoch: Epoch(message.epoch),
         incarnation: Incarnation(message.incarnation),
         echo_t_node: NodeTime(message.echo_node_time_ms),

@@ -66,7 +66,7 @@ impl Bench {
         let needs = plan.needs(&revision, &model, INPUT, RESERVED - INPUT);
         Self {
             needs,
-            limiter: Arc::new(Limiter::new("n", 7)),
+            limiter: Arc::new(Limiter::new("n", 7, None)),
             plan,
             model,
             deployment: Arc::clone(revision.deployment(0).unwrap().0),
@@ -127,6 +127,7 @@ impl Bench {
                 .iter()
                 .map(|asked| account(&asked.counter))
                 .collect(),
+            closed: Vec::new(),
         });
     }
 

@@ -23,8 +23,8 @@ use tollgate_proto::node::v1::{
 use tollgate_proto::policy::v1::Policy;
 use tollgate_quota::owner::{Commit, Config, Effect, Event, Load, Owner, Record};
 use tollgate_quota::{
-    Counter, Epoch, Generation, Incarnation, Kind, LimitSpec, Limits, NodeAccount, NodeMessage,
-    NodeTime, OwnerMessage, OwnerTime, Window,
+    Counter, Epoch, Generation, Incarnation, LimitSpec, Limits, NodeAccount, NodeMessage, NodeTime,
+    OwnerMessage, OwnerTime, Window,
 };
 use tonic::{Request, Response, Status, Streaming};
 
@@ -315,9 +315,7 @@ fn limits(policy: &Policy, revision: u64) -> Arc<Limits> {
     };
     let spec = |limit: &Arc<tollgate_policy::table::Limit>| {
         let spec = LimitSpec {
-            kind: Kind::Fixed {
-                window_ms: limit.window_ms,
-            },
+            kind: limit.kind,
             units: limit.amount,
             burst: limit.at_once(),
             revision,
@@ -350,6 +348,7 @@ fn decode(message: StreamQuotaRequest) -> NodeMessage {
         answered: account.answered,
     };
     NodeMessage {
+        closes: Vec::new(),
         node: message.node.into(),
         incarnation: Incarnation(message.incarnation),
         t_node: NodeTime(message.node_time_ms),
@@ -372,6 +371,7 @@ fn encode(message: &OwnerMessage) -> StreamQuotaResponse {
         coming: Vec::new(),
     };
     StreamQuotaResponse {
+        closed: Vec::new(),
         epoch: message.epoch.0,
         incarnation: message.incarnation.0,
         echo_node_time_ms: message.echo_t_node.0,

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Credential, Deployment, Dimension, Effect, Endpoint, Kind, Limit, LimitKind, Measure, Model,
-    Pool, Price, Protocol, Provider, Reserve, Simulated, SimulatedFault, Table, Target, Timeouts,
-    Unit, Weights, defaults,
+    Credential, Deployment, Dimension, Effect, Endpoint, Kind, Limit, Measure, Model, Pool, Price,
+    Protocol, Provider, Reserve, Simulated, SimulatedFault, Table, Target, Timeouts, Unit, Weights,
+    defaults,
 };
 use crate::address::normal_base_url;
 use crate::condition::Condition;
@@ -244,8 +244,7 @@ fn limit(index: usize, placed: &limits::Placed<'_>) -> Result<Limit, Fault> {
         .as_ref()
         .map(amount)
         .ok_or_else(|| unset("amount"))?;
-    let window = it.window.ok_or_else(|| unset("window"))?;
-    let window_ms = u64::from(window.seconds) * 1000;
+    let kind = counts(it, unit).ok_or_else(|| unset("window"))?;
     let mut per = it
         .per()
         .map(|it| dimension(it).ok_or_else(|| unset("per")))
@@ -261,7 +260,6 @@ fn limit(index: usize, placed: &limits::Placed<'_>) -> Result<Limit, Fault> {
     per.sort_unstable();
     let condition = Some(it.r#match.as_str()).filter(|text| !text.is_empty());
     let condition = condition.map(Condition::new).transpose();
-    let kind = limit_kind(it, amount);
     Ok(Limit {
         index,
         condition: condition.map_err(|wrong| {
@@ -278,18 +276,44 @@ fn limit(index: usize, placed: &limits::Placed<'_>) -> Result<Limit, Fault> {
         kind,
         reserve: reserve(it.reserve()),
         shadow: it.mode() == pb::LimitMode::Shadow,
-        window_ms,
-        stem: counter::stem(&placed.name, unit, kind, window_ms).into(),
+        burst: if it.burst == 0 { amount } else { it.burst },
+        stem: counter::stem(&placed.name, unit, kind).into(),
     })
 }
 
-fn limit_kind(it: &pb::Limit, amount: u64) -> LimitKind {
-    match it.kind() {
-        pb::LimitKind::Unspecified | pb::LimitKind::Fixed => LimitKind::Fixed,
-        pb::LimitKind::Sliding => LimitKind::Sliding,
-        pb::LimitKind::Bucket => LimitKind::Bucket {
-            burst: if it.burst == 0 { amount } else { it.burst },
-        },
+/// How a limit counts over time.
+fn counts(it: &pb::Limit, unit: Unit) -> Option<tollgate_quota::Kind> {
+    use tollgate_quota::{Kind, Zone};
+    let window = match (it.window, unit) {
+        (_, Unit::Concurrent) => return Some(Kind::Concurrent),
+        (None, _) => return Some(Kind::Endless),
+        (Some(window), _) => window,
+    };
+    if window.calendar == 0 {
+        let window_ms = u64::from(window.seconds) * 1000;
+        return Some(match it.kind() {
+            pb::LimitKind::Unspecified | pb::LimitKind::Fixed => Kind::Fixed { window_ms },
+            pb::LimitKind::Sliding => Kind::Sliding { window_ms },
+            pb::LimitKind::Bucket => Kind::Bucket { window_ms },
+        });
+    }
+    let zone = match it.timezone.as_str() {
+        "" => Zone::UTC,
+        name => Zone::named(name)?,
+    };
+    let period = period(window.calendar())?;
+    Some(Kind::Calendar { period, zone })
+}
+
+pub(crate) fn period(it: pb::CalendarPeriod) -> Option<tollgate_quota::Period> {
+    use tollgate_quota::Period;
+    match it {
+        pb::CalendarPeriod::Unspecified => None,
+        pb::CalendarPeriod::Day => Some(Period::Day),
+        pb::CalendarPeriod::Week => Some(Period::Week),
+        pb::CalendarPeriod::Month => Some(Period::Month),
+        pb::CalendarPeriod::Quarter => Some(Period::Quarter),
+        pb::CalendarPeriod::Year => Some(Period::Year),
     }
 }
 
@@ -300,6 +324,7 @@ pub(crate) fn amount(it: &pb::limit::Amount) -> (Unit, u64) {
         pb::limit::Amount::Tokens(amount) => (Unit::Tokens, *amount),
         pb::limit::Amount::InputTokens(amount) => (Unit::InputTokens, *amount),
         pb::limit::Amount::OutputTokens(amount) => (Unit::OutputTokens, *amount),
+        pb::limit::Amount::Concurrent(amount) => (Unit::Concurrent, *amount),
         // Negative amounts do not pass validation.
         pb::limit::Amount::CostUsd(usd) => {
             (Unit::Cost, u64::try_from(usd.nanos).unwrap_or_default())

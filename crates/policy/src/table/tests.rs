@@ -218,8 +218,12 @@ fn lists_counters_in_one_order() {
     }
     let first = &found[0].limit;
     assert_eq!(
-        (first.measure.unit, first.amount, first.window_ms),
-        (Unit::Requests, 5, 60_000)
+        (first.measure.unit, first.amount, first.kind),
+        (
+            Unit::Requests,
+            5,
+            tollgate_quota::Kind::Fixed { window_ms: 60_000 }
+        )
     );
     assert_eq!(table.limits()[0].per, [Dimension::Key, Dimension::Model]);
     let shallow = counters("k1", "acme", "brief");

@@ -17,16 +17,19 @@ pub enum Unit {
     OutputTokens,
     /// Money, in billionths of a US dollar.
     Cost,
+    /// Requests at once.
+    Concurrent,
 }
 
 impl Unit {
     /// Every unit, each at the place of its number.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Requests,
         Self::Tokens,
         Self::InputTokens,
         Self::OutputTokens,
         Self::Cost,
+        Self::Concurrent,
     ];
 
     /// Returns its name as in a policy, such as `input_tokens` or `cost_usd`.
@@ -38,6 +41,7 @@ impl Unit {
             Self::InputTokens => "input_tokens",
             Self::OutputTokens => "output_tokens",
             Self::Cost => "cost_usd",
+            Self::Concurrent => "concurrent",
         }
     }
 
@@ -51,9 +55,11 @@ impl Unit {
     #[must_use]
     pub fn figure(self, units: u64) -> String {
         match self {
-            Self::Requests | Self::Tokens | Self::InputTokens | Self::OutputTokens => {
-                units.to_string()
-            }
+            Self::Requests
+            | Self::Tokens
+            | Self::InputTokens
+            | Self::OutputTokens
+            | Self::Concurrent => units.to_string(),
             Self::Cost => money::dollars(units),
         }
     }
@@ -76,6 +82,7 @@ impl fmt::Display for Amount {
             Unit::InputTokens => "input tokens",
             Unit::OutputTokens => "output tokens",
             Unit::Cost => "USD",
+            Unit::Concurrent => "requests at once",
         };
         write!(f, "{} {name}", self.unit.figure(self.units))
     }
@@ -134,6 +141,8 @@ impl Measure {
             Unit::InputTokens => used.input,
             Unit::OutputTokens => used.output,
             Unit::Cost => used.cost,
+            // A slot is held while the request runs, and never used up.
+            Unit::Concurrent => 0,
         }
     }
 }
@@ -181,7 +190,7 @@ mod tests {
             let weights = Weights::default();
             Measure { unit, weights }.units(&used(10, 4, 3))
         };
-        assert_eq!(Unit::ALL.map(units), [1, 13, 10, 3, 77]);
+        assert_eq!(Unit::ALL.map(units), [1, 13, 10, 3, 77, 0]);
         for unit in Unit::ALL {
             assert_eq!(Unit::parse(unit.as_str()), Some(unit));
             assert!(Unit::ALL[unit as usize] == unit);

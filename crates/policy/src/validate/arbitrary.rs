@@ -171,11 +171,21 @@ fn amount() -> impl Strategy<Value = pb::limit::Amount> {
         any::<u64>().prop_map(Amount::InputTokens),
         any::<u64>().prop_map(Amount::OutputTokens),
         usd().prop_map(Amount::CostUsd),
+        any::<u64>().prop_map(Amount::Concurrent),
     ]
 }
 
 fn limit() -> impl Strategy<Value = pb::Limit> {
-    let window = any::<u32>().prop_map(|seconds| pb::Window { seconds });
+    let window = prop_oneof![
+        any::<u32>().prop_map(|seconds| pb::Window {
+            seconds,
+            calendar: 0
+        }),
+        (1..6i32).prop_map(|calendar| pb::Window {
+            seconds: 0,
+            calendar
+        }),
+    ];
     (
         text(),
         vec(1..7i32, 0..3),
@@ -185,7 +195,7 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
         of(weights()),
         0..3i32,
         vec(text(), 0..3),
-        text(),
+        (text(), text()),
         0..3i32,
     )
         .prop_map(
@@ -198,7 +208,7 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
                 weights,
                 reserve,
                 per_labels,
-                r#match,
+                (r#match, timezone),
                 mode,
             )| {
                 pb::Limit {
@@ -213,6 +223,7 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
                     per_labels,
                     r#match,
                     mode,
+                    timezone,
                 }
             },
         )

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use tollgate_quota::Zone;
+
 use super::{MAX_NAME, check_known, check_name, check_repeats, entries};
 use crate::condition::Condition;
 use crate::fault::Fault;
@@ -20,8 +22,12 @@ const MAX_COST: u64 = 100_000_000_000_000_000;
 /// Highest weights, in thousandths. Reservations do not know what comes from the cache, so it may not weigh more.
 const MAX_CACHED_WEIGHT: u32 = 1000;
 const MAX_OUTPUT_WEIGHT: u32 = 1_000_000;
-/// Longest window, in seconds: longer ones need a ledger.
-const MAX_WINDOW: u32 = 3600;
+/// Longest window that the calendar does not decide, in seconds.
+const MAX_WINDOW: u32 = 366 * 86_400;
+/// Longest window that slides, or of a bucket, in seconds.
+const MAX_MOVING: u32 = 3600;
+/// Most requests at once.
+const MAX_CONCURRENT: u64 = 1_000_000;
 
 pub(super) fn check(policy: &pb::Policy, faults: &mut Vec<Fault>) {
     count(policy.limits.len(), "limits", faults);
@@ -89,7 +95,7 @@ fn limit(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
     per(it, at, faults);
     per_labels(it, at, faults);
     amount(it, at, faults);
-    window(it.window.as_ref(), &field(at, "window"), faults);
+    window(it, at, faults);
     // Not set means `fixed`; any number that is not known is refused.
     if it.kind != 0 {
         check_known(
@@ -147,13 +153,15 @@ fn amount(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
     let Some(amount) = &it.amount else {
         let fault = Fault::new(at, "has no amount");
         return faults.push(fault.hint(
-            "write one of `requests`, `tokens`, `input_tokens`, `output_tokens` and `cost_usd`, such as `requests: 100`",
+            "write one of `requests`, `tokens`, `input_tokens`, `output_tokens`, `cost_usd` and `concurrent`, such as \
+             `requests: 100`",
         ));
     };
     let (unit, units) = build::amount(amount);
     let fault = |problem: String| Fault::new(field(at, unit.as_str()), problem);
     let most = match unit {
         Unit::Cost => MAX_COST,
+        Unit::Concurrent => MAX_CONCURRENT,
         Unit::Requests | Unit::Tokens | Unit::InputTokens | Unit::OutputTokens => MAX_AMOUNT,
     };
     if matches!(amount, pb::limit::Amount::CostUsd(usd) if usd.nanos < 0) {
@@ -214,15 +222,56 @@ fn prices(policy: &pb::Policy, limit: &str, faults: &mut Vec<Fault>) {
     }
 }
 
-fn window(it: Option<&pb::Window>, at: &str, faults: &mut Vec<Fault>) {
-    let problem = match it.map(|it| it.seconds) {
-        None | Some(0) => "is missing or zero".to_owned(),
-        Some(seconds) if seconds > MAX_WINDOW => {
-            format!("is {seconds} s, longer than this version supports")
+/// The window and its time zone, as far as the amount has one.
+fn window(limit: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
+    let unit = limit.amount.as_ref().map(|amount| build::amount(amount).0);
+    let (zone, at) = (field(at, "timezone"), field(at, "window"));
+    let calendar = limit.window.is_some_and(|window| window.calendar != 0);
+    if !limit.timezone.is_empty() && !calendar {
+        let fault = Fault::new(&zone, "has no meaning for this limit");
+        let hint =
+            "only a window of `1d`, `1w`, `1mo`, `1q` or `1y` begins at a midnight: leave it out";
+        faults.push(fault.hint(hint));
+    } else if !limit.timezone.is_empty() && Zone::named(&limit.timezone).is_none() {
+        let problem = format!("`{}` is not a time zone", shorten(&limit.timezone));
+        let hint = "write a name of the IANA database, such as `Europe/Berlin`, or `UTC`";
+        faults.push(Fault::new(&zone, problem).hint(hint));
+    }
+    let moving = matches!(limit.kind(), pb::LimitKind::Sliding | pb::LimitKind::Bucket);
+    let Some(window) = limit.window else {
+        if unit == Some(Unit::Requests) || moving && unit != Some(Unit::Concurrent) {
+            let fault = Fault::new(at, "is missing");
+            faults.push(fault.hint("write a window such as `30s`, `5m`, `1h`, `1d` or `1mo`"));
         }
-        Some(_) => return,
+        return;
     };
-    let hint = "write a window of `1s` to `1h`, such as `10s`, `5m` or `1h`";
+    if unit == Some(Unit::Concurrent) {
+        let fault = Fault::new(at, "has no meaning for `concurrent`");
+        return faults.push(fault.hint("it counts what runs at once: leave the window out"));
+    }
+    length(window, moving, &at, faults);
+}
+
+fn length(window: pb::Window, moving: bool, at: &str, faults: &mut Vec<Fault>) {
+    let hint = if moving {
+        "write a window of `1s` to `1h`, such as `10s`, `5m` or `1h`"
+    } else {
+        "write a window such as `10s`, `5m`, `1h` or `6h`, or one of the calendar: `1d`, `1w`, `1mo`, `1q` or `1y`"
+    };
+    let problem = match (window.seconds, window.calendar) {
+        (0, 0) => "is zero".to_owned(),
+        (0, _) if moving => "is of the calendar, which only fixed windows follow".to_owned(),
+        (0, calendar) => {
+            check_known(calendar, &pb::CalendarPeriod::Unspecified, at, faults);
+            return;
+        }
+        (_, 1..) => "is both a number of seconds and a stretch of the calendar".to_owned(),
+        (seconds, _) if moving && seconds > MAX_MOVING => {
+            format!("is {seconds} s, longer than 1 h")
+        }
+        (seconds, _) if seconds > MAX_WINDOW => format!("is {seconds} s, longer than 366 days"),
+        (_, _) => return,
+    };
     faults.push(Fault::new(at, problem).hint(hint));
 }
 

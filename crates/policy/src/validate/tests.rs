@@ -88,7 +88,10 @@ fn limit(name: &str, amount: pb::limit::Amount) -> pb::Limit {
     pb::Limit {
         name: name.to_owned(),
         per: vec![pb::Dimension::Key as i32],
-        window: Some(pb::Window { seconds: 60 }),
+        window: Some(pb::Window {
+            seconds: 60,
+            calendar: 0,
+        }),
         amount: Some(amount),
         ..Default::default()
     }

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use tollgate_quota::Kind;
+
 use crate::fault::Fault;
 use crate::limits;
 use crate::path::{entry, field};
-use crate::table::{LimitKind, Model, Protocol, Reserve, Use, build, defaults};
+use crate::table::{Model, Protocol, Reserve, Use, build, defaults};
 use crate::{nearest, pb};
 
 pub(super) fn warnings(policy: &pb::Policy) -> Vec<Fault> {
@@ -153,8 +155,13 @@ fn small_limits(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
             nearest::list(&models)
         );
         let at = match limit.kind {
-            LimitKind::Bucket { .. } if placed.limit.burst > 0 => "burst",
-            LimitKind::Fixed | LimitKind::Sliding | LimitKind::Bucket { .. } => unit.as_str(),
+            Kind::Bucket { .. } if placed.limit.burst > 0 => "burst",
+            Kind::Fixed { .. }
+            | Kind::Sliding { .. }
+            | Kind::Bucket { .. }
+            | Kind::Calendar { .. }
+            | Kind::Endless
+            | Kind::Concurrent => unit.as_str(),
         };
         let warning = Fault::new(field(&placed.at, at), problem);
         warnings
@@ -171,9 +178,9 @@ fn same_limits(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
         let (mut per, mut labels) = (it.per.clone(), it.per_labels.clone());
         per.sort_unstable();
         labels.sort_unstable();
-        let window = it.window.unwrap_or_default().seconds;
+        let window = it.window.map(|window| (window.seconds, window.calendar));
         // Limits of different kinds bound different things.
-        let window = (window, it.kind());
+        let window = (window, &it.timezone, it.kind());
         let shape = (
             placed.tier,
             it.mode == pb::LimitMode::Shadow as i32,

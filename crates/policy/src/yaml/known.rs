@@ -10,16 +10,7 @@ const PLANNED_FIELDS: [(&str, &[&str]); 8] = [
     ("Pool", &["strategy", "health", "sticky"]),
     ("Target", &["priority", "tier"]),
     ("Route", &["when", "match", "strategy"]),
-    (
-        "Limit",
-        &[
-            "concurrent",
-            "guard",
-            "on_exhausted",
-            "on_unreachable",
-            "timezone",
-        ],
-    ),
+    ("Limit", &["guard", "on_exhausted", "on_unreachable"]),
 ];
 
 /// Values of enums that are part of the product's design but do not work yet.

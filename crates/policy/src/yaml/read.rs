@@ -7,7 +7,7 @@ use prost_reflect::{
 };
 
 use super::known;
-use super::scalar::{Wrong, quoted, read_money, read_time, read_weight};
+use super::scalar::{CALENDAR, Wrong, quoted, read_money, read_time, read_weight};
 use super::tree::{Content, Entry, Node};
 use super::{DURATION, USD, WEIGHT, WINDOW, short_name};
 use crate::fault::{Fault, Place};
@@ -224,7 +224,11 @@ fn scalar(kind: &Kind, text: &str) -> Result<Value, Wrong> {
     match kind {
         Kind::Message(it) => match it.full_name() {
             DURATION => read_time(text).and_then(|nanos| duration(it, nanos)),
-            WINDOW => read_time(text).and_then(|nanos| window(it, nanos)),
+            WINDOW => match CALENDAR.iter().position(|short| *short == text) {
+                // The first number of the enum says that nothing is set.
+                Some(at) => Ok(single(it, "calendar", Value::EnumNumber(at as i32 + 1))),
+                None => read_time(text).and_then(|nanos| window(it, nanos)),
+            },
             WEIGHT => read_weight(text).map(|it_is| single(it, "thousandths", Value::U32(it_is))),
             _ => read_money(text).map(|nanos| single(it, "nanos", Value::I64(nanos))),
         },
@@ -303,7 +307,10 @@ fn duration(it: &prost_reflect::MessageDescriptor, nanos: i128) -> Result<Value,
 }
 
 fn window(it: &prost_reflect::MessageDescriptor, nanos: i128) -> Result<Value, Wrong> {
-    let hint = || "write whole seconds, minutes or hours, such as `30s`, `5m` or `1h`".to_owned();
+    let hint = || {
+        "write whole seconds, minutes or hours, such as `30s`, `5m` or `6h`, or `1d`, `1w`, `1mo`, `1q` or `1y`"
+            .to_owned()
+    };
     if nanos % 1_000_000_000 != 0 {
         return Err(("is not a whole number of seconds".to_owned(), hint()));
     }

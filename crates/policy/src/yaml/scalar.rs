@@ -12,8 +12,10 @@ const UNITS: [(&str, i128); 7] = [
     ("us", 1_000),
     ("ns", 1),
 ];
-/// Units whose length depends on the calendar, or that only make sense as parts of one.
-const CALENDAR: [&str; 4] = ["w", "mo", "q", "y"];
+/// Windows of the calendar, in the order of their numbers from 1 on.
+pub(super) const CALENDAR: [&str; 5] = ["1d", "1w", "1mo", "1q", "1y"];
+/// Units whose length depends on the calendar: only windows have them.
+const CALENDAR_UNITS: [&str; 4] = ["w", "mo", "q", "y"];
 const SECOND: i128 = 1_000_000_000;
 /// Longest length of time that the wire can say, in seconds.
 const MAX_SECONDS: i128 = 315_576_000_000;
@@ -37,9 +39,14 @@ pub(super) fn read_time(text: &str) -> Result<i128, Wrong> {
     if unit.is_empty() {
         return wrong(format!("{} has no unit", quoted(text)));
     }
-    if CALENDAR.contains(&unit) {
-        let problem = format!("the unit `{unit}` is not supported by this version yet");
-        return Err((problem, "the longest unit is `1d`".to_owned()));
+    if CALENDAR_UNITS.contains(&unit) {
+        let problem = format!(
+            "{} is not a length of time that is always the same",
+            quoted(text)
+        );
+        let hint =
+            "windows can be `1w`, `1mo`, `1q` or `1y`; the longest unit of anything else is `1d`";
+        return Err((problem, hint.to_owned()));
     }
     let Some((_, nanos)) = UNITS.iter().find(|(name, _)| *name == unit) else {
         return wrong(format!("{} has no known unit", quoted(text)));
@@ -195,8 +202,8 @@ mod tests {
             ("5 m", "no known unit"),
             ("1H", "no known unit"),
             ("1h30m", "no known unit"),
-            ("1mo", "not supported by this version yet"),
-            ("2w", "not supported by this version yet"),
+            ("1mo", "always the same"),
+            ("2w", "always the same"),
             ("999999999999d", "too long"),
             ("99999999999999999999999999999s", "not a length of time"),
         ];

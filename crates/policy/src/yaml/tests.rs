@@ -35,7 +35,7 @@ fn check(text: &str, parts: &[&str]) {
 fn the_example_is_valid_and_raises_no_warning() {
     let policy = load(&[source(EXAMPLE)]).unwrap();
     assert_eq!(lines(warnings(&policy)), Vec::<String>::new());
-    assert_eq!((policy.limits.len(), policy.tiers.len()), (9, 2));
+    assert_eq!((policy.limits.len(), policy.tiers.len()), (10, 2));
     let price = policy.deployments["gpt-4o-mini"].price.unwrap();
     assert_eq!(price.input, Some(pb::Usd { nanos: 150_000_000 }));
     assert_eq!(price.cached_input, Some(pb::Usd { nanos: 75_000_000 }));
@@ -45,7 +45,13 @@ fn the_example_is_valid_and_raises_no_warning() {
         limit.per,
         [pb::Dimension::Team as i32, pb::Dimension::Model as i32]
     );
-    assert_eq!(limit.window, Some(pb::Window { seconds: 3600 }));
+    assert_eq!(
+        limit.window,
+        Some(pb::Window {
+            seconds: 3600,
+            calendar: 0
+        })
+    );
     let latency = policy.providers["fallback"]
         .simulated
         .unwrap()
@@ -253,25 +259,55 @@ deployments:
   d: { provider: a, model: m }
   e: { provider: bb, model: m }
 limits:
-  - { name: x, guard: 5, window: 1mo }
-  - { name: y, requests: 0, window: 2h }
+  - { name: x, guard: 5, window: 2mo }
+  - { name: y, requests: 0, kind: sliding, window: 2h }
 ";
     let expected = [
         "policy.yaml:3:14: providers.a.kind: \"opnai\" is not known; did you mean `openai`?",
         "policy.yaml:9:16: limits[0].guard: `guard` is not supported by this version yet; leave it out",
-        "policy.yaml:9:34: limits[0].window: the unit `mo` is not supported by this version yet; the longest unit is `1d`",
+        "policy.yaml:9:34: limits[0].window: \"2mo\" is not a length of time that is always the same; windows can be `1w`, \
+         `1mo`, `1q` or `1y`; the longest unit of anything else is `1d`",
         "policy.yaml:4:3: providers.b.base_url: is missing; write the address that paths are appended to, such as \
          `https://llm.example.com/v1`",
         "policy.yaml:7:8: deployments.e.provider: there is no provider `bb`; did you mean `b`?",
         "policy.yaml:10:16: limits[1].requests: is zero, which would refuse every request; write at least 1; to shut \
          somebody out, revoke the key",
-        "policy.yaml:10:29: limits[1].window: is 7200 s, longer than this version supports; write a window of `1s` to \
-         `1h`, such as `10s`, `5m` or `1h`",
+        "policy.yaml:10:44: limits[1].window: is 7200 s, longer than 1 h; write a window of `1s` to `1h`, such as `10s`, \
+         `5m` or `1h`",
     ];
     let found = faults(text);
     assert_eq!(found.len(), expected.len(), "{found:#?}");
     for (found, expected) in found.iter().zip(expected) {
         assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn windows_of_the_calendar_and_slots_are_read_and_written() {
+    let text = "limits: [ { name: a, cost_usd: 5, window: 1mo, timezone: Europe/Berlin }, { name: b, tokens: 9, \
+                window: 1d }, { name: c, requests: 9, window: 24h }, { name: d, cost_usd: 1 }, { name: e, \
+                concurrent: 2 } ]";
+    let policy = parse(&[source(text)]).unwrap();
+    let window = |index: usize| {
+        policy.limits[index]
+            .window
+            .map(|it| (it.seconds, it.calendar))
+    };
+    let month = pb::CalendarPeriod::Month as i32;
+    let day = pb::CalendarPeriod::Day as i32;
+    assert_eq!(window(0), Some((0, month)));
+    assert_eq!(window(1), Some((0, day)));
+    assert_eq!(window(2), Some((86_400, 0)));
+    assert_eq!((window(3), window(4)), (None, None));
+    let yaml = to_yaml(&policy).unwrap();
+    for line in [
+        "window: 1mo",
+        "timezone: Europe/Berlin",
+        "window: 1d",
+        "window: 24h",
+        "concurrent: 2",
+    ] {
+        assert!(yaml.contains(line), "{line}: {yaml}");
     }
 }
 

@@ -7,6 +7,7 @@ use serde::ser::{SerializeMap, Serializer};
 
 use super::scalar::{write_money, write_time, write_weight};
 use super::{DURATION, USD, WEIGHT, WINDOW, short_name};
+use crate::pb;
 
 /// A value in its humane form.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,7 +66,7 @@ pub(super) fn message(it: &DynamicMessage) -> Humane {
         DURATION => Humane::Text(write_time(
             number(it, "seconds") * 1_000_000_000 + number(it, "nanos"),
         )),
-        WINDOW => Humane::Text(write_time(number(it, "seconds") * 1_000_000_000)),
+        WINDOW => Humane::Text(window(it)),
         USD => Humane::Text(write_money(
             i64::try_from(number(it, "nanos")).unwrap_or(i64::MAX),
         )),
@@ -86,6 +87,16 @@ pub(super) fn message(it: &DynamicMessage) -> Humane {
             )
         }
     }
+}
+
+fn window(it: &DynamicMessage) -> String {
+    let calendar = it.get_field_by_name("calendar");
+    super::write_window(pb::Window {
+        seconds: u32::try_from(number(it, "seconds")).unwrap_or(u32::MAX),
+        calendar: calendar
+            .and_then(|value| value.as_enum_number())
+            .unwrap_or(0),
+    })
 }
 
 fn value(it: &Value, field: &FieldDescriptor) -> Humane {

@@ -81,6 +81,7 @@ impl Shell {
         };
         for asks in &asks {
             let message = OwnerMessage {
+                closed: Vec::new(),
                 echo_t_node: now,
                 accounts: asks.iter().map(|ask| granted(&ask.counter)).collect(),
                 ..template.clone()

@@ -145,6 +145,7 @@ pub(crate) fn measure(
     let mut granted: Grants = Vec::new();
     for names in names.chunks(IN_A_MESSAGE) {
         let message = NodeMessage {
+            closes: Vec::new(),
             accounts: names.iter().map(first).collect(),
             ..asked.clone()
         };
@@ -201,6 +202,7 @@ fn rates(bench: &mut Bench, names: &[Counter], asked: &NodeMessage, rounds: u64)
                     }
                 });
                 let message = NodeMessage {
+                    closes: Vec::new(),
                     node: format!("node-{node}").into(),
                     incarnation: Incarnation(100 + node as u64),
                     t_node: NodeTime(round * 1_000),

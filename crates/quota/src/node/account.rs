@@ -1,11 +1,16 @@
 use std::collections::VecDeque;
 
+use crate::node::mark::Mark;
 use crate::node::units::{
     DEMAND_FLOOR, Demand, Label, Ledger, Piece, Pieces, Told, WindowEnd, between, signed,
 };
 use crate::node::{RequestId, Why};
-use crate::{Counter, Epoch, Generation, LONGEST_LEASE_MS, NodeTime, OwnerAccount};
+use crate::{Counter, Epoch, Generation, Kind, LONGEST_LEASE_MS, NodeTime, OwnerAccount};
 
+/// A slot may come free whenever a request ends: try again soon, in milliseconds.
+const SLOT_RETRY_MS: u64 = 1_000;
+/// Only an operator can add to a budget that never ends: try again tomorrow, in milliseconds.
+const ENDLESS_RETRY_MS: u64 = 86_400_000;
 /// An account is forgotten this long after its deadline, in milliseconds: by then its window is over
 /// on any owner's clock, so refusing that window for fresh accounts costs nothing.
 const FORGET_AFTER_MS: u64 = 2_000;
@@ -44,6 +49,8 @@ pub(super) struct Account {
     low: i64,
     /// That question is under way.
     asked: bool,
+    /// How far the journal lets this process go, where one is kept.
+    pub(super) mark: Option<Mark>,
 }
 
 impl Account {
@@ -67,7 +74,35 @@ impl Account {
             said_spent: 0,
             low: 0,
             asked: false,
+            mark: None,
         }
+    }
+
+    /// The ledger that an owner of that epoch grants to: one for all where it outlives terms.
+    fn term(&self, epoch: Epoch) -> Epoch {
+        if self.counter.kind().is_ledger() {
+            Epoch::default()
+        } else {
+            epoch
+        }
+    }
+
+    /// Units reserved or spent, over all ledgers.
+    pub(super) fn used(&self) -> u64 {
+        let used = self.ledgers.iter().map(|ledger| ledger.spent + ledger.held);
+        used.sum()
+    }
+
+    /// Units that this process has or had, over all ledgers.
+    pub(super) fn held_at_most(&self) -> u64 {
+        let had = self.ledgers.iter();
+        had.map(|ledger| ledger.seen.saturating_sub(ledger.returned))
+            .sum()
+    }
+
+    /// Size of the latest ask.
+    pub(super) fn usual(&self) -> u64 {
+        self.usual
     }
 
     pub(super) fn is_open(&self, now: NodeTime) -> bool {
@@ -107,7 +142,8 @@ impl Account {
 
     /// Moves `units` from idle to held, all or none.
     pub(super) fn take(&mut self, now: NodeTime, units: u64) -> Option<Pieces> {
-        if !self.is_open(now) || self.avail < signed(units) {
+        let short = !self.is_open(now) || self.avail < signed(units);
+        if short || self.mark.is_some_and(|mark| !mark.allows(self, units)) {
             return None;
         }
         let mut pieces = Pieces::default();
@@ -155,7 +191,7 @@ impl Account {
     }
 
     /// Units spent under the label, whoever granted them.
-    fn spent(&self) -> u64 {
+    pub(super) fn spent(&self) -> u64 {
         self.ledgers.iter().map(|ledger| ledger.spent).sum()
     }
 
@@ -171,7 +207,14 @@ impl Account {
     pub(super) fn is_forgettable(&self, now: NodeTime) -> bool {
         let idle = self.queue.is_empty() && self.demand(now) == 0;
         let held = self.ledgers.iter().any(|ledger| ledger.held > 0);
-        idle && now >= self.deadline.after(FORGET_AFTER_MS)
+        // The longer the window, the earlier the deadline: drift is allowed for.
+        let over = self.deadline.max(self.over_at).after(FORGET_AFTER_MS);
+        let over = if self.is_windowed() {
+            over
+        } else {
+            self.deadline.after(FORGET_AFTER_MS)
+        };
+        idle && now >= over
             && (self.is_windowed()
                 || !held && now >= self.reported_at.after(LONGEST_LEASE_MS + FORGET_AFTER_MS))
     }
@@ -232,6 +275,7 @@ impl Account {
     /// Gives idle units above `keep` back to the owner of `epoch`: they leave `avail` before they are
     /// told (R5). Units of other epochs have nobody to go to. True if any moved.
     pub(super) fn give_back(&mut self, epoch: Epoch, keep: u64) -> bool {
+        let epoch = self.term(epoch);
         let surplus = self.avail.saturating_sub(signed(keep)).max(0);
         let Some(ledger) = self.ledgers.iter_mut().find(|l| l.epoch == epoch) else {
             return false;
@@ -273,8 +317,20 @@ impl Account {
         let lasts = self.is_windowed() || now < self.comes_at(1);
         (short > above && lasts).then(|| Why::Exhausted {
             limit,
-            retry_after_ms: self.comes_at(short).since(now).max(1),
+            retry_after_ms: self.retry_after_ms(now, short),
         })
+    }
+
+    /// When it is worth trying again for so many units.
+    fn retry_after_ms(&self, now: NodeTime, short: u64) -> u64 {
+        match self.counter.kind() {
+            Kind::Fixed { .. }
+            | Kind::Calendar { .. }
+            | Kind::Sliding { .. }
+            | Kind::Bucket { .. } => self.comes_at(short).since(now).max(1),
+            Kind::Concurrent => SLOT_RETRY_MS,
+            Kind::Endless => ENDLESS_RETRY_MS,
+        }
     }
 
     /// When so many units can be had: in the next window, or as the owner said; between the amounts that
@@ -358,10 +414,12 @@ impl Account {
         self.avail = 0;
         self.told = Told::default();
         self.low = 0;
+        self.mark = self.mark.map(Mark::rolled);
         self.said_spent = 0;
     }
 
     fn credit(&mut self, epoch: Epoch, granted: u64) {
+        let epoch = self.term(epoch);
         let at = self.ledgers.partition_point(|l| l.epoch < epoch);
         if self.ledgers.get(at).is_none_or(|l| l.epoch != epoch) {
             self.ledgers.insert(
@@ -387,6 +445,7 @@ impl Account {
 
     /// The ledger of `epoch`, if that owner was heard in this window.
     pub(super) fn ledger(&self, epoch: Epoch) -> Option<&Ledger> {
+        let epoch = self.term(epoch);
         self.ledgers.iter().find(|l| l.epoch == epoch)
     }
 
@@ -405,8 +464,11 @@ impl Account {
     }
 
     /// Milliseconds until the whole limit can be had again, as far as known: the window's end, or what the owner
-    /// expects, or a window's length.
+    /// expects, or a window's length; 0 where nobody can tell.
     pub(super) fn resets_in_ms(&self, now: NodeTime) -> u64 {
+        if matches!(self.counter.kind(), Kind::Endless | Kind::Concurrent) {
+            return 0;
+        }
         let whole_at = match self.told.coming.last() {
             _ if self.is_windowed() => self.deadline,
             Some(whole) => self.told.heard_at.after(whole.in_ms),

@@ -1,8 +1,9 @@
 use std::collections::HashMap;
 
 use crate::node::account::Account;
+use crate::node::mark::Mark;
 use crate::node::units::Label;
-use crate::{Counter, NodeTime, Window};
+use crate::{Counter, Kind, NodeTime, Window};
 
 /// Where an account lies in the book.
 pub(super) type Slot = u32;
@@ -14,13 +15,22 @@ pub(super) struct Book {
     slots: Vec<Option<Account>>,
     vacant: Vec<Slot>,
     serial: u64,
-    /// Per window length, the newest window of which an account was forgotten. Fresh accounts refuse
+    /// Whether what is used of counters that are kept by rows is noted in a journal.
+    journaled: bool,
+    /// Per kind, the newest window of which an account was forgotten. Fresh accounts refuse
     /// everything up to it: the forgotten one may have had, and spent, the same grant (R3). For kinds
     /// without windows there is none: what was ever granted to a forgotten account has lapsed.
-    floors: HashMap<u64, Window>,
+    floors: HashMap<Kind, Window>,
 }
 
 impl Book {
+    pub(super) fn new(journaled: bool) -> Self {
+        Self {
+            journaled,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn find(&self, counter: &Counter) -> Option<Slot> {
         self.index.get(counter).copied()
     }
@@ -31,9 +41,10 @@ impl Book {
         }
         self.serial += 1;
         let windowed = counter.kind().is_windowed();
-        let floor = self.floors.get(&counter.kind().window_ms());
+        let floor = self.floors.get(&counter.kind());
         let floor = floor.filter(|_| windowed).copied().unwrap_or_default();
-        let account = Account::new(counter.clone(), self.serial, Label::of(floor), now);
+        let mut account = Account::new(counter.clone(), self.serial, Label::of(floor), now);
+        account.mark = (self.journaled && counter.kind().is_ledger()).then(Mark::default);
         let slot = match self.vacant.pop() {
             Some(slot) => {
                 self.slots[slot as usize] = Some(account);
@@ -78,8 +89,7 @@ impl Book {
                 continue;
             };
             if account.is_windowed() {
-                let window_ms = account.counter.kind().window_ms();
-                let floor = self.floors.entry(window_ms).or_default();
+                let floor = self.floors.entry(account.counter.kind()).or_default();
                 *floor = account.label.window.max(*floor);
             }
             self.index.remove(&account.counter);

@@ -70,7 +70,8 @@ pub struct Admitted {
     pub limit: u64,
     /// An estimate of what the fleet can still admit in that window.
     pub remaining: u64,
-    /// Milliseconds to the window's end (estimated a little early), or until the whole limit can be had again.
+    /// Milliseconds to the window's end (estimated a little early), or until the whole limit can be had again; 0 where
+    /// that is nobody's to tell.
     pub reset_ms: u64,
 }
 
@@ -92,7 +93,7 @@ pub enum Why {
     Exhausted {
         /// The limit in force.
         limit: u64,
-        /// Milliseconds to the next window, or until so many units have come in.
+        /// Milliseconds to the next window, or until so many units have come in, or until it is worth trying again.
         retry_after_ms: u64,
     },
     /// More units than the whole limit: no window can ever admit it.
@@ -146,7 +147,7 @@ pub struct CounterView {
     pub limit: u64,
     /// An estimate of what the fleet can still admit.
     pub remaining: u64,
-    /// Milliseconds to the window's end, or until the whole limit can be had again.
+    /// Milliseconds to the window's end, or until the whole limit can be had again; 0 where that is nobody's to tell.
     pub reset_ms: u64,
     /// Idle units at this node.
     pub avail: i64,

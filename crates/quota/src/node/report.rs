@@ -24,6 +24,9 @@ pub(super) struct Outbox {
 impl Outbox {
     /// Notes that the account changed, to be told at `at` or with whatever is told earlier.
     pub(super) fn mark(&mut self, account: &mut Account, slot: Slot, at: NodeTime) {
+        if account.mark.is_some_and(|mark| !mark.is_open()) {
+            return;
+        }
         if !account.dirty {
             account.dirty = true;
             self.changed.push(slot);
@@ -51,6 +54,10 @@ impl Node {
             incarnation: self.incarnation,
             t_node: now,
             accounts,
+            closes: match scope {
+                Scope::Changed => Vec::new(),
+                Scope::All => self.closes(),
+            },
         })
     }
 
@@ -63,8 +70,12 @@ impl Node {
         let in_turn = |slot: Slot| (u64::from(slot) + beat).is_multiple_of(TURNS);
         self.book.forget(now, in_turn);
         self.shed_idle(now, in_turn);
+        self.note_settled();
         let repeat = std::mem::take(&mut self.outbox.repeat);
         let due = |slot: Slot, account: &Account| {
+            if account.mark.is_some_and(|mark| !mark.is_open()) {
+                return false;
+            }
             account.is_busy(now)
                 // What is not spoken of lapses where no window ends.
                 || (account.has_units(now) && (in_turn(slot) || !account.is_windowed()))

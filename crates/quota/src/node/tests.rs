@@ -6,6 +6,7 @@
 use super::*;
 use crate::{Generation, Kind, LONGEST_LEASE_MS, NodeAccount, OwnerAccount, OwnerTime};
 
+mod noting;
 mod rolling;
 mod settling;
 const T: u64 = 60_000;
@@ -49,6 +50,7 @@ fn message(echo: NodeTime, accounts: Vec<OwnerAccount>) -> OwnerMessage {
         echo_t_node: echo,
         owner_now: OwnerTime(0),
         accounts,
+        closed: Vec::new(),
     }
 }
 

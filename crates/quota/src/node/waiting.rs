@@ -75,6 +75,7 @@ impl Node {
         self.waits.insert((request.wait_until, request.id));
         self.outbox
             .mark(account, slot, now.after(self.config.urgent_ms));
+        self.note(slot);
     }
 
     pub(super) fn leave_queue(&mut self, request: &Request) {
@@ -116,6 +117,7 @@ impl Node {
     pub(super) fn refill(&mut self, now: NodeTime) {
         while let Some(slot) = self.refilled.pop() {
             self.serve(now, slot);
+            let noting = self.waits_for_note(slot);
             let Some(account) = self.book.get_mut(slot) else {
                 continue;
             };
@@ -124,6 +126,8 @@ impl Node {
             } else {
                 account.keep()
             };
+            // They will be taken as soon as the disk has answered: nobody is blocked by that.
+            let keep = keep.map(|keep| keep.max(noting));
             if keep.is_some_and(|keep| account.give_back(self.epoch, keep)) {
                 self.outbox
                     .mark(account, slot, now.after(self.config.urgent_ms));
@@ -173,6 +177,9 @@ impl Node {
                 self.config.relaxed_ms
             };
             self.outbox.mark(account, part.slot, now.after(delay));
+            if account.wants_note(0) {
+                self.unnoted.push(part.slot);
+            }
         }
     }
 

@@ -2,12 +2,12 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::owner::horizon::View;
-use crate::owner::keeping::{self, Keeping, Turn};
+use crate::owner::keeping::{self, Keeping, Totals, Turn};
 use crate::owner::row::{Fit, Row};
 use crate::owner::session::Sessions;
-use crate::owner::{Commit, Config, Load, Record};
+use crate::owner::{Commit, Config, LedgerRow, Load, Record};
 use crate::{
-    Coming, Counter, Epoch, Generation, Incarnation, LimitSpec, NodeAccount, NodeMessage,
+    Close, Coming, Counter, Epoch, Generation, Incarnation, LimitSpec, NodeAccount, NodeMessage,
     OwnerAccount, OwnerTime,
 };
 
@@ -33,12 +33,19 @@ pub(super) struct Wishes {
     pub(super) tell: BTreeSet<Incarnation>,
     /// Read the key.
     pub(super) read: bool,
-    /// Write the key, if its modification revision still is this.
-    pub(super) write: Option<(Record, i64)>,
+    pub(super) write: Option<Write>,
     /// Look again at that time at the latest.
     pub(super) look_at: Option<OwnerTime>,
     /// A record bears a later epoch than this owner's.
     pub(super) overtaken_by: Option<Epoch>,
+}
+
+/// Write the counter's key and these rows, if the key's modification revision still is that.
+#[derive(Debug)]
+pub(super) struct Write {
+    pub(super) record: Record,
+    pub(super) rows: Vec<LedgerRow>,
+    pub(super) expected_mod_revision: i64,
 }
 
 impl Wishes {
@@ -98,12 +105,20 @@ pub(super) struct Account {
 
 impl Account {
     pub(super) fn new(counter: Counter, now: OwnerTime) -> Self {
+        let keeping = keeping::of(&counter, now);
+        // An account without windows may be dropped and begun anew within a term: what it says then must not
+        // be taken for older than what it said before.
+        let version = if keeping.grants_by_writing() {
+            now.0
+        } else {
+            1
+        };
         Self {
-            keeping: keeping::of(&counter, now),
+            keeping,
             counter,
             rows: BTreeMap::new(),
             tickets: VecDeque::new(),
-            version: 1,
+            version,
             supply: Supply::Ample,
             refused: Vec::new(),
             recalling: false,
@@ -206,7 +221,9 @@ impl Account {
     /// What a report speaks of.
     fn fit(&self, context: &Context<'_>, from: Incarnation, report: &NodeAccount) -> Fit {
         let generation = self.rows.get(&from).map(|row| row.generation);
-        let ledger = report.epoch == context.epoch && Some(report.generation) == generation;
+        // A ledger outlives terms: its totals count whoever the owner was.
+        let term = report.epoch == context.epoch || self.keeping.grants_by_writing();
+        let ledger = term && Some(report.generation) == generation;
         let window = report.window == self.keeping.window();
         match (window, ledger, self.keeping.ends_at()) {
             (true, true, _) => Fit::Ledger,
@@ -235,10 +252,20 @@ impl Account {
             row.recalled = Some((self.version, context.now));
         }
         let before = (row.idle(), row.demand);
+        if let Some(ledger) = self.keeping.row(message.incarnation) {
+            row.adopt(ledger);
+        }
         if fit == Fit::Ledger {
             let (back, gone) = row.merge_totals(report);
             self.keeping.give_back(from, back);
             self.keeping.spend(context.now, gone);
+        }
+        let (returned, spent) = (row.returned, row.spent);
+        self.keeping
+            .report(context, (from, &message.node), Totals { returned, spent });
+        // What an earlier owner was answered orders nothing here.
+        if fit == Fit::Ledger && report.epoch == context.epoch {
+            row.answer(report.answered);
         }
         row.merge_state(context.now, message.t_node, report, fit);
         self.idle = self
@@ -249,7 +276,10 @@ impl Account {
             .demand
             .saturating_sub(before.1)
             .saturating_add(row.demand);
-        let waits = row.need > 0;
+        if self.is_closed(from) {
+            return self.bury(from);
+        }
+        let waits = self.rows.get(&from).is_some_and(|row| row.need > 0);
         let has_ticket = self.tickets.contains(&from);
         match (waits, has_ticket) {
             (true, false) => self.tickets.push_back(from),
@@ -265,6 +295,7 @@ impl Account {
             self.begin(context);
         }
         if turn != Turn::Same {
+            self.adopt(context, wishes);
             wishes.tell.extend(self.rows.keys());
         }
     }
@@ -279,6 +310,60 @@ impl Account {
         if self.keeping.persisted(context, outcome, wishes) != Turn::Same {
             wishes.tell.extend(self.rows.keys());
         }
+        self.adopt(context, wishes);
+    }
+
+    /// Brings the rows up to a ledger that outlives terms: what was granted there goes out, and what the nodes
+    /// have said meanwhile goes in.
+    fn adopt(&mut self, context: &Context<'_>, wishes: &mut Wishes) {
+        if !self.keeping.grants_by_writing() {
+            return;
+        }
+        for (incarnation, row) in &mut self.rows {
+            let before = (row.idle(), row.granted);
+            if let Some(ledger) = self.keeping.row(*incarnation) {
+                row.adopt(ledger);
+            }
+            let (returned, spent) = (row.returned, row.spent);
+            let from = (*incarnation, &row.node);
+            self.keeping
+                .report(context, from, Totals { returned, spent });
+            self.idle = self
+                .idle
+                .saturating_sub(before.0)
+                .saturating_add(row.idle());
+            if row.granted > before.1 {
+                wishes.tell.insert(*incarnation);
+            }
+        }
+        let closed: Vec<_> = self.rows.keys().copied().collect();
+        for incarnation in closed {
+            if self.is_closed(incarnation) {
+                self.bury(incarnation);
+            }
+        }
+    }
+
+    /// Closes a dead process's share. Answers whether that is durable.
+    pub(super) fn close(&mut self, context: &Context<'_>, close: &Close, again: bool) -> bool {
+        let done = self.keeping.close(context, close, again);
+        if self.is_closed(close.incarnation) {
+            self.bury(close.incarnation);
+        }
+        done
+    }
+
+    pub(super) fn is_closed(&self, incarnation: Incarnation) -> bool {
+        self.keeping.row(incarnation).is_some_and(|row| row.closed)
+    }
+
+    /// Nothing can be had from a closed process, and nothing is given to it.
+    fn bury(&mut self, incarnation: Incarnation) {
+        if let Some(row) = self.rows.remove(&incarnation) {
+            self.idle = self.idle.saturating_sub(row.idle());
+            self.demand = self.demand.saturating_sub(row.demand);
+        }
+        self.tickets.retain(|holder| *holder != incarnation);
     }
 
     /// The account's state towards one process; none while nothing is known of the limit.

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use crate::owner::HorizonRecord;
-use crate::{Counter, Epoch, Incarnation, Limits, NodeMessage, OwnerMessage, Window};
+use crate::owner::{HorizonRecord, LedgerRow};
+use crate::{Close, Counter, Epoch, Incarnation, Limits, NodeMessage, OwnerMessage, Window};
 
 /// What is durable of one counter. One key in the store, written only under the ownership guard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,17 +45,28 @@ pub enum Event {
     HorizonPersisted(Commit),
     /// The stream of that node process ended.
     Disconnected(Incarnation),
+    /// An operator vouches that a process is dead, and for what it has spent: its share is closed at
+    /// [`Close::mark`], even if it was closed at a higher one.
+    Release(Close),
     /// Time passed; at the latest due at [`crate::owner::Owner::next_deadline`].
     Tick,
 }
 
-/// What a linearizable read of a key found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a linearizable read of a key, and of the rows of a counter that is kept by them, found.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Load<R = Record> {
     /// The record, and the key's modification revision.
     Found(R, i64),
     /// No such key.
     Absent,
+    /// The counter is kept by rows: the record with the key's modification revision, if there is one, and the
+    /// rows of all windows, read at one revision of the store.
+    Rows {
+        /// The record.
+        record: Option<(Record, i64)>,
+        /// The rows.
+        rows: Vec<LedgerRow>,
+    },
     /// The store did not answer; the owner tries again.
     Failed,
 }
@@ -76,15 +87,18 @@ pub enum Commit {
 /// What the shell must do. Reads and writes are each answered by exactly one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Read the counter's key (linearizable, after the ownership key was created).
+    /// Read the counter's key (linearizable, after the ownership key was created), and with it the rows of a
+    /// counter whose kind is kept by them ([`crate::Kind::is_ledger`]).
     Load(Counter),
-    /// Write the counter's key in a transaction guarded by the ownership key's creation revision
-    /// and this key's modification revision (0: the key must not exist).
+    /// Write the counter's key, and these rows with it, in a transaction guarded by the ownership key's creation
+    /// revision and this key's modification revision (0: the key must not exist).
     Persist {
         /// Which counter.
         counter: Counter,
         /// What to write.
         record: Record,
+        /// Rows to write, each whole. At most [`crate::owner::MOST_ROWS`].
+        rows: Vec<LedgerRow>,
         /// The modification revision the key must have.
         expected_mod_revision: i64,
     },

@@ -161,19 +161,20 @@ impl Horizon {
     pub(super) fn loaded(
         &mut self,
         now: OwnerTime,
-        outcome: Load<HorizonRecord>,
+        outcome: &Load<HorizonRecord>,
         config: &Config,
     ) -> Result<(), Epoch> {
         if self.link != Link::Reading {
             return Ok(());
         }
         let (record, mod_revision) = match outcome {
-            Load::Failed => {
+            // No horizon has rows.
+            Load::Failed | Load::Rows { .. } => {
                 self.link = Link::Retrying(now.after(config.retry_ms));
                 return Ok(());
             }
             Load::Absent => (None, 0),
-            Load::Found(record, mod_revision) => (Some(record), mod_revision),
+            Load::Found(record, mod_revision) => (Some(*record), *mod_revision),
         };
         if let Some(record) = record.filter(|record| record.epoch > self.epoch) {
             return Err(record.epoch);

@@ -9,26 +9,45 @@
 
 mod brief;
 mod counted;
+mod ledger;
+mod link;
 mod rolling;
 
 use std::fmt;
+use std::sync::Arc;
 
 use brief::Brief;
 use counted::Counted;
+use ledger::Ledger;
+pub use ledger::MOST_ROWS;
 use rolling::Rolling;
 
 use crate::owner::account::{Context, Wishes};
-use crate::owner::{Commit, Load};
-use crate::{Counter, Incarnation, Kind, OwnerTime, Window};
+use crate::owner::{Commit, LedgerRow, Load, Record};
+use crate::{Close, Counter, Incarnation, OwnerTime, Window};
 
 /// The keeping of a counter's kind, with nothing known of it yet.
 pub(super) fn of(counter: &Counter, now: OwnerTime) -> Box<dyn Keeping> {
-    match counter.kind() {
-        kind @ (Kind::Sliding { .. } | Kind::Bucket { .. }) => Box::new(Rolling::new(kind)),
-        kind @ Kind::Fixed { window_ms } if kind.is_by_horizon() => {
-            Box::new(Brief::new(window_ms, now))
-        }
-        Kind::Fixed { window_ms } => Box::new(Counted::new(window_ms, now)),
+    let kind = counter.kind();
+    if kind.is_ledger() {
+        Box::new(Ledger::new(kind, now))
+    } else if !kind.is_windowed() {
+        Box::new(Rolling::new(kind))
+    } else if kind.is_by_horizon() {
+        Box::new(Brief::new(kind.window_ms(), now))
+    } else {
+        Box::new(Counted::new(kind.window_ms(), now))
+    }
+}
+
+/// The limit to be in force and its revision: the stored one unless policy's is newer (a new owner whose
+/// policy lags must not bring back a limit that was lowered already).
+fn in_force(context: &Context<'_>, stored: Option<Record>) -> Option<(u64, u64)> {
+    let stored = stored.map(|record| (record.limit, record.revision));
+    let policy = context.spec.map(|spec| (spec.units, spec.revision));
+    match (stored, policy) {
+        (Some(stored), Some(policy)) => Some(if policy.1 > stored.1 { policy } else { stored }),
+        (stored, policy) => stored.or(policy),
     }
 }
 
@@ -44,17 +63,26 @@ pub(super) enum Turn {
 }
 
 /// What is missing, by sharing's word.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Lack {
     /// Units that the process first in the queue lacks, and that process. They lie within
     /// [`Keeping::free_total`].
     pub(super) head: Option<(Incarnation, u64)>,
     /// Demand of all nodes, in units per second.
     pub(super) demand: u64,
+    /// Where writing is granting: what should be granted, in this order, as far as there is.
+    pub(super) wants: Vec<(Incarnation, u64)>,
+}
+
+/// A process's own totals.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Totals {
+    pub(super) returned: u64,
+    pub(super) spent: u64,
 }
 
 /// The state of a charge, for operators.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Shown {
     /// The window's label, its start and its end, for kinds that have windows.
     pub(super) window: Option<(Window, OwnerTime, OwnerTime)>,
@@ -62,6 +90,8 @@ pub(super) struct Shown {
     pub(super) hwm: u64,
     /// What of it is not handed out.
     pub(super) free: u64,
+    /// The rows of a counter that is kept by them, and when its next write is due.
+    pub(super) rows: Option<Vec<LedgerRow>>,
 }
 
 /// How the charge of one counter is kept: what may be handed out, and what makes sure that no other owner,
@@ -106,6 +136,40 @@ pub(super) trait Keeping: fmt::Debug + Send {
     /// Units that were out come back.
     fn give_back(&mut self, from: Incarnation, units: u64);
 
+    /// Whether writing is granting: units go out as the rows of [`Keeping::row`] say, and in no other way.
+    fn grants_by_writing(&self) -> bool {
+        false
+    }
+
+    /// The most that is granted to one process at once beyond its need.
+    fn largest_block(&self, _context: &Context<'_>) -> u64 {
+        u64::MAX
+    }
+
+    /// Units that can be granted to that process on top of [`Keeping::free_total`], since they are charged.
+    fn owed(&self, _to: Incarnation) -> u64 {
+        0
+    }
+
+    /// What is known of that process's share, where that outlives terms.
+    fn row(&self, _of: Incarnation) -> Option<&LedgerRow> {
+        None
+    }
+
+    /// Shares of which something may come back, whether or not their processes were heard in this term.
+    fn open_shares(&self) -> Vec<&LedgerRow> {
+        Vec::new()
+    }
+
+    /// Takes in that process's totals of returned and spent units.
+    fn report(&mut self, _context: &Context<'_>, _from: (Incarnation, &Arc<str>), _totals: Totals) {
+    }
+
+    /// Closes a dead process's share; an operator may do so `again`, at a lower mark. Answers whether it is
+    /// durably closed, or there is nothing to close.
+    fn close(&mut self, _context: &Context<'_>, _close: &Close, _again: bool) -> bool {
+        true
+    }
     /// Units that were out cannot come back any more. Nothing changes for those that stay charged until
     /// their window ends.
     fn spend(&mut self, _now: OwnerTime, _units: u64) {}

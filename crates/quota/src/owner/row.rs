@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use crate::owner::LedgerRow;
 use crate::{Generation, NodeAccount, NodeTime, OwnerTime};
 
 /// What a report speaks of.
@@ -11,6 +12,14 @@ pub(super) enum Fit {
     Window,
     /// Another window.
     Neither,
+}
+
+/// A node's own words, kept for a ledger that is not read yet.
+#[derive(Debug, Clone, Copy, Default)]
+struct Said {
+    need: u64,
+    seen: u64,
+    returned: u64,
 }
 
 /// What the owner knows of one node process's part of an account.
@@ -34,6 +43,9 @@ pub(super) struct Row {
     pub(super) avail: i64,
     pub(super) waiters: u32,
     answered: u64,
+    /// What the latest report said it needs, and had seen by then, whatever this owner knew; and the highest
+    /// total it ever said it gave back.
+    said: Said,
     /// Since which version, and when, the node is asked to keep nothing, while that stands.
     pub(super) recalled: Option<(u64, OwnerTime)>,
 }
@@ -59,6 +71,7 @@ impl Row {
             avail: 0,
             waiters: 0,
             answered: 0,
+            said: Said::default(),
             recalled: None,
         }
     }
@@ -90,6 +103,7 @@ impl Row {
         self.spent = 0;
         self.avail = 0;
         self.answered = 0;
+        self.said = Said::default();
         self.recalled = None;
     }
 
@@ -99,6 +113,7 @@ impl Row {
     /// A node cannot give back what it was not given, or has spent: a report that says so is cut, so that
     /// whatever a node says, no more comes back than went out.
     pub(super) fn merge_totals(&mut self, report: &NodeAccount) -> (u64, u64) {
+        self.said.returned = self.said.returned.max(report.returned);
         let gone_before = self.gone();
         self.spent = self.spent.max(report.spent);
         let gone = self.gone();
@@ -121,6 +136,23 @@ impl Row {
         self.spent.min(self.granted - self.returned)
     }
 
+    /// Takes over what a ledger that outlives terms has of this process: what is granted there is on its way.
+    pub(super) fn adopt(&mut self, ledger: &LedgerRow) {
+        self.granted = self.granted.max(ledger.granted);
+        self.returned = self.returned.max(ledger.returned);
+        self.spent = self.spent.max(ledger.settled);
+        let Said {
+            need,
+            seen,
+            returned,
+        } = self.said;
+        self.seen = self.seen.max(seen.min(self.granted));
+        self.returned = self.returned.max(returned.min(self.granted));
+        if self.need > 0 {
+            self.need = need.saturating_sub(self.granted.saturating_sub(seen));
+        }
+    }
+
     /// Takes in the node's state, unless a later one is known.
     pub(super) fn merge_state(
         &mut self,
@@ -139,12 +171,15 @@ impl Row {
         self.avail = if fit == Fit::Neither { 0 } else { report.avail };
         // What is on its way to the node answers part of its need.
         let seen = if fit == Fit::Ledger { report.seen } else { 0 };
+        (self.said.need, self.said.seen) = (report.need, seen);
         self.need = report
             .need
             .saturating_sub(self.granted.saturating_sub(seen));
-        if fit == Fit::Ledger {
-            self.answered = self.answered.max(report.answered);
-        }
+    }
+
+    /// Takes in which version of what this owner said the node has obeyed.
+    pub(super) fn answer(&mut self, version: u64) {
+        self.answered = self.answered.max(version);
     }
 
     /// Units the node may still use or give back.

@@ -13,8 +13,8 @@ pub(super) struct Session {
     connected: bool,
 }
 
-/// A process not heard of for this long is forgotten, in milliseconds: the longest window.
-const FORGET_AFTER_MS: u64 = crate::LONGEST_WINDOW_MS;
+/// A process not heard of for this long is forgotten, in milliseconds.
+const FORGET_AFTER_MS: u64 = 3_600_000;
 
 /// All node processes that were heard of.
 #[derive(Debug, Default)]
@@ -48,9 +48,19 @@ impl Sessions {
 
     /// Whether it makes sense to wait for an answer of that process.
     pub(super) fn reachable(&self, incarnation: Incarnation, context: &Context<'_>) -> bool {
-        self.0.get(&incarnation).is_some_and(|session| {
-            session.connected && context.now.since(session.received_at) <= context.config.silent_ms
-        })
+        self.is_reachable(incarnation, context.now, context.config.silent_ms)
+    }
+
+    /// Whether its stream is open and it was heard in the last `silent_ms`.
+    pub(super) fn is_reachable(
+        &self,
+        incarnation: Incarnation,
+        now: OwnerTime,
+        silent_ms: u64,
+    ) -> bool {
+        self.0
+            .get(&incarnation)
+            .is_some_and(|session| session.connected && now.since(session.received_at) <= silent_ms)
     }
 
     pub(super) fn forget(&mut self, now: OwnerTime) {

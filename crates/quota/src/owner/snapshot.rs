@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
+use crate::owner::LedgerRow;
 use crate::owner::account::{Account, Context};
+use crate::owner::row::Row;
 use crate::{Counter, Incarnation, OwnerTime, Window};
 
 /// The live state of one counter, for operators.
@@ -27,6 +29,24 @@ pub struct CounterState {
     pub waiting: usize,
     /// Who holds what.
     pub nodes: Vec<Holding>,
+    /// The books of a counter that is kept by rows.
+    pub books: Option<Books>,
+}
+
+/// How a counter that is kept by rows stands. At all times
+/// settled + outstanding + suspense + free = limit + debt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Books {
+    /// Spent for good, as reported.
+    pub settled: u64,
+    /// Held by processes that are alive.
+    pub outstanding: u64,
+    /// Charged for processes that are dead or out of reach, and perhaps not spent.
+    pub suspense: u64,
+    /// Can still be granted.
+    pub free: u64,
+    /// Charged beyond the limit: overruns, or a limit that was lowered.
+    pub debt: u64,
 }
 
 /// One node process's part of a counter.
@@ -46,6 +66,55 @@ pub struct Holding {
     pub outstanding: i64,
     /// Requests that wait for units there, by its last report.
     pub waiting: u32,
+    /// What its closing has freed.
+    pub freed: u64,
+    /// Charged for it and perhaps not spent, while it is dead or out of reach. Only of counters kept by rows.
+    pub suspense: u64,
+    /// It is dead, and its share is closed.
+    pub closed: bool,
+    /// It was heard lately and its stream is open.
+    pub alive: bool,
+}
+
+impl Books {
+    /// By how much both sides of the identity differ: 0, or units were lost or invented.
+    #[must_use]
+    pub fn imbalance(&self, limit: u64) -> u64 {
+        let held = self.settled + self.outstanding + self.suspense + self.free;
+        held.abs_diff(limit + self.debt)
+    }
+
+    /// Adds another counter's books.
+    pub fn add(&mut self, other: &Self) {
+        self.settled += other.settled;
+        self.outstanding += other.outstanding;
+        self.suspense += other.suspense;
+        self.free += other.free;
+        self.debt += other.debt;
+    }
+
+    /// Adds up the rows. What is free is what is handed out by, so that the sum is a check and not a definition.
+    fn of(rows: &[LedgerRow], (free, debt): (u64, u64), context: &Context<'_>) -> Self {
+        let mut books = Self {
+            free,
+            debt,
+            ..Self::default()
+        };
+        for row in rows {
+            let open = row.charge() - row.settled;
+            books.settled += row.settled;
+            if is_dead(row, context) {
+                books.suspense += open;
+            } else {
+                books.outstanding += open;
+            }
+        }
+        books
+    }
+}
+
+fn is_dead(row: &LedgerRow, context: &Context<'_>) -> bool {
+    row.closed || !context.sessions.reachable(row.incarnation, context)
 }
 
 impl Account {
@@ -53,17 +122,27 @@ impl Account {
     pub(super) fn snapshot(&self, context: &Context<'_>) -> Option<CounterState> {
         let limit = self.keeping.limit(context)?;
         let shown = self.keeping.shown(context)?;
-        let spent = match shown.window {
-            Some(_) => self.rows.values().map(|row| row.spent).sum(),
-            None => {
+        let spent = match (&shown.rows, shown.window) {
+            (Some(rows), _) => rows.iter().map(|row| row.settled).sum(),
+            (None, Some(_)) => self.rows.values().map(|row| row.spent).sum(),
+            (None, None) => {
                 let out = self.rows.values().map(|row| row.outstanding()).sum();
                 shown.hwm.saturating_sub(shown.free).saturating_sub(out)
             }
         };
-        let nodes = self
-            .rows
-            .iter()
-            .filter(|(_, row)| row.granted > 0 || row.waiters > 0);
+        let waiting = |of: &Incarnation| self.rows.get(of).map_or(0, |row| row.waiters);
+        let nodes = match &shown.rows {
+            Some(rows) => rows
+                .iter()
+                .map(|row| Holding::of_ledger(row, waiting(&row.incarnation), context))
+                .collect(),
+            None => self
+                .rows
+                .iter()
+                .filter(|(_, row)| row.granted > 0 || row.waiters > 0)
+                .map(|(incarnation, row)| Holding::of_row(*incarnation, row, context))
+                .collect(),
+        };
         Some(CounterState {
             counter: self.counter.clone(),
             limit,
@@ -74,19 +153,58 @@ impl Account {
             exhausted: self.supply.is_scarce(),
             per_request: self.supply.is_scarce() || self.is_small(limit),
             waiting: self.tickets.len(),
-            nodes: nodes
-                .map(|(incarnation, row)| Holding {
-                    node: row.node.clone(),
-                    incarnation: *incarnation,
-                    granted: row.granted,
-                    returned: row.returned,
-                    spent: row.spent,
-                    outstanding: (row.granted - row.returned)
-                        .cast_signed()
-                        .saturating_sub_unsigned(row.spent),
-                    waiting: row.waiters,
-                })
-                .collect(),
+            books: self.books(context).map(|(_, books)| books),
+            nodes,
         })
+    }
+}
+
+impl Account {
+    /// The limit in force and the books, of a counter that is kept by rows.
+    pub(super) fn books(&self, context: &Context<'_>) -> Option<(u64, Books)> {
+        let limit = self.keeping.limit(context)?;
+        let shown = self.keeping.shown(context)?;
+        let debt = shown.hwm.saturating_sub(limit);
+        let free = self.keeping.free_total(context);
+        let rows = shown.rows?;
+        Some((limit, Books::of(&rows, (free, debt), context)))
+    }
+}
+
+impl Holding {
+    fn of_row(incarnation: Incarnation, row: &Row, context: &Context<'_>) -> Self {
+        Self {
+            node: row.node.clone(),
+            incarnation,
+            granted: row.granted,
+            returned: row.returned,
+            spent: row.spent,
+            outstanding: (row.granted - row.returned)
+                .cast_signed()
+                .saturating_sub_unsigned(row.spent),
+            waiting: row.waiters,
+            freed: 0,
+            suspense: 0,
+            closed: false,
+            alive: context.sessions.reachable(incarnation, context),
+        }
+    }
+
+    fn of_ledger(row: &LedgerRow, waiting: u32, context: &Context<'_>) -> Self {
+        let dead = is_dead(row, context);
+        let kept = row.granted - row.returned - row.freed;
+        Self {
+            node: row.node.clone(),
+            incarnation: row.incarnation,
+            granted: row.granted,
+            returned: row.returned,
+            spent: row.settled,
+            outstanding: kept.cast_signed().saturating_sub_unsigned(row.settled),
+            waiting,
+            freed: row.freed,
+            suspense: if dead { row.charge() - row.settled } else { 0 },
+            closed: row.closed,
+            alive: context.sessions.reachable(row.incarnation, context),
+        }
     }
 }

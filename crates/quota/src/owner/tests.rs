@@ -2,6 +2,7 @@ use super::*;
 use crate::{Generation, Kind, LimitSpec, NodeAccount, NodeTime, OwnerAccount, Window};
 
 mod horizon;
+mod ledger;
 mod queue;
 mod returned;
 const T: u64 = 60_000;
@@ -97,6 +98,7 @@ impl Desk {
                         counter,
                         record,
                         expected_mod_revision,
+                        ..
                     } => {
                         assert_eq!(expected_mod_revision, self.stored.map_or(0, |(_, m)| m));
                         self.stored = Some((record, expected_mod_revision + 1));
@@ -140,6 +142,7 @@ impl Desk {
             incarnation: Incarnation(node),
             t_node: NodeTime(self.t_node),
             accounts: vec![account],
+            closes: Vec::new(),
         }
     }
 
@@ -252,7 +255,7 @@ fn a_write_of_unknown_outcome_is_used_only_once_it_is_read_back() {
             NOW,
             Event::Loaded {
                 counter: counter(),
-                outcome: found,
+                outcome: found.clone(),
             },
         );
         let granted = effects

@@ -6,7 +6,7 @@ use crate::owner::account::{Account, Context, DEMAND_FRESH_MS, Supply, Wishes};
 use crate::owner::block::{Situation, block};
 use crate::owner::keeping::Lack;
 use crate::owner::row::Row;
-use crate::{Incarnation, OwnerTime};
+use crate::{Generation, Incarnation, NodeTime, OwnerTime};
 
 /// How long news that units can be had again waits for more of its kind at most, in milliseconds.
 const RELIEF_EVERY_MS: u64 = 20;
@@ -38,11 +38,18 @@ impl Account {
         let version = self.version;
         let head = self.serve(context, limit, wishes);
         // Somebody was refused just now: not the moment to give more than is asked for.
-        if self.version == version {
+        let calm = self.version == version;
+        if calm {
             self.top_up(context, reporter, wishes);
         }
         let demand = self.demand;
-        self.keeping.debit(context, &Lack { head, demand }, wishes);
+        let wants = self.wants(context, reporter, calm);
+        let lack = Lack {
+            head,
+            demand,
+            wants,
+        };
+        self.keeping.debit(context, &lack, wishes);
         self.end_recall();
         self.relieve(context, limit, wishes);
         self.look_ahead(context, wishes);
@@ -96,6 +103,8 @@ impl Account {
                 .map_or((0, false), |r| (r.need, r.waiters > 0));
             let usable = self.keeping.usable(context, head);
             let free_total = self.keeping.free_total(context);
+            // What it owes is charged already.
+            let free_total = free_total.saturating_add(self.keeping.owed(head));
             let hopeless = need > limit || !context.sessions.reachable(head, context);
             if need == 0 || hopeless {
                 // More than the whole limit is refused by the node once it has heard the limit.
@@ -209,19 +218,34 @@ impl Account {
         reporter: Option<Incarnation>,
         wishes: &mut Wishes,
     ) {
+        for incarnation in self.running_dry(context, reporter) {
+            let usable = self.keeping.usable(context, incarnation);
+            if usable > 0 {
+                let size = self.block(context, incarnation, 0).min(usable);
+                self.grant(context, incarnation, size, wishes);
+            }
+        }
+    }
+
+    /// Nodes that run dry while nobody waits and units are plentiful.
+    fn running_dry(
+        &self,
+        context: &Context<'_>,
+        reporter: Option<Incarnation>,
+    ) -> Vec<Incarnation> {
         if !self.tickets.is_empty() || self.supply.is_scarce() || self.recalling {
-            return;
+            return Vec::new();
         }
         // Where units come in steadily, a look at the clock is no occasion.
         if reporter.is_none() && self.keeping.ends_at().is_none() {
-            return;
+            return Vec::new();
         }
         let low = |row: &Row| {
             let target = row.demand.saturating_mul(context.config.ahead_ms) / 1_000;
             row.idle().saturating_mul(2) < target
                 && context.now.since(row.heard_at) <= DEMAND_FRESH_MS
         };
-        let dry: Vec<Incarnation> = match reporter {
+        match reporter {
             Some(reporter) => self
                 .rows
                 .get(&reporter)
@@ -235,14 +259,45 @@ impl Account {
                 .filter(|(_, row)| low(row))
                 .map(|(i, _)| *i)
                 .collect(),
-        };
-        for incarnation in dry {
-            let usable = self.keeping.usable(context, incarnation);
-            if usable > 0 {
-                let size = self.block(context, incarnation, 0).min(usable);
-                self.grant(context, incarnation, size, wishes);
+        }
+    }
+
+    /// What the next write should grant, where writing is granting: the tickets in their order, as far as there
+    /// is enough, or else those who run dry.
+    fn wants(
+        &self,
+        context: &Context<'_>,
+        reporter: Option<Incarnation>,
+        calm: bool,
+    ) -> Vec<(Incarnation, u64)> {
+        let mut wants = Vec::new();
+        if !self.keeping.grants_by_writing() {
+            return wants;
+        }
+        let mut left = self.keeping.free_total(context);
+        let most = self.keeping.largest_block(context);
+        for to in &self.tickets {
+            let need = self.rows.get(to).map_or(0, |row| row.need);
+            let owed = self.keeping.owed(*to);
+            let can_have = left.saturating_add(owed);
+            if need > can_have {
+                break;
+            }
+            let block = self.block(context, *to, need);
+            let size = block.min(most).max(need).min(can_have);
+            left -= size.saturating_sub(owed).min(left);
+            wants.push((*to, size));
+        }
+        if calm {
+            for to in self.running_dry(context, reporter) {
+                let idle = self.rows.get(&to).map_or(0, |row| row.idle());
+                let room = most.saturating_sub(idle).min(left);
+                let size = self.block(context, to, 0).min(room);
+                left -= size;
+                wants.extend((size > 0).then_some((to, size)));
             }
         }
+        wants
     }
 
     /// Asks the other holders for their idle units, most idle first and as many of them as should
@@ -254,6 +309,7 @@ impl Account {
         gap: u64,
         wishes: &mut Wishes,
     ) -> Recall {
+        self.enlist(context);
         let others = self.rows.iter().filter(|(incarnation, row)| {
             **incarnation != head
                 && row.outstanding() > 0
@@ -292,6 +348,22 @@ impl Account {
             wishes.tell.insert(incarnation);
         }
         Recall::Until(context.now.after(context.config.recall_ms))
+    }
+
+    /// Makes rows for living processes that have not spoken of this counter in this term, and perhaps do not know
+    /// what they were granted: the message may have been lost with the last owner.
+    fn enlist(&mut self, context: &Context<'_>) {
+        for share in self.keeping.open_shares() {
+            let of = share.incarnation;
+            if self.rows.contains_key(&of) || !context.sessions.reachable(of, context) {
+                continue;
+            }
+            let alive = (NodeTime(0), context.now);
+            let mut row = Row::new(share.node.clone(), Generation::FIRST, alive);
+            row.adopt(share);
+            self.idle = self.idle.saturating_add(row.idle());
+            self.rows.insert(of, Box::new(row));
+        }
     }
 
     fn ask_back(&mut self, from: Incarnation, now: OwnerTime) {

@@ -167,6 +167,7 @@ impl Mutants {
             incarnation: of,
             t_node,
             accounts,
+            closes: Vec::new(),
         })
     }
 

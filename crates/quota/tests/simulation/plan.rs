@@ -94,7 +94,11 @@ impl PlannedLimit {
     pub(crate) fn size(&self, units: u64) -> u64 {
         match self.kind {
             Kind::Bucket { .. } => self.burst(units),
-            Kind::Fixed { .. } | Kind::Sliding { .. } => units,
+            Kind::Fixed { .. }
+            | Kind::Sliding { .. }
+            | Kind::Calendar { .. }
+            | Kind::Endless
+            | Kind::Concurrent => units,
         }
     }
 }

@@ -1,7 +1,9 @@
 //! `tollgate limits`: what is left of each limit, and where the rest is.
 
 use tollgate_policy::table::Unit;
-use tollgate_proto::admin::v1::{LimitState, ListLimitsRequest, ListLimitsResponse, NodeShare};
+use tollgate_proto::admin::v1::{
+    CloseShareRequest, LimitState, ListLimitsRequest, ListLimitsResponse, NodeShare,
+};
 
 use crate::error::Error;
 use crate::operator::{Operator, PAGE};
@@ -10,18 +12,91 @@ use crate::{json, output};
 
 /// Arguments of `tollgate limits`.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    list: List,
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
     /// Only the counters of this limit
     name: Option<String>,
     #[command(flatten)]
     operator: Operator,
 }
 
-/// Lists the counters in use.
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Close the share of a node's process that is dead, where its data folder is lost or it had requests under way
+    Close(Close),
+}
+
+#[derive(Debug, clap::Args)]
+struct Close {
+    /// The counter, as `limits` shows it
+    counter: String,
+    /// Number of the dead process, as `limits` shows it beside the node
+    #[arg(long, value_name = "NUMBER")]
+    process: u64,
+    /// All that it has spent in this window, by the provider's records; money in US dollars. Everything else that it
+    /// held is freed. A process that still runs would spend that a second time: make sure that it is dead
+    #[arg(long, value_name = "AMOUNT")]
+    spent: String,
+    #[command(flatten)]
+    operator: Operator,
+}
+
+/// Lists the counters in use, or closes a share.
 ///
 /// # Errors
 /// Why the control plane did not answer.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Error> {
+    match arguments.action {
+        Some(Action::Close(close)) => close_share(close).await,
+        None => list(arguments.list).await,
+    }
+}
+
+async fn close_share(close: Close) -> Result<(), Error> {
+    let control = close.operator.connect().await?;
+    let mut client = control.limits();
+    let request = CloseShareRequest {
+        spent: units(&close.spent)?,
+        counter: close.counter,
+        incarnation: close.process,
+    };
+    let closed = control.remote.call(client.close_share(request)).await?;
+    output::show(
+        close.operator.output(),
+        || json::of(&closed, "tollgate.admin.v1.CloseShareResponse"),
+        || table(closed.limit.as_slice()),
+    )
+}
+
+/// An amount as people write it: a whole number, or US dollars with a point. Dollars are told from counts by the
+/// point or a `$`, so that `2` is never two billion units by mistake.
+fn units(text: &str) -> Result<u64, Error> {
+    let wrong = || {
+        let hint =
+            "write a whole number of units, or US dollars with a point, such as `12.50` or `0.0`";
+        Error::Config(format!("--spent: {text:?} is not an amount: {hint}"))
+    };
+    if !text.contains('.') {
+        return text.parse().map_err(|_| wrong());
+    }
+    let (whole, fraction) = text.split_once('.').ok_or_else(wrong)?;
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) || fraction.len() > 9 {
+        return Err(wrong());
+    }
+    let billionths = format!("{whole}{fraction:0<9}");
+    billionths.parse().map_err(|_| wrong())
+}
+
+async fn list(arguments: List) -> Result<(), Error> {
     let control = arguments.operator.connect().await?;
     let mut all = ListLimitsResponse::default();
     loop {
@@ -62,6 +137,7 @@ fn table(limits: &[LimitState]) -> String {
         "LIMIT",
         "SPENT",
         "HELD",
+        "SUSPENSE",
         "FREE",
         "WAITING",
         "WINDOW ENDS",
@@ -75,7 +151,7 @@ fn table(limits: &[LimitState]) -> String {
     table.render()
 }
 
-fn total(limit: &LimitState) -> [String; 9] {
+fn total(limit: &LimitState) -> [String; 10] {
     let ends = limit.window_end.map(|end| end.to_string());
     let figure = |units| figure(&limit.unit, units);
     let mark = match (limit.exhausted, limit.per_request) {
@@ -91,24 +167,42 @@ fn total(limit: &LimitState) -> [String; 9] {
         figure(limit.limit),
         figure(limit.spent),
         figure(limit.outstanding),
+        suspense(&limit.unit, limit.suspense),
         format!("{}{mark}", figure(limit.free)),
         String::new(),
         ends.unwrap_or_default(),
     ]
 }
 
-fn part(unit: &str, share: &NodeShare) -> [String; 9] {
+/// Nothing where there is none, so that it stands out.
+fn suspense(unit: &str, units: u64) -> String {
+    if units == 0 {
+        return String::new();
+    }
+    figure(unit, units)
+}
+
+fn part(unit: &str, share: &NodeShare) -> [String; 10] {
     let held = share
         .granted
         .saturating_sub(share.returned)
-        .saturating_sub(share.spent);
+        .saturating_sub(share.freed)
+        .saturating_sub(share.spent)
+        .saturating_sub(share.suspense);
+    // Who closes a share has to name its process.
+    let process = if share.suspense > 0 {
+        format!("  {} process {}", share.node, share.incarnation)
+    } else {
+        format!("  {}", share.node)
+    };
     [
-        format!("  {}", share.node),
+        process,
         String::new(),
         String::new(),
         String::new(),
         figure(unit, share.spent),
         figure(unit, held),
+        suspense(unit, share.suspense),
         String::new(),
         share.waiting.to_string(),
         String::new(),
@@ -175,5 +269,53 @@ mod tests {
             .split_whitespace()
             .collect();
         assert_eq!(line, ["app", "cost_usd", "2", "1.25", "0", "0.75"]);
+    }
+
+    #[test]
+    fn suspense_names_the_process_to_close() {
+        let limit = LimitState {
+            counter: "month".to_owned(),
+            unit: "cost_usd".to_owned(),
+            limit: 5_000_000_000,
+            spent: 1_000_000_000,
+            suspense: 500_000_000,
+            free: 3_500_000_000,
+            nodes: vec![NodeShare {
+                node: "a".to_owned(),
+                incarnation: 77,
+                granted: 2_000_000_000,
+                spent: 1_000_000_000,
+                freed: 500_000_000,
+                suspense: 500_000_000,
+                closed: true,
+                ..NodeShare::default()
+            }],
+            ..LimitState::default()
+        };
+        let text = table(&[limit]);
+        let lines: Vec<Vec<&str>> = text
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        assert_eq!(lines[1], ["month", "cost_usd", "5", "1", "0", "0.5", "3.5"]);
+        assert_eq!(lines[2], ["a", "process", "77", "1", "0", "0.5", "0"]);
+    }
+
+    #[test]
+    fn amounts_are_units_or_dollars() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("12", Some(12)),
+            ("0.0", Some(0)),
+            ("12.5", Some(12_500_000_000)),
+            ("0.000000001", Some(1)),
+            ("-1", None),
+            ("1.", None),
+            (".5", None),
+            ("1.0000000001", None),
+            ("99999999999.0", None),
+        ] {
+            assert_eq!(units(text).ok(), expected, "{text}");
+        }
     }
 }

@@ -11,7 +11,7 @@ fn every() -> Vec<(Error, &'static str, Code, u16, bool)> {
         limit: "per-key".into(),
         counter: "per-key/key=k1".into(),
         admits: amount(Unit::Requests, 100),
-        window_seconds: 60,
+        per: " per 60 s".to_owned(),
         retry_after,
     };
     let too_small = Error::LimitTooSmall {

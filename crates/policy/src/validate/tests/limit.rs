@@ -5,7 +5,10 @@ use crate::pb;
 use crate::pb::limit::Amount;
 
 fn window(policy: &mut pb::Policy, seconds: u32) {
-    policy.limits[0].window = Some(pb::Window { seconds });
+    policy.limits[0].window = Some(pb::Window {
+        seconds,
+        calendar: 0,
+    });
 }
 
 /// Limits money, where every deployment has a price.
@@ -38,6 +41,19 @@ fn tier(policy: &mut pb::Policy, name: &str, amounts: &[Amount]) {
     });
     let limits = limits.collect();
     policy.tiers.insert(name.to_owned(), pb::Tier { limits });
+}
+
+fn calendar(policy: &mut pb::Policy, calendar: i32, timezone: &str) {
+    policy.limits[0].window = Some(pb::Window {
+        seconds: 0,
+        calendar,
+    });
+    timezone.clone_into(&mut policy.limits[0].timezone);
+}
+
+fn money_without_window(policy: &mut pb::Policy) {
+    money(policy, 1);
+    policy.limits[0].window = None;
 }
 
 const LIMITS: &[Case] = &[
@@ -165,12 +181,10 @@ const LIMITS: &[Case] = &[
     ),
     (
         |it| it.limits[0].window = None,
-        &["limits[0].window: is missing or zero"],
+        &["limits[0].window: is missing"],
     ),
-    (
-        |it| window(it, 0),
-        &["limits[0].window: is missing or zero"],
-    ),
+    (|it| money_without_window(it), &[]),
+    (|it| window(it, 0), &["limits[0].window: is zero"]),
     (
         |it| {
             it.limits[0].kind = pb::LimitKind::Bucket as i32;
@@ -195,9 +209,28 @@ const LIMITS: &[Case] = &[
     (|it| it.limits[0].kind = pb::LimitKind::Sliding as i32, &[]),
     (|it| window(it, 1), &[]),
     (|it| window(it, 3600), &[]),
+    (|it| window(it, 366 * 86_400), &[]),
     (
-        |it| window(it, 3601),
-        &["limits[0].window: is 3601 s, longer than this version supports"],
+        |it| window(it, 366 * 86_400 + 1),
+        &["limits[0].window: is 31622401 s, longer than 366 days"],
+    ),
+    (|it| calendar(it, 3, ""), &[]),
+    (|it| calendar(it, 3, "Europe/Berlin"), &[]),
+    (
+        |it| calendar(it, 3, "Europe/Bonn"),
+        &["limits[0].timezone: `Europe/Bonn` is not a time zone"],
+    ),
+    (
+        |it| calendar(it, 99, ""),
+        &["limits[0].window: the value 99 is not known"],
+    ),
+    (
+        |it| it.limits[0].timezone = "UTC".to_owned(),
+        &["limits[0].timezone: has no meaning for this limit"],
+    ),
+    (
+        |it| it.limits[0].amount = Some(Amount::Concurrent(2)),
+        &["limits[0].window: has no meaning for `concurrent`"],
     ),
     (|it| it.limits[0].kind = pb::LimitKind::Fixed as i32, &[]),
     (

@@ -100,6 +100,7 @@ impl Keeping for Brief {
             window: Some((self.window, self.start(), self.end())),
             hwm,
             free: self.free_total(context),
+            rows: None,
         })
     }
 }

@@ -5,26 +5,11 @@
 //! nobody holds; a new owner starts with none and vends what lies above the mark (R2). Units that are not
 //! given back stay charged until the window ends (R4), so nothing has to be noted when they are spent.
 
-use crate::owner::account::{Context, Wishes};
-use crate::owner::keeping::{Keeping, Lack, Shown, Turn};
+use crate::owner::account::{Context, Wishes, Write};
+use crate::owner::keeping::link::Link;
+use crate::owner::keeping::{Keeping, Lack, Shown, Turn, in_force};
 use crate::owner::{Commit, Load, Record};
 use crate::{Incarnation, OwnerTime, Window};
-
-/// The wait between failed reads is doubled this often at most.
-const LONGEST_BACKOFF: u32 = 5;
-
-/// The dealings with the store: at most one at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Link {
-    /// Being read.
-    Reading,
-    /// The read failed; to be tried again at that time.
-    Retrying(OwnerTime),
-    /// Nothing under way.
-    Ready,
-    /// That record is being written.
-    Writing(Record),
-}
 
 #[derive(Debug)]
 pub(super) struct Counted {
@@ -35,9 +20,7 @@ pub(super) struct Counted {
     stored: (Option<Record>, i64),
     /// Whether `stored` was ever read.
     known: bool,
-    link: Link,
-    /// Reads that failed one after another.
-    failures: u32,
+    link: Link<Record>,
     /// The part of the limit that is durably debited in `window` (R1).
     hwm: u64,
     /// Debited by this owner and held by nobody. A new owner starts with none (R2).
@@ -51,21 +34,9 @@ impl Counted {
             window: Window::at(now, window_ms),
             stored: (None, 0),
             known: false,
-            link: Link::Reading,
-            failures: 0,
+            link: Link::reading(),
             hwm: 0,
             free: 0,
-        }
-    }
-
-    /// The limit to be in force and its revision: the stored one unless policy's is newer (a new
-    /// owner whose policy lags must not bring back a limit that was lowered already).
-    fn in_force(&self, context: &Context<'_>) -> Option<(u64, u64)> {
-        let stored = self.stored.0.map(|record| (record.limit, record.revision));
-        let policy = context.spec.map(|spec| (spec.units, spec.revision));
-        match (stored, policy) {
-            (Some(stored), Some(policy)) => Some(if policy.1 > stored.1 { policy } else { stored }),
-            (stored, policy) => stored.or(policy),
         }
     }
 
@@ -128,7 +99,7 @@ impl Keeping for Counted {
     }
 
     fn limit(&self, context: &Context<'_>) -> Option<u64> {
-        let (limit, _) = self.in_force(context).filter(|_| self.known)?;
+        let (limit, _) = in_force(context, self.stored.0).filter(|_| self.known)?;
         Some(limit)
     }
 
@@ -154,26 +125,26 @@ impl Keeping for Counted {
     }
 
     fn loaded(&mut self, context: &Context<'_>, outcome: Load, wishes: &mut Wishes) -> Turn {
-        if self.link != Link::Reading {
+        if !self.link.is_reading() {
             return Turn::Same;
         }
         let (record, mod_revision) = match outcome {
             Load::Failed => {
-                // Doubled each time, so that many counters do not fall upon a store that recovers.
-                let wait = context.config.retry_ms << self.failures.min(LONGEST_BACKOFF);
-                self.failures += 1;
-                self.link = Link::Retrying(context.now.after(wait));
+                self.link.failed(context);
                 return Turn::Same;
             }
-            Load::Absent => (None, 0),
-            Load::Found(record, mod_revision) => (Some(record), mod_revision),
+            Load::Absent | Load::Rows { record: None, .. } => (None, 0),
+            Load::Found(record, mod_revision)
+            | Load::Rows {
+                record: Some((record, mod_revision)),
+                ..
+            } => (Some(record), mod_revision),
         };
         if let Some(record) = record.filter(|record| record.epoch > context.epoch) {
             wishes.overtaken_by = Some(record.epoch);
             return Turn::Same;
         }
-        self.link = Link::Ready;
-        self.failures = 0;
+        self.link.found();
         self.stored = (record, mod_revision);
         let mut turn = Turn::News;
         if let Some(record) = record {
@@ -187,12 +158,11 @@ impl Keeping for Counted {
     }
 
     fn persisted(&mut self, context: &Context<'_>, outcome: Commit, wishes: &mut Wishes) -> Turn {
-        let Link::Writing(record) = self.link else {
+        let Some(record) = self.link.written() else {
             return Turn::Same;
         };
         match outcome {
             Commit::Committed(mod_revision) => {
-                self.link = Link::Ready;
                 let before = self.stored.0.map(|before| before.limit);
                 self.stored = (Some(record), mod_revision);
                 self.charge(context, record, true);
@@ -202,31 +172,23 @@ impl Keeping for Counted {
                 }
             }
             Commit::Conflict | Commit::Unknown | Commit::Lost => {
-                self.link = Link::Reading;
-                wishes.read = true;
+                self.link.read(wishes);
                 Turn::Same
             }
         }
     }
 
     fn prepare(&mut self, context: &Context<'_>, wishes: &mut Wishes) {
-        if let Link::Retrying(at) = self.link {
-            if context.now >= at {
-                self.link = Link::Reading;
-                wishes.read = true;
-            } else {
-                wishes.look(at);
-            }
-        }
+        self.link.retry(context, wishes);
     }
 
     /// Raises the durable mark when units are short, or will be within a second, and carries over a
     /// limit that changed in this window.
     fn debit(&mut self, context: &Context<'_>, lack: &Lack, wishes: &mut Wishes) {
-        let Some((units, revision)) = self.in_force(context) else {
+        let Some((units, revision)) = in_force(context, self.stored.0) else {
             return;
         };
-        if self.link != Link::Ready {
+        if !self.link.is_ready() {
             return;
         }
         let step = units
@@ -253,8 +215,12 @@ impl Keeping for Counted {
             revision,
             epoch: context.epoch,
         };
-        self.link = Link::Writing(record);
-        wishes.write = Some((record, self.stored.1));
+        self.link.write(record);
+        wishes.write = Some(Write {
+            record,
+            rows: Vec::new(),
+            expected_mod_revision: self.stored.1,
+        });
     }
 
     fn refills_at(&self, _context: &Context<'_>) -> OwnerTime {
@@ -262,8 +228,7 @@ impl Keeping for Counted {
     }
 
     fn is_past(&self, now: OwnerTime) -> bool {
-        let resting = matches!(self.link, Link::Ready | Link::Retrying(_));
-        resting && Window::at(now, self.window_ms) > self.window
+        self.link.is_resting() && Window::at(now, self.window_ms) > self.window
     }
 
     fn shown(&self, context: &Context<'_>) -> Option<Shown> {
@@ -272,6 +237,7 @@ impl Keeping for Counted {
             window: Some((self.window, self.window.start(self.window_ms), self.end())),
             hwm: self.hwm,
             free: self.free,
+            rows: None,
         })
     }
 }

@@ -53,7 +53,11 @@ impl Rolling {
         let dead = inherited.after(config.lease_ms + config.clock_skew_ms);
         Some(match self.kind {
             Kind::Sliding { window_ms } => dead.after(window_ms),
-            Kind::Bucket { .. } | Kind::Fixed { .. } => dead,
+            Kind::Bucket { .. }
+            | Kind::Fixed { .. }
+            | Kind::Calendar { .. }
+            | Kind::Endless
+            | Kind::Concurrent => dead,
         })
     }
 
@@ -68,9 +72,11 @@ impl Rolling {
                 };
                 Stock::Bucket(Bucket::new(window_ms, empty_at, spec))
             }
-            Kind::Sliding { window_ms } | Kind::Fixed { window_ms } => {
-                Stock::Slots(Slots::new(window_ms))
-            }
+            kind @ (Kind::Sliding { .. }
+            | Kind::Fixed { .. }
+            | Kind::Calendar { .. }
+            | Kind::Endless
+            | Kind::Concurrent) => Stock::Slots(Slots::new(kind.window_ms())),
         })
     }
 
@@ -82,7 +88,11 @@ impl Rolling {
     fn size(&self, spec: &LimitSpec) -> u64 {
         match self.kind {
             Kind::Bucket { .. } => spec.burst,
-            Kind::Sliding { .. } | Kind::Fixed { .. } => spec.units,
+            Kind::Sliding { .. }
+            | Kind::Fixed { .. }
+            | Kind::Calendar { .. }
+            | Kind::Endless
+            | Kind::Concurrent => spec.units,
         }
     }
 }
@@ -221,6 +231,7 @@ impl Keeping for Rolling {
             window: None,
             hwm: size,
             free: stock.room(size, self.outstanding),
+            rows: None,
         })
     }
 }

@@ -45,9 +45,14 @@ impl Stamps {
         for span in self.0.iter().rev() {
             let age = now - span.0;
             match kind {
-                Kind::Sliding { .. } | Kind::Fixed { .. } if age >= window_ms + late_ms => break,
                 Kind::Bucket { .. } if age > allowed.span_ms => break,
-                Kind::Sliding { .. } | Kind::Fixed { .. } | Kind::Bucket { .. } => {}
+                Kind::Sliding { .. } | Kind::Fixed { .. } if age >= window_ms + late_ms => break,
+                Kind::Sliding { .. }
+                | Kind::Fixed { .. }
+                | Kind::Bucket { .. }
+                | Kind::Calendar { .. }
+                | Kind::Endless
+                | Kind::Concurrent => {}
             }
             sum += span.2.cast_signed();
             worst = worst.max(sum - bound(kind, allowed, age.saturating_sub(late_ms)));
@@ -59,7 +64,11 @@ impl Stamps {
 /// The most that may be stamped in an interval of that length.
 fn bound(kind: Kind, allowed: Allowed, age_ms: u64) -> i64 {
     match kind {
-        Kind::Sliding { .. } | Kind::Fixed { .. } => allowed.units.cast_signed(),
+        Kind::Sliding { .. }
+        | Kind::Fixed { .. }
+        | Kind::Calendar { .. }
+        | Kind::Endless
+        | Kind::Concurrent => allowed.units.cast_signed(),
         Kind::Bucket { window_ms } => {
             let came = u128::from(allowed.units) * u128::from(age_ms) / u128::from(window_ms);
             (allowed.burst + u64::try_from(came).unwrap_or(u64::MAX)).cast_signed()

@@ -338,7 +338,11 @@ pub(crate) fn in_force(
     const LATE_MS: u64 = 6_500;
     let span_ms = match counter.kind() {
         Kind::Bucket { window_ms } => 6 * window_ms,
-        Kind::Sliding { window_ms } | Kind::Fixed { window_ms } => window_ms,
+        kind @ (Kind::Sliding { .. }
+        | Kind::Fixed { .. }
+        | Kind::Calendar { .. }
+        | Kind::Endless
+        | Kind::Concurrent) => kind.window_ms(),
     };
     let since = now.saturating_sub(span_ms + LATE_MS);
     let limit = plan.limits.iter().find(|l| l.name == counter.limit());

@@ -241,6 +241,7 @@ impl World {
                 counter,
                 record,
                 expected_mod_revision,
+                ..
             } => {
                 self.writes += 1;
                 let outcome = self
@@ -264,6 +265,6 @@ impl World {
 fn modified<R>(found: &owner::Load<R>) -> i64 {
     match found {
         owner::Load::Found(_, modified) => *modified,
-        owner::Load::Absent | owner::Load::Failed => 0,
+        owner::Load::Absent | owner::Load::Failed | owner::Load::Rows { .. } => 0,
     }
 }

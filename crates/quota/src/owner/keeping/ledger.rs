@@ -1,0 +1,431 @@
+//! Budgets, windows longer than an hour, and slots: a durable row per process.
+//!
+//! Writing a row *is* the grant: a node hears of units only once the row that charges them is committed, so a
+//! new owner reads the rows and goes on, with nothing lost. Rows are written together with the counter's record,
+//! whose modification revision guards them all: two owners, or one owner's late and next transaction, never
+//! write past each other.
+//!
+//! At all times, over the rows of a window: settled + outstanding + suspense + free = limit + debt, where what is
+//! charged for a row beyond what it has settled is *outstanding* while its process lives and *suspense* when it
+//! does not. Nothing but the process itself, its heir or an operator takes that back (R4).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::owner::account::{Context, Wishes, Write};
+use crate::owner::keeping::link::Link;
+use crate::owner::keeping::{Keeping, Lack, Shown, Totals, Turn, in_force};
+use crate::owner::{Commit, LedgerRow, Load, Record};
+use crate::{Close, Incarnation, Kind, OwnerTime, Span, Window};
+
+/// Most rows in one write, so that a transaction of a counter stays within a store's 128 operations.
+pub const MOST_ROWS: usize = 48;
+/// A counter without windows of which nothing was heard for this long is dropped from memory, in milliseconds;
+/// its rows stay.
+const DROP_AFTER_MS: u64 = 3_600_000;
+/// A block is at most this part of what remains, so that little is in the wrong place, or in suspense.
+const BLOCK_PART: u64 = 200;
+
+/// One process's share: as it is durable, and as it is known.
+#[derive(Debug)]
+struct Share {
+    durable: LedgerRow,
+    known: LedgerRow,
+    /// When what is known and not durable is written at the latest, if they differ.
+    due: OwnerTime,
+}
+
+impl Share {
+    fn is_clean(&self) -> bool {
+        self.known == self.durable
+    }
+}
+
+/// What is being written.
+#[derive(Debug)]
+struct Written {
+    record: Record,
+    rows: Vec<LedgerRow>,
+}
+
+#[derive(Debug)]
+pub(super) struct Ledger {
+    kind: Kind,
+    /// The window; it never goes back (R8).
+    span: Span,
+    /// The durable record and its key's modification revision (0: there is none).
+    stored: (Option<Record>, i64),
+    /// Whether `stored` and the rows were ever read.
+    known: bool,
+    link: Link<Written>,
+    shares: BTreeMap<Incarnation, Share>,
+    /// The sum of what the shares are charged, as known.
+    charged: u64,
+    /// Closings that arrived before the rows were read.
+    early: Vec<(Close, bool)>,
+    touched: OwnerTime,
+}
+
+impl Ledger {
+    pub(super) fn new(kind: Kind, now: OwnerTime) -> Self {
+        Self {
+            kind,
+            span: kind.span(now),
+            stored: (None, 0),
+            known: false,
+            link: Link::reading(),
+            shares: BTreeMap::new(),
+            charged: 0,
+            early: Vec::new(),
+            touched: now,
+        }
+    }
+
+    fn roll_to(&mut self, span: Span) -> Turn {
+        if span.window <= self.span.window {
+            return Turn::Same;
+        }
+        self.span = span;
+        self.shares.clear();
+        self.charged = 0;
+        Turn::Anew
+    }
+
+    /// The window of that label: the one of now, or one that begins soon by this owner's clock.
+    fn span_of(&self, window: Window, now: OwnerTime) -> Span {
+        let mut span = self.kind.span(now);
+        while span.window < window && span.end.0 < u64::MAX {
+            span = self.kind.span(span.end);
+        }
+        span
+    }
+
+    /// Changes what is known of a share, to be durable by that time.
+    fn change(
+        &mut self,
+        by: OwnerTime,
+        of: (Incarnation, &Arc<str>),
+        change: impl FnOnce(&mut LedgerRow),
+    ) {
+        let window = self.span.window;
+        let share = self.shares.entry(of.0).or_insert_with(|| {
+            let none = LedgerRow::new(window, of.0, Arc::clone(of.1));
+            Share {
+                durable: none.clone(),
+                known: none,
+                due: by,
+            }
+        });
+        let (before, clean) = (share.known.charge(), share.is_clean());
+        change(&mut share.known);
+        share.due = if clean { by } else { share.due.min(by) };
+        self.charged = self
+            .charged
+            .saturating_sub(before)
+            .saturating_add(share.known.charge());
+    }
+
+    /// Takes in a row as the store has it.
+    fn adopt(&mut self, context: &Context<'_>, row: LedgerRow) {
+        let node = Arc::clone(&row.node);
+        let by = context.now.after(context.config.settle_ms);
+        self.change(by, (row.incarnation, &node), |known| known.adopt(&row));
+        if let Some(share) = self.shares.get_mut(&row.incarnation) {
+            // A closing that came while the rest was written does not wait.
+            if share.known.closed == row.closed {
+                share.due = share.due.max(by);
+            }
+            share.durable = row;
+        }
+    }
+
+    /// When a write is due without a grant, if one is.
+    fn flush_at(&self) -> Option<OwnerTime> {
+        let changed = self.shares.values().filter(|share| !share.is_clean());
+        changed.map(|share| share.due).min()
+    }
+
+    /// The rows to write: what is granted now, as far as there is enough, and what is known and not durable.
+    fn rows_to_write(
+        &self,
+        limit: u64,
+        wants: &[(Incarnation, u64)],
+        now: OwnerTime,
+    ) -> Vec<LedgerRow> {
+        let mut free = limit.saturating_sub(self.charged);
+        let mut rows: BTreeMap<Incarnation, LedgerRow> = BTreeMap::new();
+        let debts = self
+            .shares
+            .iter()
+            .map(|(of, share)| (*of, share.known.debt()));
+        for (to, units) in debts.chain(wants.iter().copied()) {
+            let Some(known) = self.shares.get(&to).map(|share| &share.known) else {
+                continue;
+            };
+            // What a node wants includes what it owes.
+            let granted = known.granted.saturating_add(units);
+            let before = rows.get(&to).unwrap_or(known);
+            if known.closed || granted <= before.granted || rows.len() >= MOST_ROWS {
+                continue;
+            }
+            let row = LedgerRow {
+                granted,
+                ..before.clone()
+            };
+            let cost = row.charge() - before.charge();
+            if cost <= free {
+                free -= cost;
+                rows.insert(to, row);
+            }
+        }
+        let due = self.flush_at().is_some_and(|at| at <= now);
+        if due || !rows.is_empty() {
+            let changed = self.shares.iter().filter(|(_, share)| !share.is_clean());
+            for (of, share) in changed {
+                if rows.len() < MOST_ROWS {
+                    rows.entry(*of).or_insert_with(|| share.known.clone());
+                }
+            }
+        }
+        rows.into_values().collect()
+    }
+
+    fn close_now(&mut self, context: &Context<'_>, close: &Close, again: bool) -> bool {
+        if close.window > self.span.window {
+            return false;
+        }
+        let mut close = close.clone();
+        if close.window < self.span.window {
+            // That window is over, and in this one nothing was reserved.
+            (close.mark, close.settled) = (0, 0);
+        }
+        // Even one that was never granted anything is closed: it may have asked, and would be granted it late.
+        let known = self.shares.get(&close.incarnation);
+        let node = known.map_or_else(|| Arc::from(""), |share| Arc::clone(&share.known.node));
+        self.change(context.now, (close.incarnation, &node), |row| {
+            row.close(&close, again);
+        });
+        let share = self.shares.get(&close.incarnation);
+        share.is_some_and(|share| share.durable.closed && share.durable.settled >= close.settled)
+    }
+}
+
+impl Keeping for Ledger {
+    fn is_read_first(&self) -> bool {
+        true
+    }
+
+    fn roll(&mut self, context: &Context<'_>) -> Turn {
+        if context.now < self.span.end {
+            return Turn::Same;
+        }
+        self.roll_to(self.kind.span(context.now))
+    }
+
+    fn window(&self) -> Window {
+        self.span.window
+    }
+
+    fn ends_at(&self) -> Option<OwnerTime> {
+        Some(self.span.end)
+    }
+
+    fn limit(&self, context: &Context<'_>) -> Option<u64> {
+        let (limit, _) = in_force(context, self.stored.0).filter(|_| self.known)?;
+        Some(limit)
+    }
+
+    fn free_total(&self, context: &Context<'_>) -> u64 {
+        let limit = self.limit(context).unwrap_or(0);
+        limit.saturating_sub(self.charged)
+    }
+
+    fn usable(&self, _context: &Context<'_>, _to: Incarnation) -> u64 {
+        0
+    }
+
+    fn is_over(&self, context: &Context<'_>) -> bool {
+        self.limit(context)
+            .is_some_and(|limit| self.charged > limit)
+    }
+
+    fn take(&mut self, _to: Incarnation, _units: u64) {}
+
+    fn give_back(&mut self, _from: Incarnation, _units: u64) {}
+
+    fn grants_by_writing(&self) -> bool {
+        true
+    }
+
+    /// Slots come back whenever a request ends, so there are no blocks to speak of.
+    fn largest_block(&self, context: &Context<'_>) -> u64 {
+        if self.kind == Kind::Concurrent {
+            return u64::MAX;
+        }
+        let part = self.free_total(context) / BLOCK_PART;
+        part.min(context.config.largest_block)
+    }
+
+    fn owed(&self, to: Incarnation) -> u64 {
+        self.shares.get(&to).map_or(0, |share| share.known.debt())
+    }
+
+    fn row(&self, of: Incarnation) -> Option<&LedgerRow> {
+        self.shares.get(&of).map(|share| &share.known)
+    }
+
+    fn open_shares(&self) -> Vec<&LedgerRow> {
+        let rows = self.shares.values().map(|share| &share.known);
+        rows.filter(|row| !row.closed && row.charge() > row.settled)
+            .collect()
+    }
+
+    fn report(&mut self, context: &Context<'_>, from: (Incarnation, &Arc<str>), totals: Totals) {
+        self.touched = context.now;
+        if self.known {
+            let by = context.now.after(context.config.settle_ms);
+            self.change(by, from, |row| row.merge(totals.returned, totals.spent));
+        }
+    }
+
+    fn close(&mut self, context: &Context<'_>, close: &Close, again: bool) -> bool {
+        self.touched = context.now;
+        if self.known {
+            return self.close_now(context, close, again);
+        }
+        let known = |(early, _): &(Close, bool)| early.is_of_same(close);
+        if !self.early.iter().any(known) {
+            self.early.push((close.clone(), again));
+        }
+        false
+    }
+
+    fn loaded(&mut self, context: &Context<'_>, outcome: Load, wishes: &mut Wishes) -> Turn {
+        if !self.link.is_reading() {
+            return Turn::Same;
+        }
+        let (record, rows) = match outcome {
+            Load::Failed => {
+                self.link.failed(context);
+                return Turn::Same;
+            }
+            Load::Absent => (None, Vec::new()),
+            Load::Found(record, mod_revision) => (Some((record, mod_revision)), Vec::new()),
+            Load::Rows { record, rows } => (record, rows),
+        };
+        if let Some((later, _)) = record.filter(|(record, _)| record.epoch > context.epoch) {
+            wishes.overtaken_by = Some(later.epoch);
+            return Turn::Same;
+        }
+        self.link.found();
+        self.stored = (
+            record.map(|(record, _)| record),
+            record.map_or(0, |(_, revision)| revision),
+        );
+        self.known = true;
+        let mut turn = Turn::News;
+        if let Some((record, _)) = record
+            && self.roll_to(self.span_of(record.window, context.now)) == Turn::Anew
+        {
+            turn = Turn::Anew;
+        }
+        let window = self.span.window;
+        for row in rows.into_iter().filter(|row| row.window == window) {
+            self.adopt(context, row);
+        }
+        for (close, again) in std::mem::take(&mut self.early) {
+            self.close_now(context, &close, again);
+        }
+        turn
+    }
+
+    fn persisted(&mut self, context: &Context<'_>, outcome: Commit, wishes: &mut Wishes) -> Turn {
+        let Some(Written { record, rows }) = self.link.written() else {
+            return Turn::Same;
+        };
+        match outcome {
+            Commit::Committed(mod_revision) => {
+                let before = self.stored.0.map(|before| before.limit);
+                self.stored = (Some(record), mod_revision);
+                let window = self.span.window;
+                for row in rows.into_iter().filter(|row| row.window == window) {
+                    self.adopt(context, row);
+                }
+                match before {
+                    Some(limit) if limit != record.limit => Turn::News,
+                    Some(_) | None => Turn::Same,
+                }
+            }
+            Commit::Conflict | Commit::Unknown | Commit::Lost => {
+                self.link.read(wishes);
+                Turn::Same
+            }
+        }
+    }
+
+    fn prepare(&mut self, context: &Context<'_>, wishes: &mut Wishes) {
+        self.link.retry(context, wishes);
+    }
+
+    /// Writes what is to be granted, with all that is known and not durable; without a grant that waits a while,
+    /// to be written once for many reports.
+    fn debit(&mut self, context: &Context<'_>, lack: &Lack, wishes: &mut Wishes) {
+        let Some((limit, revision)) = in_force(context, self.stored.0) else {
+            return;
+        };
+        if !self.link.is_ready() || !self.known {
+            return;
+        }
+        let rows = self.rows_to_write(limit, &lack.wants, context.now);
+        let window = self.span.window;
+        let changed = self
+            .stored
+            .0
+            .is_some_and(|record| record.window == window && record.limit != limit);
+        if rows.is_empty() && !changed {
+            if let Some(at) = self.flush_at() {
+                wishes.look(at);
+            }
+            return;
+        }
+        let record = Record {
+            window,
+            hwm: 0,
+            limit,
+            revision,
+            epoch: context.epoch,
+        };
+        self.link.write(Written {
+            record,
+            rows: rows.clone(),
+        });
+        wishes.write = Some(Write {
+            record,
+            rows,
+            expected_mod_revision: self.stored.1,
+        });
+    }
+
+    fn refills_at(&self, _context: &Context<'_>) -> OwnerTime {
+        self.span.end
+    }
+
+    fn is_past(&self, now: OwnerTime) -> bool {
+        let over = now >= self.span.end || now.since(self.touched) >= DROP_AFTER_MS;
+        self.link.is_resting() && self.flush_at().is_none() && over
+    }
+
+    fn shown(&self, context: &Context<'_>) -> Option<Shown> {
+        (self.known && context.now < self.span.end).then(|| Shown {
+            window: Some((self.span.window, self.span.start, self.span.end)),
+            hwm: self.charged,
+            free: 0,
+            rows: Some(
+                self.shares
+                    .values()
+                    .map(|share| share.known.clone())
+                    .collect(),
+            ),
+        })
+    }
+}

@@ -1,0 +1,96 @@
+use crate::OwnerTime;
+use crate::owner::account::{Context, Wishes};
+
+/// The wait between failed reads is doubled this often at most.
+const LONGEST_BACKOFF: u32 = 5;
+
+/// The dealings of a keeping with the store: at most one at a time.
+#[derive(Debug)]
+pub(super) struct Link<W> {
+    state: State<W>,
+    /// Reads that failed one after another.
+    failures: u32,
+}
+
+#[derive(Debug)]
+enum State<W> {
+    /// Being read.
+    Reading,
+    /// The read failed; to be tried again at that time.
+    Retrying(OwnerTime),
+    /// Nothing under way.
+    Ready,
+    /// That is being written.
+    Writing(W),
+}
+
+impl<W> Link<W> {
+    /// Begins with a read.
+    pub(super) fn reading() -> Self {
+        Self {
+            state: State::Reading,
+            failures: 0,
+        }
+    }
+
+    pub(super) fn is_reading(&self) -> bool {
+        matches!(self.state, State::Reading)
+    }
+
+    /// Whether a write can begin.
+    pub(super) fn is_ready(&self) -> bool {
+        matches!(self.state, State::Ready)
+    }
+
+    /// Whether nothing is under way.
+    pub(super) fn is_resting(&self) -> bool {
+        matches!(self.state, State::Ready | State::Retrying(_))
+    }
+
+    /// The read failed. The wait is doubled each time, so that many counters do not fall upon a store that
+    /// recovers.
+    pub(super) fn failed(&mut self, context: &Context<'_>) {
+        let wait = context.config.retry_ms << self.failures.min(LONGEST_BACKOFF);
+        self.failures += 1;
+        self.state = State::Retrying(context.now.after(wait));
+    }
+
+    /// The read succeeded.
+    pub(super) fn found(&mut self) {
+        self.failures = 0;
+        self.state = State::Ready;
+    }
+
+    /// Begins a write.
+    pub(super) fn write(&mut self, what: W) {
+        self.state = State::Writing(what);
+    }
+
+    /// Takes what was being written, if anything was; nothing is under way then.
+    pub(super) fn written(&mut self) -> Option<W> {
+        match std::mem::replace(&mut self.state, State::Ready) {
+            State::Writing(what) => Some(what),
+            other @ (State::Reading | State::Retrying(_) | State::Ready) => {
+                self.state = other;
+                None
+            }
+        }
+    }
+
+    /// Reads anew: it is not known what the key holds.
+    pub(super) fn read(&mut self, wishes: &mut Wishes) {
+        self.state = State::Reading;
+        wishes.read = true;
+    }
+
+    /// Tries a read anew that failed, when it is due.
+    pub(super) fn retry(&mut self, context: &Context<'_>, wishes: &mut Wishes) {
+        if let State::Retrying(at) = self.state {
+            if context.now >= at {
+                self.read(wishes);
+            } else {
+                wishes.look(at);
+            }
+        }
+    }
+}

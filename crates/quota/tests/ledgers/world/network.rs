@@ -1,0 +1,80 @@
+//! What happens to messages on their way.
+
+use tollgate_quota::{OwnerMessage, owner};
+
+use crate::oracle::Violation;
+use crate::plan::Mutation;
+use crate::random::Random;
+use crate::world::{Event, World};
+
+impl World {
+    /// When the copies of a message arrive, in milliseconds from now.
+    pub(super) fn arrivals(&mut self, cut: (bool, usize)) -> Vec<u64> {
+        if self.calm {
+            return vec![1];
+        }
+        if self.cuts.get(&cut).is_some_and(|until| *until > self.now)
+            || self.random.chance(self.plan.lost)
+        {
+            return Vec::new();
+        }
+        let copies = if self.random.chance(self.plan.repeated) {
+            2
+        } else {
+            1
+        };
+        let delay = |random: &mut Random, usual: u64| match random.chance(2) {
+            true => random.within(1, 3_000),
+            false => random.within(1, usual),
+        };
+        (0..copies)
+            .map(|_| delay(&mut self.random, self.plan.delay_ms))
+            .collect()
+    }
+
+    pub(super) fn send_to_node(&mut self, message: OwnerMessage) -> Result<(), Violation> {
+        if self.plan.mutation.is_none() {
+            self.oracle.told(&message)?;
+        }
+        // A stream belongs to a process; a new one at the same place may still get the old one's mail.
+        let to = message.incarnation;
+        let current = match self.mutated(Mutation::OneSum) {
+            true => usize::try_from(to.0)
+                .ok()
+                .filter(|at| *at < self.nodes.len()),
+            false => self.nodes.iter().position(|node| node.incarnation == to),
+        };
+        let Some(node) = current else { return Ok(()) };
+        let mut message = self.mutants.sent_to_node(message);
+        message.incarnation = self.nodes[node].incarnation;
+        for after in self.arrivals((false, node)) {
+            self.schedule(
+                after,
+                Event::ToNode {
+                    node,
+                    message: message.clone(),
+                },
+            );
+        }
+        Ok(())
+    }
+
+    pub(super) fn deliver(&mut self, node: usize, message: OwnerMessage) -> Result<(), Violation> {
+        let now = self.node_time(node);
+        let message = self.mutants.arrived_at_node(now, message);
+        self.nodes[node].machine.receive(now, &message);
+        self.disowned(node);
+        self.after_node(node)
+    }
+
+    pub(super) fn connect(&mut self, node: usize, owner: usize) -> Result<(), Violation> {
+        let old = std::mem::replace(&mut self.nodes[node].owner, owner);
+        let now = self.node_time(node);
+        self.nodes[node].machine.connected(now);
+        if old != owner && self.random.chance(70) {
+            let incarnation = self.nodes[node].incarnation;
+            self.step(old, owner::Event::Disconnected(incarnation))?;
+        }
+        self.after_node(node)
+    }
+}

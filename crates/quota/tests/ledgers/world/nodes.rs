@@ -1,0 +1,303 @@
+//! Nodes and their callers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tollgate_quota::node::{self, Admission, Ask, Node, Outcome, Scope};
+use tollgate_quota::{Counter, Incarnation, Kind, NodeTime};
+
+use crate::oracle::Violation;
+use crate::plan::{FIXED_12_S, Mutation};
+use crate::world::journal::Disk;
+use crate::world::{Call, Event, NodeProcess, World};
+
+/// Nodes' clocks drift by at most this.
+const DRIFT_PPM: u64 = 5_000;
+/// How long requests wait, in milliseconds.
+const WAIT_MS: u64 = 50;
+
+impl World {
+    pub(super) fn new_node(&mut self) -> NodeProcess {
+        self.incarnations += 1;
+        let incarnation = Incarnation(self.incarnations);
+        let margin = if self.mutated(Mutation::NoDriftMargin) {
+            0
+        } else {
+            DRIFT_PPM
+        };
+        let config = node::Config {
+            drift_ppm: margin,
+            journaled: true,
+            ..node::Config::default()
+        };
+        let drift = if self.plan.faulty_ms == 0 {
+            0
+        } else {
+            DRIFT_PPM
+        };
+        NodeProcess {
+            machine: Node::new(&format!("n{}", incarnation.0), incarnation, config),
+            incarnation,
+            offset: self.random.within(1, 1_000_000),
+            drift_ppm: self.random.within(0, 2 * drift).cast_signed() - drift.cast_signed(),
+            owner: self.owners.len() - 1,
+            paused_until: 0,
+            timer_at: None,
+            open: BTreeMap::new(),
+            disk: Disk::default(),
+        }
+    }
+
+    pub(crate) fn draw_asks(&mut self) -> Vec<Ask> {
+        let mut asks = Vec::new();
+        let counters: BTreeSet<u64> = (0..self.random.within(1, 3))
+            .map(|_| self.random.within(0, self.plan.limits.len() as u64 - 1))
+            .collect();
+        for index in counters {
+            let limit = self.plan.limits[usize::try_from(index).unwrap()].clone();
+            let subject = format!("k{}", self.random.within(1, limit.subjects));
+            let counter = Counter::new(limit.name, limit.kind, &subject).unwrap();
+            let units = match limit.part {
+                None => 1,
+                Some(_) if !self.calm && self.random.chance(3) => limit.units * 3,
+                Some(part) => self.random.within(1, (limit.units / part).max(1)),
+            };
+            asks.push(Ask { counter, units });
+        }
+        asks
+    }
+
+    pub(crate) fn request(&mut self, node: usize, asks: Vec<Ask>) -> Result<(), Violation> {
+        self.requests += 1;
+        let now = self.node_time(node);
+        let process = &mut self.nodes[node];
+        let (id, outcome) = process.machine.reserve(now, &asks, now.after(WAIT_MS));
+        self.waits += u64::from(outcome == Outcome::Waiting);
+        process.open.insert(id, (asks, None));
+        let call = Call {
+            node,
+            incarnation: process.incarnation,
+            id,
+        };
+        if outcome == Outcome::Waiting && !self.calm && self.random.chance(5) {
+            let after = self.random.within(0, WAIT_MS + 10);
+            self.schedule(after, Event::Cancel(call));
+        }
+        self.resolve(call, outcome)?;
+        self.after_node(node)
+    }
+
+    fn resolve(&mut self, call: Call, outcome: Outcome) -> Result<(), Violation> {
+        self.trace(|| format!("  {call:?}: {outcome:?}"));
+        match outcome {
+            Outcome::Waiting => Ok(()),
+            Outcome::Taken => self.taken(call),
+            Outcome::Denied(denial) => {
+                let (asks, _) = self.nodes[call.node].open.remove(&call.id).unwrap();
+                if self.calm {
+                    self.denials.push((asks, denial));
+                }
+                Ok(())
+            }
+            Outcome::Admitted(admission) => self.admitted(call, admission),
+        }
+    }
+
+    /// Stamps, perhaps after a pause in the worst place.
+    fn taken(&mut self, call: Call) -> Result<(), Violation> {
+        let taken_at = self.node_time(call.node);
+        if self.calm || !self.random.chance(5) {
+            return self.stamp(call, taken_at);
+        }
+        let pause = self.random.within(1, 400);
+        self.nodes[call.node].paused_until = self.now + pause;
+        self.schedule(pause, Event::Stamp { call, taken_at });
+        Ok(())
+    }
+
+    fn admitted(&mut self, call: Call, admission: Admission) -> Result<(), Violation> {
+        let (asks, open) = self.nodes[call.node].open.get_mut(&call.id).unwrap();
+        let now = (self.now, self.plan.skew_ms);
+        self.oracle.admitted(now, asks, &admission, &self.store)?;
+        *open = Some(admission);
+        let hold = match (self.calm, self.random.within(0, 9)) {
+            (true, _) => 0,
+            (false, 0) => self.random.within(0, 20_000),
+            (false, _) => self.random.within(0, 80),
+        };
+        self.schedule(hold, Event::Settle(call));
+        Ok(())
+    }
+
+    /// Whether the process that took the call still lives.
+    fn lives(&self, call: Call) -> bool {
+        self.nodes[call.node].incarnation == call.incarnation
+    }
+
+    pub(super) fn stamp(&mut self, call: Call, taken_at: NodeTime) -> Result<(), Violation> {
+        // The process died, or the caller left, in the pause.
+        if !self.lives(call) || !self.nodes[call.node].open.contains_key(&call.id) {
+            return Ok(());
+        }
+        let fresh = self.node_time(call.node);
+        let reading = if self.mutated(Mutation::NoRestamp) {
+            taken_at
+        } else {
+            fresh
+        };
+        let outcome = self.nodes[call.node].machine.stamp(reading, call.id);
+        self.resolve(call, outcome)?;
+        self.after_node(call.node)
+    }
+
+    pub(super) fn settle(&mut self, call: Call) -> Result<(), Violation> {
+        if !self.lives(call) {
+            return Ok(());
+        }
+        let (asks, admission) = self.nodes[call.node].open.remove(&call.id).unwrap();
+        let admission = admission.unwrap();
+        let actual: Vec<u64> = asks.iter().map(|ask| self.draw_actual(ask)).collect();
+        let now = self.node_time(call.node);
+        let machine = &mut self.nodes[call.node].machine;
+        let settled = machine.settle(now, call.id, &actual).unwrap();
+        if machine.settle(now, call.id, &actual).is_ok() || machine.cancel(now, call.id) {
+            return Err(Violation(format!("I6: {call:?} was resolved twice")));
+        }
+        self.oracle.settled(&asks, &admission, &settled);
+        self.oracle.spent(call.incarnation, &asks, &actual);
+        self.mutants
+            .settled(call.incarnation, &asks, &admission, &settled);
+        self.after_node(call.node)
+    }
+
+    pub(super) fn draw_actual(&mut self, ask: &Ask) -> u64 {
+        let units = ask.units;
+        match self.random.within(0, 9) {
+            // A slot is never used up.
+            _ if ask.counter.kind() == Kind::Concurrent => 0,
+            _ if self.calm => units,
+            0 => 0,
+            1..=3 => self.random.within(0, units),
+            4 if units > 1 => units + self.random.within(1, units),
+            _ => units,
+        }
+    }
+
+    pub(super) fn cancel(&mut self, call: Call) -> Result<(), Violation> {
+        if !self.lives(call) {
+            return Ok(());
+        }
+        let now = self.node_time(call.node);
+        if self.nodes[call.node].machine.cancel(now, call.id) {
+            self.nodes[call.node].open.remove(&call.id);
+        }
+        self.after_node(call.node)
+    }
+
+    /// The node shuts down in good order: it gives back what it has and says so.
+    pub(crate) fn drain(&mut self, node: usize) -> Result<(), Violation> {
+        let now = self.node_time(node);
+        self.nodes[node].machine.drain(now);
+        self.after_node(node)
+    }
+
+    pub(super) fn node_timer(&mut self, node: usize) -> Result<(), Violation> {
+        // Another one was set for an earlier time, unless a pause held this one up; it is void.
+        if self.nodes[node].timer_at.is_none_or(|at| at > self.now) {
+            return Ok(());
+        }
+        self.nodes[node].timer_at = None;
+        let now = self.node_time(node);
+        let machine = &mut self.nodes[node].machine;
+        machine.tick(now);
+        let scope = if now >= machine.next_heartbeat() {
+            Some(Scope::All)
+        } else {
+            machine
+                .next_message()
+                .filter(|at| *at <= now)
+                .map(|_| Scope::Changed)
+        };
+        let message = scope.and_then(|scope| machine.poll_message(now, scope));
+        if let Some(message) = message {
+            self.messages += 1;
+            if self.plan.mutation.is_none() {
+                self.oracle.reported(&message)?;
+            }
+            let owner = self.nodes[node].owner;
+            let mut message = self.mutants.sent_to_owner(message);
+            if self.mutated(Mutation::OneSum) {
+                message.incarnation = Incarnation(node as u64);
+                message.closes.clear();
+            }
+            let mut arrivals = self.arrivals((true, node));
+            if self.mutated(Mutation::LateReturn) && !self.calm && self.random.chance(40) {
+                // It turns up when its process may be dead and closed, as any may.
+                arrivals = vec![self.random.within(3_000, 10_000)];
+            }
+            for after in arrivals {
+                self.schedule(
+                    after,
+                    Event::ToOwner {
+                        owner,
+                        message: message.clone(),
+                    },
+                );
+            }
+        }
+        self.after_node(node)
+    }
+
+    /// Hands out news and sets the timer: due after every call of a node.
+    pub(super) fn after_node(&mut self, node: usize) -> Result<(), Violation> {
+        while let Some(wake) = self.nodes[node].machine.poll_wake() {
+            let incarnation = self.nodes[node].incarnation;
+            self.resolve(
+                Call {
+                    node,
+                    incarnation,
+                    id: wake.id,
+                },
+                wake.outcome,
+            )?;
+        }
+        self.forget_at_deadline(node);
+        self.flush_journal(node);
+        let process = &self.nodes[node];
+        let machine = &process.machine;
+        let heartbeat = std::iter::once(machine.next_heartbeat());
+        let due = heartbeat
+            .chain(machine.next_message())
+            .chain(machine.next_tick())
+            .min()
+            .unwrap();
+        // Where the clock's drift makes this early, the timer is set again.
+        let at = self.now + due.since(self.node_time(node)).max(1);
+        if process.timer_at.is_none_or(|earlier| earlier > at) {
+            self.nodes[node].timer_at = Some(at);
+            self.schedule(at - self.now, Event::NodeTimer(node));
+        }
+        Ok(())
+    }
+
+    /// The mutation of that name: a process that remembers nothing of a window it thinks is over.
+    pub(super) fn forget_at_deadline(&mut self, node: usize) {
+        if !self.mutated(Mutation::ForgetAtDeadline) || !self.nodes[node].open.is_empty() {
+            return;
+        }
+        let now = self.node_time(node);
+        let counter = Counter::new("fleet", FIXED_12_S, "k1").unwrap();
+        let over = self.nodes[node]
+            .machine
+            .view(now, &counter)
+            .is_some_and(|view| view.reset_ms == 0);
+        if over {
+            let incarnation = self.nodes[node].incarnation;
+            let config = node::Config {
+                drift_ppm: DRIFT_PPM,
+                ..node::Config::default()
+            };
+            self.nodes[node].machine = Node::new("forgetful", incarnation, config);
+            self.nodes[node].machine.connected(now);
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Owners and their store.
+
+use std::sync::Arc;
+
+use tollgate_quota::owner::{self, Effect, Owner};
+use tollgate_quota::{LimitSpec, Limits};
+
+use crate::oracle::Violation;
+use crate::plan::{Mutation, PlannedLimit};
+use crate::world::{Answer, Event, OwnerProcess, World};
+
+impl World {
+    pub(crate) fn limits(&self, revision: usize) -> Arc<Limits> {
+        let units = &self.policy[revision - 1];
+        let spec = |limit: &PlannedLimit| {
+            let spec = LimitSpec {
+                kind: limit.kind,
+                units: units[limit.name],
+                burst: units[limit.name],
+                revision: revision as u64,
+            };
+            (Arc::from(limit.name), spec)
+        };
+        Arc::new(Limits::new(self.plan.limits.iter().map(spec)).unwrap())
+    }
+
+    pub(crate) fn new_owner(&mut self, lag: usize) {
+        let epoch = self.store.take_over();
+        let revision = self.policy.len().saturating_sub(lag).max(1);
+        let machine = Owner::new(epoch, owner::Config::default(), self.limits(revision));
+        let skew = if self.calm { 0 } else { self.plan.skew_ms };
+        let offset = self.random.within(0, 2 * skew).cast_signed() - skew.cast_signed();
+        let process = OwnerProcess {
+            machine,
+            epoch,
+            offset,
+            alive: true,
+            revision,
+            paused_until: 0,
+            timer_at: None,
+        };
+        self.owners.push(process);
+        if revision < self.policy.len() {
+            let lags = self.random.within(100, 15_000);
+            self.schedule(
+                lags,
+                Event::Policy {
+                    owner: self.owners.len() - 1,
+                },
+            );
+        }
+    }
+
+    pub(super) fn failover(&mut self, kill: bool) {
+        if kill {
+            self.owners.iter_mut().for_each(|owner| owner.alive = false);
+        }
+        let lag = if self.random.chance(50) { 1 } else { 0 };
+        self.new_owner(lag);
+        let owner = self.owners.len() - 1;
+        for node in 0..self.nodes.len() {
+            let after = self.random.within(1, 3_000);
+            self.schedule(after, Event::Connect { node, owner });
+            if self.random.chance(15) {
+                let back = self.random.within(0, owner as u64 - 1);
+                let owner = usize::try_from(back).unwrap();
+                let later = self.random.within(after, 8_000);
+                self.schedule(later, Event::Connect { node, owner });
+                self.schedule(
+                    later + 1_000,
+                    Event::Connect {
+                        node,
+                        owner: self.owners.len() - 1,
+                    },
+                );
+            }
+        }
+    }
+
+    pub(super) fn change_limits(&mut self) {
+        let mut next = self.policy[self.policy.len() - 1].clone();
+        for units in next.values_mut() {
+            *units = match self.random.within(0, 2) {
+                0 => *units,
+                1 => (*units / 2).max(1),
+                _ => (*units * 2).min(2_000),
+            };
+        }
+        self.policy.push(next);
+        for owner in 0..self.owners.len() {
+            let after = self.random.within(1, 2_000);
+            self.schedule(after, Event::Policy { owner });
+        }
+    }
+
+    pub(super) fn step(&mut self, owner: usize, event: owner::Event) -> Result<(), Violation> {
+        if !self.owners[owner].alive {
+            return Ok(());
+        }
+        let now = self.owner_time(owner);
+        let effects = self.owners[owner].machine.step(now, event);
+        // A look at every counter: at some of the steps, or it would be most of the work.
+        if self.plan.mutation.is_none() && self.random.chance(10) {
+            self.oracle.escrow(&self.owners[owner].machine, now)?;
+        }
+        for effect in effects {
+            self.trace(|| format!("  owner {owner}: {effect:?}"));
+            match effect {
+                Effect::Send(message) => self.send_to_node(message)?,
+                Effect::StepDown(_) => self.owners[owner].alive = false,
+                // No counter here is kept by the horizon: it stays unread.
+                Effect::LoadHorizon | Effect::PersistHorizon { .. } => {}
+                op @ (Effect::Load(_) | Effect::Persist { .. }) => self.send_to_store(owner, op),
+            }
+        }
+        self.set_owner_timer(owner);
+        Ok(())
+    }
+
+    pub(super) fn owner_timer(&mut self, owner: usize) -> Result<(), Violation> {
+        // Another one was set for an earlier time, unless a pause held this one up; it is void.
+        if self.owners[owner].timer_at.is_none_or(|at| at > self.now) {
+            return Ok(());
+        }
+        self.owners[owner].timer_at = None;
+        self.step(owner, owner::Event::Tick)
+    }
+
+    pub(super) fn set_owner_timer(&mut self, owner: usize) {
+        let process = &self.owners[owner];
+        let Some(due) = process.machine.next_deadline() else {
+            return;
+        };
+        let at = due.0.saturating_add_signed(-process.offset).max(self.now);
+        if process.timer_at.is_none_or(|earlier| earlier > at) {
+            self.owners[owner].timer_at = Some(at);
+            self.schedule(at - self.now, Event::OwnerTimer(owner));
+        }
+    }
+
+    pub(super) fn send_to_store(&mut self, owner: usize, effect: Effect) {
+        let takes = if self.calm {
+            1
+        } else {
+            self.random.within(1, 10)
+        };
+        let unknown = matches!(effect, Effect::Persist { .. })
+            && !self.calm
+            && self.random.chance(self.plan.unknown);
+        if !unknown {
+            return self.schedule(
+                takes,
+                Event::StoreOp {
+                    owner,
+                    effect,
+                    answer: Answer::Truth,
+                },
+            );
+        }
+        let Effect::Persist { counter, .. } = &effect else {
+            return;
+        };
+        let modified = self.store.modified(counter);
+        let outcome = match self.mutated(Mutation::UnknownIsSuccess) {
+            true => owner::Commit::Committed(modified),
+            false => owner::Commit::Unknown,
+        };
+        let event = owner::Event::Persisted {
+            counter: counter.clone(),
+            outcome,
+        };
+        self.schedule(takes, Event::Answer { owner, event });
+        // Perhaps it is done, perhaps much later.
+        if self.random.chance(60) {
+            let later = self.random.within(1, 100);
+            self.schedule(
+                later,
+                Event::StoreOp {
+                    owner,
+                    effect,
+                    answer: Answer::AlreadyUnknown,
+                },
+            );
+        }
+    }
+
+    pub(super) fn transact(&mut self, owner: usize, effect: Effect, answer: Answer) {
+        let epoch = self.owners[owner].epoch;
+        let event = match effect {
+            Effect::Load(counter) => {
+                let own = self.owner_time(owner);
+                let found = self.store.read(&counter);
+                let outcome = match !self.calm && self.random.chance(self.plan.unknown / 3) {
+                    true => owner::Load::Failed,
+                    false => self
+                        .mutants
+                        .loaded(found, &counter, (epoch, own), &self.oracle),
+                };
+                owner::Event::Loaded { counter, outcome }
+            }
+            Effect::Persist {
+                counter,
+                record,
+                rows,
+                expected_mod_revision,
+            } => {
+                self.writes += 1;
+                let written = (record, rows);
+                let outcome = self
+                    .store
+                    .write(epoch, &counter, written, expected_mod_revision);
+                owner::Event::Persisted { counter, outcome }
+            }
+            Effect::Send(_)
+            | Effect::StepDown(_)
+            | Effect::LoadHorizon
+            | Effect::PersistHorizon { .. } => return,
+        };
+        if answer == Answer::Truth {
+            self.schedule(1, Event::Answer { owner, event });
+        }
+    }
+}
