@@ -4,6 +4,7 @@
 //! it, and wakes the requests that wait. Calls are short and do no I/O; the mutex is never held across an
 //! `.await`. What the machine wants to say to the owners is sent by `quota_stream`.
 
+mod reservation;
 mod trial;
 
 use std::collections::HashMap;
@@ -17,6 +18,7 @@ use tollgate_quota::node::{
 };
 use tollgate_quota::{Close, Counter, Incarnation, Kind, NodeMessage, NodeTime, OwnerMessage};
 
+pub(crate) use reservation::{Reservation, Waiter};
 use trial::Late;
 pub(crate) use trial::Trial;
 
@@ -67,16 +69,6 @@ enum Draining {
     Begun,
     /// The last message was handed to the stream.
     Said,
-}
-
-/// Units held by one request. They must be settled; a reservation that is dropped unsettled is refunded
-/// whole, as nothing can have been done with it.
-#[derive(Debug)]
-pub(crate) struct Reservation {
-    limiter: Arc<Limiter>,
-    ticket: Ticket,
-    asks: usize,
-    settled: bool,
 }
 
 // === impl Limiter ===
@@ -435,63 +427,6 @@ impl State {
             .into_iter()
             .flatten()
             .fold(heartbeat, NodeTime::min)
-    }
-}
-
-// === impl Reservation ===
-
-impl Reservation {
-    /// The limits that the units are of.
-    pub(crate) fn limiter(&self) -> &Arc<Limiter> {
-        &self.limiter
-    }
-
-    /// Notes that so many units of these asks, by their places, are used for certain. They stay so, whatever
-    /// the reservation is settled at.
-    pub(crate) fn spend(&self, units: &[(usize, u64)]) {
-        if !self.settled {
-            self.limiter.spend(self.ticket, units);
-        }
-    }
-
-    /// Ends the reservation: what was really used, one figure per ask in their order.
-    pub(crate) fn settle(&mut self, actual: &[u64]) {
-        if !self.settled {
-            self.settled = true;
-            self.limiter.settle(self.ticket, actual);
-        }
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        if !self.settled {
-            self.settle(&vec![0; self.asks]);
-        }
-    }
-}
-
-/// A request that waits; dropping it withdraws the request.
-#[derive(Debug)]
-pub(crate) struct Waiter {
-    limiter: Arc<Limiter>,
-    ticket: Ticket,
-    asks: usize,
-    receiver: oneshot::Receiver<Outcome>,
-    resolved: bool,
-}
-
-impl Drop for Waiter {
-    fn drop(&mut self) {
-        if self.resolved {
-            return;
-        }
-        self.limiter.withdraw(self.ticket);
-        // Admitted in the instant before the caller went away.
-        self.receiver.close();
-        if let Ok(Outcome::Admitted(_)) = self.receiver.try_recv() {
-            self.limiter.settle(self.ticket, &vec![0; self.asks]);
-        }
     }
 }
 

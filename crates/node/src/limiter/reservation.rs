@@ -1,0 +1,73 @@
+//! Units that a request holds, or waits for.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tollgate_quota::node::Outcome;
+
+use super::{Limiter, Ticket};
+
+/// Units held by one request. They must be settled; a reservation that is dropped unsettled is refunded
+/// whole, as nothing can have been done with it.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    pub(super) limiter: Arc<Limiter>,
+    pub(super) ticket: Ticket,
+    pub(super) asks: usize,
+    pub(super) settled: bool,
+}
+
+impl Reservation {
+    /// The limits that the units are of.
+    pub(crate) fn limiter(&self) -> &Arc<Limiter> {
+        &self.limiter
+    }
+
+    /// Notes that so many units of these asks, by their places, are used for certain. They stay so, whatever
+    /// the reservation is settled at.
+    pub(crate) fn spend(&self, units: &[(usize, u64)]) {
+        if !self.settled {
+            self.limiter.spend(self.ticket, units);
+        }
+    }
+
+    /// Ends the reservation: what was really used, one figure per ask in their order.
+    pub(crate) fn settle(&mut self, actual: &[u64]) {
+        if !self.settled {
+            self.settled = true;
+            self.limiter.settle(self.ticket, actual);
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.settle(&vec![0; self.asks]);
+        }
+    }
+}
+
+/// A request that waits; dropping it withdraws the request.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    pub(super) limiter: Arc<Limiter>,
+    pub(super) ticket: Ticket,
+    pub(super) asks: usize,
+    pub(super) receiver: oneshot::Receiver<Outcome>,
+    pub(super) resolved: bool,
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        if self.resolved {
+            return;
+        }
+        self.limiter.withdraw(self.ticket);
+        // Admitted in the instant before the caller went away.
+        self.receiver.close();
+        if let Ok(Outcome::Admitted(_)) = self.receiver.try_recv() {
+            self.limiter.settle(self.ticket, &vec![0; self.asks]);
+        }
+    }
+}
