@@ -3,7 +3,7 @@
 //! Three etcd, three control replicas, three nodes and the fake provider run in network namespaces of their
 //! own. Faults are drawn from a seed: `kill -9`, `SIGSTOP`, cuts both ways and one way, loss, narrow links, the
 //! etcd leader and the owner of the limits among the victims, rolling restarts, limits lowered and raised.
-//! Callers want more than there is, all the time, at all nodes. [`oracle`] then compares what the provider saw,
+//! Callers want more than there is, all the time, at all nodes. `oracle` then compares what the provider saw,
 //! and what the nodes logged, with what is promised.
 //!
 //! It needs root and Linux: `cargo xtask chaos` starts it inside namespaces made for it, so that it neither sees

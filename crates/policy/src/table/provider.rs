@@ -9,7 +9,7 @@ use super::Protocol;
 /// One account at one provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provider {
-    /// Its place in [`Table::providers`].
+    /// Its place in [`Table::providers`](super::Table::providers).
     pub index: usize,
     /// Its name.
     pub name: Arc<str>,
