@@ -11,10 +11,12 @@
     reason = "a test: what cannot be is a failure of the test"
 )]
 
+#[path = "../simulation/faults.rs"]
 mod faults;
 mod mutants;
 mod oracle;
 mod plan;
+#[path = "../simulation/random.rs"]
 mod random;
 mod store;
 mod world;
