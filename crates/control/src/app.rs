@@ -28,6 +28,8 @@ use crate::error::{Error, Result};
 use crate::keys::Keys;
 use crate::nodes::Nodes;
 use crate::owner::{Handle, Shell};
+use crate::ownership::Replica;
+use crate::peers::Peers;
 use crate::revisions::Revisions;
 use crate::snapshot::{Current, Follower};
 use crate::store::SharedStore;
@@ -53,6 +55,8 @@ const MOST_STREAMS: u32 = 256;
 pub struct Config {
     /// Name of this replica, as others are told it.
     pub name: String,
+    /// Where other replicas reach this one, such as `http://10.0.0.7:8081`.
+    pub url: String,
     /// What nodes and operators prove themselves by, at least 16 characters. Without one, only a loopback
     /// address is served.
     pub token: Option<String>,
@@ -65,6 +69,7 @@ impl std::fmt::Debug for Config {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Config")
             .field("name", &self.name)
+            .field("url", &self.url)
             .field("token", &self.token.as_ref().map(|_| "…"))
             .field("drain", &self.drain)
             .finish()
@@ -109,11 +114,21 @@ impl App {
         let current = follower.subscribe();
         let (shell, owner) = Shell::new(
             SharedStore::clone(store),
-            config.name.clone(),
+            Replica {
+                name: config.name.clone(),
+                url: config.url.clone(),
+            },
             current.clone(),
             shutdown.clone(),
         );
-        let services = Services::new(store, &current, owner.clone(), &tasks, &shutdown);
+        let peers = Peers::new(config.token.as_deref());
+        let limits = limit_service::Service::new(
+            owner.clone(),
+            current.clone(),
+            peers,
+            SharedStore::clone(store),
+        );
+        let services = Services::new(store, &current, (owner.clone(), limits), &tasks, &shutdown);
         Self {
             config,
             services,
@@ -227,7 +242,7 @@ impl Services {
     fn new(
         store: &SharedStore,
         current: &Current,
-        owner: Handle,
+        (owner, limits): (Handle, limit_service::Service),
         tasks: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Self {
@@ -249,7 +264,7 @@ impl Services {
                 current.clone(),
             ),
             nodes: node_service::Service::new(nodes, current.clone()),
-            limits: limit_service::Service::new(owner.clone(), current.clone()),
+            limits,
             config,
             quota: quota_service::Service::new(owner, tasks.clone(), shutdown.clone()),
             directory,

@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod store;
 
 mod admission;
+mod audit;
 mod auth;
 mod backoff;
 mod base32;
@@ -29,6 +30,7 @@ mod nodes;
 mod owner;
 mod ownership;
 mod page;
+mod peers;
 mod policy_service;
 mod quota_service;
 mod revisions;

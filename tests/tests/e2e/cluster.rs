@@ -316,6 +316,11 @@ impl Cluster {
 }
 
 impl Control {
+    /// `http://ADDRESS` of its services.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// `http://ADDRESS` of its metrics and health.
     pub fn ops(&self) -> anyhow::Result<String> {
         ops_url(self.process.as_ref())

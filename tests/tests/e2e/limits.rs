@@ -2,6 +2,7 @@
 
 mod ledger;
 mod money;
+mod operator;
 mod race;
 mod rolling;
 

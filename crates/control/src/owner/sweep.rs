@@ -1,10 +1,11 @@
-//! Removes the records of windows that are long over.
+//! Removes the records of windows and raises that are long over.
 
 use tollgate_quota::OwnerTime;
 use tracing::{debug, warn};
 
-use super::record;
 use super::write::MOST_OPERATIONS;
+use super::{raises, record};
+use crate::audit;
 use crate::error::Result;
 use crate::ownership::guard;
 use crate::store::{Entry, Outcome, SharedStore};
@@ -16,8 +17,11 @@ const PAGE: usize = 500;
 
 /// Looks at every record and row once. Returns how many were removed.
 pub(super) async fn sweep(store: &SharedStore, epoch: u64, now: OwnerTime) -> Result<usize> {
-    let marks = sweep_under(record::PREFIX, store, epoch, now).await?;
-    Ok(marks + sweep_under(record::LEDGERS, store, epoch, now).await?)
+    let mut removed = 0;
+    for prefix in [record::PREFIX, record::LEDGERS, raises::PREFIX] {
+        removed += sweep_under(prefix, store, epoch, now).await?;
+    }
+    Ok(removed + audit::trim(store).await?)
 }
 
 async fn sweep_under(
@@ -51,13 +55,18 @@ async fn sweep_under(
     }
 }
 
-/// Whether the window was over so long ago.
+/// Whether the window, or the raise, was over so long ago.
 fn is_over(entry: &Entry, now: OwnerTime) -> bool {
-    match record::window_of(entry) {
-        Ok((counter, window)) => {
-            let then = OwnerTime(now.0.saturating_sub(OVER_MS));
+    let then = OwnerTime(now.0.saturating_sub(OVER_MS));
+    let over = if entry.key.starts_with(raises::PREFIX) {
+        raises::ends_at(entry).map(|end| end <= then)
+    } else {
+        record::window_of(entry).map(|(counter, window)| {
             counter.kind().has_windows() && counter.kind().span(then).window > window
-        }
+        })
+    };
+    match over {
+        Ok(over) => over,
         Err(error) => {
             warn!(%error, "leaving a damaged record where it is");
             false
@@ -73,7 +82,7 @@ mod tests {
     use tollgate_quota::{Counter, Epoch, Incarnation, Kind, Period, Window, Zone};
 
     use super::*;
-    use crate::ownership::Ownership;
+    use crate::ownership::{Ownership, Replica};
     use crate::store::Txn;
     use crate::store::embedded::Embedded;
 
@@ -81,7 +90,7 @@ mod tests {
     async fn only_records_of_long_past_windows_go_and_only_for_the_owner() {
         let home = tempfile::tempdir().unwrap();
         let store: SharedStore = Arc::new(Embedded::open(home.path()).unwrap());
-        let epoch = Ownership::new(Arc::clone(&store), "a".to_owned())
+        let epoch = Ownership::new(Arc::clone(&store), Replica::default())
             .claim(0)
             .await
             .unwrap();
@@ -121,7 +130,7 @@ mod tests {
     async fn rows_of_past_months_go_and_those_without_a_window_stay() {
         let home = tempfile::tempdir().unwrap();
         let store: SharedStore = Arc::new(Embedded::open(home.path()).unwrap());
-        let epoch = Ownership::new(Arc::clone(&store), "a".to_owned())
+        let epoch = Ownership::new(Arc::clone(&store), Replica::default())
             .claim(0)
             .await
             .unwrap();

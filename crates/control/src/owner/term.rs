@@ -9,9 +9,10 @@ use tollgate_quota::owner::{Books, Config, Effect, Event, HorizonRecord, Owner, 
 use tollgate_quota::{Counter, Epoch, NodeMessage};
 use tracing::{debug, error, info, warn};
 
+use super::raises::Stored;
 use super::sweep::sweep;
 use super::write::{Answered, Desk, MOST_OPERATIONS, Write, after};
-use super::{Input, Shell, Streams};
+use super::{Input, Raising, Shell, Streams};
 use crate::backoff::Backoff;
 use crate::clock::OwnerClock;
 use crate::error::Error;
@@ -56,6 +57,9 @@ enum Done {
     /// Whether this is still the owner; none where the store did not say.
     Beaten(Option<bool>),
     Swept,
+    /// The limits that are raised; none where they could not be read.
+    Raises(Option<Vec<Stored>>),
+    Raised(Box<Raising>, Result<(), Error>),
 }
 
 /// One epoch of ownership.
@@ -136,6 +140,7 @@ impl Term {
     /// Runs until the term ends.
     pub(super) async fn run(&mut self, shell: &mut Shell) -> End {
         let mut chores = Chores::new();
+        self.load_raises();
         let mut inputs = Vec::with_capacity(TAKEN);
         loop {
             if let Some(end) = self.end {
@@ -199,6 +204,8 @@ impl Term {
                 self.step(Event::Node(message), streams);
             }
             Input::Release(close) => self.step(Event::Release(close), streams),
+            Input::Reset(counter) => self.step(Event::Reset(counter), streams),
+            Input::Raise(raising) => self.raise(raising),
             Input::Counters(reply) => {
                 let states = self.machine.snapshot(self.clock.now()).collect();
                 // Whoever asked may have gone.
@@ -256,6 +263,39 @@ impl Term {
                 Effect::StepDown(reason) => self.step_down(reason),
             }
         }
+    }
+
+    /// Until they are read, policy's limits hold, which are lower.
+    fn load_raises(&mut self) {
+        let (desk, wait) = (self.desk.clone(), self.next_wait());
+        self.jobs.spawn(async move {
+            match desk.load_raises().await {
+                Ok(raises) => Done::Raises(Some(raises)),
+                Err(error) => {
+                    warn!(%error, "cannot read which limits are raised, trying again");
+                    tokio::time::sleep(wait).await;
+                    Done::Raises(None)
+                }
+            }
+        });
+    }
+
+    fn raise(&mut self, raising: Box<Raising>) {
+        let desk = self.desk.clone();
+        self.jobs.spawn(async move {
+            let outcome = desk.write_raise(&raising).await;
+            Done::Raised(raising, outcome)
+        });
+    }
+
+    fn raised(&mut self, raising: Box<Raising>, outcome: Result<(), Error>, streams: &Streams) {
+        if outcome.is_ok() {
+            let Raising { counter, raise, .. } = &*raising;
+            let (counter, raise) = (counter.clone(), *raise);
+            self.step(Event::Raised { counter, raise }, streams);
+        }
+        // Whoever asked may have gone.
+        let _ = raising.done.send(outcome);
     }
 
     fn load_horizon(&mut self) {
@@ -354,6 +394,15 @@ impl Term {
                 return;
             }
             Ok(Done::Beaten(None) | Done::Swept) => return,
+            Ok(Done::Raises(None)) => return self.load_raises(),
+            Ok(Done::Raises(Some(raises))) => {
+                for Stored { counter, raise } in raises {
+                    let raise = Some(raise);
+                    self.step(Event::Raised { counter, raise }, streams);
+                }
+                return;
+            }
+            Ok(Done::Raised(raising, outcome)) => return self.raised(raising, outcome, streams),
             Ok(Done::Beaten(Some(false))) => return self.step_down(Reason::GuardFailed),
             Err(error) => {
                 // The machine would wait for its answer for ever: begin a new term.

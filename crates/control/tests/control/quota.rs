@@ -1,5 +1,6 @@
 //! Limits over several nodes, through the real owner: exact, whatever is killed.
 
+mod operator;
 mod replicas;
 
 use std::collections::BTreeMap;

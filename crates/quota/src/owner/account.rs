@@ -23,7 +23,20 @@ pub(super) struct Context<'a> {
     pub(super) sessions: &'a Sessions,
     /// What policy says of the counter's limit, if it has it.
     pub(super) spec: Option<LimitSpec>,
+    /// Units that the limit is raised to for a while; 0 when it is not.
+    pub(super) raised: u64,
     pub(super) horizon: View,
+}
+
+impl Context<'_> {
+    /// What policy says, with what it is raised to for a while.
+    pub(super) fn spec_now(&self) -> Option<LimitSpec> {
+        self.spec.map(|spec| LimitSpec {
+            units: spec.units.max(self.raised),
+            burst: spec.burst.max(self.raised),
+            ..spec
+        })
+    }
 }
 
 /// What an account wants done.

@@ -40,15 +40,30 @@ pub(super) fn of(counter: &Counter, now: OwnerTime) -> Box<dyn Keeping> {
     }
 }
 
-/// The limit to be in force and its revision: the stored one unless policy's is newer (a new owner whose
-/// policy lags must not bring back a limit that was lowered already).
-fn in_force(context: &Context<'_>, stored: Option<Record>) -> Option<(u64, u64)> {
+/// The limit to be in force.
+#[derive(Debug, Clone, Copy)]
+struct Force {
+    /// By policy, and the revision that says so.
+    units: u64,
+    revision: u64,
+    /// With what it is raised to for a while.
+    limit: u64,
+}
+
+/// The limit to be in force: the stored one unless policy's is newer (a new owner whose policy lags must not bring
+/// back a limit that was lowered already), or what it is raised to.
+fn in_force(context: &Context<'_>, stored: Option<Record>) -> Option<Force> {
     let stored = stored.map(|record| (record.limit, record.revision));
     let policy = context.spec.map(|spec| (spec.units, spec.revision));
-    match (stored, policy) {
-        (Some(stored), Some(policy)) => Some(if policy.1 > stored.1 { policy } else { stored }),
-        (stored, policy) => stored.or(policy),
-    }
+    let (units, revision) = match (stored, policy) {
+        (Some(stored), Some(policy)) if policy.1 > stored.1 => policy,
+        (stored, policy) => stored.or(policy)?,
+    };
+    Some(Force {
+        units,
+        revision,
+        limit: units.max(context.raised),
+    })
 }
 
 /// What something that happened means for those who share the counter.
@@ -92,6 +107,10 @@ pub(super) struct Shown {
     pub(super) free: u64,
     /// The rows of a counter that is kept by them, and when its next write is due.
     pub(super) rows: Option<Vec<LedgerRow>>,
+    /// What resets have forgiven of what was spent.
+    pub(super) forgiven: u64,
+    /// Whether a reset is not in force, or not durable, yet.
+    pub(super) resetting: bool,
 }
 
 /// How the charge of one counter is kept: what may be handed out, and what makes sure that no other owner,
@@ -170,6 +189,11 @@ pub(super) trait Keeping: fmt::Debug + Send {
     fn close(&mut self, _context: &Context<'_>, _close: &Close, _again: bool) -> bool {
         true
     }
+
+    /// Forgives all that was spent, once that is durable where it has to be. What is out, or may be for all that is
+    /// known, stays charged.
+    fn reset(&mut self, context: &Context<'_>);
+
     /// Units that were out cannot come back any more. Nothing changes for those that stay charged until
     /// their window ends.
     fn spend(&mut self, _now: OwnerTime, _units: u64) {}

@@ -3,6 +3,7 @@ use crate::{Generation, Kind, LimitSpec, NodeAccount, NodeTime, OwnerAccount, Wi
 
 mod horizon;
 mod ledger;
+mod operator;
 mod queue;
 mod returned;
 const T: u64 = 60_000;
