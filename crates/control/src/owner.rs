@@ -10,6 +10,7 @@
 
 mod handle;
 mod horizon;
+mod leave;
 mod raises;
 mod record;
 mod streams;
@@ -125,7 +126,7 @@ impl Shell {
         let mut term = Term::new(self, epoch, stepped);
         let end = term.run(self).await;
         if end == End::Shutdown {
-            term.leave().await;
+            term.leave(&self.streams).await;
         }
         drop(term);
         metrics::quota_epoch(0);

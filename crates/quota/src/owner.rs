@@ -56,6 +56,8 @@ pub struct Owner {
     sweep_at: Option<OwnerTime>,
     /// Why the term ended, once it has.
     ended: Option<Reason>,
+    /// Nothing is handed out any more.
+    retired: bool,
 }
 
 impl Owner {
@@ -74,6 +76,7 @@ impl Owner {
             timers: BTreeSet::new(),
             sweep_at: None,
             ended: None,
+            retired: false,
         }
     }
 
@@ -83,7 +86,25 @@ impl Owner {
         self.horizon.distrust(now);
     }
 
-    /// The record to leave behind by an owner that takes no step after `now`, where there is any: the next
+    /// Ends handing out, for good: from now on only answers of the store are taken in, of what was under way.
+    pub fn retire(&mut self) {
+        self.retired = true;
+    }
+
+    /// The records to leave behind by an owner that has retired at `now` or before: what is charged and was not
+    /// handed out is there for the next one at once, and all that nodes have said is known to it.
+    #[must_use]
+    pub fn last_writes(&self, now: OwnerTime) -> Vec<Effect> {
+        let counters = self.counters().into_iter();
+        let writes = counters.filter_map(|counter| {
+            let account = self.accounts.get(&counter)?;
+            let write = account.keeping.last(&self.context(now, account))?;
+            Some(write.effect(counter))
+        });
+        writes.collect()
+    }
+
+    /// The horizon's record to leave behind by an owner that takes no step after `now`, where there is any: the next
     /// one need not wait for more than leases.
     #[must_use]
     pub fn last_horizon(&self, now: OwnerTime) -> Option<HorizonRecord> {
@@ -94,6 +115,10 @@ impl Owner {
     /// [`Effect::StepDown`] it says nothing more.
     pub fn step(&mut self, now: OwnerTime, event: Event) -> Vec<Effect> {
         if self.ended.is_some() {
+            return Vec::new();
+        }
+        if self.retired {
+            self.take_in(now, event);
             return Vec::new();
         }
         let mut gathered = Gathered::default();
@@ -173,6 +198,16 @@ impl Owner {
             let (limit, books) = account.books(&self.context(now, account))?;
             Some((&account.counter, limit, books))
         })
+    }
+
+    /// All that an owner which has retired does.
+    fn take_in(&mut self, now: OwnerTime, event: Event) {
+        if let Event::Persisted { counter, outcome } = event {
+            let nothing = &mut Gathered::default();
+            self.with(now, &counter, nothing, |account, context, wishes| {
+                account.persisted(context, outcome, wishes);
+            });
+        }
     }
 
     fn limits_changed(&mut self, now: OwnerTime, limits: Arc<Limits>, gathered: &mut Gathered) {
@@ -415,12 +450,7 @@ impl Owner {
             gathered.effects.push(Effect::Load(counter.clone()));
         }
         if let Some(write) = wishes.write {
-            gathered.effects.push(Effect::Persist {
-                counter: counter.clone(),
-                record: write.record,
-                rows: write.rows,
-                expected_mod_revision: write.expected_mod_revision,
-            });
+            gathered.effects.push(write.effect(counter.clone()));
         }
         for incarnation in wishes.tell {
             gathered

@@ -50,7 +50,7 @@ pub(super) enum End {
 }
 
 /// What a job under way has brought.
-enum Done {
+pub(super) enum Done {
     Read(Answered),
     Written(Answered),
     Horizon(Answered),
@@ -64,15 +64,15 @@ enum Done {
 
 /// One epoch of ownership.
 pub(super) struct Term {
-    machine: Owner,
-    clock: OwnerClock,
-    desk: Desk,
+    pub(super) machine: Owner,
+    pub(super) clock: OwnerClock,
+    pub(super) desk: Desk,
     current: Current,
     reads: VecDeque<Counter>,
-    writes: VecDeque<Write>,
+    pub(super) writes: VecDeque<Write>,
     /// When the waiting writes go out, even if more could join them.
     flush_at: Option<Instant>,
-    jobs: JoinSet<Done>,
+    pub(super) jobs: JoinSet<Done>,
     reading: usize,
     writing: usize,
     backoff: Backoff,
@@ -243,16 +243,15 @@ impl Term {
                     counter,
                     record,
                     rows,
-                    expected_mod_revision,
+                    expected_mod_revision: expected,
                 } => {
-                    self.writes.push_back(Write {
+                    let write = Write {
                         counter,
                         record,
                         rows,
-                        expected: expected_mod_revision,
-                    });
-                    self.flush_at
-                        .get_or_insert_with(|| Instant::now() + COALESCE);
+                        expected,
+                    };
+                    self.write(write);
                 }
                 Effect::LoadHorizon => self.load_horizon(),
                 Effect::PersistHorizon {
@@ -263,6 +262,12 @@ impl Term {
                 Effect::StepDown(reason) => self.step_down(reason),
             }
         }
+    }
+
+    pub(super) fn write(&mut self, write: Write) {
+        self.writes.push_back(write);
+        self.flush_at
+            .get_or_insert_with(|| Instant::now() + COALESCE);
     }
 
     /// Until they are read, policy's limits hold, which are lower.
@@ -311,17 +316,6 @@ impl Term {
         });
     }
 
-    /// Leaves in good order: says that nothing is handed out from now on.
-    pub(super) async fn leave(&mut self) {
-        let Some(record) = self.machine.last_horizon(self.clock.now()) else {
-            return;
-        };
-        // The next owner waits a few seconds longer where this fails.
-        if let Err(error) = self.desk.lower_horizon(record).await {
-            debug!(%error, "cannot lower the horizon");
-        }
-    }
-
     fn step_down(&mut self, reason: Reason) {
         warn!(
             ?reason,
@@ -350,12 +344,12 @@ impl Term {
         self.writes.iter().map(Write::operations).sum()
     }
 
-    fn can_flush(&self) -> bool {
+    pub(super) fn can_flush(&self) -> bool {
         self.writing < TXNS && !self.writes.is_empty()
     }
 
     /// Starts one transaction with what waits.
-    fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         let mut left = MOST_OPERATIONS;
         let fitting = self.writes.iter().take_while(|write| {
             let fits = write.operations() <= left;
@@ -378,7 +372,7 @@ impl Term {
         self.backoff.draw()
     }
 
-    fn done(&mut self, done: Result<Done, JoinError>, streams: &Streams) {
+    pub(super) fn done(&mut self, done: Result<Done, JoinError>, streams: &Streams) {
         let answered = match done {
             Ok(Done::Read(answered)) => {
                 self.reading -= 1;

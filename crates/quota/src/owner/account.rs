@@ -5,7 +5,7 @@ use crate::owner::horizon::View;
 use crate::owner::keeping::{self, Keeping, Totals, Turn};
 use crate::owner::row::{Fit, Row};
 use crate::owner::session::Sessions;
-use crate::owner::{Commit, Config, LedgerRow, Load, Record};
+use crate::owner::{Commit, Config, Effect, LedgerRow, Load, Record};
 use crate::{
     Close, Coming, Counter, Epoch, Generation, Incarnation, LimitSpec, NodeAccount, NodeMessage,
     OwnerAccount, OwnerTime,
@@ -59,6 +59,17 @@ pub(super) struct Write {
     pub(super) record: Record,
     pub(super) rows: Vec<LedgerRow>,
     pub(super) expected_mod_revision: i64,
+}
+
+impl Write {
+    pub(super) fn effect(self, counter: Counter) -> Effect {
+        Effect::Persist {
+            counter,
+            record: self.record,
+            rows: self.rows,
+            expected_mod_revision: self.expected_mod_revision,
+        }
+    }
 }
 
 impl Wishes {

@@ -22,7 +22,7 @@ use ledger::Ledger;
 pub use ledger::MOST_ROWS;
 use rolling::Rolling;
 
-use crate::owner::account::{Context, Wishes};
+use crate::owner::account::{Context, Wishes, Write};
 use crate::owner::{Commit, LedgerRow, Load, Record};
 use crate::{Close, Counter, Incarnation, OwnerTime, Window};
 
@@ -220,6 +220,11 @@ pub(super) trait Keeping: fmt::Debug + Send {
 
     /// Charges what is missing ahead of its use, and makes durable what else has to be.
     fn debit(&mut self, _context: &Context<'_>, _lack: &Lack, _wishes: &mut Wishes) {}
+
+    /// What an owner that hands out nothing more leaves behind, where that differs from what is durable.
+    fn last(&self, _context: &Context<'_>) -> Option<Write> {
+        None
+    }
 
     /// When time alone brings new units.
     fn refills_at(&self, context: &Context<'_>) -> OwnerTime;

@@ -268,6 +268,26 @@ impl Keeping for Counted {
         });
     }
 
+    /// What was debited and nobody holds is given up: the next owner may debit it.
+    fn last(&self, context: &Context<'_>) -> Option<Write> {
+        let (Some(stored), expected_mod_revision) = self.stored else {
+            return None;
+        };
+        let current = stored.window == self.window && stored.hwm == self.hwm;
+        if self.free == 0 || !current || !self.link.is_ready() {
+            return None;
+        }
+        Some(Write {
+            record: Record {
+                hwm: self.hwm - self.free,
+                epoch: context.epoch,
+                ..stored
+            },
+            rows: Vec::new(),
+            expected_mod_revision,
+        })
+    }
+
     fn refills_at(&self, _context: &Context<'_>) -> OwnerTime {
         self.end()
     }

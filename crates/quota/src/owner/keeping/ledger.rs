@@ -430,6 +430,28 @@ impl Keeping for Ledger {
         });
     }
 
+    /// All that processes have said, which would have been written a while later.
+    fn last(&self, context: &Context<'_>) -> Option<Write> {
+        let (Some(stored), expected_mod_revision) = self.stored else {
+            return None;
+        };
+        let changed = self.shares.values().filter(|share| !share.is_clean());
+        let rows: Vec<_> = changed
+            .take(MOST_ROWS)
+            .map(|share| share.known.clone())
+            .collect();
+        let current = stored.window <= self.span.window;
+        (current && !rows.is_empty() && self.link.is_ready()).then_some(Write {
+            record: Record {
+                window: self.span.window,
+                epoch: context.epoch,
+                ..stored
+            },
+            rows,
+            expected_mod_revision,
+        })
+    }
+
     fn refills_at(&self, _context: &Context<'_>) -> OwnerTime {
         self.span.end
     }

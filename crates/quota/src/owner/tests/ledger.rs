@@ -14,7 +14,7 @@ fn budget() -> Counter {
 
 /// A store of one counter, and the owner of the moment.
 pub(super) struct Books {
-    owner: Owner,
+    pub(super) owner: Owner,
     epoch: i64,
     kind: Kind,
     pub(super) now: OwnerTime,
@@ -54,6 +54,15 @@ impl Books {
         Counter::new("limit", self.kind, "k").unwrap()
     }
 
+    /// Makes this what the store has.
+    pub(super) fn store(&mut self, record: Record, rows: Vec<LedgerRow>) {
+        let modified = self.record.map_or(0, |(_, m)| m);
+        self.record = Some((record, modified + 1));
+        let rows = rows.into_iter();
+        self.rows
+            .extend(rows.map(|row| ((row.window, row.incarnation), row)));
+    }
+
     pub(super) fn take_over(&mut self, units: u64) {
         self.epoch += 1;
         let limits = Self::limits(self.kind, units, 1);
@@ -81,11 +90,7 @@ impl Books {
                     } => {
                         let modified = self.record.map_or(0, |(_, m)| m);
                         assert_eq!(expected_mod_revision, modified);
-                        self.record = Some((record, modified + 1));
-                        self.rows.extend(
-                            rows.into_iter()
-                                .map(|row| ((row.window, row.incarnation), row)),
-                        );
+                        self.store(record, rows);
                         self.writes += 1;
                         let outcome = Commit::Committed(modified + 1);
                         Event::Persisted { counter, outcome }
