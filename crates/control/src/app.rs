@@ -35,7 +35,7 @@ use crate::snapshot::{Current, Follower};
 use crate::store::SharedStore;
 use crate::subjects::Subjects;
 use crate::{
-    config_service, incoming, key_service, limit_service, node_service, policy_service,
+    config_service, incoming, key_service, limit_service, node_service, origin, policy_service,
     quota_service, subject_service,
 };
 
@@ -85,6 +85,7 @@ pub struct App {
     shell: Shell,
     current: Current,
     owner: Handle,
+    store: SharedStore,
     ready: watch::Sender<bool>,
     tasks: TaskTracker,
     shutdown: CancellationToken,
@@ -136,6 +137,7 @@ impl App {
             shell,
             current,
             owner,
+            store: SharedStore::clone(store),
             ready: watch::Sender::new(false),
             tasks,
             shutdown,
@@ -165,6 +167,7 @@ impl App {
             shell,
             current,
             owner,
+            store,
             ready,
             tasks,
             shutdown,
@@ -172,16 +175,14 @@ impl App {
         let (reporter, health) = tonic_health::server::health_reporter();
 
         let mut parts = Parts::new();
+        let end = || shutdown.clone();
         let directory = Arc::clone(&services.directory);
+        parts.spawn(until(end(), "the policy's follower", follower.run()));
+        parts.spawn(until(end(), "the keys' follower", directory.run()));
         parts.spawn(until(
-            shutdown.clone(),
-            "the policy's follower",
-            follower.run(),
-        ));
-        parts.spawn(until(
-            shutdown.clone(),
-            "the keys' follower",
-            directory.run(),
+            end(),
+            "the store that this replica began with",
+            origin::changed(store),
         ));
         // It ends by itself, to release what it owns.
         parts.spawn(async move {
@@ -189,7 +190,7 @@ impl App {
             "the owner of quota"
         });
         let announcement = announce(current, owner, ready, reporter);
-        parts.spawn(until(shutdown.clone(), "the announcer", announcement));
+        parts.spawn(until(end(), "the announcer", announcement));
 
         let bearer = Bearer::new(config.token.as_deref());
         let routes = services.routes(&bearer).add_service(health);

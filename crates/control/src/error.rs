@@ -66,7 +66,7 @@ pub enum Error {
     },
     /// This cannot be done to a counter. The text says why.
     #[error("this cannot be done: {0}")]
-    NotPossible(&'static str),
+    NotPossible(String),
     /// The caller has not proved to be allowed this.
     #[error("{0}")]
     Unauthenticated(&'static str),

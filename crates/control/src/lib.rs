@@ -27,6 +27,7 @@ mod keys;
 mod limit_service;
 mod node_service;
 mod nodes;
+mod origin;
 mod owner;
 mod ownership;
 mod page;

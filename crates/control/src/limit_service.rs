@@ -14,7 +14,7 @@ use tollgate_proto::admin::v1::raise_limit_request::End;
 use tollgate_proto::admin::v1::{
     CloseShareRequest, CloseShareResponse, LimitState, ListAuditRequest, ListAuditResponse,
     ListLimitsRequest, ListLimitsResponse, RaiseLimitRequest, RaiseLimitResponse,
-    ResetCounterRequest, ResetCounterResponse,
+    ResetCounterRequest, ResetCounterResponse, ThawLimitsRequest, ThawLimitsResponse,
 };
 use tollgate_quota::owner::{CounterState, Holding, Raise};
 use tollgate_quota::{Close, Counter, Incarnation, Kind, OwnerTime, Window};
@@ -96,6 +96,15 @@ impl LimitService for Service {
             .await
     }
 
+    async fn thaw_limits(
+        &self,
+        request: Request<ThawLimitsRequest>,
+    ) -> Result<Response<ThawLimitsResponse>, Status> {
+        let there = async |mut owner: Client, request| owner.thaw_limits(request).await;
+        self.at_owner(request, async |asked| self.thaw(asked).await, there)
+            .await
+    }
+
     async fn list_audit(
         &self,
         request: Request<ListAuditRequest>,
@@ -150,7 +159,9 @@ impl Service {
         let more = states.len() > size;
         states.truncate(size);
         let last = states.last().filter(|_| more);
+        let frozen = self.owner.frozen_since();
         Ok(ListLimitsResponse {
+            frozen_since: frozen.map(clock::timestamp),
             next_page_token: last.map_or_else(String::new, |state| state.counter.to_string()),
             limits: states
                 .iter()
@@ -170,11 +181,11 @@ impl Service {
         if state.books.is_none() {
             let hint =
                 "the counter is kept by a mark: what is held is given up when the window ends";
-            return Err(Error::NotPossible(hint));
+            return Err(Error::NotPossible(hint.to_owned()));
         }
         if holding.alive {
             let hint = "the process is connected: end it first, and it gives back what it holds";
-            return Err(Error::NotPossible(hint));
+            return Err(Error::NotPossible(hint.to_owned()));
         }
         let close = Close {
             incarnation: of,
@@ -249,7 +260,7 @@ impl Service {
         if counter.kind() == Kind::Concurrent {
             let hint = "slots are held and not spent: they come back when requests end, and those \
                         of a dead process when its share is closed";
-            return Err(Error::NotPossible(hint));
+            return Err(Error::NotPossible(hint.to_owned()));
         }
         let spent = self.state(&counter).await?.map_or(0, |state| state.spent);
         let detail = format!("forgives {}", unit.figure(spent));
@@ -262,6 +273,15 @@ impl Service {
         Ok(ResetCounterResponse {
             limit: Some(self.shown(&state)?),
         })
+    }
+
+    async fn thaw(&self, request: ThawLimitsRequest) -> Result<ThawLimitsResponse> {
+        let asker = Asker::new(&request.by, &request.reason)?;
+        info!("an operator thaws quota");
+        self.owner
+            .thaw(asker.record("thaw", "", String::new())?)
+            .await?;
+        Ok(ThawLimitsResponse {})
     }
 
     /// Notes in the audit that something is done. It is, whether or not that can be noted.

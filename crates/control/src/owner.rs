@@ -13,6 +13,7 @@ mod horizon;
 mod leave;
 mod raises;
 mod record;
+mod restore;
 mod streams;
 mod sweep;
 mod term;
@@ -26,13 +27,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 pub(crate) use self::handle::Handle;
-use self::handle::{Input, Raising, Standing};
+use self::handle::{Input, Raising, Standing, Thawing};
 use self::streams::Streams;
 pub(crate) use self::streams::{Answer, Outlet};
 use self::term::{End, Term};
 use crate::backoff::Backoff;
 use crate::error::Error;
 use crate::metrics;
+use crate::origin::{self, Origin};
 use crate::ownership::{Ownership, Replica, Sighting};
 use crate::snapshot::Current;
 use crate::store::SharedStore;
@@ -121,23 +123,46 @@ impl Shell {
     /// corrected. Returns the revision of the record that the next claim replaces, once there is one to make, and
     /// whether this term ended so; none at shutdown.
     async fn term(&mut self, epoch: u64, stepped: bool) -> Option<(u64, bool)> {
-        self.standing.send_replace(Standing::Owner);
+        let Some(origin) = self.settle(epoch).await? else {
+            return self.stand_by(epoch).await.map(|over| (over, false));
+        };
+        let frozen_ms = origin.is_frozen().then_some(origin.frozen_ms);
+        self.standing.send_replace(Standing::Owner { frozen_ms });
+        self.streams.store = origin.store;
         metrics::quota_epoch(epoch);
-        let mut term = Term::new(self, epoch, stepped);
+        metrics::quota_frozen(origin.is_frozen());
+        let mut term = Term::new(self, (epoch, origin), stepped);
         let end = term.run(self).await;
         if end == End::Shutdown {
             term.leave(&self.streams).await;
         }
         drop(term);
         metrics::quota_epoch(0);
+        metrics::quota_frozen(false);
         self.standing.send_replace(Standing::Starting);
         match end {
             End::Shutdown => {
                 self.release(epoch).await;
                 None
             }
-            End::ClockStepped => Some((epoch, true)),
+            // Whatever was thawed, or begins by another clock, counts on others until now.
+            End::Anew => Some((epoch, true)),
             End::Lost => self.stand_by(epoch).await.map(|over| (over, false)),
+        }
+    }
+
+    /// Finds out whether quota may be handed out in this store, trying until it answers. None inside where another
+    /// replica is the owner by now; none at shutdown.
+    async fn settle(&mut self, epoch: u64) -> Option<Option<Origin>> {
+        loop {
+            let store = SharedStore::clone(&self.store);
+            let settled = self.meanwhile(async move { origin::settle(&store, epoch).await });
+            match settled.await? {
+                Ok(origin) => return Some(Some(origin)),
+                Err(Error::NotOwner(_)) => return Some(None),
+                Err(error) => warn!(%error, "cannot look which store this is yet"),
+            }
+            self.meanwhile(tokio::time::sleep(LOOK)).await?;
         }
     }
 
@@ -268,10 +293,11 @@ impl Shell {
                         self.streams.close(stream, incarnation);
                     }
                     // Dropping the reply tells the asker to look at the standing.
-                    Input::Message(_)
+                    Input::Message(..)
                     | Input::Release(_)
                     | Input::Reset(_)
                     | Input::Raise(_)
+                    | Input::Thaw(_)
                     | Input::Counters(_) => {}
                 },
             }

@@ -13,6 +13,7 @@ mod raise;
 mod row;
 mod session;
 mod snapshot;
+mod terms;
 mod vend;
 
 use std::collections::hash_map::Entry;
@@ -31,6 +32,7 @@ pub use raise::Raise;
 use raise::Raises;
 use session::Sessions;
 pub use snapshot::{Books, CounterState, Holding};
+use terms::Restore;
 
 use crate::{Close, Counter, Epoch, Incarnation, Limits, NodeMessage, OwnerTime};
 
@@ -58,6 +60,7 @@ pub struct Owner {
     ended: Option<Reason>,
     /// Nothing is handed out any more.
     retired: bool,
+    restore: Restore,
 }
 
 impl Owner {
@@ -77,38 +80,8 @@ impl Owner {
             sweep_at: None,
             ended: None,
             retired: false,
+            restore: Restore::default(),
         }
-    }
-
-    /// Makes the owner wait as if others had handed out by the horizon until now: for one that follows an
-    /// owner whose clock was wrong, so that its record says little.
-    pub fn distrust_horizon(&mut self, now: OwnerTime) {
-        self.horizon.distrust(now);
-    }
-
-    /// Ends handing out, for good: from now on only answers of the store are taken in, of what was under way.
-    pub fn retire(&mut self) {
-        self.retired = true;
-    }
-
-    /// The records to leave behind by an owner that has retired at `now` or before: what is charged and was not
-    /// handed out is there for the next one at once, and all that nodes have said is known to it.
-    #[must_use]
-    pub fn last_writes(&self, now: OwnerTime) -> Vec<Effect> {
-        let counters = self.counters().into_iter();
-        let writes = counters.filter_map(|counter| {
-            let account = self.accounts.get(&counter)?;
-            let write = account.keeping.last(&self.context(now, account))?;
-            Some(write.effect(counter))
-        });
-        writes.collect()
-    }
-
-    /// The horizon's record to leave behind by an owner that takes no step after `now`, where there is any: the next
-    /// one need not wait for more than leases.
-    #[must_use]
-    pub fn last_horizon(&self, now: OwnerTime) -> Option<HorizonRecord> {
-        self.horizon.last(now)
     }
 
     /// Takes in what happened and says what to do about it. `now` never goes back. Once it has said
@@ -163,6 +136,7 @@ impl Owner {
                 self.raises.set(&counter, raise);
                 self.look(now, &counter, &mut gathered);
             }
+            Event::Open(counter) => drop(self.is_kept(now, &counter, &mut gathered)),
             Event::Reset(counter) => self.reset(now, &counter, &mut gathered),
             Event::Tick => self.tick(now, &mut gathered),
         }
@@ -198,16 +172,6 @@ impl Owner {
             let (limit, books) = account.books(&self.context(now, account))?;
             Some((&account.counter, limit, books))
         })
-    }
-
-    /// All that an owner which has retired does.
-    fn take_in(&mut self, now: OwnerTime, event: Event) {
-        if let Event::Persisted { counter, outcome } = event {
-            let nothing = &mut Gathered::default();
-            self.with(now, &counter, nothing, |account, context, wishes| {
-                account.persisted(context, outcome, wishes);
-            });
-        }
     }
 
     fn limits_changed(&mut self, now: OwnerTime, limits: Arc<Limits>, gathered: &mut Gathered) {
@@ -418,6 +382,7 @@ impl Owner {
             horizon,
             timers,
             ended,
+            restore,
             ..
         } = self;
         let Some(account) = accounts.get_mut(counter) else {
@@ -432,6 +397,7 @@ impl Owner {
             sessions,
             spec,
             raised: raise.map_or(0, |raise| raise.units),
+            restore: *restore,
             horizon: horizon.view(limits.revision()),
         };
         let mut wishes = Wishes::default();
@@ -470,6 +436,7 @@ impl Owner {
             sessions: &self.sessions,
             spec: self.limits.of(&account.counter),
             raised: raise.map_or(0, |raise| raise.units),
+            restore: self.restore,
             horizon: self.horizon.view(self.limits.revision()),
         }
     }

@@ -4,6 +4,7 @@ mod ledger;
 mod money;
 mod operator;
 mod race;
+mod restore;
 mod rolling;
 
 use std::collections::BTreeMap;

@@ -14,8 +14,8 @@ use crate::ownership::Replica;
 pub(super) enum Standing {
     /// Not yet: the store has not answered so far.
     Starting,
-    /// It does.
-    Owner,
+    /// It does, or would, but for the freeze since that time in milliseconds since the Unix epoch.
+    Owner { frozen_ms: Option<u64> },
     /// Another replica does.
     Elsewhere(Replica),
 }
@@ -32,13 +32,16 @@ pub(super) enum Input {
         stream: u64,
         incarnation: Incarnation,
     },
-    Message(NodeMessage),
+    /// A node's message, and the store that its totals stand in.
+    Message(NodeMessage, u64),
     /// An operator vouches that a process is dead.
     Release(Close),
     /// An operator forgives what was spent.
     Reset(Counter),
     /// An operator raises a limit.
     Raise(Box<Raising>),
+    /// An operator has units handed out again.
+    Thaw(Box<Thawing>),
     Counters(oneshot::Sender<Vec<CounterState>>),
 }
 
@@ -47,6 +50,14 @@ pub(super) enum Input {
 pub(super) struct Raising {
     pub(super) counter: Counter,
     pub(super) raise: Option<Raise>,
+    /// What the audit says of it.
+    pub(super) audit: audit::Record,
+    pub(super) done: oneshot::Sender<Result<()>>,
+}
+
+/// Quota to be thawed.
+#[derive(Debug)]
+pub(super) struct Thawing {
     /// What the audit says of it.
     pub(super) audit: audit::Record,
     pub(super) done: oneshot::Sender<Result<()>>,
@@ -87,8 +98,8 @@ impl Handle {
     ///
     /// # Errors
     /// [`Error::Busy`] where the task has ended.
-    pub(crate) async fn hear(&self, message: NodeMessage) -> Result<()> {
-        self.send(Input::Message(message)).await
+    pub(crate) async fn hear(&self, (message, store): (NodeMessage, u64)) -> Result<()> {
+        self.send(Input::Message(message, store)).await
     }
 
     /// Says that a node's stream has ended.
@@ -154,6 +165,31 @@ impl Handle {
             done,
         };
         self.send(Input::Raise(Box::new(raising))).await?;
+        self.outcome(outcome).await
+    }
+
+    /// Hands out units again after a restore. When it returns, that and its audit are durable.
+    ///
+    /// # Errors
+    /// [`Error::NotPossible`] where nothing is frozen or shares are open, else as [`Handle::raise`].
+    pub(crate) async fn thaw(&self, audit: audit::Record) -> Result<()> {
+        self.check()?;
+        let (done, outcome) = oneshot::channel();
+        self.send(Input::Thaw(Box::new(Thawing { audit, done })))
+            .await?;
+        self.outcome(outcome).await
+    }
+
+    /// Since when nothing is handed out because the store was restored, in milliseconds since the Unix epoch.
+    pub(crate) fn frozen_since(&self) -> Option<u64> {
+        match &*self.standing.borrow() {
+            Standing::Owner { frozen_ms } => *frozen_ms,
+            Standing::Starting | Standing::Elsewhere(_) => None,
+        }
+    }
+
+    /// What came of something asked; where the task dropped it, why.
+    async fn outcome(&self, outcome: oneshot::Receiver<Result<()>>) -> Result<()> {
         match outcome.await {
             Ok(outcome) => outcome,
             Err(_) => self.check().and(Err(starting())),
@@ -169,7 +205,7 @@ impl Handle {
 
     fn check(&self) -> Result<()> {
         match &*self.standing.borrow() {
-            Standing::Owner => Ok(()),
+            Standing::Owner { .. } => Ok(()),
             Standing::Starting => Err(starting()),
             Standing::Elsewhere(owner) => Err(Error::NotOwner(owner.clone())),
         }

@@ -2,12 +2,14 @@
 //! begins.
 
 use prost::Message;
-use tollgate_quota::owner::Raise;
+use tollgate_quota::owner::{Event, Raise};
 use tollgate_quota::{Counter, OwnerTime};
-use tracing::error;
+use tracing::{error, warn};
 
 use super::Raising;
 use super::record::escaped;
+use super::streams::Streams;
+use super::term::{Done, Term};
 use super::write::Desk;
 use crate::error::{Error, Result};
 use crate::ownership::guard;
@@ -32,6 +34,53 @@ struct Record {
 pub(super) struct Stored {
     pub(super) counter: Counter,
     pub(super) raise: Raise,
+}
+
+impl Term {
+    /// Until they are read, policy's limits hold, which are lower.
+    pub(super) fn load_raises(&mut self) {
+        let (desk, wait) = (self.desk.clone(), self.next_wait());
+        self.jobs.spawn(async move {
+            match desk.load_raises().await {
+                Ok(raises) => Done::Raises(Some(raises)),
+                Err(error) => {
+                    warn!(%error, "cannot read which limits are raised, trying again");
+                    tokio::time::sleep(wait).await;
+                    Done::Raises(None)
+                }
+            }
+        });
+    }
+
+    pub(super) fn raise(&mut self, raising: Box<Raising>) {
+        let desk = self.desk.clone();
+        self.jobs.spawn(async move {
+            let outcome = desk.write_raise(&raising).await;
+            Done::Raised(raising, outcome)
+        });
+    }
+
+    pub(super) fn raised(
+        &mut self,
+        raising: Box<Raising>,
+        outcome: Result<(), Error>,
+        streams: &Streams,
+    ) {
+        if outcome.is_ok() {
+            let Raising { counter, raise, .. } = &*raising;
+            let (counter, raise) = (counter.clone(), *raise);
+            self.step(Event::Raised { counter, raise }, streams);
+        }
+        // Whoever asked may have gone.
+        let _ = raising.done.send(outcome);
+    }
+
+    pub(super) fn raises(&mut self, raises: Vec<Stored>, streams: &Streams) {
+        for Stored { counter, raise } in raises {
+            let raise = Some(raise);
+            self.step(Event::Raised { counter, raise }, streams);
+        }
+    }
 }
 
 impl Desk {

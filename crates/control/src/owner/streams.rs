@@ -27,6 +27,8 @@ pub(crate) struct Outlet {
 #[derive(Debug, Default)]
 pub(super) struct Streams {
     open: HashMap<Incarnation, (u64, Outlet)>,
+    /// The store of this term.
+    pub(super) store: u64,
 }
 
 impl Streams {
@@ -49,7 +51,7 @@ impl Streams {
 
     pub(super) fn send(&self, message: &OwnerMessage) {
         if let Some((_, outlet)) = self.open.get(&message.incarnation) {
-            let answer = Ok(wire::owner_message(message));
+            let answer = Ok(wire::owner_message(message, self.store));
             if outlet.sender.try_send(answer).is_err() {
                 metrics::quota_answer_dropped();
             }

@@ -6,17 +6,18 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, interval_at, sleep_until};
 use tollgate_quota::owner::{Books, Config, Effect, Event, HorizonRecord, Owner, Reason};
-use tollgate_quota::{Counter, Epoch, NodeMessage};
+use tollgate_quota::{Counter, Epoch, NodeMessage, OwnerTime};
 use tracing::{debug, error, info, warn};
 
 use super::raises::Stored;
 use super::sweep::sweep;
 use super::write::{Answered, Desk, MOST_OPERATIONS, Write, after};
-use super::{Input, Raising, Shell, Streams};
+use super::{Input, Raising, Shell, Streams, Thawing};
 use crate::backoff::Backoff;
 use crate::clock::OwnerClock;
 use crate::error::Error;
 use crate::metrics;
+use crate::origin::Origin;
 use crate::snapshot::Current;
 
 /// Writes wait so long for others to share their transaction.
@@ -45,8 +46,8 @@ pub(super) enum End {
     Shutdown,
     /// Another replica has taken over, or may have.
     Lost,
-    /// The wall clock was corrected.
-    ClockStepped,
+    /// The wall clock was corrected, or quota thawed: this replica goes on in a new term.
+    Anew,
 }
 
 /// What a job under way has brought.
@@ -60,6 +61,9 @@ pub(super) enum Done {
     /// The limits that are raised; none where they could not be read.
     Raises(Option<Vec<Stored>>),
     Raised(Box<Raising>, Result<(), Error>),
+    /// The counters that have open shares; none where they could not be read.
+    Open(Option<Vec<Counter>>),
+    Thawed(Box<Thawing>, Result<(), Error>),
 }
 
 /// One epoch of ownership.
@@ -78,7 +82,9 @@ pub(super) struct Term {
     backoff: Backoff,
     /// When the store last said that this is the owner, or nodes were last sent to look for another.
     confirmed: Instant,
-    end: Option<End>,
+    /// Which store this is.
+    pub(super) origin: Origin,
+    pub(super) end: Option<End>,
 }
 
 /// What a term does by the clock.
@@ -104,7 +110,7 @@ impl Chores {
 
 impl Term {
     /// Begins a term. `stepped` says that the one before ended because the clock was corrected.
-    pub(super) fn new(shell: &Shell, epoch: u64, stepped: bool) -> Self {
+    pub(super) fn new(shell: &Shell, (epoch, origin): (u64, Origin), stepped: bool) -> Self {
         let mut current = shell.current.clone();
         let limits = current
             .borrow_and_update()
@@ -115,6 +121,12 @@ impl Term {
         let mut machine = Owner::new(number, Config::default(), limits.unwrap_or_default());
         if stepped {
             machine.distrust_horizon(clock.now());
+        }
+        if origin.thawed_ms > 0 {
+            machine.restored(OwnerTime(origin.thawed_ms));
+        }
+        if origin.is_frozen() {
+            machine.freeze();
         }
         Self {
             machine,
@@ -133,6 +145,7 @@ impl Term {
             writing: 0,
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(2)),
             confirmed: Instant::now(),
+            origin,
             end: None,
         }
     }
@@ -141,6 +154,7 @@ impl Term {
     pub(super) async fn run(&mut self, shell: &mut Shell) -> End {
         let mut chores = Chores::new();
         self.load_raises();
+        self.look_for_open_shares();
         let mut inputs = Vec::with_capacity(TAKEN);
         loop {
             if let Some(end) = self.end {
@@ -198,14 +212,19 @@ impl Term {
                     self.step(Event::Disconnected(incarnation), streams);
                 }
             }
-            Input::Message(mut message) => {
+            Input::Message(mut message, store) => {
                 metrics::quota_message();
+                if store != 0 && store != self.origin.store {
+                    // The node learns by the answer that what it holds is void.
+                    message.accounts.clear();
+                }
                 self.keep_known(&mut message);
                 self.step(Event::Node(message), streams);
             }
             Input::Release(close) => self.step(Event::Release(close), streams),
             Input::Reset(counter) => self.step(Event::Reset(counter), streams),
             Input::Raise(raising) => self.raise(raising),
+            Input::Thaw(thawing) => self.thaw(thawing),
             Input::Counters(reply) => {
                 let states = self.machine.snapshot(self.clock.now()).collect();
                 // Whoever asked may have gone.
@@ -235,7 +254,7 @@ impl Term {
     }
 
     /// Lets the machine take one step, and does what it says.
-    fn step(&mut self, event: Event, streams: &Streams) {
+    pub(super) fn step(&mut self, event: Event, streams: &Streams) {
         for effect in self.machine.step(self.clock.now(), event) {
             match effect {
                 Effect::Load(counter) => self.reads.push_back(counter),
@@ -268,39 +287,6 @@ impl Term {
         self.writes.push_back(write);
         self.flush_at
             .get_or_insert_with(|| Instant::now() + COALESCE);
-    }
-
-    /// Until they are read, policy's limits hold, which are lower.
-    fn load_raises(&mut self) {
-        let (desk, wait) = (self.desk.clone(), self.next_wait());
-        self.jobs.spawn(async move {
-            match desk.load_raises().await {
-                Ok(raises) => Done::Raises(Some(raises)),
-                Err(error) => {
-                    warn!(%error, "cannot read which limits are raised, trying again");
-                    tokio::time::sleep(wait).await;
-                    Done::Raises(None)
-                }
-            }
-        });
-    }
-
-    fn raise(&mut self, raising: Box<Raising>) {
-        let desk = self.desk.clone();
-        self.jobs.spawn(async move {
-            let outcome = desk.write_raise(&raising).await;
-            Done::Raised(raising, outcome)
-        });
-    }
-
-    fn raised(&mut self, raising: Box<Raising>, outcome: Result<(), Error>, streams: &Streams) {
-        if outcome.is_ok() {
-            let Raising { counter, raise, .. } = &*raising;
-            let (counter, raise) = (counter.clone(), *raise);
-            self.step(Event::Raised { counter, raise }, streams);
-        }
-        // Whoever asked may have gone.
-        let _ = raising.done.send(outcome);
     }
 
     fn load_horizon(&mut self) {
@@ -368,7 +354,7 @@ impl Term {
     }
 
     /// How long a job waits if the store fails it.
-    fn next_wait(&mut self) -> Duration {
+    pub(super) fn next_wait(&mut self) -> Duration {
         self.backoff.draw()
     }
 
@@ -389,19 +375,15 @@ impl Term {
             }
             Ok(Done::Beaten(None) | Done::Swept) => return,
             Ok(Done::Raises(None)) => return self.load_raises(),
-            Ok(Done::Raises(Some(raises))) => {
-                for Stored { counter, raise } in raises {
-                    let raise = Some(raise);
-                    self.step(Event::Raised { counter, raise }, streams);
-                }
-                return;
-            }
+            Ok(Done::Raises(Some(raises))) => return self.raises(raises, streams),
             Ok(Done::Raised(raising, outcome)) => return self.raised(raising, outcome, streams),
+            Ok(Done::Open(counters)) => return self.opened(counters, streams),
+            Ok(Done::Thawed(thawing, outcome)) => return self.thawed(*thawing, outcome),
             Ok(Done::Beaten(Some(false))) => return self.step_down(Reason::GuardFailed),
             Err(error) => {
                 // The machine would wait for its answer for ever: begin a new term.
                 error!(%error, "a job of the owner failed, beginning a new term");
-                self.end = Some(End::ClockStepped);
+                self.end = Some(End::Anew);
                 return;
             }
         };
@@ -422,7 +404,7 @@ impl Term {
                 drift_ms,
                 "the wall clock was corrected, beginning a new term"
             );
-            self.end = Some(End::ClockStepped);
+            self.end = Some(End::Anew);
         }
     }
 

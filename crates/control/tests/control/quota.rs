@@ -187,6 +187,7 @@ fn encode(message: &NodeMessage) -> pb::StreamQuotaRequest {
         answered: account.answered,
     });
     pb::StreamQuotaRequest {
+        store: 0,
         closes: Vec::new(),
         node: message.node.to_string(),
         incarnation: message.incarnation.0,

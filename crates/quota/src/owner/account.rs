@@ -5,7 +5,7 @@ use crate::owner::horizon::View;
 use crate::owner::keeping::{self, Keeping, Totals, Turn};
 use crate::owner::row::{Fit, Row};
 use crate::owner::session::Sessions;
-use crate::owner::{Commit, Config, Effect, LedgerRow, Load, Record};
+use crate::owner::{Commit, Config, Effect, LedgerRow, Load, Record, Restore};
 use crate::{
     Close, Coming, Counter, Epoch, Generation, Incarnation, LimitSpec, NodeAccount, NodeMessage,
     OwnerAccount, OwnerTime,
@@ -25,6 +25,7 @@ pub(super) struct Context<'a> {
     pub(super) spec: Option<LimitSpec>,
     /// Units that the limit is raised to for a while; 0 when it is not.
     pub(super) raised: u64,
+    pub(super) restore: Restore,
     pub(super) horizon: View,
 }
 

@@ -55,6 +55,8 @@ pub enum Event {
         /// To what; none when that is over.
         raise: Option<Raise>,
     },
+    /// Keep the counter although no node speaks of it, so that its state is there to be seen.
+    Open(Counter),
     /// Forgive all that was spent of a counter. [`crate::owner::CounterState::resetting`] tells when it is done.
     Reset(Counter),
     /// Time passed; at the latest due at [`crate::owner::Owner::next_deadline`].

@@ -78,7 +78,7 @@ pub(super) enum Turn {
 }
 
 /// What is missing, by sharing's word.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Lack {
     /// Units that the process first in the queue lacks, and that process. They lie within
     /// [`Keeping::free_total`].

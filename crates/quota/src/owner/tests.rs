@@ -5,6 +5,7 @@ mod horizon;
 mod ledger;
 mod operator;
 mod queue;
+mod restore;
 mod retire;
 mod returned;
 const T: u64 = 60_000;

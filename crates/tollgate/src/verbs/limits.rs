@@ -53,6 +53,7 @@ async fn list(arguments: List) -> Result<(), Error> {
         let page = control.remote.call(client.list_limits(request)).await?;
         all.limits.extend(page.limits);
         all.next_page_token = page.next_page_token;
+        all.frozen_since = page.frozen_since;
         if all.next_page_token.is_empty() {
             break;
         }
@@ -60,8 +61,18 @@ async fn list(arguments: List) -> Result<(), Error> {
     output::show(
         arguments.operator.output(),
         || json::of(&all, "tollgate.admin.v1.ListLimitsResponse"),
-        || table(&all.limits),
+        || frozen(&all) + &table(&all.limits),
     )
+}
+
+/// Says so where nothing is handed out.
+fn frozen(all: &ListLimitsResponse) -> String {
+    all.frozen_since.map_or_else(String::new, |since| {
+        format!(
+            "FROZEN since {since}, when the store was restored from an older copy: nothing is handed out until \
+             `tollgate limits thaw`\n\n"
+        )
+    })
 }
 
 /// Units as people read them: money in US dollars.

@@ -72,6 +72,11 @@ impl Counted {
         self.free.min(in_force.saturating_sub(self.out()))
     }
 
+    /// Whether the window may have been handed out by owners of whom a restored store knows nothing.
+    fn is_lost(&self, context: &Context<'_>) -> bool {
+        self.window.start(self.window_ms) < context.restore.not_before
+    }
+
     fn roll_to(&mut self, window: Window) -> Turn {
         if window <= self.window {
             return Turn::Same;
@@ -132,13 +137,13 @@ impl Keeping for Counted {
     }
 
     fn free_total(&self, context: &Context<'_>) -> u64 {
-        let limit = self.limit(context).unwrap_or(0);
-        limit.saturating_sub(self.out())
+        let limit = self.limit(context).filter(|_| !self.is_lost(context));
+        limit.unwrap_or(0).saturating_sub(self.out())
     }
 
     fn usable(&self, context: &Context<'_>, _to: Incarnation) -> u64 {
-        self.limit(context)
-            .map_or(0, |limit| self.usable_of(context, limit))
+        let limit = self.limit(context).filter(|_| !self.is_lost(context));
+        limit.map_or(0, |limit| self.usable_of(context, limit))
     }
 
     fn is_over(&self, context: &Context<'_>) -> bool {
@@ -246,6 +251,7 @@ impl Keeping for Counted {
             None => 0,
         };
         let raise = raise.min(limit.saturating_sub(hwm));
+        let raise = if self.is_lost(context) { 0 } else { raise };
         let changed = self
             .stored
             .0

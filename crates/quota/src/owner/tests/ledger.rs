@@ -135,7 +135,7 @@ impl Books {
         self.step(Event::Node(message))
     }
 
-    fn close(&mut self, heir: u64, close: Close) -> bool {
+    pub(super) fn close(&mut self, heir: u64, close: Close) -> bool {
         self.t_node += 1;
         self.closed.clear();
         let message = NodeMessage {
@@ -149,7 +149,7 @@ impl Books {
         !self.closed.is_empty()
     }
 
-    fn word(&self, dead: u64, mark: u64, settled: u64) -> Close {
+    pub(super) fn word(&self, dead: u64, mark: u64, settled: u64) -> Close {
         Close {
             incarnation: Incarnation(dead),
             counter: self.counter(),

@@ -6,7 +6,7 @@ use prost_types::Timestamp;
 use tollgate_proto::admin::v1::raise_limit_request::End;
 use tollgate_proto::admin::v1::{
     AuditRecord, CloseShareRequest, ListAuditRequest, ListAuditResponse, RaiseLimitRequest,
-    ResetCounterRequest,
+    ResetCounterRequest, ThawLimitsRequest,
 };
 
 use super::table;
@@ -23,6 +23,9 @@ pub(crate) enum Action {
     Reset(Reset),
     /// Close the share of a node's process that is dead, where its data folder is lost or it had requests under way
     Close(Close),
+    /// Hand out units again after the store was restored from an older copy, once every node is connected, or known to
+    /// be dead and its shares closed
+    Thaw(Thaw),
     /// List what operators did to limits: who, when, what and why
     Audit(Audit),
 }
@@ -92,6 +95,14 @@ pub(crate) struct Close {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct Thaw {
+    #[command(flatten)]
+    asker: Asker,
+    #[command(flatten)]
+    operator: Operator,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Audit {
     /// At most so many records, the latest
     #[arg(long, default_value_t = 100)]
@@ -110,6 +121,7 @@ impl Action {
             Self::Raise(raise) => raise.run().await,
             Self::Reset(reset) => reset.run().await,
             Self::Close(close) => close.run().await,
+            Self::Thaw(thaw) => thaw.run().await,
             Self::Audit(audit) => audit.run().await,
         }
     }
@@ -183,6 +195,23 @@ impl Close {
             self.operator.output(),
             || json::of(&closed, "tollgate.admin.v1.CloseShareResponse"),
             || table(closed.limit.as_slice()),
+        )
+    }
+}
+
+impl Thaw {
+    async fn run(self) -> Result<(), Error> {
+        let request = ThawLimitsRequest {
+            by: self.asker.by,
+            reason: self.asker.reason,
+        };
+        let control = self.operator.connect().await?;
+        let mut client = control.limits();
+        let thawed = control.remote.call(client.thaw_limits(request)).await?;
+        output::show(
+            self.operator.output(),
+            || json::of(&thawed, "tollgate.admin.v1.ThawLimitsResponse"),
+            || "units are handed out again\n".to_owned(),
         )
     }
 }
