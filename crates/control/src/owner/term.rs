@@ -10,7 +10,7 @@ use tollgate_quota::{Counter, Epoch, NodeMessage, OwnerTime};
 use tracing::{debug, error, info, warn};
 
 use super::raises::Stored;
-use super::sweep::sweep;
+use super::sweep::Sweeper;
 use super::write::{Answered, Desk, MOST_OPERATIONS, Write, after};
 use super::{Input, Raising, Shell, Streams, Thawing};
 use crate::backoff::Backoff;
@@ -57,7 +57,7 @@ pub(super) enum Done {
     Horizon(Answered),
     /// Whether this is still the owner; none where the store did not say.
     Beaten(Option<bool>),
-    Swept,
+    Swept(Sweeper),
     /// The limits that are raised; none where they could not be read.
     Raises(Option<Vec<Stored>>),
     Raised(Box<Raising>, Result<(), Error>),
@@ -84,6 +84,7 @@ pub(super) struct Term {
     confirmed: Instant,
     /// Which store this is.
     pub(super) origin: Origin,
+    sweeper: Sweeper,
     pub(super) end: Option<End>,
 }
 
@@ -146,6 +147,7 @@ impl Term {
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(2)),
             confirmed: Instant::now(),
             origin,
+            sweeper: Sweeper::default(),
             end: None,
         }
     }
@@ -373,7 +375,11 @@ impl Term {
                 self.confirmed = Instant::now();
                 return;
             }
-            Ok(Done::Beaten(None) | Done::Swept) => return,
+            Ok(Done::Beaten(None)) => return,
+            Ok(Done::Swept(sweeper)) => {
+                self.sweeper = sweeper;
+                return;
+            }
             Ok(Done::Raises(None)) => return self.load_raises(),
             Ok(Done::Raises(Some(raises))) => return self.raises(raises, streams),
             Ok(Done::Raised(raising, outcome)) => return self.raised(raising, outcome, streams),
@@ -455,13 +461,14 @@ impl Term {
 
     fn sweep(&mut self) {
         let (desk, now) = (self.desk.clone(), self.clock.now());
+        let mut sweeper = std::mem::take(&mut self.sweeper);
         self.jobs.spawn(async move {
-            match sweep(&desk.store, desk.epoch, now).await {
+            match sweeper.sweep(&desk.store, desk.epoch, now).await {
                 Ok(0) => {}
-                Ok(removed) => info!(removed, "removed records of past windows"),
-                Err(error) => warn!(%error, "cannot remove records of past windows, trying later"),
+                Ok(removed) => info!(removed, "removed records that are over"),
+                Err(error) => warn!(%error, "cannot remove records that are over, trying later"),
             }
-            Done::Swept
+            Done::Swept(sweeper)
         });
     }
 }
