@@ -245,6 +245,11 @@ fn check(request: &Request, unsupported: &mut Unsupported) -> Result<(), Error> 
             "parallel_tool_calls",
             "it leaves that to the model",
         ),
+        (
+            request.user.is_some(),
+            "user",
+            "it is not told who the end user is; set provider_options.requestMetadata",
+        ),
     ])
 }
 

@@ -243,7 +243,7 @@ fn thinking(request: &Request, unsupported: &mut Unsupported) -> Result<Option<T
         Some(Effort::Minimal | Effort::Low | Effort::High | Effort::XHigh | Effort::Max) => {
             unsupported.field(
                 "reasoning.effort",
-                "it knows budgets, not efforts; set reasoning.budget_tokens, or an effort of none or medium",
+                "it knows budgets, not efforts; set reasoning.max_tokens, or an effort of none or medium",
             )?;
             token_budget.map(|_| "enabled")
         }

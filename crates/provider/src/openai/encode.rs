@@ -297,7 +297,7 @@ fn check(request: &Request, dialect: &Dialect, unsupported: &mut Unsupported) ->
     unsupported.fields([
         (
             reasoning.budget_tokens.is_some(),
-            "reasoning.budget_tokens",
+            "reasoning.max_tokens",
             "it knows efforts, not budgets; set reasoning.effort",
         ),
         (
