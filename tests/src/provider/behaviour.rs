@@ -23,6 +23,7 @@ use anyhow::{Context, bail, ensure};
 /// | `calls-N` | shape: N calls of the tool `lookup` after the content, each with the argument `n` |
 /// | `cached-N` | shape: reports that N of the prompt tokens were read from a cache |
 /// | `usage-unasked` | shape: a stream reports usage though the request does not ask for it, where the format lets it ask |
+/// | `thinking-in-parts` | shape: thinking is a signed part of the content, as Mistral tells it, in OpenAI's format |
 /// | `refuse-WHY` | fault: the format's own error for WHY: see [`Refusal`] |
 /// | `status-C` | fault: HTTP status C (400–599) with an error body of the format |
 /// | `status-C-retry-S` | the same with `retry-after: S` (seconds) |
@@ -66,6 +67,8 @@ pub struct Behaviour {
     pub cached: u32,
     /// Whether streams report usage though they were not asked to.
     pub unasked_usage: bool,
+    /// Whether OpenAI's format tells thinking as a part of the content.
+    pub thinking_in_parts: bool,
     /// What goes wrong.
     pub fault: Fault,
 }
@@ -196,6 +199,7 @@ impl Default for Behaviour {
             calls: 0,
             cached: 0,
             unasked_usage: false,
+            thinking_in_parts: false,
             fault: Fault::None,
         }
     }
@@ -214,6 +218,10 @@ impl Behaviour {
         }
         if part == "usage-unasked" {
             self.unasked_usage = true;
+            return Ok(());
+        }
+        if part == "thinking-in-parts" {
+            self.thinking_in_parts = true;
             return Ok(());
         }
         if let Some(shape) = part.strip_prefix("ok-") {

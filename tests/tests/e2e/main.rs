@@ -24,6 +24,7 @@ mod shell;
 
 mod autonomy;
 mod clients;
+mod conversation;
 mod dev;
 mod edges;
 mod failover;

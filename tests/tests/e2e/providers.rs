@@ -54,7 +54,7 @@ pub const KINDS: [Kind; 8] = [
     Kind {
         name: "mistral",
         counts_reasoning: true,
-        habits: "+usage-unasked",
+        habits: "+usage-unasked+thinking-in-parts",
         ..PLAIN
     },
     Kind {
