@@ -50,6 +50,7 @@ use anyhow::{Context, bail, ensure};
 /// | `html` | fault: status 200 with an HTML page |
 /// | `wrong-type` | oddity: the answer is whole, but its content type is `text/plain` |
 /// | `redirect` | fault: status 307 to `/_redirected`, whose visits are counted |
+/// | `gzip-bomb-M` | fault: a compressed body, though nobody asked for one, that unfolds into M MiB |
 /// | `giant-line-M` | fault: one event (unary: one body) with M MiB of content |
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Behaviour {
@@ -103,6 +104,7 @@ pub enum Fault {
     Html,
     WrongType,
     Redirect,
+    GzipBomb { mebibytes: u32 },
     GiantLine { mebibytes: u32 },
 }
 
@@ -186,6 +188,7 @@ pub const EXAMPLES: &[&str] = &[
     "html",
     "wrong-type",
     "redirect",
+    "gzip-bomb-64",
     "giant-line-64",
 ];
 
@@ -294,6 +297,9 @@ fn parse_fault(part: &str) -> anyhow::Result<Fault> {
         Ok(Fault::ErrorInStream { after })
     } else if let Some(pause) = part.strip_prefix("trickle-") {
         Ok(Fault::Trickle(parse_duration(pause)?))
+    } else if let Some(mebibytes) = part.strip_prefix("gzip-bomb-") {
+        let mebibytes = whole(mebibytes, part)?;
+        Ok(Fault::GzipBomb { mebibytes })
     } else if let Some(mebibytes) = part.strip_prefix("giant-line-") {
         let mebibytes = whole(mebibytes, part)?;
         Ok(Fault::GiantLine { mebibytes })
