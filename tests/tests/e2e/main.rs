@@ -29,6 +29,7 @@ mod dev;
 mod edges;
 mod failover;
 mod limits;
+mod live;
 mod ops;
 mod policy;
 mod providers;
