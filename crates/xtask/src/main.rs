@@ -1,4 +1,5 @@
-//! The workspace's own commands: `cargo xtask test`, `env`, `check`, `fuzz`, `bench` and `chaos`.
+//! The workspace's own commands: `cargo xtask test`, `env`, `check`, `fuzz`, `bench`,
+//! `chaos` and `prices`.
 //!
 //! They install what they use under `target/tools/` (Debian packages, PyPI, npm and crates.io, each through
 //! its ordinary client), so that a machine with a Rust toolchain and a C compiler is enough. What does not
@@ -21,6 +22,7 @@ mod contract;
 mod debian;
 mod dependencies;
 mod fuzz;
+mod prices;
 mod process;
 mod rules;
 mod test;
@@ -49,6 +51,8 @@ const USAGE: &str = r#"usage: cargo xtask COMMAND
   bench limits [ARGS…]           what decisions about limits cost, beside `governor` and redis
   chaos [ARGS…]                  faults on real processes while callers race, judged by
                                  the provider's ledger; needs root; `chaos --help` lists ARGS
+  prices                         write the price catalog anew, from the release of genai-prices
+                                 that `src/tools.rs` pins
 "#;
 
 fn main() -> ExitCode {
@@ -73,6 +77,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "fuzz" => fuzz::run(&Workspace::find()?, rest),
         "bench" => bench::run(&Workspace::find()?, rest),
         "chaos" => chaos::run(&Workspace::find()?, rest),
+        "prices" => prices::run(&Workspace::find()?, rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(ExitCode::SUCCESS)
