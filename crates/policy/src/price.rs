@@ -43,6 +43,16 @@ pub struct Row {
     pub rates: Rates,
 }
 
+impl Row {
+    /// Returns the day from which on it holds, in UTC, such as `2026-12-01`. None: it always did.
+    #[must_use]
+    pub fn first_day(&self) -> Option<String> {
+        let begins = jiff::Timestamp::from_second(self.from).ok();
+        let day = begins.filter(|_| self.from > 0)?.strftime("%F");
+        Some(day.to_string())
+    }
+}
+
 /// How a provider serves a request, as far as it has prices of its own for that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Service {

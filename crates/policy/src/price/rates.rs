@@ -149,6 +149,15 @@ impl Rates {
         self.0[part as usize]
     }
 
+    /// Whether the rate of a part says more than that of the part that it is by default.
+    #[must_use]
+    pub fn is_own(&self, part: Part) -> bool {
+        match part.default() {
+            Some(other) => self.of(part) != self.of(other),
+            None => part != Part::Request || self.of(part) > 0,
+        }
+    }
+
     /// The cost of a request, in millionths of a billionth of a dollar.
     pub(super) fn cost(&self, tokens: &Tokens) -> u128 {
         let counted = tokens.apart();
