@@ -14,6 +14,7 @@
 mod address;
 pub mod app;
 mod arriving;
+mod bounds;
 mod clock;
 mod complete;
 pub mod config;
