@@ -29,6 +29,8 @@ pub mod error;
 mod executor;
 mod expected;
 mod gate;
+#[cfg(test)]
+mod golden;
 mod grpc;
 mod http;
 mod journal;

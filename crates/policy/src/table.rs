@@ -150,6 +150,15 @@ impl Table {
         let limit = self.limit(counter::limit_name(counter))?;
         counter::belongs(counter, limit).then_some(limit)
     }
+
+    /// Returns the limit and the name of its counter that is shown as this: the limit's name and the values of its
+    /// dimensions, such as `per-key/key=k1`. None where the limit has no such counter.
+    #[must_use]
+    pub fn shown_counter(&self, shown: &str) -> Option<(&Arc<Limit>, String)> {
+        let limit = self.limit(counter::limit_name(shown))?;
+        let name = counter::of_shown(shown, limit);
+        counter::belongs(&name, limit).then_some((limit, name))
+    }
 }
 
 /// Labels by their names.
