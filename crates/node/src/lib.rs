@@ -20,6 +20,7 @@ mod complete;
 pub mod config;
 mod config_stream;
 mod control;
+mod counting;
 mod deadline;
 mod decode;
 mod dispatch;
