@@ -44,6 +44,7 @@ mod revision;
 mod server;
 mod snapshot;
 mod upstream;
+mod wire;
 mod workers;
 
 pub use app::serve;

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: prepares nginx and release builds, then becomes the benchmark of `tests/`; or, as
-//! `cargo xtask bench limits`, prepares redis, and becomes the limiter's benchmark of the quota crate.
+//! `cargo xtask bench limits`, prepares redis, and becomes the limiter's benchmark of the quota crate; or, as
+//! `cargo xtask bench nodes`, prepares etcd, and becomes a fleet of nodes, an example of the node crate.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
@@ -13,6 +14,7 @@ use crate::{process, tools};
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
     match arguments.split_first() {
         Some((first, rest)) if first == "limits" => limits(workspace, rest),
+        Some((first, rest)) if first == "nodes" => nodes(workspace, rest),
         Some(_) | None => gateway(workspace, arguments),
     }
 }
@@ -34,6 +36,32 @@ fn limits(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
         .current_dir(workspace.root())
         .arg("--redis")
         .arg(redis)
+        .args(arguments);
+    become_it(command)
+}
+
+/// How a limit is shared by a hundred nodes, and what that takes in messages.
+fn nodes(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
+    let etcd = tools::etcd(workspace)?;
+    let tollgate = ["build", "--release", "-p", "tollgate", "--bins"];
+    let fleet = [
+        "build",
+        "--release",
+        "-p",
+        "tollgate-node",
+        "--example",
+        "fleet",
+    ];
+    for build in [&tollgate[..], &fleet[..]] {
+        process::run(&mut workspace.cargo(build)).context("the release build failed")?;
+    }
+    let mut command = Command::new(workspace.built("release", "examples/fleet"));
+    command
+        .current_dir(workspace.root())
+        .arg("--etcd")
+        .arg(etcd)
+        .arg("--tollgate")
+        .arg(workspace.built("release", "tollgate"))
         .args(arguments);
     become_it(command)
 }

@@ -47,6 +47,7 @@ const USAGE: &str = r#"usage: cargo xtask COMMAND
   bench [ARGS…]                  compare the gateway with nginx and with no proxy at all;
                                  `bench --help` lists ARGS
   bench limits [ARGS…]           what decisions about limits cost, beside `governor` and redis
+  bench nodes                    how a hundred nodes share limits, against a real control plane
   chaos [ARGS…]                  faults on real processes while callers race, judged by
                                  the provider's ledger; needs root; `chaos --help` lists ARGS
 "#;
