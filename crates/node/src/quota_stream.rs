@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
+use tollgate_proto::node::v1::StreamQuotaRequest;
 use tollgate_proto::node::v1::quota_service_client::QuotaServiceClient;
 use tonic::Status;
 
@@ -43,7 +44,11 @@ async fn exchange(limiter: &Arc<Limiter>, control: &mut Control) -> Result<(), S
     let term = limiter.connected();
     let messages = futures_util::stream::unfold(Arc::clone(limiter), move |limiter| async move {
         let message = limiter.next_message(term).await?;
-        Some((wire::encode(&message), limiter))
+        let request = StreamQuotaRequest {
+            store: limiter.store(),
+            ..wire::encode(&message)
+        };
+        Some((request, limiter))
     });
     let request = control.authorised(messages)?;
     let silent = |_| Status::deadline_exceeded("the owner has fallen silent");
@@ -57,6 +62,7 @@ async fn exchange(limiter: &Arc<Limiter>, control: &mut Control) -> Result<(), S
         .map_err(silent)??
     {
         control.connected();
+        limiter.stands_in(message.store);
         limiter.receive(&wire::decode(&message));
     }
     Ok(())

@@ -6,7 +6,7 @@ use tollgate_quota::{
     OwnerAccount, OwnerMessage, OwnerTime, Window,
 };
 
-/// A message for an owner, as it travels.
+/// A message for an owner, as it travels, but for what its sender knows of the store.
 pub(crate) fn encode(message: &NodeMessage) -> StreamQuotaRequest {
     StreamQuotaRequest {
         node: message.node.to_string(),
@@ -14,6 +14,7 @@ pub(crate) fn encode(message: &NodeMessage) -> StreamQuotaRequest {
         node_time_ms: message.t_node.0,
         accounts: message.accounts.iter().map(encode_account).collect(),
         closes: message.closes.iter().map(encode_close).collect(),
+        store: 0,
     }
 }
 

@@ -24,10 +24,12 @@ mod shell;
 
 mod autonomy;
 mod clients;
+mod conversation;
 mod dev;
 mod edges;
 mod failover;
 mod limits;
+mod live;
 mod ops;
 mod policy;
 mod providers;

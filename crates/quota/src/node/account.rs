@@ -33,6 +33,8 @@ pub(super) struct Account {
     /// Sum of the ledgers' idle units; negative for debt.
     avail: i64,
     pub(super) label: Label,
+    /// The highest epoch of its owners. Counters have owners of their own, whose epochs say nothing of each other.
+    pub(super) epoch: Epoch,
     /// Ascending by epoch. Units of earlier epochs stay usable, but nobody takes them back.
     ledgers: SmallVec<[Ledger; 1]>,
     /// Requests that lack units of this counter, oldest first.
@@ -65,6 +67,7 @@ impl Account {
             serial,
             floor,
             label: Label::default(),
+            epoch: Epoch::default(),
             deadline: NodeTime(0),
             over_at: NodeTime(0),
             usual: 0,
@@ -173,9 +176,9 @@ impl Account {
         self.counter.kind().is_windowed()
     }
 
-    /// The generation of what the owner of `epoch` granted.
-    pub(super) fn generation(&self, epoch: Epoch) -> Generation {
-        if self.label.epoch == epoch {
+    /// The generation of what the owner granted.
+    pub(super) fn generation(&self) -> Generation {
+        if self.label.epoch == self.epoch {
             self.label.generation
         } else {
             Generation::FIRST
@@ -277,10 +280,10 @@ impl Account {
         }
     }
 
-    /// Gives idle units above `keep` back to the owner of `epoch`: they leave `avail` before they are
-    /// told (R5). Units of other epochs have nobody to go to. True if any moved.
-    pub(super) fn give_back(&mut self, epoch: Epoch, keep: u64) -> bool {
-        let epoch = self.term(epoch);
+    /// Gives idle units above `keep` back to the owner: they leave `avail` before they are told (R5). Units of
+    /// earlier epochs have nobody to go to. True if any moved.
+    pub(super) fn give_back(&mut self, keep: u64) -> bool {
+        let epoch = self.term(self.epoch);
         let surplus = self.avail.saturating_sub(signed(keep)).max(0);
         let Some(ledger) = self.ledgers.iter_mut().find(|l| l.epoch == epoch) else {
             return false;
@@ -362,6 +365,7 @@ impl Account {
         if label > self.label {
             self.roll(label);
         }
+        self.epoch = self.epoch.max(epoch);
         self.deadline = self.deadline.max(end.earliest);
         self.over_at = self.over_at.min(end.latest);
         self.credit(epoch, told.granted);
@@ -419,9 +423,9 @@ impl Account {
         }
     }
 
-    /// The ledger of `epoch`, if that owner was heard in this window.
-    pub(super) fn ledger(&self, epoch: Epoch) -> Option<&Ledger> {
-        let epoch = self.term(epoch);
+    /// The owner's ledger, if it was heard in this window.
+    pub(super) fn ledger(&self) -> Option<&Ledger> {
+        let epoch = self.term(self.epoch);
         self.ledgers.iter().find(|l| l.epoch == epoch)
     }
 
