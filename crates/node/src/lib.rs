@@ -48,6 +48,7 @@ mod revision;
 mod server;
 mod snapshot;
 mod upstream;
+mod wire;
 mod workers;
 
 pub use app::serve;
