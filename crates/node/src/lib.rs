@@ -14,6 +14,7 @@
 mod address;
 pub mod app;
 mod arriving;
+pub mod check;
 mod clock;
 mod complete;
 pub mod config;

@@ -6,6 +6,7 @@
 //! into them.
 
 mod ended;
+mod inquiry;
 mod key;
 mod live;
 mod simulated;
@@ -155,7 +156,21 @@ impl Upstream {
         model: &str,
         stream: bool,
     ) -> Result<(reqwest::Response, Vec<Warning>), Ended> {
-        let (request, warnings) = self.build(http, request, model, stream)?;
+        let mut encoded = http
+            .codec
+            .encode(request, &self.target(http, model), stream)
+            .map_err(|error| Ended::inexpressible(&error))?;
+        let warnings = std::mem::take(&mut encoded.warnings);
+        Ok((self.exchange(http, encoded).await?, warnings))
+    }
+
+    /// Sends a request, and returns once the provider has accepted it.
+    async fn exchange(
+        &self,
+        http: &Http,
+        request: HttpRequest,
+    ) -> Result<reqwest::Response, Ended> {
+        let request = self.build(http, request)?;
         let answer = tokio::time::timeout(
             self.provider.timeouts.first_byte,
             http.client()?.execute(request),
@@ -166,18 +181,12 @@ impl Upstream {
             Err(_) => return Err(Ended::timed_out("the provider sent no first byte in time")),
         };
         if response.status().is_success() {
-            return Ok((response, warnings));
+            return Ok(response);
         }
         Err(self.refused(http, response).await)
     }
 
-    fn build(
-        &self,
-        http: &Http,
-        request: &Request,
-        model: &str,
-        stream: bool,
-    ) -> Result<(reqwest::Request, Vec<Warning>), Ended> {
+    fn build(&self, http: &Http, request: HttpRequest) -> Result<reqwest::Request, Ended> {
         let key = self.key.current(clock::boot_time());
         let credential = key.as_ref().as_ref().map_err(|problem| Ended {
             outcome: AttemptOutcome::KeyRefused,
@@ -191,11 +200,8 @@ impl Upstream {
             path,
             mut headers,
             body,
-            warnings,
-        } = http
-            .codec
-            .encode(request, &self.target(http, model), stream)
-            .map_err(|error| Ended::inexpressible(&error))?;
+            ..
+        } = request;
         // Compressed answers could unfold without bound.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let url = http.url(path).map_err(Ended::never)?;
@@ -219,7 +225,7 @@ impl Upstream {
         let mut built = reqwest::Request::new(method, url);
         *built.headers_mut() = headers;
         *built.body_mut() = Some(body.into());
-        Ok((built, warnings))
+        Ok(built)
     }
 
     fn target<'a>(&self, http: &'a Http, model: &'a str) -> Target<'a> {

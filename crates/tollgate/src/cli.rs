@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::verbs::{
-    apply, complete, control, dev, get, history, keys, limits, node, nodes, subjects, validate,
+    apply, complete, control, dev, get, history, keys, limits, node, nodes, providers, subjects,
+    validate,
 };
 
 /// An LLM gateway: exact limits over many nodes, failover, and one API for every provider.
@@ -40,6 +41,8 @@ pub(crate) enum Verb {
     Nodes(nodes::Arguments),
     /// Show the live state of limits: limit, spent, held, free, by node
     Limits(limits::Arguments),
+    /// Ask a provider of a policy whether it has what the policy says of it
+    Providers(providers::Arguments),
     /// Send a prompt to a model and stream the answer to the terminal
     Complete(complete::Arguments),
 }
