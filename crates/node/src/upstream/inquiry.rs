@@ -23,7 +23,7 @@ impl Upstream {
                 return Ok(None);
             };
             let response = self.exchange(http, request).await?;
-            let body = self.read_body(response).await?;
+            let body = self.read_body(response.body).await?;
             let part = http.codec.decode_models(&body).map_err(Ended::no_answer)?;
             names.extend(part.names);
             page = part.next;
@@ -53,7 +53,7 @@ impl Upstream {
             return Ok(None);
         };
         let response = self.exchange(http, question).await?;
-        let body = self.read_body(response).await?;
+        let body = self.read_body(response.body).await?;
         let count = http.codec.decode_count(&body).map_err(Ended::no_answer)?;
         Ok(Some(count))
     }
