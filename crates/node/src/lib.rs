@@ -15,6 +15,7 @@ mod address;
 pub mod app;
 mod arriving;
 mod bounds;
+pub mod check;
 mod clock;
 mod complete;
 pub mod config;
