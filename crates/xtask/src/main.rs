@@ -1,4 +1,4 @@
-//! The workspace's own commands: `cargo xtask test`, `env`, `check`, `fuzz`, `bench`, `chaos` and `live`.
+//! The workspace's own commands: `cargo xtask test`, `env`, `check`, `fuzz`, `bench`, `chaos`, `live` and `prices`.
 //!
 //! They install what they use under `target/tools/` (Debian packages, PyPI, npm and crates.io, each through
 //! its ordinary client), so that a machine with a Rust toolchain and a C compiler is enough. What does not
@@ -22,6 +22,7 @@ mod debian;
 mod dependencies;
 mod fuzz;
 mod live;
+mod prices;
 mod process;
 mod rules;
 mod test;
@@ -54,6 +55,8 @@ const USAGE: &str = r#"usage: cargo xtask COMMAND
   live                           ask the real providers whose keys are in the environment, a few
                                  cents' worth, and show where they differ from the fixtures;
                                  without a key, show what would be done
+  prices                         write the price catalog anew, from the release of genai-prices
+                                 that `src/tools.rs` pins
 "#;
 
 fn main() -> ExitCode {
@@ -79,6 +82,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "bench" => bench::run(&Workspace::find()?, rest),
         "chaos" => chaos::run(&Workspace::find()?, rest),
         "live" => live::run(&Workspace::find()?, rest),
+        "prices" => prices::run(&Workspace::find()?, rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(ExitCode::SUCCESS)

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Credential, Deployment, Dimension, Effect, Endpoint, Kind, Limit, Measure, Model, Pool, Price,
+    Credential, Deployment, Dimension, Effect, Endpoint, Kind, Limit, Measure, Model, Pool,
     Protocol, Provider, Reserve, Simulated, SimulatedFault, Table, Target, Timeouts, Unit, Weights,
     defaults,
 };
 use crate::address::normal_base_url;
 use crate::condition::Condition;
+use crate::price::{self, Price};
 use crate::{Fault, counter, limits, path, pb};
 
 /// Parts by name, to resolve references with.
@@ -24,7 +25,11 @@ pub(crate) fn build(policy: &pb::Policy, revision: u64) -> Result<Table, Fault> 
     let providers = numbered(sorted(&policy.providers), provider)?;
     let by_name: Index<'_, &Arc<Provider>> = providers.iter().map(|it| (&*it.name, it)).collect();
     let deployments = numbered(sorted(&policy.deployments), |index, name, it| {
-        deployment(index, name, it, &by_name)
+        let price = policy
+            .providers
+            .get(&it.provider)
+            .and_then(|provider| price::of(provider, it));
+        deployment(index, name, it, price, &by_name)
     })?;
     let by_name: Index<'_, usize> = deployments.iter().map(|it| (&*it.name, it.index)).collect();
     let mut pools: Index<'_, Pool> = HashMap::new();
@@ -171,6 +176,7 @@ fn deployment(
     index: usize,
     name: &str,
     it: &pb::Deployment,
+    price: Option<Price>,
     providers: &Index<'_, &Arc<Provider>>,
 ) -> Result<Deployment, Fault> {
     let provider = providers
@@ -181,19 +187,9 @@ fn deployment(
         name: name.into(),
         provider: Arc::clone(provider),
         model: it.model.clone(),
-        price: it.price.as_ref().map(price),
+        base_model: price::name(it).to_owned(),
+        price,
     })
-}
-
-fn price(it: &pb::Price) -> Price {
-    // Negative and missing prices do not pass validation.
-    let nanos = |usd: Option<pb::Usd>| usd.map(|usd| usd.nanos.unsigned_abs());
-    let input = nanos(it.input).unwrap_or_default();
-    Price {
-        input,
-        output: nanos(it.output).unwrap_or_default(),
-        cached_input: nanos(it.cached_input).unwrap_or(input),
-    }
 }
 
 fn pool(name: &str, it: &pb::Pool, deployments: &Index<'_, usize>) -> Result<Pool, Fault> {

@@ -6,7 +6,7 @@ const PLANNED_FIELDS: [(&str, &[&str]); 8] = [
     ("Policy", &["subjects"]),
     ("Provider", &["limits", "headers"]),
     ("Credential", &["name"]),
-    ("Deployment", &["limits", "base_model"]),
+    ("Deployment", &["limits"]),
     ("Pool", &["strategy", "health", "sticky"]),
     ("Target", &["priority", "tier"]),
     ("Route", &["when", "match", "strategy"]),

@@ -12,10 +12,6 @@ const PLANNED: &[(&str, &str)] = &[
         "deployments.a.limits: `limits`",
     ),
     (
-        "providers: { x: { kind: simulated } }\ndeployments: { a: { provider: x, model: y, base_model: z } }",
-        "deployments.a.base_model: `base_model`",
-    ),
-    (
         "pools: { a: { strategy: least_busy } }",
         "pools.a.strategy: `strategy`",
     ),
