@@ -15,6 +15,7 @@ mod address;
 pub mod app;
 mod arriving;
 mod bounds;
+pub mod check;
 mod clock;
 mod complete;
 pub mod config;
@@ -48,6 +49,7 @@ mod revision;
 mod server;
 mod snapshot;
 mod upstream;
+mod wire;
 mod workers;
 
 pub use app::serve;

@@ -7,17 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
+use tollgate_proto::node::v1::StreamQuotaRequest;
 use tollgate_proto::node::v1::quota_service_client::QuotaServiceClient;
-use tollgate_proto::node::v1::{self as wire, StreamQuotaRequest, StreamQuotaResponse};
-use tollgate_quota::{
-    Close, Coming, Counter, Epoch, Generation, Incarnation, NodeAccount, NodeMessage, NodeTime,
-    OwnerAccount, OwnerMessage, OwnerTime, Window,
-};
 use tonic::Status;
 
 use crate::control::Control;
 use crate::limiter::Limiter;
-use crate::{clock, metrics, random};
+use crate::{clock, metrics, random, wire};
 
 /// Owners answer every heartbeat, which is sent once a second.
 const LONGEST_SILENCE: Duration = Duration::from_secs(3);
@@ -50,7 +46,7 @@ async fn exchange(limiter: &Arc<Limiter>, control: &mut Control) -> Result<(), S
         let message = limiter.next_message(term).await?;
         let request = StreamQuotaRequest {
             store: limiter.store(),
-            ..encode(&message)
+            ..wire::encode(&message)
         };
         Some((request, limiter))
     });
@@ -67,7 +63,7 @@ async fn exchange(limiter: &Arc<Limiter>, control: &mut Control) -> Result<(), S
     {
         control.connected();
         limiter.stands_in(message.store);
-        limiter.receive(&decode(&message));
+        limiter.receive(&wire::decode(&message));
     }
     Ok(())
 }
@@ -89,93 +85,4 @@ pub(crate) async fn watch_clocks(limiter: Arc<Limiter>) {
         }
         before = Some(offset);
     }
-}
-
-fn encode(message: &NodeMessage) -> StreamQuotaRequest {
-    StreamQuotaRequest {
-        node: message.node.to_string(),
-        incarnation: message.incarnation.0,
-        node_time_ms: message.t_node.0,
-        accounts: message.accounts.iter().map(encode_account).collect(),
-        closes: message.closes.iter().map(encode_close).collect(),
-        store: 0,
-    }
-}
-
-fn encode_close(close: &Close) -> wire::CloseShare {
-    wire::CloseShare {
-        incarnation: close.incarnation.0,
-        counter: close.counter.as_str().to_owned(),
-        window: close.window.0,
-        mark: close.mark,
-        settled: close.settled,
-    }
-}
-
-fn encode_account(account: &NodeAccount) -> wire::NodeAccount {
-    wire::NodeAccount {
-        counter: account.counter.as_str().to_owned(),
-        window: account.window.0,
-        epoch: account.epoch.0,
-        generation: account.generation.0,
-        seen: account.seen,
-        returned: account.returned,
-        spent: account.spent,
-        need: account.need,
-        demand: account.demand,
-        available: account.avail,
-        waiters: account.waiters,
-        answered: account.answered,
-    }
-}
-
-fn decode(message: &StreamQuotaResponse) -> OwnerMessage {
-    OwnerMessage {
-        epoch: Epoch(message.epoch),
-        incarnation: Incarnation(message.incarnation),
-        echo_t_node: NodeTime(message.echo_node_time_ms),
-        owner_now: OwnerTime(message.owner_time_ms),
-        accounts: message.accounts.iter().filter_map(decode_account).collect(),
-        closed: message.closed.iter().filter_map(decode_close).collect(),
-    }
-}
-
-fn decode_close(close: &wire::CloseShare) -> Option<Close> {
-    let counter = Counter::parse(&close.counter)
-        .inspect_err(|error| tracing::warn!(%error, "passing over a closed share"))
-        .ok()?;
-    Some(Close {
-        incarnation: Incarnation(close.incarnation),
-        counter,
-        window: Window(close.window),
-        mark: close.mark,
-        settled: close.settled,
-    })
-}
-
-fn decode_coming(coming: &wire::Coming) -> Coming {
-    Coming {
-        units: coming.units,
-        in_ms: coming.in_ms,
-    }
-}
-
-/// An account of a counter that cannot be read concerns nothing that this node could have asked for.
-fn decode_account(account: &wire::OwnerAccount) -> Option<OwnerAccount> {
-    let counter = Counter::parse(&account.counter)
-        .inspect_err(|error| tracing::warn!(%error, "passing over an account of an owner's"))
-        .ok()?;
-    Some(OwnerAccount {
-        counter,
-        window: Window(account.window),
-        generation: Generation(account.generation),
-        granted: account.granted,
-        rem_ms: account.remaining_ms,
-        version: account.version,
-        exhausted_above: account.exhausted_above,
-        keep: account.keep,
-        limit: account.limit,
-        remaining: account.remaining,
-        coming: account.coming.iter().map(decode_coming).collect(),
-    })
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: prepares nginx and release builds, then becomes the benchmark of `tests/`; or, as
 //! `cargo xtask bench limits`, prepares redis, and becomes the limiter's benchmark of the quota crate; or, as
+//! `cargo xtask bench nodes`, prepares etcd, and becomes a fleet of nodes, an example of the node crate; or, as
 //! `cargo xtask bench codec`, becomes the codecs' benchmark of the provider crate.
 
 use std::os::unix::process::CommandExt;
@@ -14,6 +15,7 @@ use crate::{process, tools};
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
     match arguments.split_first() {
         Some((first, rest)) if first == "limits" => limits(workspace, rest),
+        Some((first, rest)) if first == "nodes" => nodes(workspace, rest),
         Some((first, rest)) if first == "codec" => {
             become_it(built(workspace, "tollgate-provider", "codec")?.args(rest))
         }
@@ -35,6 +37,19 @@ fn built(workspace: &Workspace, package: &str, example: &str) -> Result<Command>
     let mut command = Command::new(workspace.built("release", &format!("examples/{example}")));
     command.current_dir(workspace.root());
     Ok(command)
+}
+
+/// How a limit is shared by a hundred nodes, and what that takes in messages.
+fn nodes(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
+    let etcd = tools::etcd(workspace)?;
+    let tollgate = ["build", "--release", "-p", "tollgate", "--bins"];
+    process::run(&mut workspace.cargo(&tollgate)).context("the release build failed")?;
+    let mut command = built(workspace, "tollgate-node", "fleet")?;
+    command.arg("--etcd").arg(etcd);
+    command
+        .arg("--tollgate")
+        .arg(workspace.built("release", "tollgate"));
+    become_it(command.args(arguments))
 }
 
 /// What the gateway costs.

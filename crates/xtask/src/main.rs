@@ -49,6 +49,7 @@ const USAGE: &str = r#"usage: cargo xtask COMMAND
   bench [ARGS…]                  compare the gateway with nginx and with no proxy at all;
                                  `bench --help` lists ARGS
   bench limits [ARGS…]           what decisions about limits cost, beside `governor` and redis
+  bench nodes                    how a hundred nodes share limits, against a real control plane
   bench codec [ARGS…]            what it costs to read and write each provider's format
   chaos [ARGS…]                  faults on real processes while callers race, judged by
                                  the provider's ledger; needs root; `chaos --help` lists ARGS

@@ -1,58 +1,63 @@
+mod coming;
+
 use std::collections::VecDeque;
+
+use smallvec::SmallVec;
 
 use crate::node::mark::Mark;
 use crate::node::units::{
-    DEMAND_FLOOR, Demand, Label, Ledger, Piece, Pieces, Told, WindowEnd, between, signed,
+    DEMAND_FLOOR, Demand, Label, Ledger, Piece, Pieces, Told, WindowEnd, signed,
 };
 use crate::node::{RequestId, Why};
-use crate::{Counter, Epoch, Generation, Kind, LONGEST_LEASE_MS, NodeTime, OwnerAccount};
+use crate::{Counter, Epoch, Generation, LONGEST_LEASE_MS, NodeTime, OwnerAccount};
 
-/// A slot may come free whenever a request ends: try again soon, in milliseconds.
-const SLOT_RETRY_MS: u64 = 1_000;
-/// Only an operator can add to a budget that never ends: try again tomorrow, in milliseconds.
-const ENDLESS_RETRY_MS: u64 = 86_400_000;
 /// An account is forgotten this long after its deadline, in milliseconds: by then its window is over
 /// on any owner's clock, so refusing that window for fresh accounts costs nothing.
 const FORGET_AFTER_MS: u64 = 2_000;
+
 /// One counter at this node: the ledgers of its newest window, and who waits for it.
+///
+/// What every request looks at comes first and lies together: where there are very many counters, a request
+/// waits for each part of an account that is in no cache.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Account {
-    pub(super) counter: Counter,
     /// Distinguishes this account from another that had its place before.
     pub(super) serial: u64,
-    /// Grants up to this label are refused: an account of them may have been forgotten (R3).
-    floor: Label,
-    pub(super) label: Label,
-    /// The highest epoch of its owners. Counters have owners of their own, whose epochs say nothing of each other.
-    pub(super) epoch: Epoch,
     /// When units of `label` stop being usable: the best of the estimates so far, each of which is
     /// early (R6). 0 while nothing was heard.
     pub(super) deadline: NodeTime,
-    /// By when the window is certainly over: the best of the estimates so far, each of which is late.
-    over_at: NodeTime,
+    demand: Demand,
     /// Size of the latest ask: what a next request is likely to need.
     usual: u64,
-    /// Ascending by epoch. Units of earlier epochs stay usable, but nobody takes them back.
-    ledgers: Vec<Ledger>,
     /// Sum of the ledgers' idle units; negative for debt.
     avail: i64,
-    pub(super) told: Told,
-    demand: Demand,
+    pub(super) label: Label,
+    /// The highest epoch of its owners. Counters have owners of their own, whose epochs say nothing of each other.
+    pub(super) epoch: Epoch,
+    /// Ascending by epoch. Units of earlier epochs stay usable, but nobody takes them back.
+    ledgers: SmallVec<[Ledger; 1]>,
     /// Requests that lack units of this counter, oldest first.
     pub(super) queue: VecDeque<RequestId>,
+    /// Below this the node asks for more before it runs dry.
+    low: i64,
+    /// That question is under way.
+    asked: bool,
     /// Changed since it was last reported.
     pub(super) dirty: bool,
+    pub(super) told: Told,
+    /// How far the journal lets this process go, where one is kept.
+    pub(super) mark: Option<Mark>,
+    pub(super) counter: Counter,
+    /// Grants up to this label are refused: an account of them may have been forgotten (R3).
+    floor: Label,
+    /// By when the window is certainly over: the best of the estimates so far, each of which is late.
+    over_at: NodeTime,
     /// The need that was last reported.
     pub(super) said_need: u64,
     /// When it was last reported.
     reported_at: NodeTime,
     said_spent: u64,
-    /// Below this the node asks for more before it runs dry.
-    low: i64,
-    /// That question is under way.
-    asked: bool,
-    /// How far the journal lets this process go, where one is kept.
-    pub(super) mark: Option<Mark>,
 }
 
 impl Account {
@@ -66,7 +71,7 @@ impl Account {
             deadline: NodeTime(0),
             over_at: NodeTime(0),
             usual: 0,
-            ledgers: Vec::new(),
+            ledgers: SmallVec::new(),
             avail: 0,
             told: Told::default(),
             demand: Demand { rate: 0.0, at: now },
@@ -324,35 +329,6 @@ impl Account {
         })
     }
 
-    /// When it is worth trying again for so many units.
-    fn retry_after_ms(&self, now: NodeTime, short: u64) -> u64 {
-        match self.counter.kind() {
-            Kind::Fixed { .. }
-            | Kind::Calendar { .. }
-            | Kind::Sliding { .. }
-            | Kind::Bucket { .. } => self.comes_at(short).since(now).max(1),
-            Kind::Concurrent => SLOT_RETRY_MS,
-            Kind::Endless => ENDLESS_RETRY_MS,
-        }
-    }
-
-    /// When so many units can be had: in the next window, or as the owner said; between the amounts that
-    /// it spoke of they come in steadily.
-    fn comes_at(&self, units: u64) -> NodeTime {
-        if self.is_windowed() {
-            return self.over_at;
-        }
-        let coming = &self.told.coming;
-        let next = coming.iter().position(|point| point.units >= units);
-        let in_ms = match (next, coming.last()) {
-            (Some(0), _) => coming[0].in_ms,
-            (Some(next), _) => between(coming[next - 1], coming[next], units),
-            (None, Some(last)) => last.in_ms,
-            (None, None) => self.counter.kind().window_ms(),
-        };
-        self.told.heard_at.after(in_ms)
-    }
-
     /// Units missing for the oldest waiting request of `units`, or to pay the debt.
     pub(super) fn need(&self, now: NodeTime, units: Option<u64>) -> u64 {
         match units {
@@ -465,21 +441,6 @@ impl Account {
     /// Whether totals were reported that the owner might have missed.
     pub(super) fn is_accountable(&self, now: NodeTime) -> bool {
         self.is_open(now) && self.ledgers.iter().any(|ledger| ledger.seen > 0)
-    }
-
-    /// Milliseconds until the whole limit can be had again, as far as known: the window's end, or what the owner
-    /// expects, or a window's length; 0 where nobody can tell.
-    pub(super) fn resets_in_ms(&self, now: NodeTime) -> u64 {
-        if matches!(self.counter.kind(), Kind::Endless | Kind::Concurrent) {
-            return 0;
-        }
-        let whole_at = match self.told.coming.last() {
-            _ if self.is_windowed() => self.deadline,
-            Some(whole) => self.told.heard_at.after(whole.in_ms),
-            None if self.told.remaining >= self.told.limit => now,
-            None => now.after(self.counter.kind().window_ms()),
-        };
-        whole_at.since(now)
     }
 
     /// Whether every heartbeat has to speak of it: someone wants units, or what the owner said binds

@@ -1,7 +1,9 @@
 use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 
 use crate::node::account::Account;
 use crate::node::mark::Mark;
+use crate::node::outcome::Spread;
 use crate::node::units::Label;
 use crate::{Counter, Kind, NodeTime, Window};
 
@@ -11,7 +13,8 @@ pub(super) type Slot = u32;
 /// All accounts of a node, found by counter or by place.
 #[derive(Debug, Default)]
 pub(super) struct Book {
-    index: HashMap<Counter, Slot>,
+    /// Counters bring a good hash with them.
+    index: HashMap<Counter, Slot, BuildHasherDefault<Spread>>,
     slots: Vec<Option<Account>>,
     vacant: Vec<Slot>,
     serial: u64,

@@ -11,8 +11,9 @@ pub type PerAsk<T> = SmallVec<[T; 6]>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 
-/// Spreads request ids over a map: they are counted up here, so nobody can choose them to collide (Fibonacci
-/// hashing: Knuth, The Art of Computer Programming, volume 3, section 6.4).
+/// Spreads numbers over a map (Fibonacci hashing: Knuth, The Art of Computer Programming, volume 3, section 6.4):
+/// request ids, which are counted up here, so nobody can choose them to collide, and what counters bring along as
+/// their hash.
 #[derive(Debug, Default)]
 pub(super) struct Spread(u64);
 

@@ -2,6 +2,42 @@
 //! under a window's label than its limit, whatever the network, the store, the clocks and the
 //! processes do, and never a refusal without need once they are well again.
 //!
+//! # Planted bugs
+//! That the oracle would see a broken promise is tested by breaking the rules one at a time (`plan::Mutation`, and
+//! that of `../ledgers`): each of these turns a check red in every run of these tests. Kinds: *windows* of more than
+//! 10 s, *brief* ones, *sliding*, *bucket*, *ledgers* (budgets and slots).
+//!
+//! | bug | rule | caught over |
+//! |---|---|---|
+//! | `Deltas`: grants travel as differences | R3 | windows, brief, sliding, bucket |
+//! | `ReturnedAsDelta`: so does what comes back | R3 | ledgers |
+//! | `RecreditOnExpiry`: what a silent node holds is credited | R4 | windows, sliding, bucket, ledgers |
+//! | `UnguardedWrite`: transactions compare nothing | R1 | windows, ledgers |
+//! | `UnknownIsSuccess`: an unknown outcome is taken for done | R1 | all |
+//! | `TrustReports`: a new owner begins with what nodes report | R2 | windows |
+//! | `LimitFromOwnCache`: an older limit is brought back | R1 | windows |
+//! | `WindowsGoBack`: a new owner goes by its own clock | R8 | windows |
+//! | `DeadlineFromReceipt`: a node counts from its receipt | R6 | windows, brief, sliding |
+//! | `NoDriftMargin`: no drift is allowed for | R6 | windows |
+//! | `NoRestamp`: the clock is read before the take | R7 | windows, brief |
+//! | `ForgetAtDeadline`: a node forgets early | R3 | windows |
+//! | `SettledTwice`: a refund counts twice | R9 | all |
+//! | `NoHorizonWait`: a new owner begins at once | horizon | brief, sliding, bucket |
+//! | `HorizonReadEarly`: it reads before it holds the epoch | horizon | brief |
+//! | `UnguardedHorizon`: an old owner renews | horizon | brief, sliding |
+//! | `NoGeneration`: what was written off can return | R4 | bucket |
+//! | `HeldAsSpent`: what can come back is reported spent | R9 | sliding, bucket |
+//! | `SpentAtGrant`: so is what was not used | R9 | sliding, bucket |
+//! | `SettleSkipped`: a request that ends early is not settled | R9 | sliding, bucket |
+//! | `UndoneAndSent`: an undo comes after the request was sent | R7 | brief |
+//! | `LostWake`: a waiter is not woken | shell | brief, sliding |
+//! | `NoMark`: an heir closes at what was spent | journal | ledgers |
+//! | `MarkNotFlushed`: a process goes on before the disk has it | journal | ledgers |
+//! | `LateReturn`: a closed process gives back | R4 | ledgers |
+//! | `ClosedTwice`: a closing frees twice | R4 | ledgers |
+//! | `ClosedWithoutLock`: a living process is closed | R4 | ledgers |
+//! | `OneSum`: a node's processes share a row | R3 | ledgers |
+//!
 //! A run is its seed. `TOLLGATE_SIM_SEEDS` sets how many seeds the storm runs; a failing one prints
 //! its seed and what led to it.
 
@@ -366,6 +402,32 @@ fn the_oracle_catches_every_mutation() {
         let caught = caught(mutation, Plan::stormy);
         assert!(caught.is_some(), "{mutation:?} went unnoticed");
         println!("{mutation:?}: {caught:?}");
+    }
+}
+
+/// What only shows once all is quiet: units that nobody has any more, and requests that nobody answers.
+#[test]
+fn the_calm_after_it_shows_what_shells_do_wrong() {
+    for (mutation, family) in [
+        (Mutation::SettleSkipped, Family::Sliding),
+        (Mutation::SettleSkipped, Family::Bucket),
+        (Mutation::UndoneAndSent, Family::Brief),
+        (Mutation::LostWake, Family::Brief),
+        (Mutation::LostWake, Family::Sliding),
+    ] {
+        let caught = (0..400).find_map(|seed| {
+            let mutation = Some(mutation);
+            let (_, outcome) = run(Plan {
+                mutation,
+                ..Plan::stormy_by_horizon(seed, family)
+            });
+            Some((seed, outcome.err()?))
+        });
+        assert!(
+            caught.is_some(),
+            "{mutation:?} of {family:?} went unnoticed"
+        );
+        println!("{mutation:?} of {family:?}: {caught:?}");
     }
 }
 

@@ -49,6 +49,12 @@ pub(crate) enum Mutation {
     HeldAsSpent,
     /// A node reports as spent what it was granted and has not used.
     SpentAtGrant,
+    /// A request that ends early, by its caller's leaving, is never settled.
+    SettleSkipped,
+    /// What a request holds is put back although the request was sent.
+    UndoneAndSent,
+    /// A request that waits is not told that its units have come.
+    LostWake,
 }
 
 /// One limit with its initial units.

@@ -131,6 +131,16 @@ impl World {
             })
             .collect();
         let number = self.oracle.admitted(now, asks, &admission, &allowed)?;
+        if self.plan.mutation == Some(Mutation::UndoneAndSent) && self.random.chance(20) {
+            let nothing = vec![0; asks.len()];
+            let process = &mut self.nodes[call.node];
+            process.open.remove(&call.id);
+            let now = self.node_time(call.node);
+            let undone = self.nodes[call.node].machine.settle(now, call.id, &nothing);
+            return undone
+                .map(drop)
+                .map_err(|error| Violation(error.to_string()));
+        }
         *open = Some((admission, number));
         let hold = match (self.calm, self.random.within(0, 9)) {
             (true, _) => 0,
@@ -172,6 +182,9 @@ impl World {
         }
         let (asks, admission) = self.nodes[call.node].open.remove(&call.id).unwrap();
         let (admission, number) = admission.unwrap();
+        if self.mutated(Mutation::SettleSkipped) && self.random.chance(20) {
+            return Ok(());
+        }
         let actual: Vec<u64> = asks.iter().map(|ask| self.draw_actual(ask.units)).collect();
         let now = self.node_time(call.node);
         let machine = &mut self.nodes[call.node].machine;
@@ -276,6 +289,9 @@ impl World {
     /// Hands out news and sets the timer: due after every call of a node.
     pub(super) fn after_node(&mut self, node: usize) -> Result<(), Violation> {
         while let Some(wake) = self.nodes[node].machine.poll_wake() {
+            if self.mutated(Mutation::LostWake) && self.random.chance(20) {
+                continue;
+            }
             let incarnation = self.nodes[node].incarnation;
             self.resolve(
                 Call {

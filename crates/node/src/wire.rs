@@ -1,0 +1,98 @@
+//! The lease protocol's messages, as they travel.
+
+use tollgate_proto::node::v1::{self as pb, StreamQuotaRequest, StreamQuotaResponse};
+use tollgate_quota::{
+    Close, Coming, Counter, Epoch, Generation, Incarnation, NodeAccount, NodeMessage, NodeTime,
+    OwnerAccount, OwnerMessage, OwnerTime, Window,
+};
+
+/// A message for an owner, as it travels, but for what its sender knows of the store.
+pub(crate) fn encode(message: &NodeMessage) -> StreamQuotaRequest {
+    StreamQuotaRequest {
+        node: message.node.to_string(),
+        incarnation: message.incarnation.0,
+        node_time_ms: message.t_node.0,
+        accounts: message.accounts.iter().map(encode_account).collect(),
+        closes: message.closes.iter().map(encode_close).collect(),
+        store: 0,
+    }
+}
+
+fn encode_close(close: &Close) -> pb::CloseShare {
+    pb::CloseShare {
+        incarnation: close.incarnation.0,
+        counter: close.counter.as_str().to_owned(),
+        window: close.window.0,
+        mark: close.mark,
+        settled: close.settled,
+    }
+}
+
+fn encode_account(account: &NodeAccount) -> pb::NodeAccount {
+    pb::NodeAccount {
+        counter: account.counter.as_str().to_owned(),
+        window: account.window.0,
+        epoch: account.epoch.0,
+        generation: account.generation.0,
+        seen: account.seen,
+        returned: account.returned,
+        spent: account.spent,
+        need: account.need,
+        demand: account.demand,
+        available: account.avail,
+        waiters: account.waiters,
+        answered: account.answered,
+    }
+}
+
+/// An owner's message, as it travelled.
+pub(crate) fn decode(message: &StreamQuotaResponse) -> OwnerMessage {
+    OwnerMessage {
+        epoch: Epoch(message.epoch),
+        incarnation: Incarnation(message.incarnation),
+        echo_t_node: NodeTime(message.echo_node_time_ms),
+        owner_now: OwnerTime(message.owner_time_ms),
+        accounts: message.accounts.iter().filter_map(decode_account).collect(),
+        closed: message.closed.iter().filter_map(decode_close).collect(),
+    }
+}
+
+fn decode_close(close: &pb::CloseShare) -> Option<Close> {
+    let counter = Counter::parse(&close.counter)
+        .inspect_err(|error| tracing::warn!(%error, "passing over a closed share"))
+        .ok()?;
+    Some(Close {
+        incarnation: Incarnation(close.incarnation),
+        counter,
+        window: Window(close.window),
+        mark: close.mark,
+        settled: close.settled,
+    })
+}
+
+fn decode_coming(coming: &pb::Coming) -> Coming {
+    Coming {
+        units: coming.units,
+        in_ms: coming.in_ms,
+    }
+}
+
+/// An account of a counter that cannot be read concerns nothing that this node could have asked for.
+fn decode_account(account: &pb::OwnerAccount) -> Option<OwnerAccount> {
+    let counter = Counter::parse(&account.counter)
+        .inspect_err(|error| tracing::warn!(%error, "passing over an account of an owner's"))
+        .ok()?;
+    Some(OwnerAccount {
+        counter,
+        window: Window(account.window),
+        generation: Generation(account.generation),
+        granted: account.granted,
+        rem_ms: account.remaining_ms,
+        version: account.version,
+        exhausted_above: account.exhausted_above,
+        keep: account.keep,
+        limit: account.limit,
+        remaining: account.remaining,
+        coming: account.coming.iter().map(decode_coming).collect(),
+    })
+}

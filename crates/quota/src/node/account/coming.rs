@@ -1,0 +1,55 @@
+//! When units come, as far as a node can tell.
+
+use crate::node::account::Account;
+use crate::node::units::between;
+use crate::{Kind, NodeTime};
+
+/// A slot may come free whenever a request ends: try again soon, in milliseconds.
+const SLOT_RETRY_MS: u64 = 1_000;
+/// Only an operator can add to a budget that never ends: try again tomorrow, in milliseconds.
+const ENDLESS_RETRY_MS: u64 = 86_400_000;
+impl Account {
+    /// When it is worth trying again for so many units.
+    pub(super) fn retry_after_ms(&self, now: NodeTime, short: u64) -> u64 {
+        match self.counter.kind() {
+            Kind::Fixed { .. }
+            | Kind::Calendar { .. }
+            | Kind::Sliding { .. }
+            | Kind::Bucket { .. } => self.comes_at(short).since(now).max(1),
+            Kind::Concurrent => SLOT_RETRY_MS,
+            Kind::Endless => ENDLESS_RETRY_MS,
+        }
+    }
+
+    /// When so many units can be had: in the next window, or as the owner said; between the amounts that
+    /// it spoke of they come in steadily.
+    pub(super) fn comes_at(&self, units: u64) -> NodeTime {
+        if self.is_windowed() {
+            return self.over_at;
+        }
+        let coming = &self.told.coming;
+        let next = coming.iter().position(|point| point.units >= units);
+        let in_ms = match (next, coming.last()) {
+            (Some(0), _) => coming[0].in_ms,
+            (Some(next), _) => between(coming[next - 1], coming[next], units),
+            (None, Some(last)) => last.in_ms,
+            (None, None) => self.counter.kind().window_ms(),
+        };
+        self.told.heard_at.after(in_ms)
+    }
+
+    /// Milliseconds until the whole limit can be had again, as far as known: the window's end, or what the owner
+    /// expects, or a window's length; 0 where nobody can tell.
+    pub(in crate::node) fn resets_in_ms(&self, now: NodeTime) -> u64 {
+        if matches!(self.counter.kind(), Kind::Endless | Kind::Concurrent) {
+            return 0;
+        }
+        let whole_at = match self.told.coming.last() {
+            _ if self.is_windowed() => self.deadline,
+            Some(whole) => self.told.heard_at.after(whole.in_ms),
+            None if self.told.remaining >= self.told.limit => now,
+            None => now.after(self.counter.kind().window_ms()),
+        };
+        whole_at.since(now)
+    }
+}
