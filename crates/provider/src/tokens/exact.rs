@@ -17,11 +17,13 @@ mod vocabulary;
 use split::Characters;
 use vocabulary::Vocabulary;
 
-/// Longest piece that is always counted exactly: words and rows of signs that people and programs write are shorter.
-const LONG: usize = 256;
-/// Bytes of longer pieces in one text that are counted exactly; the others are estimated. To join the bytes of an endless
-/// row of letters takes about a microsecond for each, and nobody's text may hold up other people's requests for long.
-const LONG_BYTES: usize = 1 << 15;
+/// Bytes of a text that are joined to tokens; words beyond that are estimated, if they are no tokens as a whole. Joining
+/// takes up to half a microsecond a byte, and nobody's text may hold up other people's requests for long.
+const JOINED_BYTES: usize = 1 << 17;
+/// Pieces longer than this take longer for each byte: people and programs hardly write such words.
+const LONG: usize = 64;
+/// How many bytes each of theirs counts as.
+const LONG_FACTOR: usize = 4;
 
 /// An encoder of `OpenAI`'s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -90,12 +92,12 @@ impl Tokeniser {
     }
 
     /// Counts the tokens of a text. Marks that stand for the frame of a conversation are text like any other. Where a text
-    /// holds more than 32 KiB of words longer than 256 bytes, the rest of them is estimated.
+    /// holds more than 128 KiB of words that are no tokens as a whole, the rest of them is estimated.
     #[must_use]
     pub fn count(&self, text: &str) -> u64 {
         let mut rest = text;
         let mut tokens = 0;
-        let mut left = LONG_BYTES;
+        let mut left = JOINED_BYTES;
         while !rest.is_empty() {
             let length = match self.encoding {
                 Encoding::O200k => self.characters.o200k_piece(rest),
@@ -115,11 +117,10 @@ impl Tokeniser {
         if self.vocabulary.rank(bytes).is_some() {
             return 1;
         }
-        if bytes.len() > LONG {
-            match left.checked_sub(bytes.len()) {
-                Some(rest) => *left = rest,
-                None => return super::count_text(piece),
-            }
+        let factor = if bytes.len() > LONG { LONG_FACTOR } else { 1 };
+        match left.checked_sub(factor * bytes.len()) {
+            Some(rest) => *left = rest,
+            None => return super::count_text(piece),
         }
         merge::count(&self.vocabulary, bytes)
     }
