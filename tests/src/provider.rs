@@ -1,7 +1,7 @@
 //! A fake provider: an HTTP/1.1 server that speaks the wire formats of the providers and behaves as it is told.
 //!
 //! It serves the completions of every [`Format`], unary and streamed, whatever path stands in front of the part that a
-//! format is known by, and `GET /v1/models`. What it does with a request is named by the request's model, or
+//! format is known by, lists its models at `…/models`, and counts the tokens of a request where a format has that. What it does with a request is named by the request's model, or
 //! overridden while it runs: see [`Behaviour`] for the whole grammar, which means the same in every format. Its ledger
 //! says what really reached a provider, which is what a test of limits, settlement and cancellation has to compare with.
 //!
@@ -23,6 +23,7 @@
 mod behaviour;
 mod body;
 mod format;
+mod inquiry;
 mod ledger;
 mod record;
 mod reply;

@@ -212,7 +212,7 @@ impl Service {
         let most = holding.spent.max(request.spent) - holding.spent;
         let closed = |state: &CounterState| {
             let mut shares = state.nodes.iter().filter(|share| share.incarnation == of);
-            shares.any(|share| share.closed && share.suspense <= most)
+            !state.pending && shares.any(|share| share.closed && share.suspense <= most)
         };
         let state = self.wait_for(&counter, closed).await?;
         self.note_done(&record).await;
@@ -268,7 +268,7 @@ impl Service {
         record.announce(&self.store).await?;
         info!(%counter, spent, "an operator resets a counter");
         self.owner.reset(counter.clone()).await?;
-        let state = self.wait_for(&counter, |state| !state.resetting).await?;
+        let state = self.wait_for(&counter, |state| !state.pending).await?;
         self.note_done(&record).await;
         Ok(ResetCounterResponse {
             limit: Some(self.shown(&state)?),

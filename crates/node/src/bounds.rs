@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use tollgate_policy::price::{Bounds, Served, Service};
 use tollgate_provider::chat::{Message, Part, Request};
-use tollgate_provider::tokens;
 
 use crate::clock;
 
 /// Input that is cached for at least so long is cached for an hour.
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// The bounds of a request whose output is capped. What it passes on to a provider unread may ask for anything.
-pub(crate) fn bounds(request: &Request) -> Bounds {
+/// The bounds of a request whose output is capped, with so many tokens of input. What it passes on to a provider unread may ask for anything.
+pub(crate) fn bounds(request: &Request, input: u64) -> Bounds {
     let has = |is: fn(&Part) -> bool| {
         let holds = |message: &Message| message.parts.iter().any(|part| is_or_holds(part, is));
         request.messages.iter().any(holds)
@@ -26,7 +25,7 @@ pub(crate) fn bounds(request: &Request) -> Bounds {
             at: i64::try_from(clock::unix_time().as_secs()).unwrap_or(i64::MAX),
             service: service.map(Service::named).unwrap_or_default(),
         },
-        input: tokens::estimate_request(request),
+        input,
         output: output.saturating_mul(u64::from(request.choice_count())),
         audio: unread || has(|part| matches!(part, Part::Audio { .. })),
         image: unread || has(|part| matches!(part, Part::Image(_) | Part::Document(_))),
@@ -65,8 +64,8 @@ mod tests {
     #[test]
     fn what_the_request_cannot_use_is_not_reserved_for() {
         let mut request = asking(vec![Part::Text("Hello.".to_owned())]);
-        let plain = bounds(&request);
-        assert_eq!(plain.output, 21);
+        let plain = bounds(&request, 5);
+        assert_eq!((plain.input, plain.output), (5, 21));
         assert_eq!(plain.served.service, Service::Standard);
         assert!(plain.served.at > 1_700_000_000);
         assert!(!plain.audio && !plain.image && !plain.hour);
@@ -76,15 +75,15 @@ mod tests {
             time_to_live: Some(Duration::from_secs(seconds)),
         };
         request.cache_points = vec![point(300)];
-        assert!(!bounds(&request).hour);
+        assert!(!bounds(&request, 5).hour);
         request.cache_points = vec![point(3600)];
         request.service_tier = Some("priority".to_owned());
-        let asked = bounds(&request);
+        let asked = bounds(&request, 5);
         assert!(asked.hour && asked.served.service == Service::Priority);
 
         request.cache_points.clear();
         request.provider_options = [("x".to_owned(), true.into())].into_iter().collect();
-        let unread = bounds(&request);
+        let unread = bounds(&request, 5);
         assert!(unread.audio && unread.image && unread.hour);
     }
 
@@ -99,7 +98,7 @@ mod tests {
             parts: vec![sound],
             is_error: false,
         };
-        let found = bounds(&asking(vec![result]));
+        let found = bounds(&asking(vec![result]), 5);
         assert!(found.audio && !found.image);
     }
 }

@@ -112,7 +112,9 @@ async fn answer(
     let model = find_model(&revision, &request)?;
     cap_output(&mut request, &model)?;
     let until = deadline::earliest(meter.started(), call.timeout, model.deadline);
-    let bounds = bounds(&request);
+    let counted = revision.counting(&model).count(&request);
+    let bounds = bounds(&request, counted.held());
+    meter.counted(counted);
     meter.asked(&model, revision.table.revision(), stream, bounds);
     let work = async {
         let plan = key.plan(&revision, &model)?;

@@ -208,8 +208,7 @@ impl Limiter {
             tracing::warn!(
                 "this process's leases were closed by an operator or an heir: beginning anew"
             );
-            let inherited = state.machine.inherited().to_vec();
-            self.renew(&mut state, inherited, crate::random::number());
+            self.renew(&mut state, crate::random::number());
         }
         self.after(&mut state);
     }
@@ -256,8 +255,7 @@ impl Limiter {
     /// without its knowledge.
     pub(crate) fn begin_anew(&self, incarnation: u64) {
         let mut state = self.state.lock();
-        let inherited = state.machine.inherited().to_vec();
-        self.renew(&mut state, inherited, incarnation);
+        self.renew(&mut state, incarnation);
     }
 
     /// The store that this process's totals stand in; 0 while none was heard of.
@@ -270,18 +268,23 @@ impl Limiter {
     /// may not know that it is closed.
     pub(crate) fn stands_in(&self, store: u64) {
         let mut state = self.state.lock();
-        let before = std::mem::replace(&mut state.store, store);
-        if before == 0 || before == store {
+        // Some control planes cannot tell.
+        if store == 0 || store == state.store {
+            return;
+        }
+        if std::mem::replace(&mut state.store, store) == 0 {
             return;
         }
         tracing::warn!("the control plane's store was restored from an older copy: beginning anew");
-        let own = state.machine.last_notes();
-        state.legacy.extend(own.iter().map(Note::close));
+        self.renew(&mut state, crate::random::number());
         let legacy = state.legacy.clone();
-        self.renew(&mut state, legacy, crate::random::number());
+        state.machine.inherit(legacy);
     }
 
-    fn renew(&self, state: &mut State, inherited: Vec<Close>, incarnation: u64) {
+    fn renew(&self, state: &mut State, incarnation: u64) {
+        let own = state.machine.last_notes();
+        state.legacy.extend(own.iter().map(Note::close));
+        let inherited = state.machine.inherited().to_vec();
         state.machine = machine(&self.name, incarnation, self.journaled);
         state.machine.inherit(inherited);
         state.term += 1;
@@ -490,3 +493,6 @@ fn now() -> NodeTime {
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

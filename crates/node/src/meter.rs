@@ -17,6 +17,7 @@ use tollgate_proto::completion::v1::AttemptOutcome;
 use tollgate_provider::chat::{Chunk, Response, Usage, UsageSource};
 use tollgate_quota::node::Denial;
 
+use crate::counting::Counted;
 use crate::error::Error;
 use crate::keys::Known;
 use crate::permit::{Charge, LimitState, Permit};
@@ -50,6 +51,7 @@ pub(crate) struct Meter {
     stream: bool,
     /// The most that it was thought to use before it was sent.
     bounds: Bounds,
+    counted: Option<Counted>,
     streamed_output: u64,
     /// The part of it that limits were told of.
     noted_output: u64,
@@ -78,16 +80,6 @@ pub(crate) struct Summary {
     pub(crate) provider_model: String,
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) revision: u64,
-}
-
-impl Summary {
-    /// Revision of the catalog that the price comes from. Empty where it does not, or is not known.
-    pub(crate) fn price_catalog(&self) -> &str {
-        let price = self.deployment.price.as_ref();
-        price
-            .and_then(|it| it.catalog.as_deref())
-            .unwrap_or_default()
-    }
 }
 
 /// How far the request got with providers, which decides what it is charged while no usage is known.
@@ -125,6 +117,7 @@ impl Meter {
             sent: Sent::Nothing,
             stream: false,
             bounds: Bounds::default(),
+            counted: None,
             streamed_output: 0,
             noted_output: 0,
             usage: None,
@@ -459,6 +452,7 @@ impl Drop for Meter {
         if let Some(permit) = self.permit.take() {
             if let (true, Some(usage)) = (self.ending == "OK", &self.usage) {
                 permit.learn(usage.output_total);
+                self.counted.iter().for_each(|it| it.learn(usage));
             }
             permit.settle(charge);
         }

@@ -15,6 +15,7 @@ use tollgate_policy::table::{Deployment, Limit, Model, Provider};
 use tollgate_policy::{Fault, Table, compile};
 use tollgate_proto::policy::v1::Policy;
 
+use crate::counting::{Counting, Tokenisers};
 use crate::expected::Expected;
 use crate::keys::Known;
 use crate::upstream::{Ended, Upstream};
@@ -35,6 +36,9 @@ pub(crate) struct Revision {
     retries: Mutex<RetryBudget>,
     /// How long answers are, by model.
     expected: HashMap<Arc<str>, Arc<Expected>>,
+    /// How each model's prompts are counted.
+    counting: HashMap<Arc<str>, Arc<Counting>>,
+    tokenisers: Tokenisers,
     /// Limits of which it was reported that their condition cannot be decided for somebody.
     doubted: Mutex<HashSet<usize>>,
 }
@@ -84,12 +88,15 @@ impl Revision {
             })?;
             routes.insert(Arc::clone(&model.name), route);
         }
+        let (counting, tokenisers) = counting(&table, before);
         let experience = |model: &Arc<Model>| {
             let old = before.and_then(|before| before.expected(model));
             (Arc::clone(&model.name), old.unwrap_or_default())
         };
         Ok(Self {
             expected: table.models().iter().map(experience).collect(),
+            counting,
+            tokenisers,
             table,
             upstreams,
             routes,
@@ -115,6 +122,11 @@ impl Revision {
                 "the `match` of a limit cannot be decided for a caller, so the limit applies; said once for all callers"
             );
         }
+    }
+
+    /// How the tokens of a model's prompts are counted.
+    pub(crate) fn counting(&self, model: &Model) -> Arc<Counting> {
+        self.counting.get(&model.name).cloned().unwrap_or_default()
     }
 
     /// The experience with a model's answers. It outlives the revision.
@@ -179,6 +191,22 @@ impl Revision {
             Class::CallerError | Class::ContextTooLong | Class::ContentFilter => {}
         }
     }
+}
+
+/// How each model's prompts are counted, and the tokenisers for that.
+fn counting(
+    table: &Table,
+    before: Option<&Revision>,
+) -> (HashMap<Arc<str>, Arc<Counting>>, Tokenisers) {
+    let mut tokenisers = Tokenisers::default();
+    let loaded = before.map(|before| &before.tokenisers);
+    let counting = table.models().iter().map(|model| {
+        let old = before.map(|before| before.counting(model));
+        let counter = tokenisers.counter(loaded, table, model);
+        let counting = Counting::new(counter, old.as_deref());
+        (Arc::clone(&model.name), Arc::new(counting))
+    });
+    (counting.collect(), tokenisers)
 }
 
 fn route(model: &Model) -> Result<Route<usize>, tollgate_balance::Error> {

@@ -8,6 +8,7 @@
 mod client;
 mod ended;
 mod http1;
+mod inquiry;
 mod key;
 mod live;
 mod pool;
@@ -154,7 +155,17 @@ impl Upstream {
         model: &str,
         stream: bool,
     ) -> Result<(client::Response, Vec<Warning>), Ended> {
-        let (url, request) = self.build(http, request, model, stream)?;
+        let mut encoded = http
+            .codec
+            .encode(request, &self.target(http, model), stream)
+            .map_err(|error| Ended::inexpressible(&error))?;
+        let warnings = std::mem::take(&mut encoded.warnings);
+        Ok((self.exchange(http, encoded).await?, warnings))
+    }
+
+    /// Sends a request, and returns once the provider has accepted it.
+    async fn exchange(&self, http: &Http, request: HttpRequest) -> Result<client::Response, Ended> {
+        let (url, request) = self.build(http, request)?;
         let sent = http1::Request {
             method: &request.method,
             target: &url[Position::BeforePath..Position::AfterQuery],
@@ -169,18 +180,12 @@ impl Upstream {
             Err(_) => return Err(Ended::timed_out("the provider sent no first byte in time")),
         };
         if response.status.is_success() {
-            return Ok((response, request.warnings));
+            return Ok(response);
         }
         Err(self.refused(http, response).await)
     }
 
-    fn build(
-        &self,
-        http: &Http,
-        request: &Request,
-        model: &str,
-        stream: bool,
-    ) -> Result<(Arc<Url>, HttpRequest), Ended> {
+    fn build(&self, http: &Http, mut built: HttpRequest) -> Result<(Arc<Url>, HttpRequest), Ended> {
         if let Some(refused) = &http.refused {
             return Err(Ended::address(refused));
         }
@@ -192,10 +197,6 @@ impl Upstream {
                 Reached::Nobody,
             )
         })?;
-        let mut built = http
-            .codec
-            .encode(request, &self.target(http, model), stream)
-            .map_err(|error| Ended::inexpressible(&error))?;
         // Compressed answers could unfold without bound.
         let headers = &mut built.headers;
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));

@@ -313,6 +313,8 @@ pub struct Model {
     pub deadline: Duration,
     /// Most output tokens of one request, and what a request gets that names no maximum. At least 1.
     pub max_output_tokens: u32,
+    /// Whether the tokens of a prompt are counted exactly, where that can be done.
+    pub exact_tokens: bool,
 }
 
 /// Interchangeable deployments.

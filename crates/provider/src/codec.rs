@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::chat::{Chunk, Request, Response, Usage, Warning};
 use crate::failure::Failure;
-use crate::{Error, anthropic, bedrock, cohere, gemini, openai, options};
+use crate::{Error, anthropic, bedrock, cohere, counting, gemini, models, openai, options};
 
 /// A kind of provider: which wire format it speaks, and in which dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -127,6 +127,18 @@ impl HttpRequest {
             warnings: Vec::new(),
         })
     }
+
+    /// A `GET` of JSON.
+    pub(crate) fn get(path: impl Into<Cow<'static, str>>) -> Self {
+        let json = HeaderValue::from_static("application/json");
+        Self {
+            method: Method::GET,
+            path: path.into(),
+            headers: HeaderMap::from_iter([(ACCEPT, json)]),
+            body: Bytes::new(),
+            warnings: Vec::new(),
+        }
+    }
 }
 
 /// A request in the form in which it leaves, for a credential that signs all of it. Every field must
@@ -229,6 +241,41 @@ impl Codec {
             Kind::Cohere => cohere::encode(request, target, stream),
             Kind::Bedrock => bedrock::encode(request, target, stream),
         }
+    }
+
+    /// The question which models a credential can reach, for the first part of the list or the one that an earlier
+    /// part named. None where the kind has no such list at the address that completions go to.
+    #[must_use]
+    pub fn list_models(&self, page: Option<&str>) -> Option<HttpRequest> {
+        models::encode(self.kind, page)
+    }
+
+    /// Decodes the body of a 200 that answers `list_models`.
+    ///
+    /// # Errors
+    /// A `Failure` when the body is no list of models.
+    pub fn decode_models(&self, body: &[u8]) -> Result<models::Page, Failure> {
+        models::decode(body)
+    }
+
+    /// The question how many tokens a request has. None where the kind does not count requests.
+    ///
+    /// # Errors
+    /// As from `encode`.
+    pub fn count_tokens(
+        &self,
+        request: &Request,
+        target: &Target<'_>,
+    ) -> Result<Option<HttpRequest>, Error> {
+        counting::encode(self, request, target)
+    }
+
+    /// Decodes the body of a 200 that answers `count_tokens`.
+    ///
+    /// # Errors
+    /// A `Failure` when the body tells no count.
+    pub fn decode_count(&self, body: &[u8]) -> Result<u64, Failure> {
+        counting::decode(body)
     }
 
     /// Writes the credential into the headers where this kind of provider looks for it, or signs the

@@ -1,9 +1,15 @@
-//! How many tokens a text or a request has, estimated.
+//! How many tokens a text or a request has.
 //!
 //! For reservations, which want to be high rather than low, and for the bill of a stream whose
-//! provider did not report usage. There is no dictionary here and so no exact count.
+//! provider did not report usage. An estimate needs no dictionary; exact counts are there for models whose dictionary
+//! is public.
 
+mod exact;
 mod text;
+
+pub use exact::{Encoding, Tokeniser};
+
+use std::sync::Arc;
 
 use crate::chat::{
     Document, DocumentSource, Image, Message, Opaque, Part, Request, ResponseFormat, Source, Tool,
@@ -62,65 +68,110 @@ pub fn count_text(text: &str) -> u64 {
 /// fixed price for each frame and picture, and one by size for sound and documents.
 #[must_use]
 pub fn estimate_request(request: &Request) -> u64 {
-    let messages: u64 = request.messages.iter().map(message).sum();
-    let tools: u64 = request.tools.iter().map(tool).sum();
-    let format = match &request.response_format {
-        Some(ResponseFormat::JsonSchema(schema)) => {
-            let text = schema
-                .schema
-                .as_ref()
-                .map_or(0, |json| count_text(json.get()));
-            let description = schema.description.as_deref().map_or(0, count_text);
-            PER_TOOL + count_text(&schema.name) + description + text
-        }
-        Some(ResponseFormat::JsonObject | ResponseFormat::Text) | None => 0,
-    };
-    PER_REQUEST + messages + tools + format
+    Counter::Estimate.request(request)
 }
 
-fn message(message: &Message) -> u64 {
-    let name = message
-        .name
-        .as_deref()
-        .map_or(0, |name| 1 + count_text(name));
-    PER_MESSAGE + name + message.parts.iter().map(part).sum::<u64>()
+/// How tokens of text are counted.
+#[derive(Debug, Clone, Default)]
+pub enum Counter {
+    /// By [`count_text`].
+    #[default]
+    Estimate,
+    /// By the model's own tokeniser.
+    Exact(Arc<Tokeniser>),
 }
 
-fn tool(tool: &Tool) -> u64 {
-    let description = tool.description.as_deref().map_or(0, count_text);
-    let parameters = tool
-        .parameters
-        .as_ref()
-        .map_or(0, |json| count_text(json.get()));
-    PER_TOOL + count_text(&tool.name) + description + parameters
-}
+impl Counter {
+    /// Counts the tokens of a text.
+    #[must_use]
+    pub fn text(&self, text: &str) -> u64 {
+        match self {
+            Self::Estimate => count_text(text),
+            Self::Exact(tokeniser) => tokeniser.count(text),
+        }
+    }
 
-fn part(part: &Part) -> u64 {
-    match part {
-        Part::Text(text) | Part::Refusal(text) => count_text(text),
-        Part::Reasoning { text, opaque } => count_text(text) + state(opaque),
-        Part::Image(Image { detail, .. }) => match detail.as_deref() {
-            Some("low") => PER_SMALL_IMAGE,
-            _ => PER_IMAGE,
-        },
-        Part::Audio { data, format } => {
-            let raw = matches!(format.as_str(), "wav" | "pcm16" | "pcm");
-            let per = if raw {
-                RAW_AUDIO_BYTES_PER_TOKEN
-            } else {
-                AUDIO_BYTES_PER_TOKEN
-            };
-            (data.len() as u64).div_ceil(per)
+    /// Counts the prompt tokens of a request: everything readable in it, and what [`estimate_request`] adds for the
+    /// rest, which stays an estimate.
+    #[must_use]
+    pub fn request(&self, request: &Request) -> u64 {
+        let messages: u64 = request.messages.iter().map(|it| self.message(it)).sum();
+        let tools: u64 = request.tools.iter().map(|it| self.tool(it)).sum();
+        let format = match &request.response_format {
+            Some(ResponseFormat::JsonSchema(schema)) => {
+                let text = schema
+                    .schema
+                    .as_ref()
+                    .map_or(0, |json| self.text(json.get()));
+                PER_TOOL
+                    + self.text(&schema.name)
+                    + self.maybe(schema.description.as_deref())
+                    + text
+            }
+            Some(ResponseFormat::JsonObject | ResponseFormat::Text) | None => 0,
+        };
+        PER_REQUEST + messages + tools + format
+    }
+
+    fn maybe(&self, text: Option<&str>) -> u64 {
+        text.map_or(0, |text| self.text(text))
+    }
+
+    fn message(&self, message: &Message) -> u64 {
+        let name = message
+            .name
+            .as_deref()
+            .map_or(0, |name| 1 + self.text(name));
+        PER_MESSAGE + name + message.parts.iter().map(|it| self.part(it)).sum::<u64>()
+    }
+
+    fn tool(&self, tool: &Tool) -> u64 {
+        let parameters = tool
+            .parameters
+            .as_ref()
+            .map_or(0, |json| self.text(json.get()));
+        PER_TOOL + self.text(&tool.name) + self.maybe(tool.description.as_deref()) + parameters
+    }
+
+    fn part(&self, part: &Part) -> u64 {
+        match part {
+            Part::Text(text) | Part::Refusal(text) => self.text(text),
+            Part::Reasoning { text, opaque } => self.text(text) + state(opaque),
+            Part::Image(Image { detail, .. }) => match detail.as_deref() {
+                Some("low") => PER_SMALL_IMAGE,
+                _ => PER_IMAGE,
+            },
+            Part::Audio { data, format } => {
+                let raw = matches!(format.as_str(), "wav" | "pcm16" | "pcm");
+                let per = if raw {
+                    RAW_AUDIO_BYTES_PER_TOKEN
+                } else {
+                    AUDIO_BYTES_PER_TOKEN
+                };
+                (data.len() as u64).div_ceil(per)
+            }
+            Part::Document(Document { source, title }) => {
+                self.maybe(title.as_deref()) + self.document(source)
+            }
+            Part::ToolCall(call) => {
+                let state = state(&call.opaque);
+                PER_TOOL + self.text(&call.name) + self.text(&call.arguments) + state
+            }
+            // One level of recursion: results hold no results, and if they did, so many of them.
+            Part::ToolResult { parts, .. } => {
+                PER_MESSAGE + parts.iter().map(|it| self.part(it)).sum::<u64>()
+            }
         }
-        Part::Document(Document { source, title }) => {
-            title.as_deref().map_or(0, count_text) + document(source)
+    }
+
+    fn document(&self, source: &DocumentSource) -> u64 {
+        match source {
+            DocumentSource::File(Source::Url(_)) => PER_UNSEEN_DOCUMENT,
+            DocumentSource::File(Source::Bytes { data, .. }) => {
+                PER_IMAGE + (data.len() as u64).div_ceil(DOCUMENT_BYTES_PER_TOKEN)
+            }
+            DocumentSource::Text { text, .. } => self.text(text),
         }
-        Part::ToolCall(call) => {
-            let state = state(&call.opaque);
-            PER_TOOL + count_text(&call.name) + count_text(&call.arguments) + state
-        }
-        // One level of recursion: results hold no results, and if they did, so many of them.
-        Part::ToolResult { parts, .. } => PER_MESSAGE + parts.iter().map(self::part).sum::<u64>(),
     }
 }
 
@@ -128,16 +179,6 @@ fn part(part: &Part) -> u64 {
 fn state(opaque: &[Opaque]) -> u64 {
     let bytes: usize = opaque.iter().map(|state| state.bytes.len()).sum();
     (bytes as u64).div_ceil(STATE_BYTES_PER_TOKEN)
-}
-
-fn document(source: &DocumentSource) -> u64 {
-    match source {
-        DocumentSource::File(Source::Url(_)) => PER_UNSEEN_DOCUMENT,
-        DocumentSource::File(Source::Bytes { data, .. }) => {
-            PER_IMAGE + (data.len() as u64).div_ceil(DOCUMENT_BYTES_PER_TOKEN)
-        }
-        DocumentSource::Text { text, .. } => count_text(text),
-    }
 }
 
 #[cfg(test)]

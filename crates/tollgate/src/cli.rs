@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::verbs::{
-    apply, complete, control, dev, get, history, keys, limits, node, nodes, prices, subjects,
-    validate,
+    apply, complete, control, dev, get, history, keys, limits, node, nodes, prices, providers,
+    subjects, validate,
 };
 
 /// An LLM gateway: exact limits over many nodes, failover, and one API for every provider.
@@ -43,6 +43,8 @@ pub(crate) enum Verb {
     Nodes(nodes::Arguments),
     /// Show the live state of limits: limit, spent, held, free, by node
     Limits(limits::Arguments),
+    /// Ask a provider of a policy whether it has what the policy says of it
+    Providers(providers::Arguments),
     /// Send a prompt to a model and stream the answer to the terminal
     Complete(complete::Arguments),
 }

@@ -11,6 +11,7 @@ pub(crate) mod limits;
 pub(crate) mod node;
 pub(crate) mod nodes;
 pub(crate) mod prices;
+pub(crate) mod providers;
 pub(crate) mod subjects;
 pub(crate) mod validate;
 
@@ -35,6 +36,7 @@ pub(crate) async fn run(verb: Verb) -> Result<(), Error> {
         Verb::Subjects(arguments) => subjects::run(arguments).await,
         Verb::Nodes(arguments) => nodes::run(arguments).await,
         Verb::Limits(arguments) => limits::run(arguments).await,
+        Verb::Providers(arguments) => providers::run(arguments).await,
         Verb::Complete(arguments) => complete::run(arguments).await,
     }
 }

@@ -19,9 +19,10 @@ use serde::Deserialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::behaviour::{Behaviour, EXAMPLES};
+use super::behaviour::Behaviour;
 use super::body::ScriptBody;
 use super::format::{Format, Route, credential};
+use super::inquiry;
 use super::ledger::{Entry, Ledger, Outcome, Ticket, key_hash, wall_ms};
 use super::record::Recorder;
 use super::reply::{Answer, Facts, Reply, render};
@@ -141,7 +142,11 @@ async fn handle(
         return complete(state, reset, request, route).await;
     }
     Ok(match (method, path.as_str()) {
-        (Method::GET, "/v1/models") => json(&models()),
+        (Method::GET, path) if path.ends_with("/models") => {
+            let query = request.uri().query().unwrap_or_default();
+            json(&inquiry::models(request.headers(), query))
+        }
+        (Method::POST, path) if inquiry::is_count(path) => count(path, request).await,
         (Method::GET, "/_health") => json(&serde_json::json!({ "status": "ok" })),
         (Method::GET, "/_stats") => json(&state.ledger.stats()),
         (Method::GET, "/_ledger") => match page(request.uri().query()) {
@@ -179,10 +184,15 @@ fn page(query: Option<&str>) -> Result<(u64, usize), String> {
     Ok((from, most))
 }
 
-fn models() -> serde_json::Value {
-    let model = |id: &&str| serde_json::json!({ "id": id, "object": "model", "created": 0, "owned_by": "fake" });
-    let data: Vec<_> = EXAMPLES.iter().map(model).collect();
-    serde_json::json!({ "object": "list", "data": data })
+async fn count(path: &str, request: Request<Incoming>) -> Response<ScriptBody> {
+    let counted = async {
+        let body = request.into_body().collect().await?.to_bytes();
+        inquiry::count(path, &body)
+    };
+    match counted.await {
+        Ok(counted) => json(&counted),
+        Err(error) => plain_error(400, &format!("{error:#}"), "bad_request"),
+    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -28,6 +28,7 @@ mod conversation;
 mod dev;
 mod edges;
 mod failover;
+mod inquiry;
 mod limits;
 mod live;
 mod ops;

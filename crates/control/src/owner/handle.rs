@@ -136,7 +136,7 @@ impl Handle {
         self.send(Input::Release(close)).await
     }
 
-    /// Forgives what was spent of a counter. [`CounterState::resetting`] tells when that is in force and durable.
+    /// Forgives what was spent of a counter. [`CounterState::pending`] tells when that is in force and durable.
     ///
     /// # Errors
     /// [`Error::NotOwner`] or [`Error::Busy`] where quota is not handed out here.

@@ -91,6 +91,13 @@ impl Control {
         timeout(LONG, serving).await.unwrap().unwrap().unwrap();
     }
 
+    /// Waits until it ends by itself, and returns why.
+    pub(crate) async fn failed(mut self) -> tollgate_control::error::Error {
+        let serving = self.serving.take().unwrap();
+        let served = timeout(LONG, serving).await.unwrap().unwrap();
+        served.expect_err("it went down in good order")
+    }
+
     /// Ends at once, as a killed process would: nothing is released, nobody is told.
     pub(crate) fn kill(mut self) {
         if let Some(runtime) = self.runtime.take() {
@@ -175,13 +182,18 @@ pub(crate) async fn embedded_again(directory: &Path) -> SharedStore {
 
 /// A policy of one model, with one limit of this name and amount per key and hour.
 pub(crate) fn policy(limit: &str, requests: u64) -> Policy {
+    policy_per(limit, requests, "1h")
+}
+
+/// The same per key and that window.
+pub(crate) fn policy_per(limit: &str, requests: u64, window: &str) -> Policy {
     let text = format!(
         "
 providers: {{ fake: {{ kind: simulated }} }}
 deployments: {{ one: {{ provider: fake, model: m }} }}
 pools: {{ main: {{ targets: [ {{ deployment: one }} ] }} }}
 models: {{ chat: {{ routes: [ {{ pools: [main] }} ] }} }}
-limits: [ {{ name: {limit}, per: [key], requests: {requests}, window: 1h }} ]
+limits: [ {{ name: {limit}, per: [key], requests: {requests}, window: {window} }} ]
 "
     );
     let source = tollgate_policy::yaml::Source {

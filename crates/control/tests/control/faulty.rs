@@ -1,7 +1,7 @@
 //! A store that loses answers, as a network does, at the test's word.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tollgate_control::error::{Error, Result};
 use tollgate_control::store::{
@@ -25,6 +25,8 @@ pub(crate) struct Faulty {
     plan: fn(usize, &Txn) -> Option<Lost>,
     writes: AtomicUsize,
     lost: AtomicUsize,
+    /// What it says which store it is.
+    identity: AtomicU64,
 }
 
 impl Faulty {
@@ -34,7 +36,13 @@ impl Faulty {
             plan,
             writes: AtomicUsize::new(0),
             lost: AtomicUsize::new(0),
+            identity: AtomicU64::new(0),
         })
+    }
+
+    /// Says from now on that it is this store.
+    pub(crate) fn become_store(&self, identity: u64) {
+        self.identity.store(identity, Ordering::SeqCst);
     }
 
     /// Answers lost so far.
@@ -57,7 +65,8 @@ impl Faulty {
 
 impl Store for Faulty {
     fn identity(&self) -> BoxFuture<'_, Result<u64>> {
-        self.inner.identity()
+        let identity = self.identity.load(Ordering::SeqCst);
+        Box::pin(async move { Ok(identity) })
     }
 
     fn is_exclusive(&self) -> bool {

@@ -2,6 +2,7 @@
 
 mod operator;
 mod replicas;
+mod restore;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

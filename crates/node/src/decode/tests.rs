@@ -310,3 +310,45 @@ fn every_field_of_reasoning_counts() {
     let reasoning = request(wire).unwrap().reasoning.unwrap();
     assert_eq!(reasoning.include_text, Some(false));
 }
+
+/// Tools that a provider runs, files that it keeps, and answers that are not text: nothing of a request is dropped.
+#[test]
+fn what_no_provider_is_asked_for_is_refused_by_name() {
+    let tool = wire::Tool {
+        tool: Some(wire::tool::Tool::Provider(wire::ProviderTool {
+            r#type: "web_search".to_owned(),
+            settings_json: "{}".to_owned(),
+        })),
+        ..Default::default()
+    };
+    let document = wire::part::Part::Document(wire::Document {
+        source: Some(wire::document::Source::FileId("file-1".to_owned())),
+        ..Default::default()
+    });
+    let earlier = wire::part::Part::Audio(wire::Audio {
+        id: "audio-1".to_owned(),
+        ..Default::default()
+    });
+    let request = wire::CompleteRequest {
+        messages: vec![
+            with_part(wire::Role::User, document),
+            with_part(wire::Role::User, earlier),
+        ],
+        tools: vec![tool],
+        output_modalities: vec![wire::OutputModality::Audio.into()],
+        audio_output: Some(wire::AudioOutput::default()),
+        ..minimal()
+    };
+    let mut faults = faults(request);
+    faults.sort();
+    assert_eq!(
+        faults,
+        [
+            "audio_output",
+            "messages[0].parts[0].document.file_id",
+            "messages[1].parts[0].audio",
+            "output_modalities[0]",
+            "tools[0].provider",
+        ]
+    );
+}

@@ -4,10 +4,16 @@ use tollgate_policy::price::{Served, Tokens};
 use tollgate_policy::table::{Deployment, Use};
 use tollgate_provider::chat::Usage;
 
-use super::{Meter, Sent};
+use super::{Meter, Sent, Summary};
+use crate::counting::Counted;
 use crate::permit::{Charge, Needs};
 
 impl Meter {
+    /// The prompt was counted.
+    pub(crate) fn counted(&mut self, counted: Counted) {
+        self.counted = Some(counted);
+    }
+
     pub(super) fn charge(&self) -> Charge {
         if let Some(usage) = self.final_usage() {
             return Charge::Used(self.used(&usage));
@@ -59,6 +65,16 @@ impl Meter {
 
     fn served(&self) -> Served {
         self.bounds.served
+    }
+}
+
+impl Summary {
+    /// Revision of the catalog that the price comes from. Empty where it does not, or is not known.
+    pub(crate) fn price_catalog(&self) -> &str {
+        let price = self.deployment.price.as_ref();
+        price
+            .and_then(|it| it.catalog.as_deref())
+            .unwrap_or_default()
     }
 }
 

@@ -229,6 +229,7 @@ fn model(name: &str, it: &pb::Model, pools: &Index<'_, Pool>) -> Result<Model, F
         per_attempt_timeout: retry.per_attempt_timeout.as_ref().and_then(duration),
         deadline: or(it.deadline, defaults::DEADLINE),
         max_output_tokens: or_default(it.max_output_tokens, defaults::MAX_OUTPUT_TOKENS),
+        exact_tokens: it.tokens() == pb::TokenCount::Exact,
     })
 }
 

@@ -171,14 +171,16 @@ fn model() -> impl Strategy<Value = pb::Model> {
         of(retry),
         of(time()),
         any::<u32>(),
+        0..3,
     )
         .prop_map(
-            |(aliases, routes, retry, deadline, max_output_tokens)| pb::Model {
+            |(aliases, routes, retry, deadline, max_output_tokens, tokens)| pb::Model {
                 aliases,
                 routes,
                 retry,
                 deadline,
                 max_output_tokens,
+                tokens,
             },
         )
 }

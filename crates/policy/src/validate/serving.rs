@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use super::price;
-use super::{Least, Names, check_reference, check_repeats, check_time, entries, names};
+use super::{
+    Least, Names, check_known, check_reference, check_repeats, check_time, entries, names,
+};
 use crate::fault::Fault;
 use crate::path::{field, item, shorten};
 use crate::pb;
@@ -115,6 +117,10 @@ pub(super) fn models(policy: &pb::Policy, faults: &mut Vec<Fault>) {
             &field(&at, "deadline"),
             faults,
         );
+        if it.tokens != 0 {
+            let unset = pb::TokenCount::Unspecified;
+            check_known(it.tokens, &unset, &field(&at, "tokens"), faults);
+        }
         if it.max_output_tokens > MAX_OUTPUT_TOKENS {
             let fault = Fault::new(
                 field(&at, "max_output_tokens"),

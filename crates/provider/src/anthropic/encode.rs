@@ -12,7 +12,7 @@ use crate::unsupported::Unsupported;
 use crate::{Error, options};
 
 /// The version of the wire format spoken here.
-const VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
+pub(crate) const VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 /// A provider option that is a header here: the names of features under test.
 const BETA: &str = "anthropic_beta";
 /// The smallest budget for thinking that the provider takes.

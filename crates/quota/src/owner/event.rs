@@ -57,7 +57,7 @@ pub enum Event {
     },
     /// Keep the counter although no node speaks of it, so that its state is there to be seen.
     Open(Counter),
-    /// Forgive all that was spent of a counter. [`crate::owner::CounterState::resetting`] tells when it is done.
+    /// Forgive all that was spent of a counter. [`crate::owner::CounterState::pending`] tells when it is done.
     Reset(Counter),
     /// Time passed; at the latest due at [`crate::owner::Owner::next_deadline`].
     Tick,

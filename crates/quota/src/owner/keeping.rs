@@ -109,8 +109,8 @@ pub(super) struct Shown {
     pub(super) rows: Option<Vec<LedgerRow>>,
     /// What resets have forgiven of what was spent.
     pub(super) forgiven: u64,
-    /// Whether a reset is not in force, or not durable, yet.
-    pub(super) resetting: bool,
+    /// Whether something that an operator did is not in force, or not durable, yet.
+    pub(super) pending: bool,
 }
 
 /// How the charge of one counter is kept: what may be handed out, and what makes sure that no other owner,

@@ -14,8 +14,8 @@ pub struct CounterState {
     pub limit: u64,
     /// What it is raised to for a while, while it is.
     pub raise: Option<Raise>,
-    /// A reset was asked for and is not in force, or not durable, yet.
-    pub resetting: bool,
+    /// A reset or a closing was asked for and is not in force, or not durable, yet.
+    pub pending: bool,
     /// While next to nothing is left: when there will be more, if that is ever.
     pub admits_at: Option<OwnerTime>,
     /// The window's label, its start and its end, for kinds that have windows.
@@ -156,7 +156,7 @@ impl Account {
             counter: self.counter.clone(),
             limit,
             raise: None,
-            resetting: shown.resetting,
+            pending: shown.pending,
             admits_at: self.admits_at(context),
             window: shown.window,
             hwm: shown.hwm,

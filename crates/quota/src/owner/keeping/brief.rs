@@ -120,7 +120,7 @@ impl Keeping for Brief {
             free: self.free_total(context),
             rows: None,
             forgiven: self.forgiven,
-            resetting: false,
+            pending: false,
         })
     }
 }

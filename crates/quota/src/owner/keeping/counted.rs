@@ -310,7 +310,7 @@ impl Keeping for Counted {
             free: self.free,
             rows: None,
             forgiven: self.forgiven,
-            resetting: self.resetting,
+            pending: self.resetting,
         })
     }
 }

@@ -39,6 +39,12 @@ impl Share {
     fn is_clean(&self) -> bool {
         self.known == self.durable
     }
+
+    /// Whether a closing or a reset is not durable yet.
+    fn is_pending(&self) -> bool {
+        let of = |row: &LedgerRow| (row.closed, row.freed, row.forgiven);
+        of(&self.known) != of(&self.durable)
+    }
 }
 
 /// What is being written.
@@ -473,10 +479,7 @@ impl Keeping for Ledger {
                     .collect(),
             ),
             forgiven: 0,
-            resetting: self
-                .shares
-                .values()
-                .any(|share| share.known.forgiven != share.durable.forgiven),
+            pending: self.shares.values().any(Share::is_pending),
         })
     }
 }

@@ -243,7 +243,7 @@ impl Keeping for Rolling {
             free: stock.room(size, self.outstanding),
             rows: None,
             forgiven: 0,
-            resetting: false,
+            pending: false,
         })
     }
 }

@@ -73,7 +73,7 @@ fn a_reset_of_a_window_forgives_what_was_spent_and_not_what_is_out() {
 
     desk.step(Event::Reset(counter()));
     assert_eq!(desk.stored.unwrap().0.hwm, 5, "what is out stays charged");
-    assert_eq!((desk.state().spent, desk.state().resetting), (0, false));
+    assert_eq!((desk.state().spent, desk.state().pending), (0, false));
     let told = desk.report(3, account(0, 5));
     assert_eq!(Desk::last(&told, 3).granted, 5);
 
@@ -138,7 +138,7 @@ fn what_an_earlier_owner_handed_out_stays_charged_over_a_reset() {
         10,
         "all that was debited may be out"
     );
-    assert!(!desk.state().resetting);
+    assert!(!desk.state().pending);
 }
 
 #[test]

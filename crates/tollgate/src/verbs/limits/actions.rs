@@ -37,7 +37,7 @@ pub(crate) struct Asker {
     #[arg(long, value_name = "TEXT")]
     reason: String,
     /// Who you are, for the audit
-    #[arg(long, env = "USER", value_name = "NAME")]
+    #[arg(long, env = "USER", value_name = "NAME", default_value = "an operator")]
     by: String,
 }
 

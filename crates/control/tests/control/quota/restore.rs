@@ -1,0 +1,110 @@
+//! A store that turns out to be a restored copy.
+
+use tollgate_proto::admin::v1::{CloseShareRequest, ListLimitsResponse, ThawLimitsRequest};
+
+use tollgate_quota::{Period, Zone};
+
+use super::*;
+use crate::control::policy_per;
+
+async fn list(control: &Control) -> ListLimitsResponse {
+    let mut limits = control.limits();
+    let listed = limits.list_limits(ListLimitsRequest::default()).await;
+    listed.unwrap().into_inner()
+}
+
+async fn thaw(control: &Control) -> Result<(), Status> {
+    let request = ThawLimitsRequest {
+        by: "ada".to_owned(),
+        reason: "all are there".to_owned(),
+    };
+    control.limits().thaw_limits(request).await.map(drop)
+}
+
+/// The counter that stands in the way of the thaw, as operators see it.
+async fn frozen_counter(control: &Control) -> String {
+    loop {
+        let listed = list(control).await;
+        assert!(listed.frozen_since.is_some());
+        if let Some(limit) = listed.limits.first() {
+            return limit.counter.clone();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_restored_store_is_frozen_until_all_is_closed_that_it_knows_of() {
+    let home = tempfile::tempdir().unwrap();
+    let store = Faulty::new(embedded(home.path()), |_, _| None);
+    store.become_store(1);
+    let shared: SharedStore = Arc::clone(&store) as SharedStore;
+    let control = Control::start("a", &shared).await;
+    control
+        .apply(policy_per("per-key", 10, "1d"))
+        .await
+        .unwrap();
+    let kind = Kind::Calendar {
+        period: Period::Day,
+        zone: Zone::named("UTC").unwrap(),
+    };
+    let counter = Counter::new("per-key", kind, "requests=1d@UTC/key=k1").unwrap();
+    let mut caller = Caller::new("n", 7);
+    caller.connect(&control).await;
+    let admitted = ask(&mut caller, &counter, 3).await;
+    assert_eq!(admitted.values().sum::<u64>(), 3);
+    let status = thaw(&control).await.unwrap_err();
+    assert!(status.message().contains("not frozen"), "{status:?}");
+
+    // A replica that runs when the store is replaced ends, so that it begins anew.
+    store.become_store(2);
+    let why = control.failed().await.to_string();
+    assert!(
+        why.contains("the store that this replica began with"),
+        "{why}"
+    );
+    let control = Control::start("a", &shared).await;
+    let mut other = Caller::new("other", 8);
+    other.connect(&control).await;
+    other.patience_ms = 200;
+    assert_eq!(other.admit(&counter).await, Err(Why::NoAnswer));
+    let shown = timeout(LONG, frozen_counter(&control)).await.unwrap();
+
+    let status = thaw(&control).await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert!(
+        status.message().contains("process 7 of node `n`"),
+        "{status:?}"
+    );
+    let close = CloseShareRequest {
+        counter: shown,
+        incarnation: 7,
+        spent: 6,
+        ..CloseShareRequest::default()
+    };
+    control.limits().close_share(close).await.unwrap();
+    thaw(&control).await.unwrap();
+    other.patience_ms = 2_000;
+    let rest = timeout(LONG, use_up_again(&mut other, &counter))
+        .await
+        .unwrap();
+    assert_eq!(rest, 4, "six were spent, as the operator said");
+    assert_eq!(list(&control).await.frozen_since, None);
+
+    // The next start finds the store that it knows.
+    control.stop().await;
+    let control = Control::start("a", &shared).await;
+    assert_eq!(list(&control).await.frozen_since, None);
+}
+
+/// Asks until the window is used up, while the owner begins.
+async fn use_up_again(caller: &mut Caller, counter: &Counter) -> u64 {
+    let mut admitted = 0;
+    loop {
+        match caller.admit(counter).await {
+            Ok(_) => admitted += 1,
+            Err(Why::NoAnswer) => {}
+            Err(Why::Exhausted { .. }) => return admitted,
+            Err(why) => panic!("refused: {why:?}"),
+        }
+    }
+}
