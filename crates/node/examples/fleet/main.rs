@@ -72,8 +72,10 @@ struct Seen {
     windows: BTreeMap<Window, (u64, u64)>,
     /// Requests that nobody decided in time.
     undecided: u64,
-    /// Messages to the owner and from it, in the windows that are measured.
+    /// Messages to the owner, those among them that are signs of life, one a second, and messages from it, in the
+    /// windows that are measured.
     sent: u64,
+    beats: u64,
     received: u64,
     /// The windows that are measured.
     measured: (Window, Window),
@@ -122,7 +124,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let starting = Plane::start(&options.etcd, &options.tollgate, &text);
     let plane = runtime.block_on(starting)?;
     println!(
-        "{NODES} nodes, demand by Zipf's law of {SKEW}, windows of {} s\n{:>10}{:>8}{:>12}{:>12}{:>12}{:>16}{:>16}",
+        "{NODES} nodes, demand by Zipf's law of {SKEW}, windows of {} s\n{:>10}{:>8}{:>12}{:>12}{:>12}{:>16}{:>15}{:>15}",
         WINDOW_MS / 1_000,
         "limit",
         "demand",
@@ -130,6 +132,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "worst",
         "undecided",
         "to owner/1,000",
+        "of them beats",
         "from it/1,000"
     );
     for case in CASES {
@@ -226,11 +229,12 @@ impl fmt::Display for Row<'_> {
         let per_thousand = |messages: u64| messages as f64 * 1_000.0 / requests.max(1) as f64;
         write!(
             f,
-            "{units:>10}{times:>7}x{:>10.2} %{:>10.2} %{:>12}{:>16.1}{:>16.1}",
+            "{units:>10}{times:>7}x{:>10.2} %{:>10.2} %{:>12}{:>16.1}{:>15.1}{:>15.1}",
             used * 100.0,
             worst * 100.0,
             self.seen.undecided,
             per_thousand(self.seen.sent),
+            per_thousand(self.seen.beats),
             per_thousand(self.seen.received)
         )
     }

@@ -151,7 +151,10 @@ impl Simulated {
             return Ok(());
         };
         if let Some(message) = self.machine.poll_message(now, scope) {
-            self.note(|seen| seen.sent += 1);
+            self.note(|seen| {
+                seen.sent += 1;
+                seen.beats += u64::from(scope == Scope::All);
+            });
             outgoing.send(wire::encode(&message)).await?;
         }
         self.wake();

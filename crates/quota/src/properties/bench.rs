@@ -100,10 +100,10 @@ impl Bench {
                 self.report(node, scope);
             }
             Step::ToOwner { message } if !self.to_owner.is_empty() => {
-                self.to_owner(message % self.to_owner.len());
+                self.deliver_to_owner(message.index(self.to_owner.len()));
             }
             Step::ToNode { message } if !self.to_node.is_empty() => {
-                self.to_node(message % self.to_node.len());
+                self.deliver_to_node(message.index(self.to_node.len()));
             }
             Step::Store { known, done } if !self.operations.is_empty() => self.store(known, done),
             Step::Limit { units } => {
@@ -135,12 +135,12 @@ impl Bench {
         }
     }
 
-    fn to_owner(&mut self, message: usize) {
+    fn deliver_to_owner(&mut self, message: usize) {
         let message = self.to_owner[message].clone();
         self.owner_step(owner::Event::Node(message));
     }
 
-    fn to_node(&mut self, message: usize) {
+    fn deliver_to_node(&mut self, message: usize) {
         let message = self.to_node[message].clone();
         let node = usize::try_from(message.incarnation.0).unwrap();
         let now = self.node_time();
@@ -151,13 +151,13 @@ impl Bench {
         let heard = self.to_node.len();
         for node in 0..NODES {
             self.report(node, Scope::All);
-            self.to_owner(self.to_owner.len() - 1);
+            self.deliver_to_owner(self.to_owner.len() - 1);
         }
         while !self.operations.is_empty() {
             self.store(true, true);
         }
         for message in heard..self.to_node.len() {
-            self.to_node(message);
+            self.deliver_to_node(message);
         }
     }
 
