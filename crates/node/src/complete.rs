@@ -12,7 +12,6 @@ use tollgate_provider::tokens;
 use crate::app::Node;
 use crate::dispatch::{Begun, Reply, dispatch};
 use crate::error::Error;
-use crate::limiter::LONGEST_WAIT;
 use crate::meter::{Meter, Summary};
 use crate::permit::{LimitState, Needs, Permit};
 use crate::plan::Plan;
@@ -170,9 +169,9 @@ async fn reserve(
     needs: Needs,
     meter: &mut Meter,
 ) -> Result<(), Error> {
-    match node.limiter.reserve(&plan.asks(&needs), LONGEST_WAIT).await {
-        Ok((reservation, admission)) => {
-            meter.admitted(Permit::new(plan, needs, reservation, admission));
+    match Permit::take(&node.limiter, &plan, needs).await {
+        Ok(permit) => {
+            meter.admitted(permit);
             Ok(())
         }
         Err(denial) => {

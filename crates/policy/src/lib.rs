@@ -31,6 +31,7 @@
 //! request. It has no socket, clock, task or global state beyond the contract's descriptors.
 
 pub mod address;
+mod ceilings;
 pub mod condition;
 pub mod counter;
 mod diff;

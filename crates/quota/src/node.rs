@@ -10,7 +10,7 @@ mod request;
 mod units;
 mod waiting;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
@@ -89,6 +89,8 @@ pub struct Node {
     wakes: VecDeque<Wake>,
     /// Accounts to whose queue units may have come.
     refilled: Vec<Slot>,
+    /// Counters of which somebody waited in vain for a word, until there is one.
+    silent: HashSet<Counter>,
     outbox: Outbox,
     draining: bool,
     /// Accounts of which more is to be noted in the journal.
@@ -115,6 +117,7 @@ impl Node {
             waits: BTreeSet::new(),
             wakes: VecDeque::new(),
             refilled: Vec::new(),
+            silent: HashSet::new(),
             outbox: Outbox::default(),
             draining: false,
             unnoted: Vec::new(),
@@ -315,6 +318,7 @@ impl Node {
                 }
                 self.refilled.push(slot);
                 self.note(slot);
+                self.silent.remove(&told.counter);
             }
         }
         self.hear_closed(&message.closed);
@@ -377,6 +381,27 @@ impl Node {
         let slots: Vec<Slot> = self.book.iter().map(|(slot, _)| slot).collect();
         self.refilled.extend(slots);
         self.refill(now);
+    }
+
+    /// Whether asking for these units would be a wait in vain: they are not at hand, a request waited for a word
+    /// about their counter until its time was up, and there has been none since. For those who can do without:
+    /// the demand is noted, so that the owner is asked on.
+    pub fn is_unanswered(&mut self, now: NodeTime, ask: &Ask) -> bool {
+        if self.silent.is_empty() || !self.silent.contains(&ask.counter) {
+            return false;
+        }
+        let slot = self.book.open(&ask.counter, now);
+        let Some(account) = self.book.get_mut(slot) else {
+            return true;
+        };
+        if account.is_open(now) && i64::try_from(ask.units).is_ok_and(|it| it <= account.avail()) {
+            return false;
+        }
+        account.note_demand(now, ask.units);
+        let relaxed = now.after(self.config.relaxed_ms);
+        self.outbox.mark(account, slot, relaxed);
+        self.note(slot);
+        true
     }
 
     /// Whether it is shutting down.

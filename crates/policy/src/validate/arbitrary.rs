@@ -83,6 +83,7 @@ fn provider() -> impl Strategy<Value = pb::Provider> {
         any::<bool>(),
         text(),
         text(),
+        of(ceilings()),
     )
         .prop_map(
             |(
@@ -95,6 +96,7 @@ fn provider() -> impl Strategy<Value = pb::Provider> {
                 drop_unsupported,
                 api_version,
                 region,
+                limits,
             )| {
                 pb::Provider {
                     kind,
@@ -106,9 +108,21 @@ fn provider() -> impl Strategy<Value = pb::Provider> {
                     drop_unsupported,
                     api_version,
                     region,
+                    limits,
                 }
             },
         )
+}
+
+fn ceilings() -> impl Strategy<Value = pb::Ceilings> {
+    let amount = || of(any::<u64>());
+    (amount(), amount(), amount(), amount(), amount()).prop_map(|it| pb::Ceilings {
+        requests_per_minute: it.0,
+        tokens_per_minute: it.1,
+        input_tokens_per_minute: it.2,
+        output_tokens_per_minute: it.3,
+        concurrent: it.4,
+    })
 }
 
 fn deployment() -> impl Strategy<Value = pb::Deployment> {
@@ -118,10 +132,12 @@ fn deployment() -> impl Strategy<Value = pb::Deployment> {
             output,
             cached_input,
         });
-    (text(), text(), of(price)).prop_map(|(provider, model, price)| pb::Deployment {
+    let parts = (text(), text(), of(price), of(ceilings()));
+    parts.prop_map(|(provider, model, price, limits)| pb::Deployment {
         provider,
         model,
         price,
+        limits,
     })
 }
 

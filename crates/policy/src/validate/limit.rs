@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use tollgate_quota::Zone;
 
 use super::{MAX_NAME, check_known, check_name, check_repeats, entries};
+use crate::ceilings;
 use crate::condition::Condition;
 use crate::fault::Fault;
 use crate::labels;
@@ -44,6 +45,10 @@ pub(super) fn check(policy: &pb::Policy, faults: &mut Vec<Fault>) {
         |it: &&Placed<'_>| matches!(it.limit.amount, Some(pb::limit::Amount::CostUsd(_)));
     if let Some(placed) = all.iter().find(counts_money) {
         prices(policy, &placed.at, faults);
+    }
+    for it in ceilings::all(policy) {
+        let hint = "write at least 1; to send nothing to it, take it out of its pools";
+        units((it.unit, it.amount), hint, &it.at, faults);
     }
 }
 
@@ -158,26 +163,33 @@ fn amount(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
         ));
     };
     let (unit, units) = build::amount(amount);
-    let fault = |problem: String| Fault::new(field(at, unit.as_str()), problem);
+    let of_unit = field(at, unit.as_str());
+    if matches!(amount, pb::limit::Amount::CostUsd(usd) if usd.nanos < 0) {
+        let hint = "write US dollars above zero, such as `cost_usd: \"2.50\"`";
+        faults.push(Fault::new(of_unit, "is negative").hint(hint));
+    } else {
+        let hint = "write at least 1; to shut somebody out, revoke the key";
+        self::units((unit, units), hint, &of_unit, faults);
+    }
+    if let Some(it) = &it.weights {
+        weights(*it, unit, &field(at, "weights"), faults);
+    }
+}
+
+/// Looks whether so many units make a limit. `hint` says what to write instead of none.
+fn units((unit, units): (Unit, u64), hint: &str, at: &str, faults: &mut Vec<Fault>) {
     let most = match unit {
         Unit::Cost => MAX_COST,
         Unit::Concurrent => MAX_CONCURRENT,
         Unit::Requests | Unit::Tokens | Unit::InputTokens | Unit::OutputTokens => MAX_AMOUNT,
     };
-    if matches!(amount, pb::limit::Amount::CostUsd(usd) if usd.nanos < 0) {
-        let hint = "write US dollars above zero, such as `cost_usd: \"2.50\"`";
-        faults.push(fault("is negative".to_owned()).hint(hint));
-    } else if units == 0 {
-        let hint = "write at least 1; to shut somebody out, revoke the key";
-        faults.push(fault("is zero, which would refuse every request".to_owned()).hint(hint));
+    if units == 0 {
+        let problem = "is zero, which would refuse every request";
+        faults.push(Fault::new(at, problem).hint(hint));
     } else if units > most {
-        faults.push(
-            fault(format!("is more than {}", unit.figure(most)))
-                .hint("leave the limit out where nothing is to be refused"),
-        );
-    }
-    if let Some(it) = &it.weights {
-        weights(*it, unit, &field(at, "weights"), faults);
+        let problem = format!("is more than {}", unit.figure(most));
+        let hint = "leave the limit out where nothing is to be refused";
+        faults.push(Fault::new(at, problem).hint(hint));
     }
 }
 

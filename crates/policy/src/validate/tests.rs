@@ -40,7 +40,7 @@ fn sound() -> pb::Policy {
     let deployment = |provider: &str| pb::Deployment {
         provider: provider.to_owned(),
         model: "m".to_owned(),
-        price: None,
+        ..Default::default()
     };
     let target = |deployment: &str| pb::Target {
         deployment: deployment.to_owned(),

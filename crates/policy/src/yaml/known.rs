@@ -4,9 +4,9 @@
 /// Fields that are part of the product's design but do not work yet, by the message they belong to.
 const PLANNED_FIELDS: [(&str, &[&str]); 8] = [
     ("Policy", &["subjects"]),
-    ("Provider", &["limits", "headers"]),
+    ("Provider", &["headers"]),
     ("Credential", &["name"]),
-    ("Deployment", &["limits", "base_model"]),
+    ("Deployment", &["base_model"]),
     ("Pool", &["strategy", "health", "sticky"]),
     ("Target", &["priority", "tier"]),
     ("Route", &["when", "match", "strategy"]),

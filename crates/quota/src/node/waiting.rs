@@ -6,6 +6,9 @@ use crate::node::request::Request;
 use crate::node::{Denial, Node, Outcome, RequestId, Wake, Why};
 use crate::{Counter, NodeTime};
 
+/// Counters known to be silent at once. Of further ones each request waits anew.
+const MOST_SILENT: usize = 10_000;
+
 impl Node {
     /// Takes what can be taken; then the request is taken, waits, or is refused.
     pub(super) fn proceed(&mut self, now: NodeTime, mut request: Request) -> Outcome {
@@ -183,6 +186,14 @@ impl Node {
         }
     }
 
+    /// Notes that nobody answered a request, so that those who need no answer do not wait for one.
+    fn fell_silent(&mut self, request: &Request) {
+        let account = request.lacking().and_then(|part| self.book.get(part.slot));
+        if let Some(account) = account.filter(|_| self.silent.len() < MOST_SILENT) {
+            self.silent.insert(account.counter.clone());
+        }
+    }
+
     /// Refuses the request whose wait ends first.
     pub(super) fn expire_first(&mut self, now: NodeTime) {
         let Some((_, id)) = self.waits.pop_first() else {
@@ -192,6 +203,7 @@ impl Node {
             return;
         };
         self.leave_queue(&request);
+        self.fell_silent(&request);
         let why = if request.late {
             Why::Late
         } else {

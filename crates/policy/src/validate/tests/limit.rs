@@ -56,7 +56,30 @@ fn money_without_window(policy: &mut pb::Policy) {
     policy.limits[0].window = None;
 }
 
+fn ceiling(policy: &mut pb::Policy, requests: Option<u64>, concurrent: Option<u64>) {
+    for it in policy.deployments.values_mut() {
+        it.limits = Some(pb::Ceilings {
+            requests_per_minute: requests,
+            concurrent,
+            ..Default::default()
+        });
+    }
+}
+
 const LIMITS: &[Case] = &[
+    (|it| ceiling(it, Some(1), Some(1_000_000)), &[]),
+    (
+        |it| {
+            ceiling(it, Some(0), Some(1_000_001));
+            it.deployments.retain(|name, _| name == "canned");
+            it.pools.clear();
+            it.models.clear();
+        },
+        &[
+            "deployments.canned.limits.requests_per_minute: is zero",
+            "deployments.canned.limits.concurrent: is more than 1000000",
+        ],
+    ),
     (
         |it| it.limits.push(limit("per-key", Amount::Tokens(9))),
         &["limits[1].name: `per-key` is a limit already, as limits[0]"],
