@@ -116,7 +116,7 @@ async fn answer(
     let work = async {
         let plan = key.plan(&revision, &model)?;
         let needs = plan.needs(&revision, &model, input, most_output(&request));
-        reserve(node, plan, needs, meter).await?;
+        reserve(node, plan, (needs, until), meter).await?;
         dispatch(&revision, &model, &request, stream, meter).await
     };
     let reply = timeout_at(until, work)
@@ -166,10 +166,10 @@ fn most_output(request: &Request) -> u64 {
 async fn reserve(
     node: &Node,
     plan: Arc<Plan>,
-    needs: Needs,
+    (needs, until): (Needs, Instant),
     meter: &mut Meter,
 ) -> Result<(), Error> {
-    match Permit::take(&node.limiter, &plan, needs).await {
+    match Permit::take(&node.limiter, &plan, needs, until).await {
         Ok(permit) => {
             meter.admitted(permit);
             Ok(())

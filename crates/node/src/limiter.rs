@@ -4,26 +4,30 @@
 //! it, and wakes the requests that wait. Calls are short and do no I/O; the mutex is never held across an
 //! `.await`. What the machine wants to say to the owners is sent by `quota_stream`.
 
+mod edge;
+mod queue;
 mod reservation;
 mod trial;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tollgate_quota::node::{
-    Admission, Ask, CounterView, Denial, Node, Note, Outcome, PerAsk, RequestId, Scope, Wake,
+    Admission, Ask, CounterView, Denial, Node, Note, Outcome, RequestId, Scope, Wake,
 };
 use tollgate_quota::{Close, Counter, Incarnation, Kind, NodeMessage, NodeTime, OwnerMessage};
 
+pub(crate) use queue::Place;
+use queue::Queues;
 pub(crate) use reservation::{Reservation, Waiter};
 use trial::Late;
 pub(crate) use trial::Trial;
 
-use crate::{clock, metrics};
+use crate::clock;
 
 /// How long a request waits for the owner's answer about all its limits together. An owner that has nothing left
 /// says so at once; this bounds the first use of a limit, which costs the owner a durable write, and an owner
@@ -40,6 +44,8 @@ pub(crate) struct Limiter {
     /// Told when something is to be noted in the journal.
     unnoted: Notify,
     journaled: bool,
+    /// Requests that wait for limits to have room.
+    queues: Arc<Queues>,
     /// The second in which it was last said that a limit does not hold.
     told_unbounded: AtomicU64,
 }
@@ -96,6 +102,7 @@ impl Limiter {
             earlier: Notify::new(),
             unnoted: Notify::new(),
             journaled,
+            queues: Arc::default(),
             told_unbounded: AtomicU64::new(u64::MAX),
         }
     }
@@ -189,39 +196,6 @@ impl Limiter {
             asks,
             receiver,
             resolved: false,
-        }
-    }
-
-    /// Gathers the places of those asks that `may` names and for which it would be in vain to wait: nobody answers
-    /// for their counters.
-    pub(crate) fn unanswered(
-        &self,
-        asks: &[Ask],
-        may: impl Fn(usize) -> bool,
-        found: &mut PerAsk<usize>,
-    ) {
-        let mut state = self.state.lock();
-        let now = now();
-        let machine = &mut state.machine;
-        let asks = asks.iter().enumerate().filter(|(place, _)| may(*place));
-        found.extend(
-            asks.filter_map(|(place, ask)| machine.is_unanswered(now, ask).then_some(place)),
-        );
-        if !found.is_empty() {
-            self.after(&mut state);
-        }
-    }
-
-    /// A limit let somebody through although nobody answered for it.
-    pub(crate) fn went_without(&self, limit: &Arc<str>) {
-        metrics::unbounded(limit);
-        let second = clock::boot_time().as_secs();
-        // Once a second, whoever it is.
-        if self.told_unbounded.swap(second, Ordering::Relaxed) != second {
-            tracing::warn!(
-                limit = &**limit,
-                "nobody answers for a limit that lets requests through then: it does not hold now"
-            );
         }
     }
 

@@ -22,6 +22,7 @@ const FIRST_CONTENT: &str = "tollgate_first_content_seconds";
 const REFUSALS: &str = "tollgate_limit_refusals_total";
 const SHADOW_REFUSALS: &str = "tollgate_limit_shadow_refusals_total";
 const UNBOUNDED: &str = "tollgate_limit_unbounded_admissions_total";
+const WAITS: &str = "tollgate_limit_waits_total";
 const PASSED_OVER: &str = "tollgate_deployments_passed_over_total";
 const ATTEMPTS: &str = "tollgate_attempts_total";
 const ATTEMPT_LATENCY: &str = "tollgate_attempt_seconds";
@@ -62,6 +63,10 @@ pub fn describe() {
     describe_counter!(
         UNBOUNDED,
         "Admissions that a limit did not bound because its owner could not be asked, by limit: 0 unless something is wrong"
+    );
+    describe_counter!(
+        WAITS,
+        "Requests that began to wait for a limit to have room, by limit"
     );
     describe_counter!(
         PASSED_OVER,
@@ -220,6 +225,11 @@ pub(crate) fn would_refuse(limit: &Arc<str>) {
 /// A limit let a request or an attempt through although its owner could not be asked.
 pub(crate) fn unbounded(limit: &Arc<str>) {
     counter!(UNBOUNDED, "limit" => Arc::clone(limit)).increment(1);
+}
+
+/// A request begins to wait for a limit to have room.
+pub(crate) fn waits(limit: &Arc<str>) {
+    counter!(WAITS, "limit" => Arc::clone(limit)).increment(1);
 }
 
 /// A deployment had no room under a ceiling.

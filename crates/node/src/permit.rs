@@ -1,11 +1,13 @@
 //! The units that a request holds, from its admission to its settlement.
 
 mod held;
+mod patience;
 mod room;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tollgate_policy::table::{Unit, Use};
 use tollgate_quota::node::Denial;
 
@@ -81,7 +83,8 @@ impl Needs {
 // === impl Permit ===
 
 impl Permit {
-    /// Takes what these needs come to from all limits of the plan, or nothing. Waits where units are missing.
+    /// Takes what these needs come to from all limits of the plan, or nothing. Waits for the owners of limits that
+    /// have to be asked, and, where policy says so, for limits to have room, if they will before `until`.
     ///
     /// # Errors
     /// The limit that has no room, or for which nobody answered.
@@ -89,8 +92,9 @@ impl Permit {
         limiter: &Arc<Limiter>,
         plan: &Arc<Plan>,
         needs: Needs,
+        until: Instant,
     ) -> Result<Self, Denial> {
-        let held = Held::take(limiter, &plan.lines, needs).await?;
+        let held = Held::take_patiently(limiter, &plan.lines, needs, until).await?;
         let shadows = plan.shadows.iter();
         let shadows = shadows.map(|line| limiter.try_out(line.ask(&needs), LONGEST_WAIT));
         Ok(Self {

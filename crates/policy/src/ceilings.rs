@@ -28,6 +28,8 @@ pub(crate) struct Ceiling {
     pub(crate) amount: u64,
     /// Whether input that the provider read from its cache counts.
     pub(crate) counts_cached: bool,
+    /// What becomes of attempts while nobody can say whether there is room.
+    pub(crate) on_unreachable: pb::UnreachableMode,
 }
 
 /// All ceilings: those of providers, then those of deployments, each by name.
@@ -46,6 +48,17 @@ pub(crate) fn all(policy: &pb::Policy) -> Vec<Ceiling> {
         of(it.limits.as_ref(), &at, &scope, kind, &mut all);
     }
     all
+}
+
+/// What says ceilings, with its path.
+pub(crate) fn holders(policy: &pb::Policy) -> Vec<(String, &pb::Ceilings)> {
+    let providers = build::sorted(&policy.providers).into_iter();
+    let providers = providers.map(|(name, it)| (path::entry("providers", name), &it.limits));
+    let deployments = build::sorted(&policy.deployments).into_iter();
+    let deployments = deployments.map(|(name, it)| (path::entry("deployments", name), &it.limits));
+    let all = providers.chain(deployments);
+    all.filter_map(|(at, limits)| Some((path::field(&at, "limits"), limits.as_ref()?)))
+        .collect()
 }
 
 fn of(
@@ -79,6 +92,7 @@ fn of(
             unit,
             amount,
             counts_cached,
+            on_unreachable: limits.on_unreachable(),
         });
     }
 }

@@ -404,6 +404,15 @@ impl Node {
         true
     }
 
+    /// The limit in force for a counter, and in how many milliseconds so many units of it can be had, more than a
+    /// whole limit in several windows. None where nothing is known that speaks against having them at once.
+    #[must_use]
+    pub fn comes_in_ms(&self, now: NodeTime, counter: &Counter, units: u64) -> Option<(u64, u64)> {
+        self.book
+            .get(self.book.find(counter)?)?
+            .comes_in_ms(now, units)
+    }
+
     /// Whether it is shutting down.
     #[must_use]
     pub fn is_drained(&self) -> bool {

@@ -4,6 +4,7 @@ mod ledger;
 mod money;
 mod race;
 mod rolling;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -84,7 +84,8 @@ impl Bench {
 
     /// A request that was admitted.
     async fn meter(&self) -> Meter {
-        let permit = Permit::take(&self.limiter, &self.plan, self.needs);
+        let until = Instant::now() + Duration::from_secs(5);
+        let permit = Permit::take(&self.limiter, &self.plan, self.needs, until);
         let permit = self.with_owner(permit).await.unwrap();
         let mut meter = Meter::start("http");
         meter.asked(&self.model, 1, false, INPUT);

@@ -90,6 +90,11 @@ impl Line {
         }
     }
 
+    /// Whether requests wait for it to have room.
+    pub(crate) fn waits(&self) -> bool {
+        self.limit.longest_wait.is_some()
+    }
+
     /// Whether requests go on without it while nobody can say whether it has room.
     pub(crate) fn is_open(&self) -> bool {
         self.limit.unreachable == Unreachable::Open

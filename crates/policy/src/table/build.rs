@@ -295,8 +295,9 @@ fn ceiling(it: &Ceiling) -> Limit {
         kind,
         reserve: Reserve::WorstCase,
         shadow: false,
+        longest_wait: None,
         // The provider has the last word anyway.
-        unreachable: Unreachable::Open,
+        unreachable: unreachable(it.on_unreachable).unwrap_or(Unreachable::Open),
         burst: it.amount,
         stem: counter::stem(&it.name, it.unit, kind).into(),
         name: it.name.as_str().into(),
@@ -345,7 +346,8 @@ fn limit(placed: &limits::Placed<'_>) -> Result<Limit, Fault> {
         kind,
         reserve: reserve(it.reserve()),
         shadow: it.mode() == pb::LimitMode::Shadow,
-        unreachable: Unreachable::Closed,
+        longest_wait: longest_wait(it),
+        unreachable: unreachable(it.on_unreachable()).unwrap_or_default(),
         burst: if it.burst == 0 { amount } else { it.burst },
         stem: counter::stem(&placed.name, unit, kind).into(),
     })
@@ -408,6 +410,21 @@ fn weights(it: pb::TokenWeights) -> Weights {
     Weights {
         cached_input: or(it.cached_input, default.cached_input),
         output: or(it.output, default.output),
+    }
+}
+
+fn longest_wait(it: &pb::Limit) -> Option<Duration> {
+    match it.on_exhausted() {
+        pb::ExhaustedMode::Unspecified | pb::ExhaustedMode::Reject => None,
+        pb::ExhaustedMode::Wait => Some(or(it.longest_wait, defaults::LONGEST_WAIT)),
+    }
+}
+
+fn unreachable(it: pb::UnreachableMode) -> Option<Unreachable> {
+    match it {
+        pb::UnreachableMode::Unspecified => None,
+        pb::UnreachableMode::Closed => Some(Unreachable::Closed),
+        pb::UnreachableMode::Open => Some(Unreachable::Open),
     }
 }
 

@@ -122,6 +122,7 @@ fn ceilings() -> impl Strategy<Value = pb::Ceilings> {
         input_tokens_per_minute: it.2,
         output_tokens_per_minute: it.3,
         concurrent: it.4,
+        on_unreachable: 0,
     })
 }
 
@@ -213,6 +214,7 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
         vec(text(), 0..3),
         (text(), text()),
         0..3i32,
+        (0..3i32, 0..3i32),
     )
         .prop_map(
             |(
@@ -226,6 +228,7 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
                 per_labels,
                 (r#match, timezone),
                 mode,
+                (on_exhausted, on_unreachable),
             )| {
                 pb::Limit {
                     name,
@@ -240,6 +243,9 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
                     r#match,
                     mode,
                     timezone,
+                    on_exhausted,
+                    longest_wait: None,
+                    on_unreachable,
                 }
             },
         )

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use tollgate_quota::Zone;
 
-use super::{MAX_NAME, check_known, check_name, check_repeats, entries};
+use super::{Least, MAX_NAME, check_known, check_name, check_repeats, check_time, entries};
 use crate::ceilings;
 use crate::condition::Condition;
 use crate::fault::Fault;
@@ -45,6 +45,9 @@ pub(super) fn check(policy: &pb::Policy, faults: &mut Vec<Fault>) {
         |it: &&Placed<'_>| matches!(it.limit.amount, Some(pb::limit::Amount::CostUsd(_)));
     if let Some(placed) = all.iter().find(counts_money) {
         prices(policy, &placed.at, faults);
+    }
+    for (at, it) in ceilings::holders(policy) {
+        unreachable(it.on_unreachable, &at, faults);
     }
     for it in ceilings::all(policy) {
         let hint = "write at least 1; to send nothing to it, take it out of its pools";
@@ -117,6 +120,7 @@ fn limit(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
         faults.push(fault.maybe_hint(wrong.hint));
     }
     burst(it, &field(at, "burst"), faults);
+    edge(it, at, faults);
     if it.reserve != 0 {
         let at = field(at, "reserve");
         check_known(it.reserve, &pb::ReserveMode::Unspecified, &at, faults);
@@ -124,6 +128,37 @@ fn limit(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
     if it.mode != 0 {
         let at = field(at, "mode");
         check_known(it.mode, &pb::LimitMode::Unspecified, &at, faults);
+    }
+}
+
+/// What becomes of requests at the edge of the limit.
+fn edge(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
+    if it.on_exhausted != 0 {
+        let at = field(at, "on_exhausted");
+        check_known(
+            it.on_exhausted,
+            &pb::ExhaustedMode::Unspecified,
+            &at,
+            faults,
+        );
+    }
+    let waits = it.on_exhausted() == pb::ExhaustedMode::Wait;
+    let longest = field(at, "longest_wait");
+    if waits && it.mode() == pb::LimitMode::Shadow {
+        let fault = Fault::new(field(at, "on_exhausted"), "has no meaning in shadow mode");
+        faults.push(fault.hint("a shadow makes nobody wait: leave it out"));
+    } else if it.longest_wait.is_some() && !waits {
+        let fault = Fault::new(&longest, "has no meaning where requests do not wait");
+        faults.push(fault.hint("write `on_exhausted: wait`, or leave it out"));
+    }
+    check_time(it.longest_wait.as_ref(), Least::AboveZero, &longest, faults);
+    unreachable(it.on_unreachable, at, faults);
+}
+
+fn unreachable(number: i32, at: &str, faults: &mut Vec<Fault>) {
+    if number != 0 {
+        let at = field(at, "on_unreachable");
+        check_known(number, &pb::UnreachableMode::Unspecified, &at, faults);
     }
 }
 

@@ -214,3 +214,22 @@ impl Node {
         self.refill(now);
     }
 }
+
+impl Account {
+    /// The limit, and in how many milliseconds so many units can be had, if not now: more than the whole limit takes
+    /// several windows.
+    pub(super) fn comes_in_ms(&self, now: NodeTime, units: u64) -> Option<(u64, u64)> {
+        let limit = self.told.limit.max(1);
+        let windows = units.saturating_sub(1) / limit;
+        let first = units - windows * limit;
+        let first = match self.hopeless(now, first) {
+            Some(Why::Exhausted { retry_after_ms, .. }) => retry_after_ms,
+            Some(Why::TooLarge { .. } | Why::NoAnswer | Why::Late) | None if windows == 0 => {
+                return None;
+            }
+            Some(Why::TooLarge { .. } | Why::NoAnswer | Why::Late) | None => 0,
+        };
+        let more = windows.saturating_mul(self.counter.kind().window_ms());
+        Some((self.told.limit, first.saturating_add(more)))
+    }
+}

@@ -66,7 +66,31 @@ fn ceiling(policy: &mut pb::Policy, requests: Option<u64>, concurrent: Option<u6
     }
 }
 
+fn edge(policy: &mut pb::Policy, exhausted: i32, longest: Option<i64>, unreachable: i32) {
+    let it = &mut policy.limits[0];
+    it.on_exhausted = exhausted;
+    it.longest_wait = longest.map(|seconds| prost_types::Duration { seconds, nanos: 0 });
+    it.on_unreachable = unreachable;
+}
+
 const LIMITS: &[Case] = &[
+    (|it| edge(it, 2, Some(5), 2), &[]),
+    (
+        |it| edge(it, 9, Some(0), 9),
+        &[
+            "limits[0].on_exhausted: the value 9 is not known",
+            "limits[0].longest_wait: has no meaning where requests do not wait",
+            "limits[0].longest_wait: is zero",
+            "limits[0].on_unreachable: the value 9 is not known",
+        ],
+    ),
+    (
+        |it| {
+            edge(it, 2, None, 0);
+            it.limits[0].mode = pb::LimitMode::Shadow as i32;
+        },
+        &["limits[0].on_exhausted: has no meaning in shadow mode"],
+    ),
     (|it| ceiling(it, Some(1), Some(1_000_000)), &[]),
     (
         |it| {
