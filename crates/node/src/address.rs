@@ -6,9 +6,13 @@
 //! in the policy are exempt.
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use hyper_util::client::legacy::connect::dns::Name;
 use tollgate_policy::address::is_internal;
+use tower::Service;
+use url::Url;
 
 /// A provider's address is one that the policy does not allow.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,17 +26,31 @@ pub(crate) struct Refused {
     pub(crate) address: IpAddr,
 }
 
-/// Resolves names and lets only public addresses through.
+/// Resolves names.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct PublicOnly;
+pub(crate) struct Resolver {
+    /// Whether only public addresses are let through.
+    pub(crate) public_only: bool,
+}
 
-impl Resolve for PublicOnly {
-    fn resolve(&self, name: Name) -> Resolving {
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let public_only = self.public_only;
         Box::pin(async move {
             let host = name.as_str();
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((host, 0)).await?.collect();
-            let allowed = public(host, &found)?;
-            Ok(Box::new(allowed.into_iter()) as Addrs)
+            let mut found: Vec<SocketAddr> = tokio::net::lookup_host((host, 0)).await?.collect();
+            if public_only {
+                found = public(host, &found)?;
+            }
+            Ok(found.into_iter())
         })
     }
 }
@@ -41,7 +59,7 @@ impl Resolve for PublicOnly {
 ///
 /// # Errors
 /// The address is not public.
-pub(crate) fn check_literal(url: &reqwest::Url) -> Result<(), Refused> {
+pub(crate) fn check_literal(url: &Url) -> Result<(), Refused> {
     let host = url.host_str().unwrap_or_default();
     let bare = host
         .strip_prefix('[')
@@ -87,7 +105,7 @@ mod tests {
             ("https://8.8.8.8/v1", true),
             ("https://api.example.com/v1", true),
         ] {
-            let url = reqwest::Url::parse(url).unwrap();
+            let url = Url::parse(url).unwrap();
             assert_eq!(check_literal(&url).is_ok(), allowed, "{url}");
         }
     }
@@ -105,7 +123,8 @@ mod tests {
     #[tokio::test]
     async fn a_name_for_the_machine_itself_does_not_resolve() {
         let name: Name = "localhost".parse().unwrap();
-        let Err(error) = PublicOnly.resolve(name).await else {
+        let mut resolver = Resolver { public_only: true };
+        let Err(error) = resolver.call(name).await else {
             panic!("localhost resolved");
         };
         let refused = error.downcast_ref::<Refused>().expect("a refusal");

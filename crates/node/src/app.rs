@@ -44,6 +44,8 @@ pub(crate) struct Node {
     pub(crate) gate: Arc<Gate>,
     /// Told when what the snapshot holds has changed.
     pub(crate) changed: Notify,
+    /// Told when another policy is in force.
+    adopted: Notify,
     revision: ArcSwapOption<Revision>,
     /// The policy that is run, as it arrived, for the snapshot.
     policy: ArcSwapOption<PolicyUpdate>,
@@ -165,6 +167,7 @@ impl Node {
             limiter: Arc::new(Limiter::new(&config.name, incarnation, Some(inherited))),
             gate: Arc::new(Gate::new(config.limits.max_in_flight)),
             changed: Notify::new(),
+            adopted: Notify::new(),
             revision: ArcSwapOption::empty(),
             policy: ArcSwapOption::empty(),
             adopting: tokio::sync::Mutex::new(()),
@@ -207,6 +210,7 @@ impl Node {
         self.revision.store(Some(Arc::new(revision)));
         self.policy.store(Some(update));
         self.changed.notify_one();
+        self.adopted.notify_one();
         Ok(())
     }
 
@@ -271,7 +275,7 @@ async fn snapshot_writer(node: Arc<Node>) {
 /// Tells health checkers and the readiness channel how the node stands.
 async fn announce(node: Arc<Node>, health: HealthReporter, stopping: CancellationToken) {
     let mut told = None;
-    let mut interval = tokio::time::interval(Duration::from_millis(50));
+    let mut gauge = tokio::time::interval(Duration::from_secs(1));
     loop {
         let ready = node.revision().is_some() && !stopping.is_cancelled();
         if told != Some(ready) {
@@ -290,7 +294,8 @@ async fn announce(node: Arc<Node>, health: HealthReporter, stopping: Cancellatio
         }
         metrics::in_flight(node.gate.in_flight());
         tokio::select! {
-            _ = interval.tick() => {}
+            () = node.adopted.notified() => {}
+            _ = gauge.tick() => {}
             () = stopping.cancelled(), if told == Some(true) => {}
         }
     }

@@ -6,7 +6,8 @@
 //!    callers on it.
 //! 3. The patience for bodies: a request must have arrived within bounds of time.
 //! 4. The router: gRPC services by their names, HTTP by path, anything else is refused in the caller's own
-//!    language.
+//!    language. Completions go past it: to look up a route, and to box what it leads to several times, costs more
+//!    than several of the steps that follow.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -82,23 +83,22 @@ where
     H::Response: axum::response::IntoResponse,
     H::Future: Send + 'static,
 {
-    let router = router(node, health)?;
+    let services = Services::new(node, health)?;
     let gate = Arc::clone(&node.gate);
     Ok(tower::service_fn(move |request: Request<Incoming>| {
         let counted = !request.uri().path().starts_with("/grpc.");
         let pass = if counted { gate.enter() } else { None };
         let refused = counted && pass.is_none();
-        let mut router = router.clone();
+        let services = services.clone();
         async move {
             let body = if refused {
                 refuse(request.headers(), &Error::Overloaded)
             } else {
                 let grpc = is_grpc(request.headers());
-                let answered = AssertUnwindSafe(router.call(request.map(Arriving::new)));
+                let answered = AssertUnwindSafe(services.answer(request.map(Arriving::new)));
                 match answered.catch_unwind().await {
-                    Ok(Ok(response)) if grpc => one_code_for_size(response),
-                    Ok(Ok(response)) => response,
-                    Ok(Err(never)) => match never {},
+                    Ok(response) if grpc => one_code_for_size(response),
+                    Ok(response) => response,
                     Err(_) => panicked(grpc),
                 }
             };
@@ -107,39 +107,71 @@ where
     }))
 }
 
-fn router<H>(node: &Arc<Node>, health: H) -> Result<Router, StartError>
-where
-    H: Service<Request<tonic::body::Body>, Error = Infallible>
-        + NamedService
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-    H::Response: axum::response::IntoResponse,
-    H::Future: Send + 'static,
-{
-    let grpc = Grpc::new(Arc::clone(node));
-    let completions =
-        CompletionServiceServer::new(grpc.clone()).max_decoding_message_size(LARGEST_REQUEST);
-    let models = ModelServiceServer::new(grpc).max_decoding_message_size(64 * 1024);
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(tollgate_proto::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .with_service_name(COMPLETION_SERVICE)
-            .with_service_name(MODEL_SERVICE)
-            .with_service_name("grpc.health.v1.Health")
-    };
-    let routes = Routes::new(completions)
-        .add_service(models)
-        .add_service(health)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?);
-    // Its own fallback answers in gRPC whatever the caller speaks.
-    let grpc = routes.into_axum_router().reset_fallback();
-    Ok(grpc
-        .merge(http_edge::router(Arc::clone(node)))
-        .fallback(nowhere))
+/// What answers requests, by path.
+#[derive(Clone)]
+struct Services {
+    node: Arc<Node>,
+    completions: CompletionServiceServer<Grpc>,
+    /// Everything else.
+    router: Router,
+}
+
+impl Services {
+    fn new<H>(node: &Arc<Node>, health: H) -> Result<Self, StartError>
+    where
+        H: Service<Request<tonic::body::Body>, Error = Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        H::Response: axum::response::IntoResponse,
+        H::Future: Send + 'static,
+    {
+        let grpc = Grpc::new(Arc::clone(node));
+        let completions =
+            CompletionServiceServer::new(grpc.clone()).max_decoding_message_size(LARGEST_REQUEST);
+        let models = ModelServiceServer::new(grpc).max_decoding_message_size(64 * 1024);
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(tollgate_proto::FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                .with_service_name(COMPLETION_SERVICE)
+                .with_service_name(MODEL_SERVICE)
+                .with_service_name("grpc.health.v1.Health")
+        };
+        let routes = Routes::new(models)
+            .add_service(health)
+            .add_service(reflection().build_v1()?)
+            .add_service(reflection().build_v1alpha()?);
+        // Its own fallback answers in gRPC whatever the caller speaks.
+        let grpc = routes.into_axum_router().reset_fallback();
+        Ok(Self {
+            node: Arc::clone(node),
+            completions,
+            router: grpc
+                .merge(http_edge::router(Arc::clone(node)))
+                .fallback(nowhere),
+        })
+    }
+
+    async fn answer(mut self, request: Request<Arriving<Incoming>>) -> Response<Body> {
+        let path = request.uri().path();
+        if path == "/v1/chat/completions" && request.method() == Method::POST {
+            return http_edge::chat_completions(&self.node, request).await;
+        }
+        let service = path.strip_prefix('/').and_then(|path| path.split_once('/'));
+        if service.is_some_and(|(service, _)| service == COMPLETION_SERVICE) {
+            return match self.completions.call(request).await {
+                Ok(response) => response.map(Body::new),
+                Err(never) => match never {},
+            };
+        }
+        match self.router.call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
 }
 
 async fn nowhere(method: Method, uri: Uri, headers: HeaderMap) -> Response<Body> {

@@ -6,15 +6,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
+use axum::routing::get;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
 use tollgate_provider::openai::{ErrorBody, render_error};
 
 use crate::app::Node;
 use crate::complete::Refused;
-use crate::edge::LARGEST_REQUEST;
 use crate::error::{Error, HttpError};
 use crate::ratelimit;
 
@@ -23,13 +21,13 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// The paths of the HTTP edge.
+pub(crate) use openai::chat_completions;
+
+/// The paths of the HTTP edge, but for the one that is asked for all the time.
 pub(crate) fn router(node: Arc<Node>) -> Router {
     Router::new()
-        .route("/v1/chat/completions", post(openai::chat_completions))
         .route("/v1/models", get(openai::list_models))
         .route("/v1/models/{model}", get(openai::get_model))
-        .layer(DefaultBodyLimit::max(LARGEST_REQUEST))
         .with_state(node)
 }
 

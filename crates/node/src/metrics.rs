@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::thread::LocalKey;
 use std::time::Duration;
 
 use metrics::{
@@ -137,6 +138,7 @@ const MOST_SERIES: usize = 4096;
 
 thread_local! {
     static SERIES: RefCell<HashMap<Labels, Series>> = RefCell::default();
+    static OUTCOMES: RefCell<HashMap<(usize, &'static str), Attempts>> = RefCell::default();
 }
 
 impl Series {
@@ -193,28 +195,58 @@ pub(crate) fn request(labels: &Request<'_>, took: &Took) {
         .deployment
         .map_or(0, |deployment| Arc::as_ptr(deployment).addr());
     let key = (model, deployment, labels.edge, labels.ending);
-    let recorded = SERIES.try_with(|series| {
-        // Never borrowed twice: recording calls nothing of this crate.
-        let mut series = series.borrow_mut();
-        if series.len() >= MOST_SERIES {
-            series.clear();
-        }
-        series
-            .entry(key)
-            .or_insert_with(|| Series::new(labels))
-            .record(took);
-    });
-    if recorded.is_err() {
-        // The thread is ending and has forgotten.
-        Series::new(labels).record(took);
-    }
+    remembered(
+        &SERIES,
+        key,
+        || Series::new(labels),
+        |series| series.record(took),
+    );
+}
+
+/// The metrics of attempts at one deployment with the same outcome, remembered like [`Series`].
+struct Attempts {
+    count: Counter,
+    latency: Histogram,
+    _deployment: Arc<Deployment>,
 }
 
 /// Records an attempt that has ended.
 pub(crate) fn attempt(attempt: &Attempt) {
-    let deployment = &attempt.deployment.name;
-    counter!(ATTEMPTS, "deployment" => Arc::clone(deployment), "outcome" => outcome_name(attempt.outcome)).increment(1);
-    histogram!(ATTEMPT_LATENCY, "deployment" => Arc::clone(deployment)).record(attempt.duration);
+    let outcome = outcome_name(attempt.outcome);
+    let key = (Arc::as_ptr(&attempt.deployment).addr(), outcome);
+    let new = || {
+        let name = &attempt.deployment.name;
+        Attempts {
+            count: counter!(ATTEMPTS, "deployment" => Arc::clone(name), "outcome" => outcome),
+            latency: histogram!(ATTEMPT_LATENCY, "deployment" => Arc::clone(name)),
+            _deployment: Arc::clone(&attempt.deployment),
+        }
+    };
+    remembered(&OUTCOMES, key, new, |attempts| {
+        attempts.count.increment(1);
+        attempts.latency.record(attempt.duration);
+    });
+}
+
+/// Records in what the thread remembers by `key`, or makes anew.
+fn remembered<K: Eq + std::hash::Hash, V>(
+    memory: &'static LocalKey<RefCell<HashMap<K, V>>>,
+    key: K,
+    new: impl Fn() -> V,
+    record: impl Fn(&V),
+) {
+    let recorded = memory.try_with(|memory| {
+        // Never borrowed twice: recording calls nothing of this crate.
+        let mut memory = memory.borrow_mut();
+        if memory.len() >= MOST_SERIES {
+            memory.clear();
+        }
+        record(memory.entry(key).or_insert_with(&new));
+    });
+    if recorded.is_err() {
+        // The thread is ending and has forgotten.
+        record(&new());
+    }
 }
 
 /// A limit in shadow mode would have refused a request.

@@ -5,28 +5,30 @@
 //! Requests are built from scratch: nothing of the caller's headers, address or choice of destination gets
 //! into them.
 
+mod client;
 mod ended;
+mod http1;
 mod key;
 mod live;
+mod pool;
 mod simulated;
 
-use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
-use http::header::{ACCEPT_ENCODING, CONTENT_TYPE};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
-use reqwest::Url;
 use tollgate_policy::table::{Endpoint, Kind, Protocol, Provider};
 use tollgate_proto::completion::v1::AttemptOutcome;
 use tollgate_provider::chat::{Request, Response, Warning};
 use tollgate_provider::{Class, Codec, Failure, HttpRequest, Outgoing, Target};
-use url::Position;
+use url::{Position, Url};
 
+use client::{Body, Client};
 use key::Key;
 
-use crate::address::{self, PublicOnly};
-use crate::{clock, workers};
+use crate::address::{self, Refused};
+use crate::clock;
 
 pub(crate) use ended::{Ended, Reached};
 pub(crate) use live::LiveStream;
@@ -36,10 +38,6 @@ const LONGEST_ANSWER: usize = 32 * 1024 * 1024;
 
 /// Most bytes read of an answer that reports an error.
 const LONGEST_ERROR: usize = 64 * 1024;
-
-/// How many idle connections to keep to a provider, and for how long.
-const IDLE_CONNECTIONS: usize = 256;
-const IDLE_TIME: Duration = Duration::from_secs(60);
 
 /// Whoever wants to see the headers of a provider's answer, of whatever status.
 pub(crate) type Heard<'a> = &'a (dyn Fn(&HeaderMap) + Sync);
@@ -63,13 +61,14 @@ enum Transport {
 
 #[derive(Debug)]
 struct Http {
-    /// One for each worker thread, so that a request and its connection stay on one.
-    clients: Vec<reqwest::Client>,
+    client: Client,
     codec: Codec,
     base_url: String,
     api_version: Option<String>,
+    /// Why the address that the policy gives may not be called, where it is no name and that shows at once.
+    refused: Option<Refused>,
     /// The address of a path, parsed once: most kinds of provider have a single one.
-    url: OnceLock<(Cow<'static, str>, Url)>,
+    url: OnceLock<(String, Arc<Url>)>,
 }
 
 // === impl Upstream ===
@@ -124,7 +123,7 @@ impl Upstream {
         };
         let sent = self.send(http, request, (model, false), heard);
         let (response, warnings) = sent.await?;
-        let body = self.read_body(response).await?;
+        let body = self.read_body(response.body).await?;
         let response = http.codec.decode(&body).map_err(Ended::no_answer)?;
         Ok(Response {
             warnings,
@@ -153,7 +152,7 @@ impl Upstream {
             )));
         }
         let decoder = http.codec.stream_decoder(request.choice_count());
-        Ok(LiveStream::http(response, decoder, idle).telling(warnings))
+        Ok(LiveStream::http(response.body, decoder, idle).telling(warnings))
     }
 
     fn simulated(&self) -> Result<&tollgate_policy::table::Simulated, Ended> {
@@ -170,20 +169,24 @@ impl Upstream {
         request: &Request,
         (model, stream): (&str, bool),
         heard: Heard<'_>,
-    ) -> Result<(reqwest::Response, Vec<Warning>), Ended> {
-        let (request, warnings) = self.build(http, request, model, stream)?;
-        let answer = tokio::time::timeout(
-            self.provider.timeouts.first_byte,
-            http.client()?.execute(request),
-        );
+    ) -> Result<(client::Response, Vec<Warning>), Ended> {
+        let (url, request) = self.build(http, request, model, stream)?;
+        let sent = http1::Request {
+            method: &request.method,
+            target: &url[Position::BeforePath..Position::AfterQuery],
+            host: authority(&url),
+            headers: &request.headers,
+            body: &request.body,
+        };
+        let answer =
+            tokio::time::timeout(self.provider.timeouts.first_byte, http.client.send(&sent));
         let response = match answer.await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(Ended::transport(&error)),
+            Ok(response) => response?,
             Err(_) => return Err(Ended::timed_out("the provider sent no first byte in time")),
         };
-        heard(response.headers());
-        if response.status().is_success() {
-            return Ok((response, warnings));
+        heard(&response.headers);
+        if response.status.is_success() {
+            return Ok((response, request.warnings));
         }
         Err(self.refused(http, response).await)
     }
@@ -194,7 +197,10 @@ impl Upstream {
         request: &Request,
         model: &str,
         stream: bool,
-    ) -> Result<(reqwest::Request, Vec<Warning>), Ended> {
+    ) -> Result<(Arc<Url>, HttpRequest), Ended> {
+        if let Some(refused) = &http.refused {
+            return Err(Ended::address(refused));
+        }
         let key = self.key.current(clock::boot_time());
         let credential = key.as_ref().as_ref().map_err(|problem| Ended {
             outcome: AttemptOutcome::KeyRefused,
@@ -203,40 +209,32 @@ impl Upstream {
                 Reached::Nobody,
             )
         })?;
-        let HttpRequest {
-            method,
-            path,
-            mut headers,
-            body,
-            warnings,
-        } = http
+        let mut built = http
             .codec
             .encode(request, &self.target(http, model), stream)
             .map_err(|error| Ended::inexpressible(&error))?;
         // Compressed answers could unfold without bound.
+        let headers = &mut built.headers;
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let url = http.url(path).map_err(Ended::never)?;
-        if !self.provider.internal {
-            address::check_literal(&url).map_err(|refused| Ended::address(&refused))?;
-        }
+        headers
+            .entry(ACCEPT)
+            .or_insert(HeaderValue::from_static("*/*"));
+        let url = http.url(&built.path).map_err(Ended::never)?;
         if let Some(credential) = credential {
             let mut outgoing = Outgoing {
-                method: &method,
-                host: &url[Position::BeforeHost..Position::AfterPort],
+                method: &built.method,
+                host: authority(&url),
                 path: url.path(),
                 query: url.query().unwrap_or_default(),
-                headers: &mut headers,
-                body: &body,
+                headers,
+                body: &built.body,
             };
             let now = UNIX_EPOCH + clock::unix_time();
             http.codec
                 .authorize(&mut outgoing, credential.reveal(), now)
                 .map_err(|error| Ended::never(format!("{}: {error}", self.provider.name)))?;
         }
-        let mut built = reqwest::Request::new(method, url);
-        *built.headers_mut() = headers;
-        *built.body_mut() = Some(body.into());
-        Ok((built, warnings))
+        Ok((url, built))
     }
 
     fn target<'a>(&self, http: &'a Http, model: &'a str) -> Target<'a> {
@@ -248,13 +246,14 @@ impl Upstream {
     }
 
     /// Reads as much of an error's body as says what is wrong.
-    async fn refused(&self, http: &Http, mut response: reqwest::Response) -> Ended {
+    async fn refused(&self, http: &Http, mut response: client::Response) -> Ended {
         let mut body = Vec::new();
         let idle = self.provider.timeouts.idle;
         while body.len() < LONGEST_ERROR {
+            let more = response.body.read(|bytes| body.extend_from_slice(bytes));
             // What is there by now has to do: the status alone already says that it failed.
-            match tokio::time::timeout(idle, response.chunk()).await {
-                Ok(Ok(Some(bytes))) => body.extend_from_slice(&bytes),
+            match tokio::time::timeout(idle, more).await {
+                Ok(Ok(true)) => {}
                 _ => break,
             }
         }
@@ -262,22 +261,22 @@ impl Upstream {
         let now = UNIX_EPOCH + clock::unix_time();
         let failure = http
             .codec
-            .classify(response.status(), response.headers(), &body, now);
+            .classify(response.status, &response.headers, &body, now);
         Ended::of(failure, Reached::Refusal)
     }
 
-    async fn read_body(&self, mut response: reqwest::Response) -> Result<Vec<u8>, Ended> {
-        let expected = response.content_length().unwrap_or(0);
+    async fn read_body(&self, mut answer: Body) -> Result<Vec<u8>, Ended> {
+        let expected = answer.length().unwrap_or(0);
         let mut body = Vec::with_capacity(usize::try_from(expected).unwrap_or(0).min(64 * 1024));
         loop {
-            let next = tokio::time::timeout(self.provider.timeouts.idle, response.chunk());
-            match next.await {
-                Ok(Ok(None)) => return Ok(body),
-                Ok(Ok(Some(bytes))) if body.len() + bytes.len() > LONGEST_ANSWER => {
+            let more = answer.read(|bytes| body.extend_from_slice(bytes));
+            match tokio::time::timeout(self.provider.timeouts.idle, more).await {
+                Ok(Ok(false)) => return Ok(body),
+                Ok(Ok(true)) if body.len() > LONGEST_ANSWER => {
                     return Err(Ended::bad_response("the answer is longer than 32 MiB"));
                 }
-                Ok(Ok(Some(bytes))) => body.extend_from_slice(&bytes),
-                Ok(Err(error)) => return Err(Ended::transport(&error)),
+                Ok(Ok(true)) => {}
+                Ok(Err(ended)) => return Err(ended),
                 Err(_) => return Err(Ended::timed_out("the provider stopped within its answer")),
             }
         }
@@ -288,46 +287,46 @@ impl Upstream {
 
 impl Http {
     fn build(provider: &Provider, endpoint: &Endpoint) -> Result<Transport, String> {
-        // Fails where another part of the process has installed one: just as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = || {
-            let client = client(provider, &endpoint.base_url).build();
-            let problem = |error| {
-                format!(
-                    "{}: build the HTTP client: {}",
-                    provider.name,
-                    ended::chain(&error)
-                )
-            };
-            client.map_err(problem)
+        let named = |problem| format!("{}: {problem}", provider.name);
+        let base_url = endpoint.base_url.trim_end_matches('/').to_owned();
+        let base =
+            Url::parse(&base_url).map_err(|error| named(format!("`{base_url}`: {error}")))?;
+        let refused = match provider.internal {
+            true => None,
+            false => address::check_literal(&base).err(),
         };
-        let clients: Result<_, String> = (0..workers::deserved()).map(|_| client()).collect();
+        if base.scheme() != "https" && !provider.internal && refused.is_none() {
+            let problem = "only a provider with `internal: true` can be reached without TLS";
+            return Err(named(problem.to_owned()));
+        }
         Ok(Transport::Http(Box::new(Self {
-            clients: clients?,
+            client: Client::new(provider, &base).map_err(named)?,
             codec: Codec::new(codec_kind(endpoint.protocol)).in_region(&endpoint.region),
-            base_url: endpoint.base_url.trim_end_matches('/').to_owned(),
+            base_url,
             api_version: endpoint.api_version.clone(),
+            refused,
             url: OnceLock::new(),
         })))
     }
 
-    fn client(&self) -> Result<&reqwest::Client, Ended> {
-        let client = self.clients.get(workers::current());
-        client.ok_or_else(|| Ended::never("this thread has no HTTP client".to_owned()))
-    }
-
-    fn url(&self, path: Cow<'static, str>) -> Result<Url, String> {
+    fn url(&self, path: &str) -> Result<Arc<Url>, String> {
         if let Some((known, url)) = self.url.get()
-            && *known == path
+            && known == path
         {
-            return Ok(url.clone());
+            return Ok(Arc::clone(url));
         }
         let url = Url::parse(&format!("{}{path}", self.base_url))
             .map_err(|error| format!("`{}{path}` is not an address: {error}", self.base_url))?;
-        // Another request may have been first; then it is the same.
-        let _ = self.url.set((path, url.clone()));
+        let url = Arc::new(url);
+        // Another request may have been first; then it is the same, or another path of many.
+        let _ = self.url.set((path.to_owned(), Arc::clone(&url)));
         Ok(url)
     }
+}
+
+/// Host and port, as the `host` header has them.
+fn authority(url: &Url) -> &str {
+    &url[Position::BeforeHost..Position::AfterPort]
 }
 
 /// The codec that speaks a protocol.
@@ -346,33 +345,12 @@ fn codec_kind(protocol: Protocol) -> tollgate_provider::Kind {
 
 /// The media type of an answer that is certainly no stream. A missing or unusual one is given a chance: servers
 /// are careless about it.
-fn no_stream(response: &reqwest::Response) -> Option<&str> {
-    let kind = response.headers().get(CONTENT_TYPE)?.to_str().ok()?;
+fn no_stream(response: &client::Response) -> Option<&str> {
+    let kind = response.headers.get(CONTENT_TYPE)?.to_str().ok()?;
     let bare = kind.split(';').next().unwrap_or_default().trim();
     ["text/html", "application/json"]
         .into_iter()
         .find(|known| bare.eq_ignore_ascii_case(known))
-}
-
-fn client(provider: &Provider, base_url: &str) -> reqwest::ClientBuilder {
-    let mut client = reqwest::Client::builder()
-        // A redirect would take the prompt and some kinds of key to another host.
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        // One request per connection: no stream of one caller waits for another's.
-        .http1_only()
-        .tcp_nodelay(true)
-        .connect_timeout(provider.timeouts.connect)
-        .pool_max_idle_per_host(IDLE_CONNECTIONS)
-        .pool_idle_timeout(IDLE_TIME);
-    if !provider.internal {
-        client = client.dns_resolver(PublicOnly).https_only(true);
-    }
-    if base_url.starts_with("http://") {
-        // Roots are never needed, and loading them takes time and memory.
-        client = client.tls_certs_only([]);
-    }
-    client
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! OpenAI's chat completions, unary and as server-sent events, and its list of models.
 
+use std::error::Error as StdError;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tollgate_policy::table::Model;
 use tollgate_provider::chat::Chunk;
 use tollgate_provider::openai::{
@@ -22,14 +23,15 @@ use crate::error::Error;
 use crate::{clock, deadline, ratelimit};
 
 /// `POST /v1/chat/completions`.
-pub(super) async fn chat_completions(
-    State(node): State<Arc<Node>>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response<Body> {
-    let body = match body {
-        Ok(body) => body,
-        Err(rejection) => return error(&unreadable(&rejection)),
+pub(crate) async fn chat_completions<B>(node: &Node, request: Request<B>) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>>,
+{
+    let (head, body) = request.into_parts();
+    let headers = head.headers;
+    let body = match Limited::new(body, LARGEST_REQUEST).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(problem) => return error(&unreadable(&*problem)),
     };
     let timeout = match deadline::http(&headers) {
         Ok(timeout) => timeout,
@@ -49,7 +51,7 @@ pub(super) async fn chat_completions(
         authorization: authorization(&headers),
         timeout,
     };
-    match complete(&node, call, decode).await {
+    match complete(node, call, decode).await {
         Ok(Answer::Whole(answer)) => whole(*answer),
         Ok(Answer::Stream(answer)) => stream(*answer, include_usage),
         Err(refused) => refusal(&refused),
@@ -214,13 +216,13 @@ fn invalid(problem: &tollgate_provider::Error) -> Error {
     }
 }
 
-fn unreadable(rejection: &BytesRejection) -> Error {
-    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+fn unreadable(problem: &(dyn StdError + Send + Sync + 'static)) -> Error {
+    if problem.is::<LengthLimitError>() {
         return Error::TooLarge {
             limit: LARGEST_REQUEST,
         };
     }
-    Error::field("body", rejection.body_text())
+    Error::field("body", format!("cannot be read: {problem}"))
 }
 
 fn authorization(headers: &HeaderMap) -> Option<&[u8]> {

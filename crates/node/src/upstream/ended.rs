@@ -1,7 +1,5 @@
 //! How an attempt ended that brought no answer.
 
-use std::error::Error as _;
-
 use tollgate_proto::completion::v1::AttemptOutcome;
 use tollgate_provider::{Class, Failure};
 
@@ -100,41 +98,16 @@ impl Ended {
         }
     }
 
-    pub(super) fn transport(error: &reqwest::Error) -> Self {
-        let mut source = error.source();
-        while let Some(cause) = source {
-            if let Some(refused) = cause.downcast_ref::<address::Refused>() {
-                return Self::address(refused);
-            }
-            source = cause.source();
-        }
-        if error.is_connect() || error.is_builder() {
-            return Self {
-                outcome: if error.is_timeout() {
-                    AttemptOutcome::TimedOut
-                } else {
-                    AttemptOutcome::TransportError
-                },
-                ..Self::never(chain(error))
-            };
-        }
-        Self::of(Failure::transport(chain(error)), Reached::Perhaps)
+    /// The connection failed under the request.
+    pub(super) fn broken(problem: String) -> Self {
+        Self::of(Failure::transport(problem), Reached::Perhaps)
     }
-}
 
-/// An error and its causes, without the address, which the operator knows and which may hold a key.
-pub(super) fn chain(error: &reqwest::Error) -> String {
-    let mut text = match error {
-        error if error.is_connect() => "connect".to_owned(),
-        error if error.is_body() => "read the answer".to_owned(),
-        error if error.is_builder() => "build".to_owned(),
-        _ => "request".to_owned(),
-    };
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
+    /// No connection came about in time.
+    pub(super) fn connect_timed_out(problem: String) -> Self {
+        Self {
+            outcome: AttemptOutcome::TimedOut,
+            ..Self::never(problem)
+        }
     }
-    text
 }

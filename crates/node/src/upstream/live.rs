@@ -1,15 +1,14 @@
 //! A stream that a provider has begun.
 
 use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use tokio::time::{Instant, Sleep};
 use tollgate_provider::chat::{Chunk, Usage, Warning};
 use tollgate_provider::simulated::{Action, Script};
 use tollgate_provider::{Class, Failure, StreamDecoder};
 
+use super::client::Body;
 use super::{Ended, Reached};
 
 /// A stream that a provider has begun. Dropping it ends the request at the provider.
@@ -20,25 +19,16 @@ pub(crate) struct LiveStream {
     /// single bytes do not keep a dead stream alive.
     idle: Duration,
     silence: Pin<Box<Sleep>>,
-    /// When the last piece was asked for.
-    asked: Instant,
     /// Why the stream broke, where content came before that: it is handed on first, so that what a caller is told
     /// does not depend on how the bytes were cut.
     broken: Option<Ended>,
     warnings: Vec<Warning>,
 }
 
-/// A provider whose pieces follow each other faster than this is ahead of the caller: what has arrived is handed on
-/// together. One that takes longer is not made to wait for anything.
-const HASTE: Duration = Duration::from_millis(1);
-
-/// Most chunks handed on at once, which bounds what a fast provider makes the node hold for a slow reader.
-const MOST_AT_ONCE: usize = 256;
-
 #[derive(Debug)]
 enum Source {
     Http {
-        response: Box<reqwest::Response>,
+        body: Option<Box<Body>>,
         decoder: Box<StreamDecoder>,
     },
     Simulated {
@@ -53,25 +43,19 @@ enum Source {
 impl LiveStream {
     fn new(source: Source, idle: Duration) -> Self {
         let silence = Box::pin(tokio::time::sleep(idle));
-        let asked = Instant::now();
         Self {
             source,
             idle,
             silence,
-            asked,
             broken: None,
             warnings: Vec::new(),
         }
     }
 
-    pub(super) fn http(
-        response: reqwest::Response,
-        decoder: StreamDecoder,
-        idle: Duration,
-    ) -> Self {
-        let response = Box::new(response);
+    pub(super) fn http(body: Body, decoder: StreamDecoder, idle: Duration) -> Self {
+        let body = Some(Box::new(body));
         let decoder = Box::new(decoder);
-        Self::new(Source::Http { response, decoder }, idle)
+        Self::new(Source::Http { body, decoder }, idle)
     }
 
     pub(super) fn simulated(script: Script, idle: Duration) -> Self {
@@ -113,11 +97,8 @@ impl LiveStream {
     }
 
     async fn pull(&mut self, out: &mut Vec<Chunk>) -> Result<bool, Ended> {
-        let now = Instant::now();
-        let due = now + self.idle;
-        let ahead = now.duration_since(self.asked) < HASTE;
-        self.asked = now;
-        let mut next = std::pin::pin!(self.source.next(out, ahead));
+        let due = Instant::now() + self.idle;
+        let mut next = std::pin::pin!(self.source.next(out));
         loop {
             tokio::select! {
                 biased;
@@ -144,11 +125,11 @@ impl LiveStream {
 }
 
 impl Source {
-    async fn next(&mut self, out: &mut Vec<Chunk>, ahead: bool) -> Result<bool, Ended> {
+    async fn next(&mut self, out: &mut Vec<Chunk>) -> Result<bool, Ended> {
         let before = out.len();
         while out.len() == before {
             let goes_on = match self {
-                Self::Http { response, decoder } => read(response, decoder, out, ahead).await?,
+                Self::Http { body, decoder } => read(body, decoder, out).await?,
                 Self::Simulated {
                     script,
                     started,
@@ -173,51 +154,32 @@ impl Source {
     }
 }
 
-/// Reads at least once, and, where the provider is `ahead` of the caller, whatever else is there already: that
-/// costs one piece, not many.
+/// Reads once: all that has arrived is handed on together, so that a provider that is ahead of the caller costs one
+/// piece, not many.
 async fn read(
-    response: &mut reqwest::Response,
+    body: &mut Option<Box<Body>>,
     decoder: &mut StreamDecoder,
     out: &mut Vec<Chunk>,
-    ahead: bool,
 ) -> Result<bool, Ended> {
     let broken = |failure: Failure| Ended::of(failure, Reached::Perhaps);
-    let mut next = response.chunk().await;
-    loop {
-        match next {
-            Ok(Some(bytes)) => decoder.push(&bytes, out).map_err(broken)?,
-            Ok(None) => break,
-            Err(error) => return Err(Ended::transport(&error)),
-        }
-        if decoder.is_done() {
-            break;
-        }
-        if !ahead || out.len() >= MOST_AT_ONCE {
+    if let Some(reading) = body {
+        let mut decoded = Ok(());
+        let more = reading.read(|bytes| {
+            if decoded.is_ok() && !decoder.is_done() {
+                decoded = decoder.push(bytes, out);
+            }
+        });
+        let more = more.await?;
+        decoded.map_err(broken)?;
+        if more && !decoder.is_done() {
             return Ok(true);
-        }
-        // The task that reads the connection holds one piece at a time; it is next in the queue.
-        yield_once().await;
-        match response.chunk().now_or_never() {
-            Some(more) => next = more,
-            None => return Ok(true),
         }
     }
     decoder.finish(out).map_err(broken)?;
+    if let Some(body) = body.take() {
+        body.finish();
+    }
     Ok(false)
-}
-
-/// Lets the tasks run that are ready. Unlike `tokio::task::yield_now` it does not wait for new input.
-async fn yield_once() {
-    let mut yielded = false;
-    std::future::poll_fn(|cx| {
-        if yielded {
-            return Poll::Ready(());
-        }
-        yielded = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 async fn play(

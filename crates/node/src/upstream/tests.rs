@@ -1,6 +1,7 @@
 //! Providers that misbehave over real connections on this machine.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

@@ -16,7 +16,7 @@ use parking_lot::{Condvar, Mutex};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// How long lines are gathered after some were written.
-const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(50);
 /// Most bytes that wait to be written.
 const MOST: usize = 4 * 1024 * 1024;
 /// Where so many bytes wait, they are written without a pause.
