@@ -222,6 +222,8 @@ pub struct Limit {
     pub reserve: Reserve,
     /// Whether it only tells what it would refuse.
     pub shadow: bool,
+    /// Nothing is admitted so close to an edge of a window.
+    pub guard: Duration,
     /// How long a request waits at most that it has no room for now. None: it is refused.
     pub longest_wait: Option<Duration>,
     /// What becomes of requests while nobody can say whether it has room.

@@ -18,8 +18,8 @@ use book::{Book, Slot};
 pub use mark::Note;
 use outcome::Spread;
 pub use outcome::{
-    Admission, Admitted, Ask, CounterView, Denial, Outcome, PerAsk, RequestId, Scope, Settled,
-    Wake, Why,
+    Admission, Admitted, Ask, CounterView, Denial, Edges, Outcome, PerAsk, RequestId, Scope,
+    Settled, Wake, Why,
 };
 use report::Outbox;
 use request::{Part, Phase, Request};
@@ -411,6 +411,13 @@ impl Node {
         self.book
             .get(self.book.find(counter)?)?
             .comes_in_ms(now, units)
+    }
+
+    /// How far a counter's window is from its edges at `now`; none while it is not open, or has no edges in
+    /// milliseconds.
+    #[must_use]
+    pub fn edges(&self, now: NodeTime, counter: &Counter) -> Option<Edges> {
+        self.book.get(self.book.find(counter)?)?.edges(now)
     }
 
     /// Whether it is shutting down.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tollgate_quota::Counter;
 use tollgate_quota::node::{Ask, PerAsk};
+use tollgate_quota::{Counter, Window};
 
 use super::queue::Queues;
 use super::{Limiter, now};
@@ -56,5 +56,26 @@ impl Limiter {
         let state = self.state.lock();
         let (limit, ms) = state.machine.comes_in_ms(now(), counter, units)?;
         Some((limit, Duration::from_millis(ms)))
+    }
+
+    /// How long until a counter is far enough from the edges of its windows; none where it is, or nothing is known.
+    /// Where units are held already, `held` is the window that they bear: it has to be that one.
+    pub(crate) fn guards(
+        &self,
+        counter: &Counter,
+        guard: Duration,
+        held: Option<Window>,
+    ) -> Option<Duration> {
+        let guard = u64::try_from(guard.as_millis()).unwrap_or(u64::MAX);
+        let edges = self.state.lock().machine.edges(now(), counter);
+        let wait = match (edges, held) {
+            (None, None) => return None,
+            // The window is over, or another.
+            (None, Some(_)) => guard,
+            (Some(edges), Some(held)) if edges.window != held => guard,
+            (Some(edges), _) if edges.left_ms <= guard => edges.left_ms + guard,
+            (Some(edges), _) => guard.saturating_sub(edges.since_ms),
+        };
+        (wait > 0).then(|| Duration::from_millis(wait))
     }
 }

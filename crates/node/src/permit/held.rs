@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tollgate_policy::table::Use;
-use tollgate_quota::node::{Admission, Ask, Denial, PerAsk};
+use tollgate_quota::node::{Admission, Ask, Denial, PerAsk, Why};
 
 use super::{Charge, Needs};
 use crate::limiter::{LONGEST_WAIT, Limiter, Reservation};
@@ -39,9 +39,12 @@ impl Held {
                 asks[*ask].units = 0;
             }
         }
+        guarded(limiter, lines, &unbounded, None)?;
         loop {
             match limiter.reserve(&asks, LONGEST_WAIT).await {
                 Ok((reservation, admission)) => {
+                    // Units are taken by now, so that this look at the clock is the one that counts.
+                    guarded(limiter, lines, &unbounded, Some(&admission))?;
                     for ask in &unbounded {
                         limiter.went_without(&lines[*ask].limit.name);
                     }
@@ -99,4 +102,28 @@ impl Held {
         self.charge = Some(charge);
         self.reservation.settle(&actual);
     }
+}
+
+/// Looks whether all lines but the unbounded ones are far enough from the edges of their windows.
+fn guarded(
+    limiter: &Limiter,
+    lines: &[Line],
+    unbounded: &[usize],
+    admission: Option<&Admission>,
+) -> Result<(), Denial> {
+    let guarded = lines.iter().enumerate();
+    for (ask, line) in guarded.filter(|(ask, line)| line.is_guarded() && !unbounded.contains(ask)) {
+        let held = admission.and_then(|it| Some(it.limits.get(ask)?.window));
+        if let Some(wait) = limiter.guards(&line.counter, line.limit.guard, held) {
+            return Err(Denial {
+                ask,
+                counter: line.counter.clone(),
+                why: Why::Exhausted {
+                    limit: line.limit.amount,
+                    retry_after_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+                },
+            });
+        }
+    }
+    Ok(())
 }

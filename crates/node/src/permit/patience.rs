@@ -109,6 +109,15 @@ impl Patience<'_> {
         denial: Denial,
     ) -> Result<(Waiting, Duration), Denial> {
         let line = &self.lines[denial.ask];
+        // There may be units, and yet it may be too close to a window's edge.
+        let told = match denial.why {
+            Why::Exhausted { retry_after_ms, .. } if line.is_guarded() => {
+                Duration::from_millis(retry_after_ms)
+            }
+            Why::Exhausted { .. } | Why::TooLarge { .. } | Why::NoAnswer | Why::Late => {
+                Duration::ZERO
+            }
+        };
         let here = match here {
             Some(here) => here,
             None => {
@@ -121,7 +130,7 @@ impl Patience<'_> {
             }
         };
         let wait = self.in_time(&here)?;
-        Ok((here, wait))
+        Ok((here, wait.max(told)))
     }
 
     fn waiting(&self, place: Place, ask: usize) -> Waiting {

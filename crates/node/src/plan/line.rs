@@ -90,6 +90,11 @@ impl Line {
         }
     }
 
+    /// Whether nothing is admitted close to the edges of its windows.
+    pub(crate) fn is_guarded(&self) -> bool {
+        !self.limit.guard.is_zero()
+    }
+
     /// Whether requests wait for it to have room.
     pub(crate) fn waits(&self) -> bool {
         self.limit.longest_wait.is_some()

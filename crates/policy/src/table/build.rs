@@ -295,6 +295,7 @@ fn ceiling(it: &Ceiling) -> Limit {
         kind,
         reserve: Reserve::WorstCase,
         shadow: false,
+        guard: Duration::ZERO,
         longest_wait: None,
         // The provider has the last word anyway.
         unreachable: unreachable(it.on_unreachable).unwrap_or(Unreachable::Open),
@@ -346,6 +347,7 @@ fn limit(placed: &limits::Placed<'_>) -> Result<Limit, Fault> {
         kind,
         reserve: reserve(it.reserve()),
         shadow: it.mode() == pb::LimitMode::Shadow,
+        guard: or(it.guard, Duration::ZERO),
         longest_wait: longest_wait(it),
         unreachable: unreachable(it.on_unreachable()).unwrap_or_default(),
         burst: if it.burst == 0 { amount } else { it.burst },

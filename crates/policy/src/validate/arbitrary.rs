@@ -246,6 +246,7 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
                     on_exhausted,
                     longest_wait: None,
                     on_unreachable,
+                    guard: None,
                 }
             },
         )

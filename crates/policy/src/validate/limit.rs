@@ -152,7 +152,24 @@ fn edge(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
         faults.push(fault.hint("write `on_exhausted: wait`, or leave it out"));
     }
     check_time(it.longest_wait.as_ref(), Least::AboveZero, &longest, faults);
+    guard(it, &field(at, "guard"), faults);
     unreachable(it.on_unreachable, at, faults);
+}
+
+fn guard(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
+    let Some(guard) = &it.guard else { return };
+    let fixed = matches!(it.kind(), pb::LimitKind::Unspecified | pb::LimitKind::Fixed);
+    let seconds = it.window.map_or(0, |window| window.seconds);
+    if !fixed || seconds == 0 || it.mode() == pb::LimitMode::Shadow {
+        let fault = Fault::new(at, "has a meaning for fixed windows in seconds only");
+        faults.push(fault.hint("leave it out, or write a window such as `1m`"));
+    } else if build::duration(guard).is_some_and(|it| it.as_secs_f64() * 4.0 >= seconds.into()) {
+        let fault = Fault::new(at, "is a quarter of the window or more");
+        faults.push(
+            fault.hint("write a time such as `500ms`: nothing is admitted so close to the edges"),
+        );
+    }
+    check_time(it.guard.as_ref(), Least::AboveZero, at, faults);
 }
 
 fn unreachable(number: i32, at: &str, faults: &mut Vec<Fault>) {

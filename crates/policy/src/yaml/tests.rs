@@ -256,16 +256,16 @@ providers:
   a: { kind: opnai }
   b: { kind: openai_compatible }
 deployments:
-  d: { provider: a, model: m }
+  d: { provider: a, model: m, base_model: n }
   e: { provider: bb, model: m }
 limits:
-  - { name: x, guard: 5, window: 2mo }
+  - { name: x, window: 2mo }
   - { name: y, requests: 0, kind: sliding, window: 2h }
 ";
     let expected = [
         "policy.yaml:3:14: providers.a.kind: \"opnai\" is not known; did you mean `openai`?",
-        "policy.yaml:9:16: limits[0].guard: `guard` is not supported by this version yet; leave it out",
-        "policy.yaml:9:34: limits[0].window: \"2mo\" is not a length of time that is always the same; windows can be `1w`, \
+        "policy.yaml:6:31: deployments.d.base_model: `base_model` is not supported by this version yet; leave it out",
+        "policy.yaml:9:24: limits[0].window: \"2mo\" is not a length of time that is always the same; windows can be `1w`, \
          `1mo`, `1q` or `1y`; the longest unit of anything else is `1d`",
         "policy.yaml:4:3: providers.b.base_url: is missing; write the address that paths are appended to, such as \
          `https://llm.example.com/v1`",

@@ -27,7 +27,7 @@ pub(super) struct Account {
     /// early (R6). 0 while nothing was heard.
     pub(super) deadline: NodeTime,
     /// By when the window is certainly over: the best of the estimates so far, each of which is late.
-    over_at: NodeTime,
+    pub(super) over_at: NodeTime,
     /// Size of the latest ask: what a next request is likely to need.
     usual: u64,
     /// Ascending by epoch. Units of earlier epochs stay usable, but nobody takes them back.

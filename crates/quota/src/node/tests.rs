@@ -410,3 +410,17 @@ fn a_counter_nobody_answers_for_is_silent_until_somebody_does() {
     node.receive(NOW, &message(NOW, vec![full]));
     assert!(!node.is_unanswered(NOW, &ask_b));
 }
+
+#[test]
+fn edges_are_never_farther_than_they_seem() {
+    let sent = NodeTime(NOW.0 - 4_000);
+    let mut node = Node::new("n", ME, Config::default());
+    assert_eq!(node.edges(NOW, &counter("a")), None);
+    // 30 s of 60 were left when the owner had the message, which was at `sent` or later, up to now.
+    node.receive(NOW, &message(sent, vec![grant("a", 5)]));
+    let edges = node.edges(NOW, &counter("a")).unwrap();
+    assert_eq!(edges.window, W);
+    assert_eq!(edges.left_ms, 30_000 - 4_000 - 6);
+    assert_eq!(edges.since_ms, 30_000 - 6 - 2);
+    assert_eq!(node.edges(NOW.after(26_000), &counter("a")), None);
+}

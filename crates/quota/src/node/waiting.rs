@@ -3,8 +3,8 @@
 use crate::node::account::Account;
 use crate::node::book::Slot;
 use crate::node::request::Request;
-use crate::node::{Denial, Node, Outcome, RequestId, Wake, Why};
-use crate::{Counter, NodeTime};
+use crate::node::{Denial, Edges, Node, Outcome, RequestId, Wake, Why};
+use crate::{Counter, Kind, NodeTime};
 
 /// Counters known to be silent at once. Of further ones each request waits anew.
 const MOST_SILENT: usize = 10_000;
@@ -216,6 +216,20 @@ impl Node {
 }
 
 impl Account {
+    /// How far `now` is from the edges of the window. The window ends no later than is thought, so it began no later
+    /// than a window's length before.
+    pub(super) fn edges(&self, now: NodeTime) -> Option<Edges> {
+        let Kind::Fixed { window_ms } = self.counter.kind() else {
+            return None;
+        };
+        let began = NodeTime(self.over_at.0.saturating_sub(window_ms));
+        self.is_open(now).then(|| Edges {
+            window: self.label.window,
+            since_ms: now.since(began),
+            left_ms: self.deadline.since(now),
+        })
+    }
+
     /// The limit, and in how many milliseconds so many units can be had, if not now: more than the whole limit takes
     /// several windows.
     pub(super) fn comes_in_ms(&self, now: NodeTime, units: u64) -> Option<(u64, u64)> {

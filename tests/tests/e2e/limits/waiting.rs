@@ -146,3 +146,44 @@ async fn without_the_control_plane_open_limits_let_through_and_say_so() -> anyho
     refusal_of(&status, "open").map_err(anyhow::Error::msg)?;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guard_keeps_the_providers_own_windows_clean() -> anyhow::Result<()> {
+    let limit = "{ name: per-key, per: [key], requests: 40, window: 5s, guard: 1s }";
+    let cluster = Cluster::start(Store::Embedded, 2, &policy(limit)).await?;
+    let key = cluster.key("acme/ada").await?;
+    let clock = Clock::new(Duration::from_secs(5));
+    let first = clock.window() + 1;
+    let mut racers = JoinSet::new();
+    for node in 0..2 {
+        for _ in 0..3 {
+            let caller = cluster.caller(node, &key)?;
+            racers.spawn(async move {
+                // They race through every edge.
+                while clock.window() < first + 3 {
+                    if let Err(status) = caller.complete("chat", "nonce=n").await {
+                        refusal_of(&status, "per-key").map_err(anyhow::Error::msg)?;
+                        tokio::time::sleep(Duration::from_millis(15)).await;
+                    }
+                }
+                anyhow::Ok(())
+            });
+        }
+    }
+    while let Some(racer) = racers.join_next().await {
+        racer??;
+    }
+    let ledger = cluster.provider.ledger();
+    for window in first..first + 3 {
+        let of_it =
+            |entry: &&tollgate_tests::provider::Entry| clock.window_of(entry.arrived_ms) == window;
+        let here: Vec<_> = ledger.iter().filter(of_it).collect();
+        ensure!(here.len() == 40, "{} in window {window}", here.len());
+        let early = here.iter().filter(|entry| entry.arrived_ms % 5_000 < 950);
+        ensure!(
+            early.count() == 0,
+            "something was admitted at the edge of {window}"
+        );
+    }
+    Ok(())
+}

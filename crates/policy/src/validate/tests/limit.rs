@@ -73,7 +73,26 @@ fn edge(policy: &mut pb::Policy, exhausted: i32, longest: Option<i64>, unreachab
     it.on_unreachable = unreachable;
 }
 
+fn guard(policy: &mut pb::Policy, kind: pb::LimitKind, seconds: i64) {
+    policy.limits[0].kind = kind as i32;
+    policy.limits[0].guard = Some(prost_types::Duration { seconds, nanos: 0 });
+    window(policy, 60);
+}
+
 const LIMITS: &[Case] = &[
+    (|it| guard(it, pb::LimitKind::Fixed, 14), &[]),
+    (
+        |it| guard(it, pb::LimitKind::Fixed, 15),
+        &["limits[0].guard: is a quarter of the window or more"],
+    ),
+    (
+        |it| guard(it, pb::LimitKind::Fixed, 0),
+        &["limits[0].guard: is zero"],
+    ),
+    (
+        |it| guard(it, pb::LimitKind::Sliding, 1),
+        &["limits[0].guard: has a meaning for fixed windows"],
+    ),
     (|it| edge(it, 2, Some(5), 2), &[]),
     (
         |it| edge(it, 9, Some(0), 9),

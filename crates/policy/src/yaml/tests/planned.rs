@@ -24,10 +24,6 @@ const PLANNED: &[(&str, &str)] = &[
         "limits[0].per[0]: `provider`",
     ),
     (
-        "limits: [ { name: a, requests: 1, window: 1m, guard: 5 } ]",
-        "limits[0].guard: `guard`",
-    ),
-    (
         "limits: [ { name: a, requests: 1, window: 1m, on_unreachable: shares } ]",
         "limits[0].on_unreachable: `shares`",
     ),
