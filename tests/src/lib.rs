@@ -8,7 +8,7 @@
 //!
 //! This crate does NOT contain any part of the product, does not link the product's crates other
 //! than the generated contract, and never talks to anything but the loopback network; [`chaos`]
-//! brings a network of its own.
+//! brings a network of its own, and [`live`] has a gateway call the providers that it is given keys for.
 
 #![expect(
     clippy::disallowed_methods,
@@ -17,6 +17,8 @@
 
 pub mod bench;
 pub mod chaos;
+mod gateway;
+pub mod live;
 pub mod load;
 pub mod process;
 pub mod provider;

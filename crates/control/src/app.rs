@@ -28,12 +28,14 @@ use crate::error::{Error, Result};
 use crate::keys::Keys;
 use crate::nodes::Nodes;
 use crate::owner::{Handle, Shell};
+use crate::ownership::Replica;
+use crate::peers::Peers;
 use crate::revisions::Revisions;
 use crate::snapshot::{Current, Follower};
 use crate::store::SharedStore;
 use crate::subjects::Subjects;
 use crate::{
-    config_service, incoming, key_service, limit_service, node_service, policy_service,
+    config_service, incoming, key_service, limit_service, node_service, origin, policy_service,
     quota_service, subject_service,
 };
 
@@ -53,6 +55,8 @@ const MOST_STREAMS: u32 = 256;
 pub struct Config {
     /// Name of this replica, as others are told it.
     pub name: String,
+    /// Where other replicas reach this one, such as `http://10.0.0.7:8081`.
+    pub url: String,
     /// What nodes and operators prove themselves by, at least 16 characters. Without one, only a loopback
     /// address is served.
     pub token: Option<String>,
@@ -65,6 +69,7 @@ impl std::fmt::Debug for Config {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Config")
             .field("name", &self.name)
+            .field("url", &self.url)
             .field("token", &self.token.as_ref().map(|_| "…"))
             .field("drain", &self.drain)
             .finish()
@@ -80,6 +85,7 @@ pub struct App {
     shell: Shell,
     current: Current,
     owner: Handle,
+    store: SharedStore,
     ready: watch::Sender<bool>,
     tasks: TaskTracker,
     shutdown: CancellationToken,
@@ -109,11 +115,21 @@ impl App {
         let current = follower.subscribe();
         let (shell, owner) = Shell::new(
             SharedStore::clone(store),
-            config.name.clone(),
+            Replica {
+                name: config.name.clone(),
+                url: config.url.clone(),
+            },
             current.clone(),
             shutdown.clone(),
         );
-        let services = Services::new(store, &current, owner.clone(), &tasks, &shutdown);
+        let peers = Peers::new(config.token.as_deref());
+        let limits = limit_service::Service::new(
+            owner.clone(),
+            current.clone(),
+            peers,
+            SharedStore::clone(store),
+        );
+        let services = Services::new(store, &current, (owner.clone(), limits), &tasks, &shutdown);
         Self {
             config,
             services,
@@ -121,6 +137,7 @@ impl App {
             shell,
             current,
             owner,
+            store: SharedStore::clone(store),
             ready: watch::Sender::new(false),
             tasks,
             shutdown,
@@ -150,6 +167,7 @@ impl App {
             shell,
             current,
             owner,
+            store,
             ready,
             tasks,
             shutdown,
@@ -157,16 +175,14 @@ impl App {
         let (reporter, health) = tonic_health::server::health_reporter();
 
         let mut parts = Parts::new();
+        let end = || shutdown.clone();
         let directory = Arc::clone(&services.directory);
+        parts.spawn(until(end(), "the policy's follower", follower.run()));
+        parts.spawn(until(end(), "the keys' follower", directory.run()));
         parts.spawn(until(
-            shutdown.clone(),
-            "the policy's follower",
-            follower.run(),
-        ));
-        parts.spawn(until(
-            shutdown.clone(),
-            "the keys' follower",
-            directory.run(),
+            end(),
+            "the store that this replica began with",
+            origin::changed(store),
         ));
         // It ends by itself, to release what it owns.
         parts.spawn(async move {
@@ -174,7 +190,7 @@ impl App {
             "the owner of quota"
         });
         let announcement = announce(current, owner, ready, reporter);
-        parts.spawn(until(shutdown.clone(), "the announcer", announcement));
+        parts.spawn(until(end(), "the announcer", announcement));
 
         let bearer = Bearer::new(config.token.as_deref());
         let routes = services.routes(&bearer).add_service(health);
@@ -227,7 +243,7 @@ impl Services {
     fn new(
         store: &SharedStore,
         current: &Current,
-        owner: Handle,
+        (owner, limits): (Handle, limit_service::Service),
         tasks: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Self {
@@ -249,7 +265,7 @@ impl Services {
                 current.clone(),
             ),
             nodes: node_service::Service::new(nodes, current.clone()),
-            limits: limit_service::Service::new(owner.clone(), current.clone()),
+            limits,
             config,
             quota: quota_service::Service::new(owner, tasks.clone(), shutdown.clone()),
             directory,

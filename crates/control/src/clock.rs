@@ -22,6 +22,13 @@ pub(crate) fn timestamp(unix_ms: u64) -> Timestamp {
     }
 }
 
+/// A time of the contract in milliseconds since the Unix epoch. None where it is before that, or no time.
+pub(crate) fn unix_ms(time: Timestamp) -> Option<u64> {
+    let millis = u64::try_from(time.nanos).ok()? / 1_000_000;
+    let seconds = u64::try_from(time.seconds).ok()?;
+    seconds.checked_mul(1000)?.checked_add(millis)
+}
+
 /// Whole milliseconds.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -67,6 +74,7 @@ mod tests {
     fn timestamps_keep_their_milliseconds() {
         let time = timestamp(1_700_000_000_123);
         assert_eq!((time.seconds, time.nanos), (1_700_000_000, 123_000_000));
+        assert_eq!(unix_ms(time), Some(1_700_000_000_123));
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
+use crate::ownership::Replica;
+
 /// The domain of every `google.rpc.ErrorInfo` we send.
 const DOMAIN: &str = "tollgate";
 
@@ -62,18 +64,15 @@ pub enum Error {
         /// How it was named.
         name: String,
     },
-    /// A share cannot be closed. The text says why.
-    #[error("the share cannot be closed: {0}")]
-    NotClosable(&'static str),
+    /// This cannot be done to a counter. The text says why.
+    #[error("this cannot be done: {0}")]
+    NotPossible(String),
     /// The caller has not proved to be allowed this.
     #[error("{0}")]
     Unauthenticated(&'static str),
     /// Another replica owns the limits.
-    #[error("control replica `{owner}` hands out quota now")]
-    NotOwner {
-        /// Its name.
-        owner: String,
-    },
+    #[error("control replica `{}` hands out quota now", .0.name)]
+    NotOwner(Replica),
     /// The service has no room or is going down.
     #[error("{0}: try again")]
     Busy(&'static str),
@@ -130,8 +129,8 @@ impl Error {
             Self::Superseded { .. } => "REVISION_SUPERSEDED",
             Self::NotFound { .. } => "NOT_FOUND",
             Self::Unauthenticated(_) => "TOKEN_INVALID",
-            Self::NotOwner { .. } => "NOT_OWNER",
-            Self::NotClosable(_) => "SHARE_NOT_CLOSABLE",
+            Self::NotOwner(_) => "NOT_OWNER",
+            Self::NotPossible(_) => "NOT_POSSIBLE",
             Self::Busy(_) => "BUSY",
             Self::Silent => "STREAM_SILENT",
             Self::Protocol(_) => "PROTOCOL_VIOLATION",
@@ -145,12 +144,12 @@ impl Error {
         match self {
             Self::StoreUnavailable(_)
             | Self::OutcomeUnknown(_)
-            | Self::NotOwner { .. }
+            | Self::NotOwner(_)
             | Self::Silent
             | Self::Busy(_) => Code::Unavailable,
             Self::Invalid(_) | Self::Protocol(_) => Code::InvalidArgument,
             Self::Superseded { .. } => Code::Aborted,
-            Self::NotClosable(_) => Code::FailedPrecondition,
+            Self::NotPossible(_) => Code::FailedPrecondition,
             Self::NotFound { .. } => Code::NotFound,
             Self::Unauthenticated(_) => Code::Unauthenticated,
             Self::Damaged { .. } => Code::DataLoss,
@@ -168,7 +167,10 @@ impl Error {
                 ("expected_revision".to_owned(), expected.to_string()),
                 ("current_revision".to_owned(), current.to_string()),
             ]),
-            Self::NotOwner { owner } => HashMap::from([("owner".to_owned(), owner.clone())]),
+            Self::NotOwner(owner) => HashMap::from([
+                ("owner".to_owned(), owner.name.clone()),
+                ("url".to_owned(), owner.url.clone()),
+            ]),
             Self::Damaged { key, .. } => HashMap::from([("key".to_owned(), key.clone())]),
             Self::StoreUnavailable(_)
             | Self::OutcomeUnknown(_)
@@ -180,7 +182,7 @@ impl Error {
             | Self::Busy(_)
             | Self::Silent
             | Self::Protocol(_)
-            | Self::NotClosable(_)
+            | Self::NotPossible(_)
             | Self::Config(_)
             | Self::Serve(_)
             | Self::Randomness(_) => HashMap::new(),

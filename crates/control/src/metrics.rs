@@ -14,6 +14,7 @@ const QUOTA_MESSAGES: &str = "tollgate_control_quota_messages_total";
 const QUOTA_WRITES: &str = "tollgate_control_quota_writes_total";
 const QUOTA_WRITE_SECONDS: &str = "tollgate_control_quota_write_seconds";
 const QUOTA_EPOCH: &str = "tollgate_control_quota_epoch";
+const QUOTA_FROZEN: &str = "tollgate_control_quota_frozen";
 const QUOTA_DROPPED: &str = "tollgate_control_quota_answers_dropped_total";
 
 const LEDGER_UNITS: &str = "tollgate_control_ledger_units";
@@ -36,6 +37,10 @@ pub fn describe() {
     describe_gauge!(
         QUOTA_EPOCH,
         "Epoch in which quota is handed out here. 0: it is not."
+    );
+    describe_gauge!(
+        QUOTA_FROZEN,
+        "Whether nothing is handed out since the store was restored from an older copy."
     );
     describe_gauge!(
         LEDGER_UNITS,
@@ -97,6 +102,10 @@ pub(crate) fn quota_write(outcome: &'static str, seconds: f64) {
 
 pub(crate) fn quota_epoch(epoch: u64) {
     gauge!(QUOTA_EPOCH).set(float(epoch));
+}
+
+pub(crate) fn quota_frozen(frozen: bool) {
+    gauge!(QUOTA_FROZEN).set(f64::from(u8::from(frozen)));
 }
 
 pub(crate) fn quota_answer_dropped() {

@@ -8,32 +8,36 @@
 //! term's own clock part (a correction would move the windows' edges), or at shutdown. While the store is
 //! away the term goes on: what has been debited can still be handed out, and writes are tried again.
 
+mod handle;
 mod horizon;
+mod leave;
+mod raises;
 mod record;
+mod restore;
+mod streams;
 mod sweep;
 mod term;
 mod write;
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use tollgate_proto::node::v1::StreamQuotaResponse;
-use tollgate_quota::owner::CounterState;
-use tollgate_quota::{Close, Incarnation, NodeMessage, OwnerMessage};
-use tonic::Status;
 use tracing::{error, info, warn};
 
+pub(crate) use self::handle::Handle;
+use self::handle::{Input, Raising, Standing, Thawing};
+use self::streams::Streams;
+pub(crate) use self::streams::{Answer, Outlet};
 use self::term::{End, Term};
 use crate::backoff::Backoff;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::metrics;
-use crate::ownership::{Ownership, Sighting};
+use crate::origin::{self, Origin};
+use crate::ownership::{Ownership, Replica, Sighting};
 use crate::snapshot::Current;
 use crate::store::SharedStore;
-use crate::wire;
 
 /// Messages of nodes that may wait for the owner.
 const INPUTS: usize = 1024;
@@ -46,148 +50,12 @@ const NO_EPOCH: u64 = 0;
 /// Pause before claiming again where nodes know a later epoch than the store.
 const OVERTAKE: Duration = Duration::from_millis(10);
 
-/// What a node's quota stream is sent.
-pub(crate) type Answer = Result<StreamQuotaResponse, Status>;
-
-/// Whether this replica hands out quota.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Standing {
-    /// Not yet: the store has not answered so far.
-    Starting,
-    /// It does.
-    Owner,
-    /// Another replica does.
-    Elsewhere { owner: String },
-}
-
 /// What came of a claim.
 enum Claim {
     /// This replica is the owner, in this epoch.
     Made(u64),
     /// Another one was faster.
     Lost,
-}
-
-/// Where a stream's answers go.
-#[derive(Clone, Debug)]
-pub(crate) struct Outlet {
-    /// Answers that do not fit are dropped: the next heartbeat says them again.
-    pub(crate) sender: mpsc::Sender<Answer>,
-    /// Cancelled when the owner has nothing more to say.
-    pub(crate) ended: CancellationToken,
-}
-
-#[derive(Debug)]
-enum Input {
-    Opened {
-        stream: u64,
-        incarnation: Incarnation,
-        outlet: Outlet,
-    },
-    Closed {
-        stream: u64,
-        incarnation: Incarnation,
-    },
-    Message(NodeMessage),
-    /// An operator vouches that a process is dead.
-    Release(Close),
-    Counters(oneshot::Sender<Vec<CounterState>>),
-}
-
-/// Speaks to the owner's task.
-#[derive(Clone, Debug)]
-pub(crate) struct Handle {
-    inputs: mpsc::Sender<Input>,
-    standing: watch::Receiver<Standing>,
-}
-
-impl Handle {
-    /// Opens a node's stream. `stream` tells it from the node's other ones.
-    ///
-    /// # Errors
-    /// [`Error::NotOwner`] or [`Error::Busy`] where quota is not handed out here.
-    pub(crate) async fn open(
-        &self,
-        stream: u64,
-        incarnation: Incarnation,
-        outlet: Outlet,
-    ) -> Result<()> {
-        self.check()?;
-        let opened = Input::Opened {
-            stream,
-            incarnation,
-            outlet,
-        };
-        self.send(opened).await
-    }
-
-    /// Hands a node's message on.
-    ///
-    /// # Errors
-    /// [`Error::Busy`] where the task has ended.
-    pub(crate) async fn hear(&self, message: NodeMessage) -> Result<()> {
-        self.send(Input::Message(message)).await
-    }
-
-    /// Says that a node's stream has ended.
-    pub(crate) async fn close(&self, stream: u64, incarnation: Incarnation) {
-        // Where the task has ended, nobody is left who needs to know.
-        let _ = self
-            .send(Input::Closed {
-                stream,
-                incarnation,
-            })
-            .await;
-    }
-
-    /// Reads the live state of every counter.
-    ///
-    /// # Errors
-    /// [`Error::NotOwner`] or [`Error::Busy`] where quota is not handed out here.
-    pub(crate) async fn counters(&self) -> Result<Vec<CounterState>> {
-        self.check()?;
-        let (reply, states) = oneshot::channel();
-        self.send(Input::Counters(reply)).await?;
-        match states.await {
-            Ok(states) => Ok(states),
-            Err(_) => self.check().and(Err(starting())),
-        }
-    }
-
-    /// Closes a dead process's share, on an operator's word. It becomes durable soon after.
-    ///
-    /// # Errors
-    /// [`Error::NotOwner`] or [`Error::Busy`] where quota is not handed out here.
-    pub(crate) async fn release(&self, close: Close) -> Result<()> {
-        self.check()?;
-        self.send(Input::Release(close)).await
-    }
-
-    /// Waits until it is known whether quota is handed out here or elsewhere.
-    pub(crate) async fn settled(&mut self) {
-        let starting = |standing: &Standing| *standing == Standing::Starting;
-        // Where the task has ended, nothing will change any more.
-        let _ = self.standing.wait_for(|standing| !starting(standing)).await;
-    }
-
-    fn check(&self) -> Result<()> {
-        match &*self.standing.borrow() {
-            Standing::Owner => Ok(()),
-            Standing::Starting => Err(starting()),
-            Standing::Elsewhere { owner } => Err(Error::NotOwner {
-                owner: owner.clone(),
-            }),
-        }
-    }
-
-    async fn send(&self, input: Input) -> Result<()> {
-        let gone = |_| Error::Busy("this control replica is going down");
-        self.inputs.send(input).await.map_err(gone)
-    }
-}
-
-fn starting() -> Error {
-    Error::Busy("this control replica does not hand out quota yet")
 }
 
 /// The task.
@@ -207,18 +75,15 @@ pub(crate) struct Shell {
 impl Shell {
     pub(crate) fn new(
         store: SharedStore,
-        name: String,
+        me: Replica,
         current: Current,
         shutdown: CancellationToken,
     ) -> (Self, Handle) {
         let (sender, inputs) = mpsc::channel(INPUTS);
         let standing = watch::Sender::new(Standing::Starting);
-        let handle = Handle {
-            inputs: sender,
-            standing: standing.subscribe(),
-        };
+        let handle = Handle::new(sender, standing.subscribe());
         let shell = Self {
-            ownership: Ownership::new(SharedStore::clone(&store), name),
+            ownership: Ownership::new(SharedStore::clone(&store), me),
             store,
             current,
             shutdown,
@@ -258,23 +123,46 @@ impl Shell {
     /// corrected. Returns the revision of the record that the next claim replaces, once there is one to make, and
     /// whether this term ended so; none at shutdown.
     async fn term(&mut self, epoch: u64, stepped: bool) -> Option<(u64, bool)> {
-        self.standing.send_replace(Standing::Owner);
+        let Some(origin) = self.settle(epoch).await? else {
+            return self.stand_by(epoch).await.map(|over| (over, false));
+        };
+        let frozen_ms = origin.is_frozen().then_some(origin.frozen_ms);
+        self.standing.send_replace(Standing::Owner { frozen_ms });
+        self.streams.store = origin.store;
         metrics::quota_epoch(epoch);
-        let mut term = Term::new(self, epoch, stepped);
+        metrics::quota_frozen(origin.is_frozen());
+        let mut term = Term::new(self, (epoch, origin), stepped);
         let end = term.run(self).await;
         if end == End::Shutdown {
-            term.leave().await;
+            term.leave(&self.streams).await;
         }
         drop(term);
         metrics::quota_epoch(0);
+        metrics::quota_frozen(false);
         self.standing.send_replace(Standing::Starting);
         match end {
             End::Shutdown => {
                 self.release(epoch).await;
                 None
             }
-            End::ClockStepped => Some((epoch, true)),
+            // Whatever was thawed, or begins by another clock, counts on others until now.
+            End::Anew => Some((epoch, true)),
             End::Lost => self.stand_by(epoch).await.map(|over| (over, false)),
+        }
+    }
+
+    /// Finds out whether quota may be handed out in this store, trying until it answers. None inside where another
+    /// replica is the owner by now; none at shutdown.
+    async fn settle(&mut self, epoch: u64) -> Option<Option<Origin>> {
+        loop {
+            let store = SharedStore::clone(&self.store);
+            let settled = self.meanwhile(async move { origin::settle(&store, epoch).await });
+            match settled.await? {
+                Ok(origin) => return Some(Some(origin)),
+                Err(Error::NotOwner(_)) => return Some(None),
+                Err(error) => warn!(%error, "cannot look which store this is yet"),
+            }
+            self.meanwhile(tokio::time::sleep(LOOK)).await?;
         }
     }
 
@@ -286,7 +174,7 @@ impl Shell {
             let claim = self.meanwhile(async move { ownership.claim(over).await });
             let wait = match claim.await? {
                 Ok(epoch) => return Some(Claim::Made(epoch)),
-                Err(Error::NotOwner { .. }) => return Some(Claim::Lost),
+                Err(Error::NotOwner(_)) => return Some(Claim::Lost),
                 Err(error) => {
                     let wait = backoff.fail();
                     warn!(%error, ?wait, "cannot become the owner of quota yet");
@@ -310,7 +198,7 @@ impl Shell {
             {
                 Ok(None) => return Some(NO_EPOCH),
                 Ok(Some(seen))
-                    if seen.owner == self.ownership.name() || self.store.is_exclusive() =>
+                    if seen.owner.name == self.ownership.name() || self.store.is_exclusive() =>
                 {
                     return Some(seen.epoch);
                 }
@@ -373,15 +261,12 @@ impl Shell {
     }
 
     /// Sends the nodes to the owner.
-    fn retire(&mut self, owner: &str) {
-        let owner = owner.to_owned();
-        let standing = Standing::Elsewhere {
-            owner: owner.clone(),
-        };
+    fn retire(&mut self, owner: &Replica) {
+        let standing = Standing::Elsewhere(owner.clone());
         if self.standing.send_replace(standing.clone()) != standing {
-            info!(owner, "another replica hands out quota");
+            info!(owner = owner.name, "another replica hands out quota");
         }
-        self.streams.end(&Error::NotOwner { owner });
+        self.streams.end(&Error::NotOwner(owner.clone()));
     }
 
     async fn release(&mut self, epoch: u64) {
@@ -408,55 +293,15 @@ impl Shell {
                         self.streams.close(stream, incarnation);
                     }
                     // Dropping the reply tells the asker to look at the standing.
-                    Input::Message(_) | Input::Release(_) | Input::Counters(_) => {}
+                    Input::Message(..)
+                    | Input::Release(_)
+                    | Input::Reset(_)
+                    | Input::Raise(_)
+                    | Input::Thaw(_)
+                    | Input::Counters(_) => {}
                 },
             }
         }
-    }
-}
-
-/// The nodes' streams, by process.
-#[derive(Debug, Default)]
-struct Streams {
-    open: HashMap<Incarnation, (u64, Outlet)>,
-}
-
-impl Streams {
-    /// A process has one stream: a later one ends it.
-    fn open(&mut self, stream: u64, incarnation: Incarnation, outlet: Outlet) {
-        if let Some((_, old)) = self.open.insert(incarnation, (stream, outlet)) {
-            old.ended.cancel();
-        }
-    }
-
-    /// Returns whether the process has no stream any more.
-    fn close(&mut self, stream: u64, incarnation: Incarnation) -> bool {
-        let current = self.open.get(&incarnation);
-        let gone = current.is_some_and(|(open, _)| *open == stream);
-        if gone {
-            self.open.remove(&incarnation);
-        }
-        gone
-    }
-
-    fn send(&self, message: &OwnerMessage) {
-        if let Some((_, outlet)) = self.open.get(&message.incarnation) {
-            let answer = Ok(wire::owner_message(message));
-            if outlet.sender.try_send(answer).is_err() {
-                metrics::quota_answer_dropped();
-            }
-        }
-    }
-
-    /// Ends all of them with a reason. Returns whose they were.
-    fn end(&mut self, error: &Error) -> Vec<Incarnation> {
-        let ended = self.open.drain().map(|(incarnation, (_, outlet))| {
-            // A full channel means that nobody reads: the end of the stream must do then.
-            let _ = outlet.sender.try_send(Err(error.clone().into()));
-            outlet.ended.cancel();
-            incarnation
-        });
-        ended.collect()
     }
 }
 

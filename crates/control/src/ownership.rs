@@ -36,32 +36,43 @@ struct Record {
     nonce: u64,
     #[prost(uint64, tag = "3")]
     claimed_ms: u64,
+    /// Where other replicas reach it. Empty where it cannot be said.
+    #[prost(string, tag = "4")]
+    url: String,
 }
 
 /// This replica's part in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Ownership {
     store: SharedStore,
-    name: String,
+    me: Replica,
+}
+
+/// A replica of the control plane.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replica {
+    /// Its name.
+    pub name: String,
+    /// Where others reach it. Empty where it cannot be said.
+    pub url: String,
 }
 
 /// What a replica that waits sees of the owner. While it changes, the owner is alive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sighting {
-    /// The owner's name.
-    pub(crate) owner: String,
+    pub(crate) owner: Replica,
     pub(crate) epoch: u64,
     beat: u64,
 }
 
 impl Ownership {
-    pub(crate) fn new(store: SharedStore, name: String) -> Self {
-        Self { store, name }
+    pub(crate) fn new(store: SharedStore, me: Replica) -> Self {
+        Self { store, me }
     }
 
     /// This replica's name.
     pub(crate) fn name(&self) -> &str {
-        &self.name
+        &self.me.name
     }
 
     /// Becomes the owner in place of the record of that revision, 0 where there is none. Returns the epoch.
@@ -70,7 +81,8 @@ impl Ownership {
     /// [`Error::NotOwner`] where the record is another one by now: of several that claim, one succeeds.
     pub(crate) async fn claim(&self, over: u64) -> Result<u64> {
         let record = Record {
-            name: self.name.clone(),
+            name: self.me.name.clone(),
+            url: self.me.url.clone(),
             nonce: getrandom::u64().map_err(|error| Error::Randomness(error.to_string()))?,
             claimed_ms: clock::wall_ms(),
         };
@@ -80,9 +92,10 @@ impl Ownership {
         let epoch = match self.store.commit(txn).await {
             Ok(Outcome::Committed(epoch)) => epoch,
             Ok(Outcome::Conflict) => {
-                return Err(Error::NotOwner {
-                    owner: "another".to_owned(),
-                });
+                return Err(Error::NotOwner(Replica {
+                    name: "another".to_owned(),
+                    url: String::new(),
+                }));
             }
             Err(Error::OutcomeUnknown(reason)) => {
                 let now = self.store.get(OWN).await?.entry;
@@ -121,8 +134,9 @@ impl Ownership {
             return Ok(None);
         };
         let beat = self.store.get(BEAT).await?.entry;
+        let Record { name, url, .. } = decode(&own)?;
         Ok(Some(Sighting {
-            owner: decode(&own)?.name,
+            owner: Replica { name, url },
             epoch: own.mod_revision,
             beat: beat.map_or(0, |entry| entry.mod_revision),
         }))
@@ -148,12 +162,19 @@ mod tests {
     use super::*;
     use crate::store::embedded::Embedded;
 
+    fn replica(name: &str) -> Replica {
+        Replica {
+            name: name.to_owned(),
+            url: format!("http://{name}:1"),
+        }
+    }
+
     #[tokio::test]
     async fn a_takeover_raises_the_epoch_and_fences_the_old_owner() {
         let home = tempfile::tempdir().unwrap();
         let store: SharedStore = Arc::new(Embedded::open(home.path()).unwrap());
-        let a = Ownership::new(Arc::clone(&store), "a".to_owned());
-        let b = Ownership::new(Arc::clone(&store), "b".to_owned());
+        let a = Ownership::new(Arc::clone(&store), replica("a"));
+        let b = Ownership::new(Arc::clone(&store), replica("b"));
 
         let first = a.claim(0).await.unwrap();
         assert!(a.beat(first).await.unwrap());
@@ -167,7 +188,7 @@ mod tests {
         assert!(!a.beat(first).await.unwrap());
         let write = guard(first).put("/q/acct/x", "1");
         assert_eq!(store.commit(write).await.unwrap(), Outcome::Conflict);
-        assert_eq!(b.look().await.unwrap().unwrap().owner, "b");
+        assert_eq!(b.look().await.unwrap().unwrap().owner, replica("b"));
 
         a.release(first).await.unwrap();
         assert!(

@@ -90,12 +90,12 @@ async fn listen(
     let Some(first) = next(inbound).await? else {
         return Ok(());
     };
-    let incarnation = first.incarnation;
+    let incarnation = first.0.incarnation;
     owner.open(stream, incarnation, outlet.clone()).await?;
     *opened = Some(incarnation);
     owner.hear(first).await?;
     while let Some(message) = next(inbound).await? {
-        if message.incarnation != incarnation {
+        if message.0.incarnation != incarnation {
             return Err(Error::Protocol(
                 "a stream is of one process: open another".to_owned(),
             ));
@@ -105,10 +105,13 @@ async fn listen(
     Ok(())
 }
 
-/// The next message; none where the stream has ended or broken.
-async fn next(inbound: &mut Streaming<StreamQuotaRequest>) -> Result<Option<NodeMessage>> {
+/// The next message, and the store that it speaks of; none where the stream has ended or broken.
+async fn next(inbound: &mut Streaming<StreamQuotaRequest>) -> Result<Option<(NodeMessage, u64)>> {
     match timeout(SILENCE, inbound.message()).await {
-        Ok(Ok(Some(message))) => wire::node_message(message).map(Some),
+        Ok(Ok(Some(message))) => {
+            let store = message.store;
+            Ok(Some((wire::node_message(message)?, store)))
+        }
         Ok(Ok(None)) => Ok(None),
         Ok(Err(status)) => {
             debug!(code = ?status.code(), "quota stream broke");

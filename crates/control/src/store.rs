@@ -153,6 +153,14 @@ pub trait Store: Send + Sync + fmt::Debug {
         false
     }
 
+    /// Tells this store from a copy of it that was restored elsewhere or later. 0 where that cannot be told.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`] where the store cannot be reached in time.
+    fn identity(&self) -> BoxFuture<'_, Result<u64>> {
+        Box::pin(async { Ok(0) })
+    }
+
     /// Reads one record, as of now.
     ///
     /// # Errors

@@ -68,8 +68,8 @@ fn counter(name: &str) -> Result<Counter> {
     Counter::parse(name).map_err(|error| Error::Protocol(format!("counter {name:?}: {error}")))
 }
 
-/// Writes an owner's message.
-pub(crate) fn owner_message(message: &OwnerMessage) -> pb::StreamQuotaResponse {
+/// Writes an owner's message, and which store its grants stand in.
+pub(crate) fn owner_message(message: &OwnerMessage, store: u64) -> pb::StreamQuotaResponse {
     pb::StreamQuotaResponse {
         epoch: message.epoch.0,
         incarnation: message.incarnation.0,
@@ -77,6 +77,7 @@ pub(crate) fn owner_message(message: &OwnerMessage) -> pb::StreamQuotaResponse {
         owner_time_ms: message.owner_now.0,
         accounts: message.accounts.iter().map(owner_account).collect(),
         closed: message.closed.iter().map(closed).collect(),
+        store,
     }
 }
 

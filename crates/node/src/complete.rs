@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, timeout_at};
 use tollgate_policy::table::Model;
 use tollgate_provider::chat::{Chunk, Request, Response};
-use tollgate_provider::tokens;
 
 use crate::app::Node;
+use crate::bounds::bounds;
 use crate::dispatch::{Begun, Reply, dispatch};
 use crate::error::Error;
 use crate::meter::{Meter, Summary};
@@ -111,11 +111,11 @@ async fn answer(
     let model = find_model(&revision, &request)?;
     cap_output(&mut request, &model)?;
     let until = deadline::earliest(meter.started(), call.timeout, model.deadline);
-    let input = tokens::estimate_request(&request);
-    meter.asked(&model, revision.table.revision(), stream, input);
+    let bounds = bounds(&request);
+    meter.asked(&model, revision.table.revision(), stream, bounds);
     let work = async {
         let plan = key.plan(&revision, &model)?;
-        let needs = plan.needs(&revision, &model, input, most_output(&request));
+        let needs = plan.needs(&revision, &model, &bounds);
         reserve(node, plan, (needs, until), meter).await?;
         dispatch(&revision, &model, &request, stream, meter).await
     };
@@ -155,12 +155,6 @@ fn cap_output(request: &mut Request, model: &Model) -> Result<(), Error> {
             Ok(())
         }
     }
-}
-
-/// Output tokens that a request can have at most.
-fn most_output(request: &Request) -> u64 {
-    let output = u64::from(request.max_output_tokens.unwrap_or(0));
-    output.saturating_mul(u64::from(request.choice_count()))
 }
 
 async fn reserve(

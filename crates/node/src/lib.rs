@@ -14,6 +14,7 @@
 mod address;
 pub mod app;
 mod arriving;
+mod bounds;
 mod clock;
 mod complete;
 pub mod config;
@@ -27,6 +28,8 @@ pub mod error;
 mod executor;
 mod expected;
 mod gate;
+#[cfg(test)]
+mod golden;
 mod grpc;
 mod http;
 mod journal;

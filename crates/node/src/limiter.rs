@@ -19,8 +19,9 @@ use tokio::sync::{Notify, oneshot};
 use tollgate_quota::node::{
     Admission, Ask, CounterView, Denial, Node, Note, Outcome, RequestId, Scope, Wake,
 };
-use tollgate_quota::{Close, Counter, Incarnation, Kind, NodeMessage, NodeTime, OwnerMessage};
+use tollgate_quota::{Close, Counter, Incarnation, NodeMessage, NodeTime, OwnerMessage};
 
+use edge::no_answer;
 pub(crate) use queue::Place;
 use queue::Queues;
 pub(crate) use reservation::{Reservation, Waiter};
@@ -61,6 +62,10 @@ struct State {
     draining: Draining,
     /// Counts the machines that this process has had.
     term: u64,
+    /// The store that all of the machine's totals stand in; 0 while none was heard of.
+    store: u64,
+    /// All that dead processes have left to this one, and what it has had under earlier numbers, closed or not.
+    legacy: Vec<Close>,
 }
 
 /// Names a request's reservation over all machines of this process.
@@ -88,7 +93,8 @@ impl Limiter {
     pub(crate) fn new(name: &str, incarnation: u64, inherited: Option<Vec<Close>>) -> Self {
         let journaled = inherited.is_some();
         let mut machine = machine(name, incarnation, journaled);
-        machine.inherit(inherited.unwrap_or_default());
+        let legacy = inherited.unwrap_or_default();
+        machine.inherit(legacy.clone());
         Self {
             name: name.to_owned(),
             state: Mutex::new(State {
@@ -98,6 +104,8 @@ impl Limiter {
                 sender_wakes: NodeTime(0),
                 draining: Draining::No,
                 term: 0,
+                store: 0,
+                legacy,
             }),
             earlier: Notify::new(),
             unnoted: Notify::new(),
@@ -212,7 +220,8 @@ impl Limiter {
             tracing::warn!(
                 "this process's leases were closed by an operator or an heir: beginning anew"
             );
-            self.renew(&mut state, crate::random::number());
+            let inherited = state.machine.inherited().to_vec();
+            self.renew(&mut state, inherited, crate::random::number());
         }
         self.after(&mut state);
     }
@@ -259,11 +268,32 @@ impl Limiter {
     /// without its knowledge.
     pub(crate) fn begin_anew(&self, incarnation: u64) {
         let mut state = self.state.lock();
-        self.renew(&mut state, incarnation);
+        let inherited = state.machine.inherited().to_vec();
+        self.renew(&mut state, inherited, incarnation);
     }
 
-    fn renew(&self, state: &mut State, incarnation: u64) {
-        let inherited = state.machine.inherited().to_vec();
+    /// The store that this process's totals stand in; 0 while none was heard of.
+    pub(crate) fn store(&self) -> u64 {
+        self.state.lock().store
+    }
+
+    /// Hears which store grants stand in. Where it was another one, it was restored from an older copy: all that is
+    /// held is given up, and closed with what was used of it. So is all that was left to this process, since the copy
+    /// may not know that it is closed.
+    pub(crate) fn stands_in(&self, store: u64) {
+        let mut state = self.state.lock();
+        let before = std::mem::replace(&mut state.store, store);
+        if before == 0 || before == store {
+            return;
+        }
+        tracing::warn!("the control plane's store was restored from an older copy: beginning anew");
+        let own = state.machine.last_notes();
+        state.legacy.extend(own.iter().map(Note::close));
+        let legacy = state.legacy.clone();
+        self.renew(&mut state, legacy, crate::random::number());
+    }
+
+    fn renew(&self, state: &mut State, inherited: Vec<Close>, incarnation: u64) {
         state.machine = machine(&self.name, incarnation, self.journaled);
         state.machine.inherit(inherited);
         state.term += 1;
@@ -447,22 +477,6 @@ fn machine(name: &str, incarnation: u64, journaled: bool) -> Node {
         ..tollgate_quota::node::Config::default()
     };
     Node::new(name, Incarnation(incarnation), config)
-}
-
-fn no_answer(asks: &[Ask]) -> Denial {
-    #[expect(
-        clippy::expect_used,
-        reason = "a counter that is well-formed by construction"
-    )]
-    let counter = asks.first().map_or_else(
-        || Counter::new("none", Kind::Fixed { window_ms: 60_000 }, "").expect("a valid counter"),
-        |ask| ask.counter.clone(),
-    );
-    Denial {
-        ask: 0,
-        counter,
-        why: tollgate_quota::node::Why::NoAnswer,
-    }
 }
 
 fn now() -> NodeTime {

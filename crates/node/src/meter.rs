@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tollgate_policy::price::Bounds;
 use tollgate_policy::table::{Deployment, Model, Use};
 use tollgate_proto::completion::v1::AttemptOutcome;
 use tollgate_provider::chat::{Chunk, Response, Usage, UsageSource};
@@ -23,8 +24,8 @@ use crate::permit::{Charge, LimitState, Permit, Room};
 use crate::plan::{Line, Plan};
 use crate::upstream::{Ended, Reached};
 use crate::{metrics, random};
-use count::{cost, count, count_delta};
-pub(crate) use outcome::outcome_name;
+use count::{count, count_delta};
+pub(crate) use outcome::{Attempt, outcome_name};
 
 /// Limits are told of a stream's output while it runs, every so many tokens.
 const NOTED_EVERY: u64 = 256;
@@ -51,23 +52,13 @@ pub(crate) struct Meter {
     provider_model: String,
     sent: Sent,
     stream: bool,
-    estimated_input: u64,
+    /// The most that it was thought to use before it was sent.
+    bounds: Bounds,
     streamed_output: u64,
     /// The part of it that limits were told of.
     noted_output: u64,
     usage: Option<Usage>,
     ending: &'static str,
-}
-
-/// One try at one deployment.
-#[derive(Debug, Clone)]
-pub(crate) struct Attempt {
-    pub(crate) deployment: Arc<Deployment>,
-    pub(crate) outcome: AttemptOutcome,
-    pub(crate) status: Option<u16>,
-    pub(crate) retry_after: Option<Duration>,
-    pub(crate) started: Instant,
-    pub(crate) duration: Duration,
 }
 
 /// What a request cost and how it was answered.
@@ -80,6 +71,16 @@ pub(crate) struct Summary {
     pub(crate) provider_model: String,
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) revision: u64,
+}
+
+impl Summary {
+    /// Revision of the catalog that the price comes from. Empty where it does not, or is not known.
+    pub(crate) fn price_catalog(&self) -> &str {
+        let price = self.deployment.price.as_ref();
+        price
+            .and_then(|it| it.catalog.as_deref())
+            .unwrap_or_default()
+    }
 }
 
 /// How far the request got with providers, which decides what it is charged while no usage is known.
@@ -117,7 +118,7 @@ impl Meter {
             provider_model: String::new(),
             sent: Sent::Nothing,
             stream: false,
-            estimated_input: 0,
+            bounds: Bounds::default(),
             streamed_output: 0,
             noted_output: 0,
             usage: None,
@@ -137,11 +138,17 @@ impl Meter {
     }
 
     /// What is asked for.
-    pub(crate) fn asked(&mut self, model: &Arc<Model>, revision: u64, stream: bool, input: u64) {
+    pub(crate) fn asked(
+        &mut self,
+        model: &Arc<Model>,
+        revision: u64,
+        stream: bool,
+        bounds: Bounds,
+    ) {
         self.model = Some(Arc::clone(model));
         self.revision = revision;
         self.stream = stream;
-        self.estimated_input = input;
+        self.bounds = bounds;
     }
 
     /// The limits admitted the request.
@@ -260,7 +267,7 @@ impl Meter {
                 .iter()
                 .flat_map(|choice| &choice.message.parts)
                 .map(count);
-            Usage::of(self.estimated_input, output.sum(), UsageSource::Estimated)
+            Usage::of(self.bounds.input, output.sum(), UsageSource::Estimated)
         }));
     }
 
@@ -327,7 +334,7 @@ impl Meter {
         self.ending = "OK";
         let usage = *self.usage.get_or_insert_with(|| {
             Usage::of(
-                self.estimated_input,
+                self.bounds.input,
                 self.streamed_output,
                 UsageSource::Estimated,
             )
@@ -335,7 +342,7 @@ impl Meter {
         let deployment = Arc::clone(self.answering.as_ref()?);
         Some(Summary {
             usage,
-            cost: cost(&deployment, &usage),
+            cost: self.cost(&deployment, &usage),
             deployment,
             provider_model: self.provider_model.clone(),
             attempts: self.attempts.clone(),
@@ -374,7 +381,7 @@ impl Meter {
 
     /// The usage that is charged, for the records.
     fn final_usage(&self) -> Option<Usage> {
-        let estimated = |output| Usage::of(self.estimated_input, output, UsageSource::Estimated);
+        let estimated = |output| Usage::of(self.bounds.input, output, UsageSource::Estimated);
         self.usage
             .or_else(|| (self.sent == Sent::Streaming).then(|| estimated(self.streamed_output)))
     }
@@ -398,7 +405,7 @@ impl Meter {
             .answering
             .as_ref()
             .zip(usage.as_ref())
-            .and_then(|(at, usage)| cost(at, usage));
+            .and_then(|(at, usage)| self.cost(at, usage));
         let (limits, attempts) = (
             self.permit.as_ref().map(Permit::labels).unwrap_or_default(),
             self.attempt_labels(),

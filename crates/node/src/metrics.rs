@@ -18,6 +18,7 @@ use crate::meter::{Attempt, outcome_name};
 const REQUESTS: &str = "tollgate_requests_total";
 const TOKENS: &str = "tollgate_tokens_total";
 const COST: &str = "tollgate_cost_nano_usd_total";
+const UNPRICED: &str = "tollgate_unpriced_requests_total";
 const LATENCY: &str = "tollgate_request_seconds";
 const FIRST_CONTENT: &str = "tollgate_first_content_seconds";
 const REFUSALS: &str = "tollgate_limit_refusals_total";
@@ -45,6 +46,10 @@ pub fn describe() {
     describe_counter!(
         COST,
         "Cost of requests in billionths of a US dollar, where the price is known"
+    );
+    describe_counter!(
+        UNPRICED,
+        "Requests that a deployment answered whose price is not known, by model and deployment"
     );
     describe_histogram!(
         LATENCY,
@@ -128,6 +133,7 @@ struct Work {
     input: Counter,
     output: Counter,
     cost: Counter,
+    unpriced: Counter,
 }
 
 /// Model, deployment (by their addresses), edge and status.
@@ -157,6 +163,7 @@ impl Series {
                 input: tokens("input"),
                 output: tokens("output"),
                 cost: counter!(COST, "model" => Arc::clone(&model), "deployment" => Arc::clone(&deployment)),
+                unpriced: counter!(UNPRICED, "model" => Arc::clone(&model), "deployment" => Arc::clone(&deployment)),
             }
         });
         Self {
@@ -178,7 +185,10 @@ impl Series {
         if let Some((work, usage)) = self.work.as_ref().zip(took.usage) {
             work.input.increment(usage.input_total);
             work.output.increment(usage.output_total);
-            work.cost.increment(took.cost.unwrap_or(0));
+            match took.cost {
+                Some(cost) => work.cost.increment(cost),
+                None => work.unpriced.increment(1),
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tollgate_policy::price::Bounds;
 use tollgate_policy::table::{Caller, Model, Reserve, Unit, Use};
 use tollgate_quota::Counter;
 use tollgate_quota::node::{CounterView, Denial};
@@ -80,31 +81,26 @@ impl Plan {
         })
     }
 
-    /// What a request may use that has so many tokens of input and at most so many of output.
-    pub(crate) fn needs(
-        &self,
-        revision: &Revision,
-        model: &Model,
-        input: u64,
-        output: u64,
-    ) -> Needs {
+    /// What a request within these bounds may use.
+    pub(crate) fn needs(&self, revision: &Revision, model: &Model, bounds: &Bounds) -> Needs {
         let counts_money = |line: &Line| line.limit.measure.unit == Unit::Cost;
         let mut all = self.lines.iter().chain(&self.shadows);
         let counts_money = all.any(counts_money);
         let needs = |output| Use {
             requests: 1,
-            input,
+            input: bounds.input,
             cached_input: 0,
             output,
             cost: if counts_money {
-                revision.table.highest_cost(model, input, output)
+                let bounds = Bounds { output, ..*bounds };
+                revision.table.highest_cost(model, &bounds)
             } else {
                 0
             },
         };
-        let worst = needs(output);
+        let worst = needs(bounds.output);
         let expected = self.expected.as_ref();
-        let expected = expected.map_or(worst, |expected| needs(expected.output(output)));
+        let expected = expected.map_or(worst, |expected| needs(expected.output(bounds.output)));
         Needs { worst, expected }
     }
 

@@ -48,7 +48,11 @@ async fn exchange(limiter: &Arc<Limiter>, control: &mut Control) -> Result<(), S
     let term = limiter.connected();
     let messages = futures_util::stream::unfold(Arc::clone(limiter), move |limiter| async move {
         let message = limiter.next_message(term).await?;
-        Some((encode(&message), limiter))
+        let request = StreamQuotaRequest {
+            store: limiter.store(),
+            ..encode(&message)
+        };
+        Some((request, limiter))
     });
     let request = control.authorised(messages)?;
     let silent = |_| Status::deadline_exceeded("the owner has fallen silent");
@@ -62,6 +66,7 @@ async fn exchange(limiter: &Arc<Limiter>, control: &mut Control) -> Result<(), S
         .map_err(silent)??
     {
         control.connected();
+        limiter.stands_in(message.store);
         limiter.receive(&decode(&message));
     }
     Ok(())
@@ -93,6 +98,7 @@ fn encode(message: &NodeMessage) -> StreamQuotaRequest {
         node_time_ms: message.t_node.0,
         accounts: message.accounts.iter().map(encode_account).collect(),
         closes: message.closes.iter().map(encode_close).collect(),
+        store: 0,
     }
 }
 

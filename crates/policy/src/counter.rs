@@ -83,6 +83,21 @@ fn optional(value: Option<&str>, into: &mut String) {
     }
 }
 
+/// What a counter is shown as: without the unit and the window, which are shown beside it.
+#[must_use]
+pub fn shown(counter: &str) -> String {
+    let mut parts = counter.splitn(3, '/');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(limit), Some(_), Some(dimensions)) => format!("{limit}/{dimensions}"),
+        (limit, _, _) => limit.unwrap_or_default().to_owned(),
+    }
+}
+
+/// The name of the limit's counter that is shown as this.
+pub(crate) fn of_shown(shown: &str, limit: &Limit) -> String {
+    format!("{}{}", limit.stem, &shown[limit.name.len()..])
+}
+
 /// Whether a counter is one that the limit could have now: same unit and window, same dimensions.
 pub(crate) fn belongs(counter: &str, limit: &Limit) -> bool {
     let Some(rest) = counter.strip_prefix(&*limit.stem) else {

@@ -7,6 +7,7 @@
 //!   work on the message, so what arrives over gRPC meets the same rules as what was read from a file.
 //! - [`compile`] and [`table`]: names resolved, defaults applied. Past it there is no `Option` that should be
 //!   there and no name left to look up on the way of a request.
+//! - [`price`]: what a request costs, by the policy and by the catalog that comes with the program.
 //! - [`subject`] and [`counter`]: to whom a key belongs, and the names under which use is counted.
 //!
 //! ```
@@ -28,7 +29,8 @@
 //! ```
 //!
 //! It does NOT read files, resolve host names or credentials, know the time, or decide anything about one
-//! request. It has no socket, clock, task or global state beyond the contract's descriptors.
+//! request. It has no socket, clock, task or global state beyond the contract's descriptors and
+//! the catalog of prices, which never change.
 
 pub mod address;
 mod ceilings;
@@ -42,6 +44,7 @@ mod limits;
 pub mod money;
 mod nearest;
 mod path;
+pub mod price;
 pub mod subject;
 pub mod table;
 mod validate;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::condition::{Condition, Facts};
+use crate::price::{Bounds, Price};
 use crate::subject::Subject;
 use crate::{Fault, counter, pb};
 
@@ -135,11 +136,11 @@ impl Table {
     /// model's deployments answers it. Deployments without a price are left out: where a limit counts money, there
     /// are none.
     #[must_use]
-    pub fn highest_cost(&self, model: &Model, input: u64, output: u64) -> u64 {
+    pub fn highest_cost(&self, model: &Model, bounds: &Bounds) -> u64 {
         let targets = model.pools.iter().flat_map(|pool| &pool.targets);
         let prices =
             targets.filter_map(|target| self.deployments.get(target.deployment)?.price.as_ref());
-        let costs = prices.map(|price| price.highest_cost(input, output));
+        let costs = prices.map(|price| price.highest_cost(bounds));
         costs.max().unwrap_or_default()
     }
 
@@ -149,6 +150,15 @@ impl Table {
     pub fn limit_of_counter(&self, counter: &str) -> Option<&Arc<Limit>> {
         let limit = self.limit(counter::limit_name(counter))?;
         counter::belongs(counter, limit).then_some(limit)
+    }
+
+    /// Returns the limit and the name of its counter that is shown as this: the limit's name and the values of its
+    /// dimensions, such as `per-key/key=k1`. None where the limit has no such counter.
+    #[must_use]
+    pub fn shown_counter(&self, shown: &str) -> Option<(&Arc<Limit>, String)> {
+        let limit = self.limit(counter::limit_name(shown))?;
+        let name = counter::of_shown(shown, limit);
+        counter::belongs(&name, limit).then_some((limit, name))
     }
 }
 
@@ -368,43 +378,13 @@ pub struct Deployment {
     pub provider: Arc<Provider>,
     /// The model's name there.
     pub model: String,
+    /// The model's name by which others know it.
+    pub base_model: String,
     /// What it costs. None: unknown, which is not nothing.
     pub price: Option<Price>,
     /// What its provider lets through to it, and to the account: the counters that must admit an attempt, in the order
     /// of [`Table::limits`].
     pub ceilings: Vec<CounterSpec>,
-}
-
-/// Price of a model's tokens, in billionths of a US dollar per million tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Price {
-    /// Of input tokens.
-    pub input: u64,
-    /// Of output tokens.
-    pub output: u64,
-    /// Of input tokens that the provider read from its cache.
-    pub cached_input: u64,
-}
-
-impl Price {
-    /// Returns the cost of a request in billionths of a US dollar, rounded up. `cached_input` counts the tokens of
-    /// `input` that the provider read from its cache; what exceeds `input` is not counted twice.
-    #[must_use]
-    pub fn cost(&self, input: u64, cached_input: u64, output: u64) -> u64 {
-        let cached = cached_input.min(input);
-        let part = |tokens: u64, price: u64| u128::from(tokens) * u128::from(price);
-        let total = part(input - cached, self.input)
-            .saturating_add(part(cached, self.cached_input))
-            .saturating_add(part(output, self.output));
-        u64::try_from(total.div_ceil(1_000_000)).unwrap_or(u64::MAX)
-    }
-
-    /// Returns the most that a request can cost, however much of its input comes from the cache.
-    #[must_use]
-    pub fn highest_cost(&self, input: u64, output: u64) -> u64 {
-        self.cost(input, 0, output)
-            .max(self.cost(input, input, output))
-    }
 }
 
 #[cfg(test)]

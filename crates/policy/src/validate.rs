@@ -12,6 +12,7 @@ use crate::table::build;
 use crate::{nearest, path, pb};
 
 mod limit;
+mod price;
 mod provider;
 mod serving;
 mod unmeant;

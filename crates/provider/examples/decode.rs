@@ -1,22 +1,17 @@
-//! Decodes a sample stream, shows its events and how a caller of the compatible edge would see
-//! them, and, in a release build, what decoding and rendering cost per event.
+//! Decodes a sample stream, shows its events and how a caller of the compatible edge would see them.
 //!
 //! ```text
-//! cargo run --release -p tollgate-provider --example decode [FILE]
+//! cargo run -p tollgate-provider --example decode [FILE]
 //! ```
 //!
 //! No network is involved: the bytes are a file, by default one of the samples that this crate is tested with.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
-
-use std::time::Instant;
 
 use tollgate_provider::chat::{Assembler, Chunk};
 use tollgate_provider::openai::ChunkRenderer;
 use tollgate_provider::{Codec, Failure, Kind};
 
 const SAMPLE: &[u8] = include_bytes!("../samples/text.sse");
-/// How often the sample is decoded for the timing.
-const ROUNDS: u32 = 100_000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let body = match std::env::args().nth(1) {
@@ -38,10 +33,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .cloned()
         .for_each(|chunk| assembler.push(chunk));
     println!("{:#?}\n", assembler.finish());
-
-    if !cfg!(debug_assertions) {
-        time(&body, chunks.len())?;
-    }
     Ok(())
 }
 
@@ -61,30 +52,4 @@ fn render(chunks: &[Chunk], out: &mut Vec<u8>) {
         renderer.chunk(chunk, out);
     }
     renderer.done(out);
-}
-
-#[expect(clippy::disallowed_methods, reason = "measuring is what this is for")]
-fn time(body: &[u8], events: usize) -> Result<(), Failure> {
-    let mut chunks = Vec::new();
-    let mut rendered = Vec::new();
-    let begin = Instant::now();
-    for _ in 0..ROUNDS {
-        chunks.clear();
-        decode(std::hint::black_box(body), &mut chunks)?;
-    }
-    let decoding = begin.elapsed();
-    let begin = Instant::now();
-    for _ in 0..ROUNDS {
-        rendered.clear();
-        render(std::hint::black_box(&chunks), &mut rendered);
-    }
-    let rendering = begin.elapsed();
-    let per_event =
-        |time: std::time::Duration| time.as_secs_f64() * 1e9 / f64::from(ROUNDS) / events as f64;
-    println!(
-        "decode {:.0} ns/event, render {:.0} ns/event",
-        per_event(decoding),
-        per_event(rendering)
-    );
-    Ok(())
 }

@@ -13,7 +13,7 @@ mod usage;
 mod wire;
 
 pub(crate) use answer::decode;
-pub(crate) use encode::encode;
+pub(crate) use encode::{Thinking, encode, thinking};
 pub(crate) use errors::classify;
 pub(crate) use stream::{StreamDecoder, stream_decoder};
 

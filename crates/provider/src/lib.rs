@@ -13,6 +13,7 @@
 
 mod anthropic;
 mod bedrock;
+mod blocks;
 pub mod chat;
 pub mod codec;
 mod cohere;
@@ -30,6 +31,7 @@ mod stream;
 mod testing;
 mod time;
 pub mod tokens;
+mod turns;
 mod unsupported;
 mod usage;
 mod wire;

@@ -40,6 +40,20 @@ pub(crate) fn of_kind(
     Ok(Some(meant))
 }
 
+/// Refuses an option that would replace a field that the gateway writes itself, or rules out.
+///
+/// # Errors
+/// `Error::Invalid` naming it.
+pub(crate) fn check(options: &Map<String, Value>, reserved: &[&str]) -> Result<(), Error> {
+    match options.keys().find(|key| reserved.contains(&key.as_str())) {
+        Some(key) => Err(Error::invalid(
+            format!("provider_options.{key}"),
+            "the gateway writes this field itself; use the request's own field for it",
+        )),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};

@@ -55,6 +55,22 @@ impl Unsupported {
         Ok(())
     }
 
+    /// A setting that ends at 1 there: none where it is left out.
+    ///
+    /// # Errors
+    /// It is above, and may not be left out.
+    pub(crate) fn up_to_one(
+        &mut self,
+        field: &'static str,
+        value: Option<f64>,
+    ) -> Result<Option<f64>, Error> {
+        if value.is_some_and(|it| it > 1.0) {
+            self.field(field, "it takes 0 to 1")?;
+            return Ok(None);
+        }
+        Ok(value)
+    }
+
     /// The error for what can not even be left out: nothing sensible would remain.
     pub(crate) fn refuse(&self, field: impl Into<String>, problem: &'static str) -> Error {
         Error::Unsupported {

@@ -25,7 +25,7 @@ use report::Outbox;
 use request::{Part, Phase, Request};
 use units::{Label, WindowEnd};
 
-use crate::{Close, Counter, Epoch, Error, Incarnation, NodeTime, OwnerMessage, Window};
+use crate::{Close, Counter, Error, Incarnation, NodeTime, OwnerMessage, Window};
 
 /// What a node may be tuned by. The defaults are those of the design.
 #[derive(Debug, Clone)]
@@ -77,8 +77,6 @@ pub struct Node {
     name: Arc<str>,
     incarnation: Incarnation,
     config: Config,
-    /// The highest epoch heard of.
-    epoch: Epoch,
     book: Book,
     requests: HashMap<RequestId, Request, BuildHasherDefault<Spread>>,
     /// Room for parts that settled requests left behind, empty: the next requests need not allocate.
@@ -108,7 +106,6 @@ impl Node {
         Self {
             name: name.into(),
             incarnation,
-            epoch: Epoch::default(),
             book: Book::new(config.journaled),
             config,
             requests: HashMap::default(),
@@ -301,7 +298,6 @@ impl Node {
         if message.incarnation != self.incarnation || message.echo_t_node > now {
             return;
         }
-        self.epoch = self.epoch.max(message.epoch);
         for told in &message.accounts {
             let end = self.window_end(now, message.echo_t_node, told.rem_ms);
             let slot = self.book.open(&told.counter, now);

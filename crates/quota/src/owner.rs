@@ -2,32 +2,39 @@
 //! out, and counts them as gone until a node returns them.
 
 mod account;
+mod answer;
 mod block;
 mod config;
 mod event;
 mod horizon;
 mod keeping;
 mod ledger_row;
+mod raise;
 mod row;
 mod session;
 mod snapshot;
+mod terms;
 mod vend;
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use account::{Account, Context, Wishes};
+use answer::Gathered;
 pub use config::Config;
 pub use event::{Commit, Effect, Event, Load, Reason, Record};
 pub use horizon::HorizonRecord;
 use horizon::{Horizon, View};
 pub use keeping::MOST_ROWS;
 pub use ledger_row::LedgerRow;
+pub use raise::Raise;
+use raise::Raises;
 use session::Sessions;
 pub use snapshot::{Books, CounterState, Holding};
+use terms::Restore;
 
-use crate::{Close, Counter, Epoch, Incarnation, Limits, NodeMessage, OwnerMessage, OwnerTime};
+use crate::{Close, Counter, Epoch, Incarnation, Limits, NodeMessage, OwnerTime};
 
 /// Counters whose window is over are looked for this often, in milliseconds.
 const SWEEP_EVERY_MS: u64 = 5_000;
@@ -42,6 +49,7 @@ pub struct Owner {
     epoch: Epoch,
     config: Config,
     limits: Arc<Limits>,
+    raises: Raises,
     accounts: HashMap<Counter, Account>,
     sessions: Sessions,
     horizon: Horizon,
@@ -50,15 +58,9 @@ pub struct Owner {
     sweep_at: Option<OwnerTime>,
     /// Why the term ended, once it has.
     ended: Option<Reason>,
-}
-
-/// What one step gathers.
-#[derive(Debug, Default)]
-struct Gathered {
-    effects: Vec<Effect>,
-    tell: BTreeMap<Incarnation, Vec<Counter>>,
-    /// What each process is told to be closed.
-    closed: BTreeMap<Incarnation, Vec<Close>>,
+    /// Nothing is handed out any more.
+    retired: bool,
+    restore: Restore,
 }
 
 impl Owner {
@@ -70,32 +72,26 @@ impl Owner {
             epoch,
             config,
             limits,
+            raises: Raises::default(),
             accounts: HashMap::new(),
             sessions: Sessions::default(),
             horizon: Horizon::new(epoch),
             timers: BTreeSet::new(),
             sweep_at: None,
             ended: None,
+            retired: false,
+            restore: Restore::default(),
         }
-    }
-
-    /// Makes the owner wait as if others had handed out by the horizon until now: for one that follows an
-    /// owner whose clock was wrong, so that its record says little.
-    pub fn distrust_horizon(&mut self, now: OwnerTime) {
-        self.horizon.distrust(now);
-    }
-
-    /// The record to leave behind by an owner that takes no step after `now`, where there is any: the next
-    /// one need not wait for more than leases.
-    #[must_use]
-    pub fn last_horizon(&self, now: OwnerTime) -> Option<HorizonRecord> {
-        self.horizon.last(now)
     }
 
     /// Takes in what happened and says what to do about it. `now` never goes back. Once it has said
     /// [`Effect::StepDown`] it says nothing more.
     pub fn step(&mut self, now: OwnerTime, event: Event) -> Vec<Effect> {
         if self.ended.is_some() {
+            return Vec::new();
+        }
+        if self.retired {
+            self.take_in(now, event);
             return Vec::new();
         }
         let mut gathered = Gathered::default();
@@ -136,6 +132,12 @@ impl Owner {
             }
             Event::Disconnected(incarnation) => self.disconnected(now, incarnation, &mut gathered),
             Event::Release(close) => drop(self.close(now, &close, true, &mut gathered)),
+            Event::Raised { counter, raise } => {
+                self.raises.set(&counter, raise);
+                self.look(now, &counter, &mut gathered);
+            }
+            Event::Open(counter) => drop(self.is_kept(now, &counter, &mut gathered)),
+            Event::Reset(counter) => self.reset(now, &counter, &mut gathered),
             Event::Tick => self.tick(now, &mut gathered),
         }
         self.finish(now, gathered)
@@ -152,7 +154,11 @@ impl Owner {
 
     /// The live state of every counter in memory, in no order.
     pub fn snapshot(&self, now: OwnerTime) -> impl Iterator<Item = CounterState> + '_ {
-        let snapshot = move |account: &Account| account.snapshot(&self.context(now, account));
+        let snapshot = move |account: &Account| {
+            let state = account.snapshot(&self.context(now, account))?;
+            let raise = self.raises.of(&account.counter, now);
+            Some(CounterState { raise, ..state })
+        };
         self.accounts.values().filter_map(snapshot)
     }
 
@@ -269,6 +275,16 @@ impl Owner {
         done
     }
 
+    fn reset(&mut self, now: OwnerTime, counter: &Counter, gathered: &mut Gathered) {
+        if self.is_kept(now, counter, gathered) {
+            self.with(now, counter, gathered, |account, context, wishes| {
+                account.roll(context);
+                account.keeping.reset(context);
+                account.work(context, None, wishes);
+            });
+        }
+    }
+
     /// Whether that process was heard lately and its stream is open.
     fn is_alive(&self, now: OwnerTime, incarnation: Incarnation) -> bool {
         let silent_ms = self.config.silent_ms;
@@ -337,6 +353,7 @@ impl Owner {
         self.timers
             .retain(|(_, counter)| accounts.contains_key(counter));
         self.sessions.forget(now);
+        self.raises.forget(now);
         self.sweep_at = (!self.accounts.is_empty()).then(|| now.after(SWEEP_EVERY_MS));
     }
 
@@ -361,25 +378,33 @@ impl Owner {
             config,
             epoch,
             limits,
+            raises,
             horizon,
             timers,
             ended,
+            restore,
             ..
         } = self;
         let Some(account) = accounts.get_mut(counter) else {
             return;
         };
         let spec = limits.of(counter);
+        let raise = raises.of(counter, now);
         let context = Context {
             now,
             epoch: *epoch,
             config,
             sessions,
             spec,
+            raised: raise.map_or(0, |raise| raise.units),
+            restore: *restore,
             horizon: horizon.view(limits.revision()),
         };
         let mut wishes = Wishes::default();
         act(account, &context, &mut wishes);
+        if let Some(raise) = raise {
+            wishes.look(raise.until);
+        }
         if let Some(epoch) = wishes.overtaken_by {
             *ended = Some(Reason::LaterEpoch(epoch));
         }
@@ -391,12 +416,7 @@ impl Owner {
             gathered.effects.push(Effect::Load(counter.clone()));
         }
         if let Some(write) = wishes.write {
-            gathered.effects.push(Effect::Persist {
-                counter: counter.clone(),
-                record: write.record,
-                rows: write.rows,
-                expected_mod_revision: write.expected_mod_revision,
-            });
+            gathered.effects.push(write.effect(counter.clone()));
         }
         for incarnation in wishes.tell {
             gathered
@@ -408,57 +428,17 @@ impl Owner {
     }
 
     fn context<'a>(&'a self, now: OwnerTime, account: &Account) -> Context<'a> {
+        let raise = self.raises.of(&account.counter, now);
         Context {
             now,
             epoch: self.epoch,
             config: &self.config,
             sessions: &self.sessions,
             spec: self.limits.of(&account.counter),
+            raised: raise.map_or(0, |raise| raise.units),
+            restore: self.restore,
             horizon: self.horizon.view(self.limits.revision()),
         }
-    }
-
-    fn finish(&mut self, now: OwnerTime, mut gathered: Gathered) -> Vec<Effect> {
-        let act = self.horizon.work(now, self.limits.revision(), &self.config);
-        gathered.effects.extend(act.map(Effect::from));
-        if let Some(reason) = self.ended {
-            return vec![Effect::StepDown(reason)];
-        }
-        let Gathered {
-            mut effects,
-            tell,
-            mut closed,
-        } = gathered;
-        for (incarnation, counters) in tell {
-            let closed = closed.remove(&incarnation).unwrap_or_default();
-            let message = self.message(now, incarnation, counters, closed);
-            effects.extend(message.map(Effect::Send));
-        }
-        effects
-    }
-
-    fn message(
-        &self,
-        now: OwnerTime,
-        incarnation: Incarnation,
-        mut counters: Vec<Counter>,
-        closed: Vec<Close>,
-    ) -> Option<OwnerMessage> {
-        let session = self.sessions.get(incarnation)?;
-        counters.sort_unstable();
-        counters.dedup();
-        let tell = |counter: &Counter| {
-            let account = self.accounts.get(counter)?;
-            account.tell(&self.context(now, account), incarnation)
-        };
-        Some(OwnerMessage {
-            epoch: self.epoch,
-            incarnation,
-            echo_t_node: session.t_node,
-            owner_now: now,
-            accounts: counters.iter().filter_map(tell).collect(),
-            closed,
-        })
     }
 }
 

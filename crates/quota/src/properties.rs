@@ -54,6 +54,13 @@ enum Step {
     Limit {
         units: u64,
     },
+    /// An operator raises the limit for a while.
+    Raise {
+        units: u64,
+        ms: u64,
+    },
+    /// An operator forgives what was spent.
+    Reset,
     Wait {
         ms: u64,
     },
@@ -69,6 +76,8 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0..1_000usize).prop_map(|message| Step::ToNode { message }),
         4 => (0..10u8, any::<bool>()).prop_map(|(known, done)| Step::Store { known: known > 2, done }),
         1 => (0..40u64).prop_map(|units| Step::Limit { units }),
+        1 => (0..60u64, 1..30_000u64).prop_map(|(units, ms)| Step::Raise { units, ms }),
+        1 => Just(Step::Reset),
         2 => (1..3_000u64).prop_map(|ms| Step::Wait { ms }),
     ]
 }
@@ -86,6 +95,9 @@ struct Bench {
     revision: u64,
     largest_limit: BTreeMap<Window, u64>,
     admitted: BTreeMap<Window, u64>,
+    /// What was truly spent, and what of it the owner has forgiven.
+    spent: BTreeMap<Window, u64>,
+    forgiven: BTreeMap<Window, u64>,
     totals: BTreeMap<(Incarnation, Window), [u64; 3]>,
 }
 
@@ -105,6 +117,8 @@ impl Bench {
             revision: 1,
             largest_limit: BTreeMap::new(),
             admitted: BTreeMap::new(),
+            spent: BTreeMap::new(),
+            forgiven: BTreeMap::new(),
             totals: BTreeMap::new(),
         }
     }
@@ -146,6 +160,8 @@ impl Bench {
                 let limits = limits(units, self.revision);
                 self.owner_step(owner::Event::Limits(limits));
             }
+            Step::Raise { units, ms } => self.raise(units, ms),
+            Step::Reset => self.owner_step(owner::Event::Reset(self.counter.clone())),
             Step::Wait { ms } => {
                 self.now += ms;
                 self.owner_step(owner::Event::Tick);
@@ -195,6 +211,18 @@ impl Bench {
             units.max(actual)
         );
         *self.admitted.get_mut(&window).unwrap() -= settled.refunded;
+        *self.spent.entry(window).or_default() += settled.spent + settled.overrun;
+    }
+
+    fn raise(&mut self, units: u64, ms: u64) {
+        let until = OwnerTime(self.now + ms);
+        let first = Window::at(OwnerTime(self.now), T).0;
+        for window in first..=Window::at(until, T).0 {
+            let largest = self.largest_limit.entry(Window(window)).or_default();
+            *largest = units.max(*largest);
+        }
+        let (counter, raise) = (self.counter.clone(), Some(owner::Raise { units, until }));
+        self.owner_step(owner::Event::Raised { counter, raise });
     }
 
     fn owner_step(&mut self, event: owner::Event) {
@@ -242,21 +270,27 @@ impl Bench {
         self.owner_step(event);
     }
 
-    fn check(&self) {
-        for (window, admitted) in &self.admitted {
-            let largest = self.largest_limit.get(window).copied().unwrap_or(0);
-            assert!(
-                *admitted <= largest,
-                "{admitted} of {largest} in {window:?}"
-            );
-        }
+    fn check(&mut self) {
         for state in self.owner.snapshot(OwnerTime(self.now)) {
             let out: u64 = state.nodes.iter().map(|n| n.granted - n.returned).sum();
             let (window, _, _) = state.window.unwrap();
             let largest = self.largest_limit.get(&window).copied().unwrap_or(0);
+            let spent: u64 = state.nodes.iter().map(|n| n.spent).sum();
+            let forgiven = spent - state.spent;
+            self.forgiven.insert(window, forgiven);
+            let truly = self.spent.get(&window).copied().unwrap_or(0);
+            assert!(forgiven <= truly, "{forgiven} of {truly}: {state:?}");
             assert!(
-                out + state.free <= state.hwm && state.hwm <= largest,
+                out + state.free <= state.hwm + forgiven && state.hwm <= largest,
                 "{state:?} of {largest}"
+            );
+        }
+        for (window, admitted) in &self.admitted {
+            let largest = self.largest_limit.get(window).copied().unwrap_or(0);
+            let forgiven = self.forgiven.get(window).copied().unwrap_or(0);
+            assert!(
+                *admitted <= largest + forgiven,
+                "{admitted} of {largest} and {forgiven} forgiven in {window:?}"
             );
         }
     }

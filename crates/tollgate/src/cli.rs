@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::verbs::{
-    apply, complete, control, dev, get, history, keys, limits, node, nodes, subjects, validate,
+    apply, complete, control, dev, get, history, keys, limits, node, nodes, prices, subjects,
+    validate,
 };
 
 /// An LLM gateway: exact limits over many nodes, failover, and one API for every provider.
@@ -28,6 +29,8 @@ pub(crate) enum Verb {
     Apply(apply::Arguments),
     /// Check a policy without talking to anybody
     Validate(validate::Arguments),
+    /// Show what models cost, and where the figures come from
+    Prices(prices::Arguments),
     /// Print the current policy, or an earlier one
     Get(get::Arguments),
     /// List the revisions of the policy

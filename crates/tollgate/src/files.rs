@@ -32,25 +32,33 @@ impl PolicyFiles {
     /// # Errors
     /// [`Error::File`] for what cannot be read, [`Error::Faults`] with every fault of the policy.
     pub(crate) fn load(&self) -> Result<Policy, Error> {
-        let texts = self.read()?;
-        let sources: Vec<Source<'_>> = texts
-            .iter()
-            .map(|(name, text)| Source { name, text })
-            .collect();
-        yaml::load(&sources)
-            .map_err(|faults| Error::Faults(faults.iter().map(ToString::to_string).collect()))
+        load(&self.files)
     }
+}
 
-    fn read(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
-        let mut texts = Vec::new();
-        for path in &self.files {
-            for file in expand(path)? {
-                let text = std::fs::read(&file).map_err(at(&file))?;
-                texts.push((file.display().to_string(), text));
-            }
+/// Reads and validates the policy of these files and directories.
+///
+/// # Errors
+/// [`Error::File`] for what cannot be read, [`Error::Faults`] with every fault of the policy.
+pub(crate) fn load(files: &[PathBuf]) -> Result<Policy, Error> {
+    let texts = read(files)?;
+    let sources: Vec<Source<'_>> = texts
+        .iter()
+        .map(|(name, text)| Source { name, text })
+        .collect();
+    yaml::load(&sources)
+        .map_err(|faults| Error::Faults(faults.iter().map(ToString::to_string).collect()))
+}
+
+fn read(files: &[PathBuf]) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    let mut texts = Vec::new();
+    for path in files {
+        for file in expand(path)? {
+            let text = std::fs::read(&file).map_err(at(&file))?;
+            texts.push((file.display().to_string(), text));
         }
-        Ok(texts)
     }
+    Ok(texts)
 }
 
 /// A file as it is; a directory as its policy files in the order of their names.

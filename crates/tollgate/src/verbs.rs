@@ -10,6 +10,7 @@ pub(crate) mod keys;
 pub(crate) mod limits;
 pub(crate) mod node;
 pub(crate) mod nodes;
+pub(crate) mod prices;
 pub(crate) mod subjects;
 pub(crate) mod validate;
 
@@ -27,6 +28,7 @@ pub(crate) async fn run(verb: Verb) -> Result<(), Error> {
         Verb::Node(arguments) => node::run(arguments).await,
         Verb::Apply(arguments) => apply::run(arguments).await,
         Verb::Validate(arguments) => validate::run(&arguments),
+        Verb::Prices(arguments) => prices::run(&arguments),
         Verb::Get(arguments) => get::run(arguments).await,
         Verb::History(arguments) => history::run(arguments).await,
         Verb::Keys(arguments) => keys::run(arguments).await,

@@ -1,4 +1,4 @@
-//! The workspace's own commands: `cargo xtask test`, `env`, `check`, `fuzz`, `bench` and `chaos`.
+//! The workspace's own commands: `cargo xtask test`, `env`, `check`, `fuzz`, `bench`, `chaos`, `live` and `prices`.
 //!
 //! They install what they use under `target/tools/` (Debian packages, PyPI, npm and crates.io, each through
 //! its ordinary client), so that a machine with a Rust toolchain and a C compiler is enough. What does not
@@ -21,6 +21,8 @@ mod contract;
 mod debian;
 mod dependencies;
 mod fuzz;
+mod live;
+mod prices;
 mod process;
 mod rules;
 mod test;
@@ -47,8 +49,14 @@ const USAGE: &str = r#"usage: cargo xtask COMMAND
   bench [ARGS…]                  compare the gateway with nginx and with no proxy at all;
                                  `bench --help` lists ARGS
   bench limits [ARGS…]           what decisions about limits cost, beside `governor` and redis
+  bench codec [ARGS…]            what it costs to read and write each provider's format
   chaos [ARGS…]                  faults on real processes while callers race, judged by
                                  the provider's ledger; needs root; `chaos --help` lists ARGS
+  live                           ask the real providers whose keys are in the environment, a few
+                                 cents' worth, and show where they differ from the fixtures;
+                                 without a key, show what would be done
+  prices                         write the price catalog anew, from the release of genai-prices
+                                 that `src/tools.rs` pins
 "#;
 
 fn main() -> ExitCode {
@@ -73,6 +81,8 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "fuzz" => fuzz::run(&Workspace::find()?, rest),
         "bench" => bench::run(&Workspace::find()?, rest),
         "chaos" => chaos::run(&Workspace::find()?, rest),
+        "live" => live::run(&Workspace::find()?, rest),
+        "prices" => prices::run(&Workspace::find()?, rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(ExitCode::SUCCESS)

@@ -16,6 +16,8 @@ use crate::{debian, process};
 const ETCD: &str = "3.4.0";
 const BUF: &str = "1.75.0";
 const CARGO_DENY: &str = "0.20.2";
+/// The prices of models that the catalog is made from.
+pub(crate) const GENAI_PRICES: &str = "0.2.3";
 const STAMP: &str = ".stamp";
 /// What the Python clients of the tests import; kept beside them.
 const REQUIREMENTS: &str = "tests/clients/requirements.txt";
@@ -62,6 +64,24 @@ pub(crate) fn python(workspace: &Workspace) -> Result<PathBuf> {
         })
     })?;
     Ok(program)
+}
+
+/// A folder of Python packages that holds genai-prices, and nothing that it depends on.
+pub(crate) fn genai_prices(workspace: &Workspace) -> Result<PathBuf> {
+    let python = python(workspace)?;
+    let folder = workspace.tools().join("genai-prices");
+    installed(&folder, GENAI_PRICES, || {
+        eprintln!("xtask: installing genai-prices {GENAI_PRICES}");
+        let mut pip = Command::new(&python);
+        pip.args(["-m", "pip", "install", "--quiet", "--no-input"])
+            .args(["--disable-pip-version-check", "--no-deps", "--target"])
+            .arg(&folder)
+            .arg(format!("genai-prices=={GENAI_PRICES}"));
+        process::capture(&mut pip).map(drop).with_context(|| {
+            format!("cannot install genai-prices {GENAI_PRICES}; check the network and pip's index")
+        })
+    })?;
+    Ok(folder)
 }
 
 /// Debian's `python3` comes without the venv module; with it, the system's own Python is used, because the

@@ -1,15 +1,16 @@
 //! The processes under comparison and the ways to them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use tempfile::TempDir;
 
+use crate::gateway::Gateway;
 use crate::load::Protocol;
-use crate::process::{Process, Ready, free_address, get, run};
+use crate::process::{Process, Ready, free_address, get};
 use crate::provider::Stats;
 
 /// One way to the provider.
@@ -38,12 +39,6 @@ pub(super) struct Stand {
     provider: Process,
     /// Dropped last: the processes have their files in it.
     _directory: TempDir,
-}
-
-#[derive(Debug)]
-struct Gateway {
-    node: Process,
-    control: Process,
 }
 
 /// Peak resident sets, bytes.
@@ -76,9 +71,11 @@ impl Stand {
         ];
         let mut gateway = None;
         if let Some(tollgate) = tollgate {
-            let cli = Cli::new(tollgate, directory.path())?;
-            gateway = Some(cli.start(&provider_url, models).await?);
-            targets.extend(cli.targets()?);
+            let policy = policy_text(&provider_url, models);
+            let started = Gateway::start(tollgate, directory.path(), &policy, &[]).await?;
+            let key = started.key("bench/bench/bench")?;
+            targets.extend(ways_through(&started, &key));
+            gateway = Some(started);
         }
         Ok(Self {
             targets,
@@ -133,6 +130,20 @@ impl Target {
             under_test,
         }
     }
+}
+
+fn ways_through(gateway: &Gateway, key: &str) -> [Target; 2] {
+    let target = |name, protocol| Target {
+        name,
+        url: gateway.url(),
+        protocol,
+        key: key.to_owned(),
+        under_test: UnderTest::Node,
+    };
+    [
+        target("node over HTTP", Protocol::Http),
+        target("node over gRPC", Protocol::Grpc),
+    ]
 }
 
 async fn start_nginx(
@@ -193,109 +204,6 @@ http {{
 }}
 "
     )
-}
-
-/// The command line of the gateway and the addresses its two services get.
-#[derive(Debug)]
-struct Cli<'a> {
-    program: &'a Path,
-    directory: &'a Path,
-    control: String,
-    control_ops: String,
-    node: String,
-    node_ops: String,
-}
-
-impl<'a> Cli<'a> {
-    fn new(program: &'a Path, directory: &'a Path) -> anyhow::Result<Self> {
-        Ok(Self {
-            program,
-            directory,
-            control: free_address()?,
-            control_ops: free_address()?,
-            node: free_address()?,
-            node_ops: free_address()?,
-        })
-    }
-
-    async fn start(&self, provider_url: &str, models: &[&str]) -> anyhow::Result<Gateway> {
-        let control = self.start_control().await?;
-        let node = self.start_node().await?;
-        let policy = self.directory.join("policy.yaml");
-        fs::write(&policy, policy_text(provider_url, models)).context("write the policy")?;
-        // Returns when the node serves by this policy.
-        run(self.operator("apply").arg("--wait").arg("-f").arg(&policy))?;
-        Ok(Gateway { node, control })
-    }
-
-    async fn start_control(&self) -> anyhow::Result<Process> {
-        let store = format!("embedded:{}", self.path("control")?.display());
-        let mut command = self.command("control");
-        command.args(["--store", &store, "--listen", &self.control]);
-        command.args(["--ops-listen", &self.control_ops]);
-        let ready = Ready::Http(format!("http://{}/readyz", self.control_ops));
-        Process::spawn("tollgate control", &mut command, ready).await
-    }
-
-    /// A node without a policy is up, but not ready to serve.
-    async fn start_node(&self) -> anyhow::Result<Process> {
-        let control = format!("http://{}", self.control);
-        let mut command = self.command("node");
-        command.args(["--control", &control, "--data-dir"]);
-        command.arg(self.path("node")?);
-        command.args(["--listen", &self.node, "--ops-listen", &self.node_ops]);
-        let ready = Ready::Http(format!("http://{}/healthz", self.node_ops));
-        Process::spawn("tollgate node", &mut command, ready).await
-    }
-
-    fn path(&self, name: &str) -> anyhow::Result<PathBuf> {
-        let path = self.directory.join(name);
-        fs::create_dir_all(&path).with_context(|| format!("create {}", path.display()))?;
-        Ok(path)
-    }
-
-    fn operator(&self, verb: &str) -> Command {
-        let mut command = self.command(verb);
-        command.env("TOLLGATE_CONTROL", format!("http://{}", self.control));
-        command
-    }
-
-    /// What the person who runs the benchmark has set for a gateway of their own must not leak in.
-    fn command(&self, verb: &str) -> Command {
-        let mut command = Command::new(self.program);
-        let ours = std::env::vars_os().map(|(name, _)| name);
-        for name in ours.filter(|name| name.as_encoded_bytes().starts_with(b"TOLLGATE_")) {
-            command.env_remove(name);
-        }
-        command.arg(verb);
-        command
-    }
-
-    fn targets(&self) -> anyhow::Result<[Target; 2]> {
-        let mut create = self.operator("keys");
-        create.args([
-            "create",
-            "--subject",
-            "bench/bench/bench",
-            "--output",
-            "json",
-        ]);
-        let created: serde_json::Value =
-            serde_json::from_str(&run(&mut create)?).context("read the created key")?;
-        let key = created["secret"].as_str();
-        let key = key.with_context(|| format!("no `secret` in {created}"))?;
-        let target = |name, protocol| Target {
-            name,
-            url: format!("http://{}", self.node),
-            protocol,
-            key: key.to_owned(),
-            under_test: UnderTest::Node,
-        };
-        Ok([
-            target("node over HTTP", Protocol::Http),
-            target("node over gRPC", Protocol::Grpc),
-        ])
-    }
 }
 
 /// Each model by its own name, with a price, and two limits that count all and refuse nothing.

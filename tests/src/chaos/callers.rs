@@ -15,10 +15,10 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 use tonic_types::StatusExt;
 
+use super::limits::{Cell, KEYS, Model};
 use super::member::Member;
 use super::now_ms;
 use super::operator::Key;
-use super::stage::{Cell, KEYS};
 
 /// Callers at each node: unevenly, as in real fleets.
 const AT_NODES: [usize; 3] = [24, 14, 10];
@@ -43,10 +43,24 @@ pub(super) struct Met {
     pub(super) mute: Vec<(Member, u64, u64)>,
 }
 
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Demand {
+    pub(super) model: Model,
+    /// The first so many keys are used; none stops the callers.
+    pub(super) keys: usize,
+}
+
+/// Nothing.
+const NONE: Demand = Demand {
+    model: Model::Chat,
+    keys: 0,
+};
+
 /// All callers. Dropping it ends them.
 #[derive(Debug)]
 pub(super) struct Callers {
-    keys: watch::Sender<usize>,
+    demand: watch::Sender<Demand>,
     met: Arc<Mutex<Shared>>,
     _callers: JoinSet<()>,
 }
@@ -70,7 +84,7 @@ struct Caller {
     node: Member,
     client: CompletionServiceClient<Channel>,
     secrets: Arc<[MetadataValue<Ascii>]>,
-    keys: watch::Receiver<usize>,
+    demand: watch::Receiver<Demand>,
     met: Arc<Mutex<Shared>>,
     random: StdRng,
 }
@@ -89,7 +103,7 @@ impl Callers {
             ..Shared::default()
         };
         let met = Arc::new(Mutex::new(shared));
-        let (count, keys) = watch::channel(0);
+        let (wanted, demand) = watch::channel(NONE);
         let mut callers = JoinSet::new();
         for (node, at_node) in Member::nodes().zip(AT_NODES) {
             let endpoint = Endpoint::from_shared(format!("http://{}", node.serves_at()))?;
@@ -103,7 +117,7 @@ impl Callers {
                     node,
                     client: CompletionServiceClient::new(channel.clone()),
                     secrets: Arc::clone(&secrets),
-                    keys: keys.clone(),
+                    demand: demand.clone(),
                     met: Arc::clone(&met),
                     random: StdRng::seed_from_u64(seed ^ number),
                 };
@@ -111,15 +125,21 @@ impl Callers {
             }
         }
         Ok(Self {
-            keys: count,
+            demand: wanted,
             met,
             _callers: callers,
         })
     }
 
-    /// From now on the first so many keys are used; none stops the callers.
-    pub(super) fn use_keys(&self, count: usize) {
-        self.keys.send_replace(count.min(KEYS));
+    /// What is asked for from now on.
+    pub(super) fn ask_for(&self, demand: Demand) {
+        let keys = demand.keys.min(KEYS);
+        self.demand.send_replace(Demand { keys, ..demand });
+    }
+
+    /// Stops the callers, until something is asked for.
+    pub(super) fn rest(&self) {
+        self.ask_for(NONE);
     }
 
     /// What they have met so far.
@@ -132,16 +152,17 @@ impl Callers {
 impl Caller {
     async fn run(mut self) {
         loop {
-            let count = *self.keys.borrow_and_update();
-            if count == 0 {
-                if self.keys.changed().await.is_err() {
+            let demand = *self.demand.borrow_and_update();
+            if demand.keys == 0 {
+                if self.demand.changed().await.is_err() {
                     return;
                 }
                 continue;
             }
-            let key = self.random.random_range(0..count);
+            let key = self.random.random_range(0..demand.keys);
             let begun_ms = now_ms();
-            let call = tokio::time::timeout(PATIENCE, self.client.complete(self.request(key)));
+            let request = self.request(demand.model, key);
+            let call = tokio::time::timeout(PATIENCE, self.client.complete(request));
             let outcome = match call.await {
                 Ok(answer) => answer.map(drop),
                 Err(_) => Err(Status::deadline_exceeded("no answer at all")),
@@ -160,13 +181,13 @@ impl Caller {
         shared.note(self.node, begun_ms, outcome);
     }
 
-    fn request(&self, key: usize) -> Request<CompleteRequest> {
+    fn request(&self, model: Model, key: usize) -> Request<CompleteRequest> {
         let part = Part {
             part: Some(part::Part::Text(format!("nonce={key} say some words"))),
             ..Part::default()
         };
         let mut request = Request::new(CompleteRequest {
-            model: "chat".to_owned(),
+            model: model.name().to_owned(),
             messages: vec![Message {
                 role: Role::User.into(),
                 parts: vec![part],

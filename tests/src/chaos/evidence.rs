@@ -9,9 +9,9 @@ use anyhow::{Context, ensure};
 use serde::Deserialize;
 
 use super::fleet::Fleet;
+use super::limits::{Cell, Kind, LIMITS, Model, Unit};
 use super::member::Member;
 use super::oracle::{Admitted, Arrival};
-use super::stage::{Cell, LIMITS, Unit};
 use crate::process::get;
 use crate::provider::{Entry, Outcome};
 
@@ -28,6 +28,8 @@ pub(super) struct Collector {
     read: HashMap<Member, u64>,
     pub(super) arrivals: Vec<Arrival>,
     pub(super) admitted: Admitted,
+    /// The most that was reserved of each limit for one request, in the order of [`LIMITS`].
+    pub(super) reserved: [u64; LIMITS.len()],
     /// Requests that the nodes logged as admitted.
     pub(super) logged: u64,
 }
@@ -52,6 +54,7 @@ impl Collector {
             read: HashMap::new(),
             arrivals: Vec::new(),
             admitted: Admitted::new(),
+            reserved: [0; LIMITS.len()],
             logged: 0,
         }
     }
@@ -81,12 +84,7 @@ impl Collector {
             }
             // Entries of one moment may be in another order, but none may be missing.
             self.next_entry = self.next_entry.max(entry.seq + 1);
-            let key = entry.nonce.parse();
-            self.arrivals.push(Arrival {
-                at_ms: entry.arrived_ms,
-                key: key.with_context(|| format!("the nonce `{}` is no key's", entry.nonce))?,
-                tokens: entry.prompt_tokens + entry.completion_tokens,
-            });
+            self.arrivals.push(arrival(&entry)?);
         }
         let counted = self.arrivals.len() as u64;
         ensure!(
@@ -124,27 +122,51 @@ impl Collector {
             return Ok(());
         }
         self.logged += 1;
-        let tokens = line.input_tokens.unwrap_or(0) + line.output_tokens.unwrap_or(0);
+        let tokens = (
+            line.input_tokens.unwrap_or(0),
+            line.output_tokens.unwrap_or(0),
+        );
         for label in line.limits.unwrap_or_default().split_whitespace() {
             let (cell, window, reserved) = self.taken(label)?;
-            let units = match LIMITS[cell.limit].unit {
-                Unit::Requests => reserved,
+            let most = &mut self.reserved[cell.limit];
+            *most = reserved.max(*most);
+            let Some(window) = window else { continue };
+            let units = match cell.rule().unit {
+                Unit::Requests | Unit::Slots => reserved,
                 // What was reserved beyond what was used went back and could be used again.
-                Unit::Tokens => tokens,
+                unit @ (Unit::Tokens | Unit::Cost) => unit.of(tokens),
             };
             *self.admitted.entry((cell, window)).or_default() += units;
         }
         Ok(())
     }
 
-    /// Reads `key-requests/key=k1@29384756:1`.
-    fn taken(&self, label: &str) -> anyhow::Result<(Cell, u64, u64)> {
+    /// Reads `key-requests/key=k1@29384756:1`: the counter, its window if it has windows of the run, the units.
+    fn taken(&self, label: &str) -> anyhow::Result<(Cell, Option<u64>, u64)> {
         let unreadable = || format!("read the label `{label}`");
         let (counter, rest) = label.rsplit_once('@').with_context(unreadable)?;
         let (window, units) = rest.split_once(':').with_context(unreadable)?;
         let cell = self.cells.get(counter).with_context(unreadable)?;
-        Ok((*cell, window.parse()?, units.parse()?))
+        let window = match cell.rule().kind {
+            Kind::Fixed => Some(window.parse().with_context(unreadable)?),
+            Kind::Sliding | Kind::Bucket | Kind::Month | Kind::Endless | Kind::Slots => None,
+        };
+        Ok((*cell, window, units.parse().with_context(unreadable)?))
     }
+}
+
+/// A request as the oracle sees it.
+fn arrival(entry: &Entry) -> anyhow::Result<Arrival> {
+    let key = entry.nonce.parse();
+    let model = Model::of_upstream(&entry.model);
+    Ok(Arrival {
+        at_ms: entry.arrived_ms,
+        until_ms: entry.ended_ms.context("it has ended")?,
+        broken_off: entry.outcome == Outcome::Cancelled,
+        key: key.with_context(|| format!("the nonce `{}` is no key's", entry.nonce))?,
+        model: model.with_context(|| format!("nobody asks for `{}`", entry.model))?,
+        tokens: (entry.prompt_tokens, entry.completion_tokens),
+    })
 }
 
 #[cfg(test)]
@@ -153,12 +175,12 @@ mod tests {
 
     #[test]
     fn admissions_are_read_from_lines_and_tokens_are_what_was_used() {
-        let keys: Vec<String> = (0..super::super::stage::KEYS)
+        let keys: Vec<String> = (0..super::super::limits::KEYS)
             .map(|n| format!("k{n}"))
             .collect();
         let mut collector = Collector::new(&keys);
         let line = r#"{"message":"request","admitted":true,"input_tokens":11,"output_tokens":8,
-            "limits":"key-requests/key=k3@77:1 team-tokens/team=chaos/team1@77:40"}"#;
+            "limits":"key-requests/key=k3@77:1 team-tokens/team=chaos/team1@77:40 key-sliding/key=k3@sliding:1"}"#;
         let refused =
             r#"{"message":"request","admitted":false,"limits":"key-requests/key=k3@77:1"}"#;
         for line in [line, line, refused] {
@@ -168,6 +190,7 @@ mod tests {
         let expected = Admitted::from([((Cell::of(0, 3), 77), 2), ((Cell::of(2, 3), 77), 38)]);
         assert_eq!(collector.admitted, expected);
         assert_eq!(collector.logged, 2);
+        assert_eq!(collector.reserved[2], 40);
         let strange = Line {
             message: "request",
             admitted: Some(true),

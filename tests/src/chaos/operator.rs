@@ -40,6 +40,10 @@ pub(super) struct Counter {
     pub(super) spent: u64,
     pub(super) outstanding: u64,
     pub(super) free: u64,
+    /// Charged for dead processes, and perhaps not spent.
+    pub(super) suspense: u64,
+    /// Charged beyond the limit.
+    pub(super) debt: u64,
     pub(super) nodes: Vec<Share>,
 }
 
@@ -49,6 +53,9 @@ pub(super) struct Share {
     pub(super) granted: u64,
     pub(super) returned: u64,
     pub(super) spent: u64,
+    /// What its closing has freed.
+    pub(super) freed: u64,
+    pub(super) suspense: u64,
 }
 
 impl Operator {

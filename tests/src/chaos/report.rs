@@ -173,10 +173,14 @@ impl fmt::Display for Report {
 impl Report {
     fn promises(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:<28}{:>12}{:>10}", "promise", "checks", "broken")?;
-        for (promise, checks) in &self.verdict.checks {
-            let broken = self.verdict.broken.iter();
-            let broken = broken.filter(|broken| broken.promise == *promise).count();
-            writeln!(f, "{promise:<28}{checks:>12}{broken:>10}")?;
+        for (limit, promises) in &self.verdict.checks {
+            for (promise, checks) in promises {
+                let broken = self.verdict.broken.iter();
+                let broken = broken.filter(|b| (b.limit, b.promise) == (*limit, *promise));
+                let broken = broken.count();
+                let promise = format!("{limit}: {promise}");
+                writeln!(f, "{promise:<28}{checks:>12}{broken:>10}")?;
+            }
         }
         let (counters, faults) = (self.balance.counters, self.balance.faults.len());
         writeln!(f, "{:<28}{counters:>12}{faults:>10}", "books")?;
@@ -201,14 +205,15 @@ impl Report {
     fn used(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<10}{:>8}{:>10}{:>10}{:>12}{:>10}{:>10}",
-            "used", "limit", "faults", "windows", "mean", "worst", "bar"
+            "{:<9}{:<9}{:>11}{:>8}{:>9}{:>12}{:>10}{:>10}",
+            "used", "unit", "limit", "faults", "windows", "mean", "worst", "bar"
         )?;
         for usage in &self.usage {
             let faults = if usage.faults { "yes" } else { "no" };
             writeln!(
                 f,
-                "{:<10}{:>8}{:>10}{:>10}{:>10.1} %{:>8.1} %{:>8.0} %  {}",
+                "{:<9}{:<9}{:>11}{:>8}{:>9}{:>10.1} %{:>8.1} %{:>8.0} %  {}",
+                usage.kind,
                 usage.unit,
                 usage.amount,
                 faults,

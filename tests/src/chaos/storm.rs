@@ -32,8 +32,8 @@ pub(super) struct Record {
     pub(super) events: Vec<Event>,
     /// What must not happen whatever the faults: a process that fell over by itself, or did not end.
     pub(super) defects: Vec<String>,
-    /// Longest time that a node stood still.
-    pub(super) longest_freeze_ms: u64,
+    /// When some node stood still: begin and end, milliseconds since 1970.
+    pub(super) freezes: Vec<(u64, u64)>,
 }
 
 /// One line of the run's log.
@@ -224,8 +224,7 @@ impl Stand {
             Undo::Thaw(member, since_ms) => {
                 self.fleet.process(member).context("it runs")?.resume()?;
                 if matches!(member, Member::Node(_)) {
-                    let longest = &mut self.record.longest_freeze_ms;
-                    *longest = (*longest).max(now_ms().saturating_sub(since_ms));
+                    self.record.freezes.push((since_ms, now_ms()));
                 }
             }
             Undo::Mend(ways) => self.network.cut(&ways, false)?,

@@ -141,6 +141,17 @@ pub(super) async fn leader() -> Option<Member> {
     None
 }
 
+/// Units that the replica which hands out quota knows to be lost or invented; none while no replica does.
+pub(super) async fn imbalance() -> Option<f64> {
+    for member in Member::controls() {
+        let text = metrics(member).await.unwrap_or_default();
+        if value(&text, "tollgate_control_quota_epoch").is_some_and(|epoch| epoch > 0.0) {
+            return Some(sum(&text, "tollgate_control_ledger_imbalance{"));
+        }
+    }
+    None
+}
+
 async fn metrics(member: Member) -> Option<String> {
     let url = format!("http://{}/metrics", member.observed_at());
     match timeout(PATIENCE, get(&url)).await {
@@ -156,6 +167,13 @@ fn value(text: &str, name: &str) -> Option<f64> {
     values.next()
 }
 
+/// The sum of a metric over its labels.
+fn sum(text: &str, name: &str) -> f64 {
+    let lines = text.lines().filter(|line| line.starts_with(name));
+    let values = lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
+    values.sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,6 +184,8 @@ mod tests {
         assert_eq!(value(text, "a"), Some(17.0));
         assert_eq!(value(text, "b{stream=\"quota\"}"), Some(1.0));
         assert_eq!(value(text, "b"), None);
+        let text = "a{l=\"x\"} 3\na{l=\"y\"} 4\nab 5\n";
+        assert!((sum(text, "a{") - 7.0).abs() < 1e-9);
     }
 
     #[test]

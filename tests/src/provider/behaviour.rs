@@ -23,6 +23,7 @@ use anyhow::{Context, bail, ensure};
 /// | `calls-N` | shape: N calls of the tool `lookup` after the content, each with the argument `n` |
 /// | `cached-N` | shape: reports that N of the prompt tokens were read from a cache |
 /// | `usage-unasked` | shape: a stream reports usage though the request does not ask for it, where the format lets it ask |
+/// | `thinking-in-parts` | shape: thinking is a signed part of the content, as Mistral tells it, in OpenAI's format |
 /// | `refuse-WHY` | fault: the format's own error for WHY: see [`Refusal`] |
 /// | `status-C` | fault: HTTP status C (400–599) with an error body of the format |
 /// | `status-C-retry-S` | the same with `retry-after: S` (seconds) |
@@ -49,6 +50,7 @@ use anyhow::{Context, bail, ensure};
 /// | `html` | fault: status 200 with an HTML page |
 /// | `wrong-type` | oddity: the answer is whole, but its content type is `text/plain` |
 /// | `redirect` | fault: status 307 to `/_redirected`, whose visits are counted |
+/// | `gzip-bomb-M` | fault: a compressed body, though nobody asked for one, that unfolds into M MiB |
 /// | `giant-line-M` | fault: one event (unary: one body) with M MiB of content |
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Behaviour {
@@ -66,6 +68,8 @@ pub struct Behaviour {
     pub cached: u32,
     /// Whether streams report usage though they were not asked to.
     pub unasked_usage: bool,
+    /// Whether OpenAI's format tells thinking as a part of the content.
+    pub thinking_in_parts: bool,
     /// What goes wrong.
     pub fault: Fault,
 }
@@ -100,6 +104,7 @@ pub enum Fault {
     Html,
     WrongType,
     Redirect,
+    GzipBomb { mebibytes: u32 },
     GiantLine { mebibytes: u32 },
 }
 
@@ -183,6 +188,7 @@ pub const EXAMPLES: &[&str] = &[
     "html",
     "wrong-type",
     "redirect",
+    "gzip-bomb-64",
     "giant-line-64",
 ];
 
@@ -196,6 +202,7 @@ impl Default for Behaviour {
             calls: 0,
             cached: 0,
             unasked_usage: false,
+            thinking_in_parts: false,
             fault: Fault::None,
         }
     }
@@ -214,6 +221,10 @@ impl Behaviour {
         }
         if part == "usage-unasked" {
             self.unasked_usage = true;
+            return Ok(());
+        }
+        if part == "thinking-in-parts" {
+            self.thinking_in_parts = true;
             return Ok(());
         }
         if let Some(shape) = part.strip_prefix("ok-") {
@@ -286,6 +297,9 @@ fn parse_fault(part: &str) -> anyhow::Result<Fault> {
         Ok(Fault::ErrorInStream { after })
     } else if let Some(pause) = part.strip_prefix("trickle-") {
         Ok(Fault::Trickle(parse_duration(pause)?))
+    } else if let Some(mebibytes) = part.strip_prefix("gzip-bomb-") {
+        let mebibytes = whole(mebibytes, part)?;
+        Ok(Fault::GzipBomb { mebibytes })
     } else if let Some(mebibytes) = part.strip_prefix("giant-line-") {
         let mebibytes = whole(mebibytes, part)?;
         Ok(Fault::GiantLine { mebibytes })

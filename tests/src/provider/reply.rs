@@ -1,6 +1,7 @@
 //! Replies, rendered whole before their first byte is sent: a script of bytes and pauses.
 
 mod framing;
+mod gzip;
 pub(super) mod wire;
 mod writer;
 
@@ -167,6 +168,14 @@ pub(super) fn render(facts: &Facts<'_>, behaviour: &Behaviour) -> Reply {
         Fault::Html => {
             let page = Step::Bytes(Bytes::from_static(PAGE.as_bytes()));
             Answer::of("text/html; charset=utf-8", vec![page], Outcome::Refused)
+        }
+        Fault::GzipBomb { mebibytes } => {
+            let kind = if facts.stream { SSE } else { JSON };
+            let bomb = Step::Bytes(gzip::bomb(*mebibytes));
+            Answer {
+                header: Some(("content-encoding", "gzip")),
+                ..Answer::of(kind, vec![bomb], Outcome::Refused)
+            }
         }
         Fault::Redirect => Answer {
             status: 307,

@@ -198,6 +198,11 @@ impl Cluster {
         Ok(out)
     }
 
+    /// A path for a test's own file.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
     /// Writes `policy` to a file, with the provider's address in it.
     pub fn policy_file(&self, policy: &str) -> anyhow::Result<String> {
         let path = self.dir.path().join("policy.yaml");
@@ -316,6 +321,11 @@ impl Cluster {
 }
 
 impl Control {
+    /// `http://ADDRESS` of its services.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// `http://ADDRESS` of its metrics and health.
     pub fn ops(&self) -> anyhow::Result<String> {
         ops_url(self.process.as_ref())

@@ -2,7 +2,9 @@
 
 mod ledger;
 mod money;
+mod operator;
 mod race;
+mod restore;
 mod rolling;
 mod waiting;
 

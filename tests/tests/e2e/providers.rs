@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use anyhow::Context;
+use tokio::task::JoinSet;
 use tollgate_proto::completion::v1::{AttemptOutcome, CompleteResponse, FinishReason, Usage, part};
 use tollgate_tests::provider::{Entry, Outcome};
 
@@ -54,7 +56,7 @@ pub const KINDS: [Kind; 8] = [
     Kind {
         name: "mistral",
         counts_reasoning: true,
-        habits: "+usage-unasked",
+        habits: "+usage-unasked+thinking-in-parts",
         ..PLAIN
     },
     Kind {
@@ -103,7 +105,7 @@ const BROKEN: [&str; 5] = [
 ];
 
 /// Oddities that do not make a stream incomplete.
-const WHOLE: [&str; 9] = [
+const WHOLE: [&str; 11] = [
     "no-done",
     "dup-usage",
     "malformed-line",
@@ -113,17 +115,32 @@ const WHOLE: [&str; 9] = [
     "wrong-type",
     "no-usage",
     "usage-nonsense",
+    "usage-lies",
+    "trickle-0ms",
 ];
 
 /// Answers that are none.
-const NO_ANSWER: [&str; 4] = ["html", "bad-json", "redirect", "giant-line-33"];
+const NO_ANSWER: [&str; 5] = [
+    "html",
+    "bad-json",
+    "redirect",
+    "gzip-bomb-64",
+    "giant-line-33",
+];
+
+/// A stream whose every byte comes in time, and whose first event does not.
+const DRIPS: &str = "trickle-20ms";
+
+/// The most memory that a node may have used, in bytes. An answer is held whole at most once, and it may have 32 MiB.
+const MOST_MEMORY: u64 = 400 << 20;
 
 /// A model for each behaviour of a provider of each kind, with nowhere else to go: callers say `KIND/BEHAVIOUR`.
 fn policy() -> String {
     let (mut providers, mut rest) = (String::new(), [const { String::new() }; 3]);
     let refusals = REFUSALS.map(|(name, _)| name);
     let behaviours = [RICH].into_iter().chain(refusals).chain(BROKEN);
-    let behaviours: Vec<_> = behaviours.chain(WHOLE).chain(NO_ANSWER).collect();
+    let behaviours = behaviours.chain(WHOLE).chain(NO_ANSWER).chain([DRIPS]);
+    let behaviours: Vec<_> = behaviours.collect();
     for Kind {
         name: kind,
         settings,
@@ -268,8 +285,8 @@ async fn a_refusal_means_the_same_from_every_kind_of_provider() -> anyhow::Resul
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_is_whole_or_an_error_from_every_kind_of_provider() -> anyhow::Result<()> {
-    let (_cluster, _key, caller) = cluster().await?;
+async fn an_answer_is_whole_or_an_error_from_every_kind_of_provider() -> anyhow::Result<()> {
+    let (cluster, _key, caller) = cluster().await?;
     for kind in KINDS {
         for behaviour in BROKEN {
             let model = format!("{}/{behaviour}", kind.name);
@@ -287,7 +304,39 @@ async fn a_stream_is_whole_or_an_error_from_every_kind_of_provider() -> anyhow::
             assert_eq!(text, "n:0 n:1 n:2 n:3 n:4 n:5 n:6 n:7 ", "{model}");
             let usage = answer.usage.unwrap_or_default();
             assert!(usage.output_tokens > 0, "{model}: {usage:?}");
+
+            let answer = caller.complete(&model, "nonce=n").await?;
+            let text = content(&answer).text.replace("é🦀", "");
+            assert_eq!(text, "n:0 n:1 n:2 n:3 n:4 n:5 n:6 n:7 ", "{model}");
+            let usage = answer.usage.unwrap_or_default();
+            assert!(usage.output_tokens > 0, "{model}: {usage:?}");
         }
+    }
+    // Each is settled once, which is when it is logged.
+    let asked = KINDS.len() * (BROKEN.len() + 2 * WHOLE.len());
+    assert_eq!(cluster.wait_requests(asked).await?.len(), asked);
+    Ok(())
+}
+
+/// What counts is what means something: bytes that complete no event do not keep a dead stream alive.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dripping_stream_is_given_up_at_every_kind_of_provider() -> anyhow::Result<()> {
+    let (cluster, _key, caller) = cluster().await?;
+    let mut asked = JoinSet::new();
+    for kind in KINDS {
+        let (caller, model) = (caller.clone(), format!("{}/{DRIPS}", kind.name));
+        asked.spawn(async move { (caller.stream(ask(&model, "nonce=n")).await, model) });
+    }
+    while let Some(one) = asked.join_next().await {
+        let (answer, model) = one?;
+        let (status, before) = answer.unwrap_err();
+        assert_eq!(before.text, "", "{model}");
+        let reason = caller::reason(&status);
+        assert_eq!(reason, "PROVIDERS_FAILED", "{model}: {status}");
+    }
+    let logged = cluster.wait_requests(KINDS.len()).await?;
+    for request in logged {
+        assert!(request.attempts.ends_with(":timed_out"), "{request:?}");
     }
     Ok(())
 }
@@ -309,6 +358,9 @@ async fn what_is_no_answer_is_an_error_from_every_kind_of_provider() -> anyhow::
     }
     assert!(taken.is_empty(), "taken for answers: {taken:?}");
     assert_eq!(cluster.provider.stats().redirects_followed, 0);
+    let node = cluster.nodes[0].process.as_ref();
+    let memory = node.context("the node runs")?.peak_rss()?;
+    assert!(memory < MOST_MEMORY, "{memory} bytes");
     // None of them is read on behind the callers' backs.
     eventually("every request ends", PATIENCE, async || {
         let ledger = cluster.provider.ledger();

@@ -47,6 +47,8 @@ struct StoredRow {
     freed: u64,
     #[prost(bool, tag = "6")]
     closed: bool,
+    #[prost(uint64, tag = "7")]
+    forgiven: u64,
 }
 
 /// The key of a counter's record. What is not plain in a key is written as `%` and two digits, so that two
@@ -60,13 +62,17 @@ pub(super) fn path(counter: &Counter) -> String {
     path
 }
 
+/// A counter's name as the last part of a key.
+pub(super) fn escaped(counter: &Counter) -> String {
+    let mut name = String::new();
+    escape(counter, false, &mut name);
+    name
+}
+
 /// What the keys of a counter's record and rows begin with. No slash is left in the counter's name, so that no
 /// counter's keys are among another's.
 pub(super) fn ledger(counter: &Counter) -> String {
-    let mut path = String::from(LEDGERS);
-    escape(counter, false, &mut path);
-    path.push('/');
-    path
+    format!("{LEDGERS}{}/", escaped(counter))
 }
 
 /// The key of a process's row.
@@ -95,6 +101,7 @@ pub(super) fn encode_row(row: &LedgerRow) -> Vec<u8> {
         settled: row.settled,
         freed: row.freed,
         closed: row.closed,
+        forgiven: row.forgiven,
     };
     stored.encode_to_vec()
 }
@@ -117,6 +124,9 @@ pub(super) fn decode_row(entry: &Entry) -> Result<Option<LedgerRow>> {
         .and_then(|(window, of)| Some((window.parse().ok()?, u64::from_str_radix(of, 16).ok()?)))
         .ok_or_else(|| damaged("its key is not a row's"))?;
     let stored = StoredRow::decode(entry.value.clone()).map_err(|e| damaged(&e.to_string()))?;
+    if stored.forgiven > stored.settled {
+        return Err(damaged("more is forgiven than was spent"));
+    }
     Ok(Some(LedgerRow {
         window: Window(window),
         incarnation: Incarnation(of),
@@ -126,6 +136,7 @@ pub(super) fn decode_row(entry: &Entry) -> Result<Option<LedgerRow>> {
         settled: stored.settled,
         freed: stored.freed,
         closed: stored.closed,
+        forgiven: stored.forgiven,
     }))
 }
 
@@ -237,6 +248,7 @@ mod tests {
             returned: 7,
             settled: 40,
             freed: 3,
+            forgiven: 11,
             closed: true,
             ..LedgerRow::new(Window(685), Incarnation(u64::MAX - 1), "n1".into())
         };

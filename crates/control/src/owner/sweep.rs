@@ -1,10 +1,13 @@
-//! Removes the records of windows that are long over.
+//! Removes the records of windows and raises that are long over, and rows of dead processes that say nothing.
+
+use std::collections::HashMap;
 
 use tollgate_quota::OwnerTime;
 use tracing::{debug, warn};
 
-use super::record;
 use super::write::MOST_OPERATIONS;
+use super::{raises, record};
+use crate::audit;
 use crate::error::Result;
 use crate::ownership::guard;
 use crate::store::{Entry, Outcome, SharedStore};
@@ -14,50 +17,90 @@ const OVER_MS: u64 = 3_600_000;
 /// Records looked at together.
 const PAGE: usize = 500;
 
-/// Looks at every record and row once. Returns how many were removed.
-pub(super) async fn sweep(store: &SharedStore, epoch: u64, now: OwnerTime) -> Result<usize> {
-    let marks = sweep_under(record::PREFIX, store, epoch, now).await?;
-    Ok(marks + sweep_under(record::LEDGERS, store, epoch, now).await?)
+/// Removes what is over, sweep by sweep, in one term.
+#[derive(Debug, Default)]
+pub(super) struct Sweeper {
+    /// Rows that a sweep found empty, and the revisions that wrote them. One that the next sweep finds unchanged goes:
+    /// nothing that its dead process said can be on its way any more.
+    empty: HashMap<String, u64>,
 }
 
-async fn sweep_under(
-    prefix: &str,
-    store: &SharedStore,
-    epoch: u64,
-    now: OwnerTime,
-) -> Result<usize> {
-    let (mut after, mut removed) = (String::new(), 0);
-    loop {
-        let page = store.page(prefix, &after, PAGE).await?;
-        let old: Vec<_> = page
-            .entries
-            .iter()
-            .filter(|entry| is_over(entry, now))
-            .collect();
-        for batch in old.chunks(MOST_OPERATIONS) {
-            let txn = batch.iter().fold(guard(epoch), |txn, entry| {
-                txn.when_modified(&entry.key, entry.mod_revision)
-                    .delete(&entry.key)
-            });
-            match store.commit(txn).await? {
-                Outcome::Committed(_) => removed += batch.len(),
-                Outcome::Conflict => debug!("a record changed while it was to be removed"),
+impl Sweeper {
+    /// Looks at every record and row once. Returns how many were removed.
+    pub(super) async fn sweep(
+        &mut self,
+        store: &SharedStore,
+        epoch: u64,
+        now: OwnerTime,
+    ) -> Result<usize> {
+        let mut removed = 0;
+        let before = std::mem::take(&mut self.empty);
+        for prefix in [record::PREFIX, record::LEDGERS, raises::PREFIX] {
+            let mut after = String::new();
+            loop {
+                let page = store.page(prefix, &after, PAGE).await?;
+                let old = page
+                    .entries
+                    .iter()
+                    .filter(|entry| is_over(entry, now) || self.is_long_empty(entry, &before));
+                removed += remove(store, epoch, &old.collect::<Vec<_>>()).await?;
+                match page.entries.last() {
+                    Some(last) if page.more => after.clone_from(&last.key),
+                    Some(_) | None => break,
+                }
             }
         }
-        match page.entries.last() {
-            Some(last) if page.more => after.clone_from(&last.key),
-            Some(_) | None => return Ok(removed),
+        Ok(removed + audit::trim(store).await?)
+    }
+
+    /// Whether the row was empty at the sweep before, too; else it is noted where it is.
+    fn is_long_empty(&mut self, entry: &Entry, before: &HashMap<String, u64>) -> bool {
+        if !entry.key.starts_with(record::LEDGERS) || !is_empty(entry) {
+            return false;
         }
+        if before.get(&entry.key) == Some(&entry.mod_revision) {
+            return true;
+        }
+        self.empty.insert(entry.key.clone(), entry.mod_revision);
+        false
     }
 }
 
-/// Whether the window was over so long ago.
-fn is_over(entry: &Entry, now: OwnerTime) -> bool {
-    match record::window_of(entry) {
-        Ok((counter, window)) => {
-            let then = OwnerTime(now.0.saturating_sub(OVER_MS));
-            counter.kind().has_windows() && counter.kind().span(then).window > window
+/// Removes those that have not changed since they were read. Returns how many.
+async fn remove(store: &SharedStore, epoch: u64, old: &[&Entry]) -> Result<usize> {
+    let mut removed = 0;
+    for batch in old.chunks(MOST_OPERATIONS) {
+        let txn = batch.iter().fold(guard(epoch), |txn, entry| {
+            txn.when_modified(&entry.key, entry.mod_revision)
+                .delete(&entry.key)
+        });
+        match store.commit(txn).await? {
+            Outcome::Committed(_) => removed += batch.len(),
+            Outcome::Conflict => debug!("a record changed while it was to be removed"),
         }
+    }
+    Ok(removed)
+}
+
+/// Whether a row is closed and of no account: its process spent nothing, as of slots, and nothing of it is in doubt. What
+/// was spent has to be known for as long as its window lasts, by process: closings are repeated.
+fn is_empty(entry: &Entry) -> bool {
+    let row = record::decode_row(entry).ok().flatten();
+    row.is_some_and(|row| row.closed && row.settled == 0 && row.charge() == 0)
+}
+
+/// Whether the window, or the raise, was over so long ago.
+fn is_over(entry: &Entry, now: OwnerTime) -> bool {
+    let then = OwnerTime(now.0.saturating_sub(OVER_MS));
+    let over = if entry.key.starts_with(raises::PREFIX) {
+        raises::ends_at(entry).map(|end| end <= then)
+    } else {
+        record::window_of(entry).map(|(counter, window)| {
+            counter.kind().has_windows() && counter.kind().span(then).window > window
+        })
+    };
+    match over {
+        Ok(over) => over,
         Err(error) => {
             warn!(%error, "leaving a damaged record where it is");
             false
@@ -73,7 +116,7 @@ mod tests {
     use tollgate_quota::{Counter, Epoch, Incarnation, Kind, Period, Window, Zone};
 
     use super::*;
-    use crate::ownership::Ownership;
+    use crate::ownership::{Ownership, Replica};
     use crate::store::Txn;
     use crate::store::embedded::Embedded;
 
@@ -81,7 +124,7 @@ mod tests {
     async fn only_records_of_long_past_windows_go_and_only_for_the_owner() {
         let home = tempfile::tempdir().unwrap();
         let store: SharedStore = Arc::new(Embedded::open(home.path()).unwrap());
-        let epoch = Ownership::new(Arc::clone(&store), "a".to_owned())
+        let epoch = Ownership::new(Arc::clone(&store), Replica::default())
             .claim(0)
             .await
             .unwrap();
@@ -99,11 +142,17 @@ mod tests {
             store.commit(put).await.unwrap();
         }
         assert_eq!(
-            sweep(&store, epoch + 1, now).await.unwrap(),
+            Sweeper::default()
+                .sweep(&store, epoch + 1, now)
+                .await
+                .unwrap(),
             0,
             "not the owner"
         );
-        assert_eq!(sweep(&store, epoch, now).await.unwrap(), 2);
+        assert_eq!(
+            Sweeper::default().sweep(&store, epoch, now).await.unwrap(),
+            2
+        );
         let left = store.range(record::PREFIX).await.unwrap();
         let left: Vec<_> = left
             .entries
@@ -121,7 +170,7 @@ mod tests {
     async fn rows_of_past_months_go_and_those_without_a_window_stay() {
         let home = tempfile::tempdir().unwrap();
         let store: SharedStore = Arc::new(Embedded::open(home.path()).unwrap());
-        let epoch = Ownership::new(Arc::clone(&store), "a".to_owned())
+        let epoch = Ownership::new(Arc::clone(&store), Replica::default())
             .claim(0)
             .await
             .unwrap();
@@ -156,9 +205,68 @@ mod tests {
             store.commit(put).await.unwrap();
         }
         let early = OwnerTime(now.0 - 1);
-        assert_eq!(sweep(&store, epoch, early).await.unwrap(), 0);
-        assert_eq!(sweep(&store, epoch, now).await.unwrap(), 1);
+        assert_eq!(
+            Sweeper::default()
+                .sweep(&store, epoch, early)
+                .await
+                .unwrap(),
+            0
+        );
+        assert_eq!(
+            Sweeper::default().sweep(&store, epoch, now).await.unwrap(),
+            1
+        );
         let left = store.range(record::LEDGERS).await.unwrap();
         assert_eq!(left.entries.len(), 6, "three records, three rows");
+    }
+
+    #[tokio::test]
+    async fn rows_of_the_dead_that_say_nothing_go_at_the_second_sweep() {
+        let home = tempfile::tempdir().unwrap();
+        let store: SharedStore = Arc::new(Embedded::open(home.path()).unwrap());
+        let epoch = Ownership::new(Arc::clone(&store), Replica::default())
+            .claim(0)
+            .await
+            .unwrap();
+        let counter = Counter::new("slots", Kind::Concurrent, "a").unwrap();
+        let dead = LedgerRow {
+            granted: 4,
+            freed: 4,
+            closed: true,
+            ..LedgerRow::new(Window(1), Incarnation(1), "n".into())
+        };
+        let of = |of, row: &LedgerRow| LedgerRow {
+            incarnation: Incarnation(of),
+            ..row.clone()
+        };
+        let alive = LedgerRow {
+            closed: false,
+            ..of(2, &dead)
+        };
+        let spent = LedgerRow {
+            settled: 1,
+            freed: 3,
+            ..of(3, &dead)
+        };
+        let doubtful = LedgerRow {
+            freed: 3,
+            ..of(4, &dead)
+        };
+        let put = async |row: &LedgerRow| {
+            let put = Txn::new().put(record::row_path(&counter, row), record::encode_row(row));
+            store.commit(put).await.unwrap();
+        };
+        for row in [&dead, &alive, &spent, &doubtful, &of(5, &dead)] {
+            put(row).await;
+        }
+        let mut sweeper = Sweeper::default();
+        let now = OwnerTime(1_800_000_000_000);
+        assert_eq!(sweeper.sweep(&store, epoch, now).await.unwrap(), 0);
+        // One is written anew meanwhile.
+        put(&of(5, &dead)).await;
+        assert_eq!(sweeper.sweep(&store, epoch, now).await.unwrap(), 1);
+        assert_eq!(sweeper.sweep(&store, epoch, now).await.unwrap(), 1);
+        let left = store.range(record::LEDGERS).await.unwrap();
+        assert_eq!(left.entries.len(), 3);
     }
 }

@@ -6,16 +6,18 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, interval_at, sleep_until};
 use tollgate_quota::owner::{Books, Config, Effect, Event, HorizonRecord, Owner, Reason};
-use tollgate_quota::{Counter, Epoch, NodeMessage};
+use tollgate_quota::{Counter, Epoch, NodeMessage, OwnerTime};
 use tracing::{debug, error, info, warn};
 
-use super::sweep::sweep;
+use super::raises::Stored;
+use super::sweep::Sweeper;
 use super::write::{Answered, Desk, MOST_OPERATIONS, Write, after};
-use super::{Input, Shell, Streams};
+use super::{Input, Raising, Shell, Streams, Thawing};
 use crate::backoff::Backoff;
 use crate::clock::OwnerClock;
 use crate::error::Error;
 use crate::metrics;
+use crate::origin::Origin;
 use crate::snapshot::Current;
 
 /// Writes wait so long for others to share their transaction.
@@ -44,37 +46,46 @@ pub(super) enum End {
     Shutdown,
     /// Another replica has taken over, or may have.
     Lost,
-    /// The wall clock was corrected.
-    ClockStepped,
+    /// The wall clock was corrected, or quota thawed: this replica goes on in a new term.
+    Anew,
 }
 
 /// What a job under way has brought.
-enum Done {
+pub(super) enum Done {
     Read(Answered),
     Written(Answered),
     Horizon(Answered),
     /// Whether this is still the owner; none where the store did not say.
     Beaten(Option<bool>),
-    Swept,
+    Swept(Sweeper),
+    /// The limits that are raised; none where they could not be read.
+    Raises(Option<Vec<Stored>>),
+    Raised(Box<Raising>, Result<(), Error>),
+    /// The counters that have open shares; none where they could not be read.
+    Open(Option<Vec<Counter>>),
+    Thawed(Box<Thawing>, Result<(), Error>),
 }
 
 /// One epoch of ownership.
 pub(super) struct Term {
-    machine: Owner,
-    clock: OwnerClock,
-    desk: Desk,
+    pub(super) machine: Owner,
+    pub(super) clock: OwnerClock,
+    pub(super) desk: Desk,
     current: Current,
     reads: VecDeque<Counter>,
-    writes: VecDeque<Write>,
+    pub(super) writes: VecDeque<Write>,
     /// When the waiting writes go out, even if more could join them.
     flush_at: Option<Instant>,
-    jobs: JoinSet<Done>,
+    pub(super) jobs: JoinSet<Done>,
     reading: usize,
     writing: usize,
     backoff: Backoff,
     /// When the store last said that this is the owner, or nodes were last sent to look for another.
     confirmed: Instant,
-    end: Option<End>,
+    /// Which store this is.
+    pub(super) origin: Origin,
+    sweeper: Sweeper,
+    pub(super) end: Option<End>,
 }
 
 /// What a term does by the clock.
@@ -100,7 +111,7 @@ impl Chores {
 
 impl Term {
     /// Begins a term. `stepped` says that the one before ended because the clock was corrected.
-    pub(super) fn new(shell: &Shell, epoch: u64, stepped: bool) -> Self {
+    pub(super) fn new(shell: &Shell, (epoch, origin): (u64, Origin), stepped: bool) -> Self {
         let mut current = shell.current.clone();
         let limits = current
             .borrow_and_update()
@@ -111,6 +122,12 @@ impl Term {
         let mut machine = Owner::new(number, Config::default(), limits.unwrap_or_default());
         if stepped {
             machine.distrust_horizon(clock.now());
+        }
+        if origin.thawed_ms > 0 {
+            machine.restored(OwnerTime(origin.thawed_ms));
+        }
+        if origin.is_frozen() {
+            machine.freeze();
         }
         Self {
             machine,
@@ -129,6 +146,8 @@ impl Term {
             writing: 0,
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(2)),
             confirmed: Instant::now(),
+            origin,
+            sweeper: Sweeper::default(),
             end: None,
         }
     }
@@ -136,6 +155,8 @@ impl Term {
     /// Runs until the term ends.
     pub(super) async fn run(&mut self, shell: &mut Shell) -> End {
         let mut chores = Chores::new();
+        self.load_raises();
+        self.look_for_open_shares();
         let mut inputs = Vec::with_capacity(TAKEN);
         loop {
             if let Some(end) = self.end {
@@ -193,12 +214,19 @@ impl Term {
                     self.step(Event::Disconnected(incarnation), streams);
                 }
             }
-            Input::Message(mut message) => {
+            Input::Message(mut message, store) => {
                 metrics::quota_message();
+                if store != 0 && store != self.origin.store {
+                    // The node learns by the answer that what it holds is void.
+                    message.accounts.clear();
+                }
                 self.keep_known(&mut message);
                 self.step(Event::Node(message), streams);
             }
             Input::Release(close) => self.step(Event::Release(close), streams),
+            Input::Reset(counter) => self.step(Event::Reset(counter), streams),
+            Input::Raise(raising) => self.raise(raising),
+            Input::Thaw(thawing) => self.thaw(thawing),
             Input::Counters(reply) => {
                 let states = self.machine.snapshot(self.clock.now()).collect();
                 // Whoever asked may have gone.
@@ -228,7 +256,7 @@ impl Term {
     }
 
     /// Lets the machine take one step, and does what it says.
-    fn step(&mut self, event: Event, streams: &Streams) {
+    pub(super) fn step(&mut self, event: Event, streams: &Streams) {
         for effect in self.machine.step(self.clock.now(), event) {
             match effect {
                 Effect::Load(counter) => self.reads.push_back(counter),
@@ -236,16 +264,15 @@ impl Term {
                     counter,
                     record,
                     rows,
-                    expected_mod_revision,
+                    expected_mod_revision: expected,
                 } => {
-                    self.writes.push_back(Write {
+                    let write = Write {
                         counter,
                         record,
                         rows,
-                        expected: expected_mod_revision,
-                    });
-                    self.flush_at
-                        .get_or_insert_with(|| Instant::now() + COALESCE);
+                        expected,
+                    };
+                    self.write(write);
                 }
                 Effect::LoadHorizon => self.load_horizon(),
                 Effect::PersistHorizon {
@@ -256,6 +283,12 @@ impl Term {
                 Effect::StepDown(reason) => self.step_down(reason),
             }
         }
+    }
+
+    pub(super) fn write(&mut self, write: Write) {
+        self.writes.push_back(write);
+        self.flush_at
+            .get_or_insert_with(|| Instant::now() + COALESCE);
     }
 
     fn load_horizon(&mut self) {
@@ -269,17 +302,6 @@ impl Term {
         self.jobs.spawn(async move {
             Done::Horizon(after(desk.write_horizon(record, expected).await, wait).await)
         });
-    }
-
-    /// Leaves in good order: says that nothing is handed out from now on.
-    pub(super) async fn leave(&mut self) {
-        let Some(record) = self.machine.last_horizon(self.clock.now()) else {
-            return;
-        };
-        // The next owner waits a few seconds longer where this fails.
-        if let Err(error) = self.desk.lower_horizon(record).await {
-            debug!(%error, "cannot lower the horizon");
-        }
     }
 
     fn step_down(&mut self, reason: Reason) {
@@ -310,12 +332,12 @@ impl Term {
         self.writes.iter().map(Write::operations).sum()
     }
 
-    fn can_flush(&self) -> bool {
+    pub(super) fn can_flush(&self) -> bool {
         self.writing < TXNS && !self.writes.is_empty()
     }
 
     /// Starts one transaction with what waits.
-    fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         let mut left = MOST_OPERATIONS;
         let fitting = self.writes.iter().take_while(|write| {
             let fits = write.operations() <= left;
@@ -334,11 +356,11 @@ impl Term {
     }
 
     /// How long a job waits if the store fails it.
-    fn next_wait(&mut self) -> Duration {
+    pub(super) fn next_wait(&mut self) -> Duration {
         self.backoff.draw()
     }
 
-    fn done(&mut self, done: Result<Done, JoinError>, streams: &Streams) {
+    pub(super) fn done(&mut self, done: Result<Done, JoinError>, streams: &Streams) {
         let answered = match done {
             Ok(Done::Read(answered)) => {
                 self.reading -= 1;
@@ -353,12 +375,21 @@ impl Term {
                 self.confirmed = Instant::now();
                 return;
             }
-            Ok(Done::Beaten(None) | Done::Swept) => return,
+            Ok(Done::Beaten(None)) => return,
+            Ok(Done::Swept(sweeper)) => {
+                self.sweeper = sweeper;
+                return;
+            }
+            Ok(Done::Raises(None)) => return self.load_raises(),
+            Ok(Done::Raises(Some(raises))) => return self.raises(raises, streams),
+            Ok(Done::Raised(raising, outcome)) => return self.raised(raising, outcome, streams),
+            Ok(Done::Open(counters)) => return self.opened(counters, streams),
+            Ok(Done::Thawed(thawing, outcome)) => return self.thawed(*thawing, outcome),
             Ok(Done::Beaten(Some(false))) => return self.step_down(Reason::GuardFailed),
             Err(error) => {
                 // The machine would wait for its answer for ever: begin a new term.
                 error!(%error, "a job of the owner failed, beginning a new term");
-                self.end = Some(End::ClockStepped);
+                self.end = Some(End::Anew);
                 return;
             }
         };
@@ -379,7 +410,7 @@ impl Term {
                 drift_ms,
                 "the wall clock was corrected, beginning a new term"
             );
-            self.end = Some(End::ClockStepped);
+            self.end = Some(End::Anew);
         }
     }
 
@@ -430,13 +461,14 @@ impl Term {
 
     fn sweep(&mut self) {
         let (desk, now) = (self.desk.clone(), self.clock.now());
+        let mut sweeper = std::mem::take(&mut self.sweeper);
         self.jobs.spawn(async move {
-            match sweep(&desk.store, desk.epoch, now).await {
+            match sweeper.sweep(&desk.store, desk.epoch, now).await {
                 Ok(0) => {}
-                Ok(removed) => info!(removed, "removed records of past windows"),
-                Err(error) => warn!(%error, "cannot remove records of past windows, trying later"),
+                Ok(removed) => info!(removed, "removed records that are over"),
+                Err(error) => warn!(%error, "cannot remove records that are over, trying later"),
             }
-            Done::Swept
+            Done::Swept(sweeper)
         });
     }
 }

@@ -21,7 +21,7 @@ async fn a_corrected_clock_begins_a_new_term_and_shutdown_ends_it() {
     let shutdown = CancellationToken::new();
     let (shell, mut handle) = Shell::new(
         Arc::clone(&store),
-        "a".to_owned(),
+        Replica::default(),
         current,
         shutdown.clone(),
     );

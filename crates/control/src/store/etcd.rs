@@ -38,6 +38,9 @@ const LISTING_ATTEMPTS: usize = 3;
 /// Largest answer accepted. One page holds at most a few policy chunks of half a MiB each.
 const MOST_ANSWER_BYTES: usize = 256 << 20;
 
+/// A key to ask for where only the answer's header is of interest.
+const ANY_KEY: &str = "/";
+
 /// A client of an etcd cluster.
 #[derive(Clone)]
 pub struct Etcd {
@@ -88,6 +91,14 @@ impl Etcd {
         let revision = revision(&response)?;
         let entry = response.kvs().first().map(entry).transpose()?;
         Ok(Lookup { entry, revision })
+    }
+
+    /// The cluster's number, which depends on the token that it was begun, or restored, with.
+    async fn identity(&self) -> Result<u64> {
+        let options = GetOptions::new().with_count_only();
+        let response = self.read(ANY_KEY, options).await?;
+        let header = response.header().ok_or_else(no_header)?;
+        Ok(header.cluster_id())
     }
 
     async fn range(&self, prefix: &str) -> Result<Listing> {
@@ -175,6 +186,10 @@ impl Etcd {
 }
 
 impl Store for Etcd {
+    fn identity(&self) -> BoxFuture<'_, Result<u64>> {
+        Box::pin(self.identity())
+    }
+
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Lookup>> {
         Box::pin(self.get(key))
     }

@@ -57,6 +57,7 @@ impl Control {
         let shutdown = CancellationToken::new();
         let config = Config {
             name: name.to_owned(),
+            url: format!("http://{address}"),
             token: token.map(str::to_owned),
             drain: Duration::from_secs(5),
         };

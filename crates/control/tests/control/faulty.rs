@@ -56,6 +56,10 @@ impl Faulty {
 }
 
 impl Store for Faulty {
+    fn identity(&self) -> BoxFuture<'_, Result<u64>> {
+        self.inner.identity()
+    }
+
     fn is_exclusive(&self) -> bool {
         self.inner.is_exclusive()
     }

@@ -1,5 +1,6 @@
 //! Limits over several nodes, through the real owner: exact, whatever is killed.
 
+mod operator;
 mod replicas;
 
 use std::collections::BTreeMap;
@@ -186,6 +187,7 @@ fn encode(message: &NodeMessage) -> pb::StreamQuotaRequest {
         answered: account.answered,
     });
     pb::StreamQuotaRequest {
+        store: 0,
         closes: Vec::new(),
         node: message.node.to_string(),
         incarnation: message.incarnation.0,

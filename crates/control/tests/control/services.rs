@@ -397,6 +397,7 @@ async fn reflection_lists_every_service() {
 async fn other_machines_are_not_served_without_a_token() {
     let home = tempfile::tempdir().unwrap();
     let config = Config {
+        url: String::new(),
         name: "a".to_owned(),
         token: None,
         drain: Duration::ZERO,

@@ -227,6 +227,7 @@ fn cost(summary: &Summary) -> wire::Cost {
             .cost
             .map(|cost| i64::try_from(cost).unwrap_or(i64::MAX)),
         price_revision: summary.revision,
+        price_catalog: summary.price_catalog().to_owned(),
     }
 }
 

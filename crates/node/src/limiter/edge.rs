@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tollgate_quota::node::{Ask, PerAsk};
-use tollgate_quota::{Counter, Window};
+use tollgate_quota::node::{Ask, Denial, PerAsk};
+use tollgate_quota::{Counter, Kind, Window};
 
 use super::queue::Queues;
 use super::{Limiter, now};
@@ -77,5 +77,22 @@ impl Limiter {
             (Some(edges), _) => guard.saturating_sub(edges.since_ms),
         };
         (wait > 0).then(|| Duration::from_millis(wait))
+    }
+}
+
+/// The refusal of what nobody answers for.
+pub(super) fn no_answer(asks: &[Ask]) -> Denial {
+    #[expect(
+        clippy::expect_used,
+        reason = "a counter that is well-formed by construction"
+    )]
+    let counter = asks.first().map_or_else(
+        || Counter::new("none", Kind::Fixed { window_ms: 60_000 }, "").expect("a valid counter"),
+        |ask| ask.counter.clone(),
+    );
+    Denial {
+        ask: 0,
+        counter,
+        why: tollgate_quota::node::Why::NoAnswer,
     }
 }

@@ -1,9 +1,10 @@
 //! What a request is charged.
 
-use tollgate_policy::table::Use;
+use tollgate_policy::price::{Served, Tokens};
+use tollgate_policy::table::{Deployment, Use};
 use tollgate_provider::chat::Usage;
 
-use super::{Meter, Sent, cost};
+use super::{Meter, Sent};
 use crate::permit::{Charge, Needs};
 
 impl Meter {
@@ -19,25 +20,33 @@ impl Meter {
         }
     }
 
+    /// Billionths of a US dollar that this usage of a deployment costs. None where its price is not known.
+    pub(super) fn cost(&self, deployment: &Deployment, usage: &Usage) -> Option<u64> {
+        let price = deployment.price.as_ref()?;
+        Some(price.cost(self.served(), &tokens(usage)))
+    }
+
     /// What an answer of this usage is charged.
     fn used(&self, usage: &Usage) -> Use {
-        let price = self.answering.as_ref().and_then(|at| cost(at, usage));
+        let at = self.answering.as_ref();
+        let cost = at.and_then(|at| self.cost(at, usage));
         Use {
             requests: 1,
             input: usage.input_total,
             cached_input: usage.cache_read,
             output: usage.output_total,
             // A cost that is not known is never taken for none.
-            cost: price.unwrap_or_else(|| self.needs().worst.cost),
+            cost: cost.unwrap_or_else(|| self.needs().worst.cost),
         }
     }
 
     /// What an attempt may have been charged of which nothing is known.
     pub(super) fn at_most(&self) -> Use {
         let worst = self.needs().worst;
-        let price = self.attempts.last().and_then(|at| at.deployment.price);
+        let attempt = self.attempts.last();
+        let price = attempt.and_then(|at| at.deployment.price.as_ref());
         Use {
-            cost: price.map_or(worst.cost, |it| it.highest_cost(worst.input, worst.output)),
+            cost: price.map_or(worst.cost, |it| it.highest_cost(&self.bounds)),
             ..worst
         }
     }
@@ -47,5 +56,33 @@ impl Meter {
         self.permit
             .as_ref()
             .map_or_else(Needs::default, |permit| *permit.needs())
+    }
+
+    fn served(&self) -> Served {
+        self.bounds.served
+    }
+}
+
+/// The tokens that are paid for.
+fn tokens(usage: &Usage) -> Tokens {
+    match usage.billed {
+        // What a provider says it charges for has its own discounts in it.
+        Some(billed) => Tokens {
+            input: billed.input,
+            output: billed.output,
+            ..Tokens::default()
+        },
+        None => Tokens {
+            input: usage.input_total,
+            cached_input: usage.cache_read,
+            cache_write: usage.cache_write,
+            cache_write_1h: usage.cache_write_1h,
+            input_audio: usage.input_audio,
+            input_image: 0,
+            output: usage.output_total,
+            reasoning: usage.reasoning,
+            output_audio: usage.output_audio,
+            output_image: 0,
+        },
     }
 }

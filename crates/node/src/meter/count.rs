@@ -1,17 +1,7 @@
-//! What an answer comes to, in tokens and money.
+//! How many tokens an answer comes to, where the provider does not say.
 
-use tollgate_policy::table::Deployment;
-use tollgate_provider::chat::{Delta, Part, Usage};
+use tollgate_provider::chat::{Delta, Part};
 use tollgate_provider::tokens;
-
-pub(super) fn cost(deployment: &Deployment, usage: &Usage) -> Option<u64> {
-    let price = deployment.price.as_ref()?;
-    Some(match usage.billed {
-        // What a provider says it charges for has its own discounts in it.
-        Some(billed) => price.cost(billed.input, 0, billed.output),
-        None => price.cost(usage.input_total, usage.cache_read, usage.output_total),
-    })
-}
 
 pub(super) fn count(part: &Part) -> u64 {
     match part {

@@ -1,6 +1,22 @@
-//! How attempts ended, by name.
+//! Attempts, and how they ended.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tollgate_policy::table::Deployment;
 use tollgate_proto::completion::v1::AttemptOutcome;
+
+/// One try at one deployment.
+#[derive(Debug, Clone)]
+pub(crate) struct Attempt {
+    pub(crate) deployment: Arc<Deployment>,
+    pub(crate) outcome: AttemptOutcome,
+    pub(crate) status: Option<u16>,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) started: Instant,
+    pub(crate) duration: Duration,
+}
 
 /// The short name of an outcome, such as `timed_out`.
 pub(crate) fn outcome_name(outcome: AttemptOutcome) -> &'static str {

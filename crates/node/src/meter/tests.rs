@@ -43,6 +43,14 @@ const RESERVED: u64 = 100;
 const INPUT: u64 = 10;
 const COST: u64 = INPUT * 1000 + (RESERVED - INPUT) * 2000;
 
+fn bounds() -> Bounds {
+    Bounds {
+        input: INPUT,
+        output: RESERVED - INPUT,
+        ..Bounds::default()
+    }
+}
+
 /// Units of every limit that the owner grants.
 const GRANTED: u64 = 1_000_000_000;
 
@@ -71,7 +79,7 @@ impl Bench {
             ..Default::default()
         };
         let plan = Known::new(&key).unwrap().plan(&revision, &model).unwrap();
-        let needs = plan.needs(&revision, &model, INPUT, RESERVED - INPUT);
+        let needs = plan.needs(&revision, &model, &bounds());
         Self {
             needs,
             limiter: Arc::new(Limiter::new("n", 7, None)),
@@ -88,7 +96,7 @@ impl Bench {
         let permit = Permit::take(&self.limiter, &self.plan, self.needs, until);
         let permit = self.with_owner(permit).await.unwrap();
         let mut meter = Meter::start("http");
-        meter.asked(&self.model, 1, false, INPUT);
+        meter.asked(&self.model, 1, false, bounds());
         meter.admitted(permit);
         meter
     }
@@ -435,4 +443,29 @@ async fn each_request_is_settled_once() {
         meter.complete();
     }
     assert_eq!(bench.spent().await, (5, 10, 5 * 3000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_to_the_cache_is_charged_at_its_own_price() {
+    let text = POLICY.replace(
+        r#"output: "2" }"#,
+        r#"output: "2", cached_input: "0.1", cache_write: "1.25", cache_write_1h: "2" }"#,
+    );
+    let source = tollgate_policy::yaml::Source {
+        name: "p",
+        text: text.as_bytes(),
+    };
+    let policy = tollgate_policy::yaml::load(&[source]).unwrap();
+    let revision = Revision::new(&policy, 1, None).unwrap();
+    let (deployment, _) = revision.deployment(0).unwrap();
+    let usage = Usage {
+        cache_read: 1000,
+        cache_write: 3000,
+        cache_write_1h: 1000,
+        ..Usage::of(5000, 100, UsageSource::Provider)
+    };
+    let meter = Meter::start("grpc");
+    // 1,000 of each: as they are, from the cache, to it for an hour; 2,000 to it for its usual time; 100 out at 2.
+    let expected = 1_000_000 + 100_000 + 2_000_000 + 2_500_000 + 200_000;
+    assert_eq!(meter.cost(deployment, &usage), Some(expected));
 }

@@ -377,5 +377,6 @@ fn encode(message: &OwnerMessage) -> StreamQuotaResponse {
         echo_node_time_ms: message.echo_t_node.0,
         owner_time_ms: message.owner_now.0,
         accounts: message.accounts.iter().map(account).collect(),
+        store: 0,
     }
 }

@@ -145,6 +145,8 @@ proptest! {
             let counter = specs[0].counter.clone();
             prop_assert_eq!(limit_name(&counter), "l");
             prop_assert!(table.limit_of_counter(&counter).is_some(), "{}", counter);
+            let found = table.shown_counter(&super::shown(&counter)).map(|(_, name)| name);
+            prop_assert_eq!(found.as_ref(), Some(&counter));
             prop_assert_eq!(cells.entry(counter.clone()).or_insert_with(|| cell.clone()), &cell);
             prop_assert_eq!(names.entry(cell).or_insert_with(|| counter.clone()), &counter);
         }

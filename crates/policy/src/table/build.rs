@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use super::{
     CounterSpec, Credential, Deployment, Dimension, Effect, Endpoint, Kind, Limit, Measure, Model,
-    Pool, Price, Protocol, Provider, Reserve, Scope, Simulated, SimulatedFault, Table, Target,
-    Timeouts, Unit, Unreachable, Weights, defaults,
+    Pool, Protocol, Provider, Reserve, Scope, Simulated, SimulatedFault, Table, Target, Timeouts,
+    Unit, Unreachable, Weights, defaults,
 };
 use crate::address::normal_base_url;
 use crate::ceilings::{self, Ceiling};
 use crate::condition::Condition;
+use crate::price::{self, Price};
 use crate::{Fault, counter, limits, path, pb};
 
 /// Parts by name, to resolve references with.
@@ -26,7 +27,11 @@ pub(crate) fn build(policy: &pb::Policy, revision: u64) -> Result<Table, Fault> 
     let limits = all_limits(policy)?;
     let by_name: Index<'_, &Arc<Provider>> = providers.iter().map(|it| (&*it.name, it)).collect();
     let deployments = numbered(sorted(&policy.deployments), |index, name, it| {
-        deployment((index, name), it, &by_name, &limits)
+        let price = policy
+            .providers
+            .get(&it.provider)
+            .and_then(|provider| price::of(provider, it));
+        deployment((index, name), it, price, &by_name, &limits)
     })?;
     let by_name: Index<'_, usize> = deployments.iter().map(|it| (&*it.name, it.index)).collect();
     let mut pools: Index<'_, Pool> = HashMap::new();
@@ -184,6 +189,7 @@ fn effect(name: &str, it: &pb::Fault) -> Result<Effect, Fault> {
 fn deployment(
     (index, name): (usize, &str),
     it: &pb::Deployment,
+    price: Option<Price>,
     providers: &Index<'_, &Arc<Provider>>,
     limits: &[Arc<Limit>],
 ) -> Result<Deployment, Fault> {
@@ -205,20 +211,10 @@ fn deployment(
         name: name.into(),
         provider: Arc::clone(provider),
         model: it.model.clone(),
-        price: it.price.as_ref().map(price),
+        base_model: price::name(it).to_owned(),
+        price,
         ceilings: limits.iter().filter(is_ceiling).map(counted).collect(),
     })
-}
-
-fn price(it: &pb::Price) -> Price {
-    // Negative and missing prices do not pass validation.
-    let nanos = |usd: Option<pb::Usd>| usd.map(|usd| usd.nanos.unsigned_abs());
-    let input = nanos(it.input).unwrap_or_default();
-    Price {
-        input,
-        output: nanos(it.output).unwrap_or_default(),
-        cached_input: nanos(it.cached_input).unwrap_or(input),
-    }
 }
 
 fn pool(name: &str, it: &pb::Pool, deployments: &Index<'_, usize>) -> Result<Pool, Fault> {

@@ -1,9 +1,10 @@
 use std::time::Duration;
 
 use super::{
-    Caller, CounterSpec, Credential, Dimension, Effect, Endpoint, Kind, Price, Protocol, Simulated,
+    Caller, CounterSpec, Credential, Dimension, Effect, Endpoint, Kind, Protocol, Simulated,
     SimulatedFault, Table, Unit, compile,
 };
+use crate::price::{Catalog, Served, Tokens};
 use crate::subject::Subject;
 use crate::yaml::{Source, parse};
 
@@ -152,51 +153,33 @@ fn knows_providers() {
 }
 
 #[test]
-fn prices_requests() {
+fn prices_come_from_the_policy_and_the_catalog() {
     let table = table();
-    let price = |name: &str| {
-        table
-            .deployments()
-            .iter()
-            .find(|it| &*it.name == name)
-            .unwrap()
-            .price
+    let deployment = |name: &str| {
+        let mut all = table.deployments().iter();
+        all.find(|it| &*it.name == name).unwrap()
     };
-    let gpt = price("b").unwrap();
-    assert_eq!(
-        gpt,
-        Price {
-            input: 2_500_000_000,
-            output: 10_000_000_000,
-            cached_input: 2_500_000_000
-        }
-    );
+    let cost = |name: &str, input, cached_input, output| {
+        let tokens = Tokens {
+            input,
+            cached_input,
+            output,
+            ..Tokens::default()
+        };
+        let price = deployment(name).price.as_ref().unwrap();
+        price.cost(Served::default(), &tokens)
+    };
     // A thousand tokens in and a hundred out at 2.5 and 10 dollars per million: 0.0035 dollars.
-    assert_eq!(gpt.cost(1000, 0, 100), 3_500_000);
-    let llama = price("a").unwrap();
-    assert_eq!(llama.cost(1000, 400, 100), 200_000);
+    assert_eq!(cost("b", 1000, 0, 100), 3_500_000);
+    let price = deployment("b").price.as_ref().unwrap();
+    let revision = price.catalog.as_deref();
+    assert_eq!(revision, Some(Catalog::built_in().revision()));
+    assert!(price.is_stated);
+    assert_eq!(cost("a", 1000, 400, 100), 200_000);
     // More cached than read is the provider's slip, and costs no more than everything from the cache.
-    assert_eq!(llama.cost(10, 400, 0), 5_000);
-    assert_eq!(price("c"), None);
-    let fraction = Price {
-        input: 1,
-        output: 0,
-        cached_input: 0,
-    };
-    assert_eq!(
-        (
-            fraction.cost(0, 0, 9),
-            fraction.cost(1, 0, 0),
-            fraction.cost(1_000_001, 0, 0)
-        ),
-        (0, 1, 2)
-    );
-    let dear = Price {
-        input: u64::MAX,
-        output: u64::MAX,
-        cached_input: u64::MAX,
-    };
-    assert_eq!(dear.cost(u64::MAX, 1, u64::MAX), u64::MAX);
+    assert_eq!(cost("a", 10, 400, 0), 5_000);
+    assert_eq!(deployment("a").price.as_ref().unwrap().catalog, None);
+    assert_eq!(deployment("c").price, None);
 }
 
 #[test]

@@ -127,19 +127,47 @@ fn ceilings() -> impl Strategy<Value = pb::Ceilings> {
 }
 
 fn deployment() -> impl Strategy<Value = pb::Deployment> {
-    let price =
-        (of(usd()), of(usd()), of(usd())).prop_map(|(input, output, cached_input)| pb::Price {
-            input,
-            output,
-            cached_input,
-        });
-    let parts = (text(), text(), of(price), of(ceilings()));
-    parts.prop_map(|(provider, model, price, limits)| pb::Deployment {
-        provider,
-        model,
-        price,
-        limits,
-    })
+    let parts = (text(), text(), text(), of(price(true)), of(ceilings()));
+    parts.prop_map(
+        |(provider, model, base_model, price, limits)| pb::Deployment {
+            provider,
+            model,
+            base_model,
+            price,
+            limits,
+        },
+    )
+}
+
+fn price(with_tiers: bool) -> BoxedStrategy<pb::Price> {
+    let tier = if with_tiers {
+        let tier = (any::<u64>(), of(price(false)));
+        tier.prop_map(|(above, price)| pb::PriceTier { above, price })
+            .boxed()
+    } else {
+        Just(pb::PriceTier::default()).boxed()
+    };
+    let amounts = vec(of(usd()), 12..=12);
+    (amounts, vec(tier, 0..3))
+        .prop_map(|(amounts, tiers)| {
+            let amount = |at: usize| amounts.get(at).copied().flatten();
+            pb::Price {
+                input: amount(0),
+                output: amount(1),
+                cached_input: amount(2),
+                cache_write: amount(3),
+                cache_write_1h: amount(4),
+                input_audio: amount(5),
+                cached_audio: amount(6),
+                input_image: amount(7),
+                reasoning: amount(8),
+                output_audio: amount(9),
+                output_image: amount(10),
+                request: amount(11),
+                tiers,
+            }
+        })
+        .boxed()
 }
 
 fn pool() -> impl Strategy<Value = pb::Pool> {

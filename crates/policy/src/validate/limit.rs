@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use tollgate_quota::Zone;
 
-use super::{Least, MAX_NAME, check_known, check_name, check_repeats, check_time, entries};
+use super::{Least, MAX_NAME, check_known, check_name, check_repeats, check_time, entries, price};
 use crate::ceilings;
 use crate::condition::Condition;
 use crate::fault::Fault;
@@ -272,16 +272,13 @@ fn prices(policy: &pb::Policy, limit: &str, faults: &mut Vec<Fault>) {
         .flat_map(|it| &it.targets);
     let reached: BTreeSet<&String> = targets.map(|it| &it.deployment).collect();
     for name in reached {
-        if policy
-            .deployments
-            .get(name)
-            .is_some_and(|it| it.price.is_none())
-        {
+        let Some(it) = policy.deployments.get(name) else {
+            continue;
+        };
+        if it.price.is_none() && !price::is_listed(policy, it) {
             let at = field(&entry("deployments", name), "price");
             let fault = Fault::new(at, format!("is missing, and {limit} counts money"));
-            let hint = "write `price: { input: \"0.15\", output: \"0.60\" }` in US dollars per million tokens; zero \
-                        where it costs nothing";
-            faults.push(fault.hint(hint).other(limit));
+            faults.push(fault.hint(price::UNKNOWN_HINT).other(limit));
         }
     }
 }

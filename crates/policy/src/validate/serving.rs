@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::price;
 use super::{Least, Names, check_reference, check_repeats, check_time, entries, names};
 use crate::fault::Fault;
 use crate::path::{field, item, shorten};
@@ -9,8 +10,6 @@ use crate::pb;
 
 /// Longest alias and longest name of a model at a provider.
 const MAX_MODEL_NAME: usize = 256;
-/// Highest price of a million tokens, in US dollars.
-const MAX_PRICE: i64 = 1_000_000;
 /// Highest weight of a target.
 const MAX_WEIGHT: u32 = 1_000_000;
 /// Most attempts of a request.
@@ -29,8 +28,12 @@ pub(super) fn deployments(policy: &pb::Policy, faults: &mut Vec<Fault>) {
             faults,
         );
         check_model_name(&it.model, &field(&at, "model"), faults);
-        if let Some(it) = &it.price {
-            price(it, &field(&at, "price"), faults);
+        if !it.base_model.is_empty() {
+            check_model_name(&it.base_model, &field(&at, "base_model"), faults);
+        }
+        if let Some(price) = &it.price {
+            let is_listed = price::is_listed(policy, it);
+            price::check(price, is_listed, &field(&at, "price"), faults);
         }
     }
 }
@@ -48,23 +51,6 @@ fn check_model_name(name: &str, at: &str, faults: &mut Vec<Fault>) {
     };
     let hint = "write the name of a model in visible ASCII characters, such as `gpt-4o` or `meta/llama-3.1-8b`";
     faults.push(Fault::new(at, problem).hint(hint));
-}
-
-fn price(it: &pb::Price, at: &str, faults: &mut Vec<Fault>) {
-    for (name, usd, needed) in [
-        ("input", it.input, true),
-        ("output", it.output, true),
-        ("cached_input", it.cached_input, false),
-    ] {
-        let problem = match usd {
-            None if needed => "is missing, and a cost is known whole or not at all",
-            Some(usd) if usd.nanos < 0 => "is negative",
-            Some(usd) if usd.nanos / 1_000_000_000 >= MAX_PRICE => "is a million dollars or more",
-            _ => continue,
-        };
-        let fault = Fault::new(field(at, name), problem);
-        faults.push(fault.hint("write US dollars per million tokens, such as `\"0.15\"`"));
-    }
 }
 
 pub(super) fn pools(policy: &pb::Policy, faults: &mut Vec<Fault>) {

@@ -37,11 +37,6 @@ fn sound() -> pb::Policy {
         }),
         ..Default::default()
     };
-    let deployment = |provider: &str| pb::Deployment {
-        provider: provider.to_owned(),
-        model: "m".to_owned(),
-        ..Default::default()
-    };
     let target = |deployment: &str| pb::Target {
         deployment: deployment.to_owned(),
         weight: 0,
@@ -71,6 +66,20 @@ fn sound() -> pb::Policy {
         models: [(named("chat"), model(&["main", "last"]))].into(),
         limits: vec![limit("per-key", pb::limit::Amount::Requests(10))],
         ..Default::default()
+    }
+}
+
+/// A deployment at this provider; at a real one for nothing.
+fn deployment(provider: &str) -> pb::Deployment {
+    pb::Deployment {
+        provider: provider.to_owned(),
+        model: "m".to_owned(),
+        price: (provider != "fake").then(|| pb::Price {
+            input: Some(pb::Usd::default()),
+            output: Some(pb::Usd::default()),
+            ..pb::Price::default()
+        }),
+        ..pb::Deployment::default()
     }
 }
 

@@ -5,15 +5,18 @@ use std::sync::Arc;
 
 use tollgate_quota::Kind;
 
+use super::price;
 use crate::fault::Fault;
 use crate::limits;
 use crate::path::{entry, field};
+use crate::price::Bounds;
 use crate::table::{Limit, Model, Protocol, Reserve, Table, Use, build, defaults};
 use crate::{ceilings, nearest, pb};
 
 pub(super) fn warnings(policy: &pb::Policy) -> Vec<Fault> {
     let mut warnings = Vec::new();
     keyless(policy, &mut warnings);
+    unpriced(policy, &mut warnings);
     unused(policy, &mut warnings);
     retries(policy, &mut warnings);
     if let Ok(table) = build::build(policy, 0) {
@@ -55,6 +58,20 @@ fn keyless(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
                 "has no credential, and this service wants a key",
             );
             warnings.push(warning.hint(format!("write `credential: {{ env: {variable} }}`")));
+        }
+    }
+}
+
+/// Deployments whose requests will have no cost in any record.
+fn unpriced(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
+    let deployments: BTreeMap<_, _> = policy.deployments.iter().collect();
+    for (name, it) in deployments {
+        let provider = policy.providers.get(&it.provider);
+        let is_simulated = provider.is_some_and(|it| it.kind() == pb::ProviderKind::Simulated);
+        if it.price.is_none() && !is_simulated && !price::is_listed(policy, it) {
+            let problem = "is missing, and the catalog does not know the model: what its requests cost is unknown";
+            let warning = Fault::new(field(&entry("deployments", name), "price"), problem);
+            warnings.push(warning.hint(price::UNKNOWN_HINT));
         }
     }
 }
@@ -161,13 +178,18 @@ fn small_limits(policy: &pb::Policy, table: &Table, warnings: &mut Vec<Fault>) {
 /// What a request reserves of a limit at least that names no maximum of its own.
 fn reserves(table: &Table, limit: &Limit, model: &Model) -> u64 {
     let output = u64::from(model.max_output_tokens);
+    let least = Bounds {
+        input: 1,
+        output,
+        ..Bounds::default()
+    };
     // A request has at least one token of input.
     limit.measure.units(&Use {
         requests: 1,
         input: 1,
         cached_input: 0,
         output,
-        cost: table.highest_cost(model, 1, output),
+        cost: table.highest_cost(model, &least),
     })
 }
 

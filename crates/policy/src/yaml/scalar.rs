@@ -1,6 +1,6 @@
 //! The short forms of single values: lengths of time and money. Each reads what the other side writes.
 
-use crate::money;
+use crate::money::{self, Not, decimal};
 
 /// Nanoseconds of each unit, longest first.
 const UNITS: [(&str, i128); 7] = [
@@ -78,7 +78,7 @@ pub(super) fn write_time(nanos: i128) -> String {
 /// Reads an amount of money such as `0.15`, in billionths.
 pub(super) fn read_money(text: &str) -> Result<i64, Wrong> {
     let wrong = |problem: &str| (format!("{} {problem}", quoted(text)), MONEY_HINT.to_owned());
-    let nanos = read_decimal(text, 9).map_err(|not| match not {
+    let nanos = decimal(text, 9).map_err(|not| match not {
         Not::Decimal => wrong("is not an amount of money"),
         Not::Short => wrong("has more than nine decimals"),
         Not::Small => wrong("is too much"),
@@ -100,7 +100,7 @@ pub(super) fn read_weight(text: &str) -> Result<u32, Wrong> {
             WEIGHT_HINT.to_owned(),
         )
     };
-    let thousandths = read_decimal(text, 3).map_err(|not| match not {
+    let thousandths = decimal(text, 3).map_err(|not| match not {
         Not::Decimal => wrong("is not a weight"),
         Not::Short => wrong("has more than three decimals"),
         Not::Small => wrong("is too much"),
@@ -112,36 +112,6 @@ pub(super) fn read_weight(text: &str) -> Result<u32, Wrong> {
 pub(super) fn write_weight(thousandths: u32) -> String {
     // As that many billionths, it has the same digits.
     money::dollars(u64::from(thousandths) * 1_000_000)
-}
-
-/// Why a text is not a decimal number that fits.
-enum Not {
-    Decimal,
-    Short,
-    Small,
-}
-
-/// Reads a decimal number of at most so many decimals, in units of the last of them.
-fn read_decimal(text: &str, decimals: usize) -> Result<i128, Not> {
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text),
-    };
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-    let all_digits =
-        |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    if !all_digits(whole) || !all_digits(fraction) {
-        return Err(Not::Decimal);
-    }
-    let fraction = fraction.trim_end_matches('0');
-    if fraction.len() > decimals {
-        return Err(Not::Short);
-    }
-    // Padded to all its decimals, the number is a whole one of the smallest unit.
-    let number: i128 = format!("{whole}{fraction:0<decimals$}")
-        .parse()
-        .map_err(|_| Not::Small)?;
-    Ok(if negative { -number } else { number })
 }
 
 /// A scalar's text, for messages.

@@ -36,7 +36,7 @@ fn the_example_is_valid_and_raises_no_warning() {
     let policy = load(&[source(EXAMPLE)]).unwrap();
     assert_eq!(lines(warnings(&policy)), Vec::<String>::new());
     assert_eq!((policy.limits.len(), policy.tiers.len()), (10, 2));
-    let price = policy.deployments["gpt-4o-mini"].price.unwrap();
+    let price = policy.deployments["gpt-4o-mini"].price.clone().unwrap();
     assert_eq!(price.input, Some(pb::Usd { nanos: 150_000_000 }));
     assert_eq!(price.cached_input, Some(pb::Usd { nanos: 75_000_000 }));
     let limit = &policy.limits[1];
@@ -256,17 +256,18 @@ providers:
   a: { kind: opnai }
   b: { kind: openai_compatible }
 deployments:
-  d: { provider: a, model: m, base_model: n }
+  d: { provider: a, model: m }
   e: { provider: bb, model: m }
 limits:
   - { name: x, window: 2mo }
   - { name: y, requests: 0, kind: sliding, window: 2h }
+pools: { p: { strategy: x, targets: [ { deployment: d } ] } }
 ";
     let expected = [
         "policy.yaml:3:14: providers.a.kind: \"opnai\" is not known; did you mean `openai`?",
-        "policy.yaml:6:31: deployments.d.base_model: `base_model` is not supported by this version yet; leave it out",
         "policy.yaml:9:24: limits[0].window: \"2mo\" is not a length of time that is always the same; windows can be `1w`, \
          `1mo`, `1q` or `1y`; the longest unit of anything else is `1d`",
+        "policy.yaml:11:15: pools.p.strategy: `strategy` is not supported by this version yet; leave it out",
         "policy.yaml:4:3: providers.b.base_url: is missing; write the address that paths are appended to, such as \
          `https://llm.example.com/v1`",
         "policy.yaml:7:8: deployments.e.provider: there is no provider `bb`; did you mean `b`?",

@@ -13,6 +13,7 @@
 //! It does NOT measure coverage, and it keeps no corpus from run to run.
 #![expect(clippy::print_stdout, reason = "a tool shows what it found")]
 
+mod frames;
 mod mutate;
 mod target;
 

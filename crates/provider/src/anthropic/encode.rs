@@ -1,18 +1,15 @@
 //! From `chat::Request` to the body of `POST /messages`.
 
-use std::time::Duration;
-
 use http::header::{HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::blocks::{self, Block, CacheControl, Conversation};
-use crate::Error;
-use crate::chat::{
-    CachePlace, CachePoint, Effort, Json, Request, ResponseFormat, Tool, ToolChoice,
-};
+use super::blocks::{Block, Messages};
+use crate::blocks::{self, CacheMark, Cached, Conversation, Schema};
+use crate::chat::{CachePlace, Effort, Json, Reasoning, Request, ResponseFormat, Tool, ToolChoice};
 use crate::codec::{HttpRequest, Kind, Target};
 use crate::unsupported::Unsupported;
+use crate::{Error, options};
 
 /// The version of the wire format spoken here.
 const VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
@@ -20,8 +17,6 @@ const VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 const BETA: &str = "anthropic_beta";
 /// The smallest budget for thinking that the provider takes.
 const LEAST_BUDGET: u32 = 1024;
-/// How many places of a prompt may be cached.
-const MOST_CACHE_POINTS: usize = 4;
 
 /// Fields the gateway itself writes; a provider option must not replace one.
 const RESERVED: [&str; 15] = [
@@ -48,7 +43,7 @@ struct Body<'a> {
     max_tokens: u32,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     system: Vec<Block<'a>>,
-    messages: Vec<blocks::Message<'a>>,
+    messages: Vec<blocks::Message<Block<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,15 +79,7 @@ struct WireTool<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     strict: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cache_control: Option<CacheControl>,
-}
-
-/// The schema of a tool's arguments. It is required, so one without arguments says so.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Schema<'a> {
-    Given(&'a Json),
-    Nothing { r#type: &'static str },
+    cache_control: Option<CacheMark>,
 }
 
 #[derive(Serialize)]
@@ -114,9 +101,10 @@ enum WireChoice<'a> {
     None,
 }
 
+/// How to think.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Thinking {
+pub(crate) enum Thinking {
     Adaptive {
         #[serde(skip_serializing_if = "Option::is_none")]
         display: Option<&'static str>,
@@ -163,10 +151,11 @@ pub(crate) fn encode(
     let mut unsupported = Unsupported::new(Kind::Anthropic, target);
     check(request, &mut unsupported)?;
     let (options, beta) = options(request)?;
-    let cached = Cached::of(request);
+    let cached = Cached::of(request, "ephemeral");
     let Conversation { system, messages } =
-        blocks::conversation(request, &cached, &mut unsupported)?;
-    let (thinking, effort) = thinking(request, &mut unsupported)?;
+        blocks::conversation::<Messages>(request, &cached, &mut unsupported)?;
+    let wanted = request.reasoning.unwrap_or_default();
+    let (thinking, effort) = thinking(wanted, &mut unsupported)?;
     let body = Body {
         model: target.model,
         max_tokens: request
@@ -174,7 +163,7 @@ pub(crate) fn encode(
             .ok_or_else(|| unsupported.refuse("max_output_tokens", "it needs a limit; set one"))?,
         system,
         messages,
-        temperature: temperature(request, &mut unsupported)?,
+        temperature: unsupported.up_to_one("temperature", request.temperature)?,
         top_p: request.top_p,
         top_k: request.top_k,
         stop_sequences: &request.stop,
@@ -203,26 +192,6 @@ pub(crate) fn encode(
     }
     encoded.warnings = unsupported.into_warnings();
     Ok(encoded)
-}
-
-/// The places to be cached: the last ones, where there are more than the provider takes, as they cover
-/// the longest prompts.
-#[derive(Debug)]
-pub(super) struct Cached<'a>(&'a [CachePoint]);
-
-impl<'a> Cached<'a> {
-    fn of(request: &'a Request) -> Self {
-        let points = &request.cache_points;
-        Self(&points[points.len().saturating_sub(MOST_CACHE_POINTS)..])
-    }
-
-    /// What to say after that place.
-    pub(super) fn after(&self, place: CachePlace) -> Option<CacheControl> {
-        let point = self.0.iter().find(|point| point.after == place)?;
-        // There are two times to live: the usual five minutes, and an hour.
-        let hour = point.time_to_live > Some(Duration::from_secs(300));
-        Some(CacheControl::new(hour.then_some("1h")))
-    }
 }
 
 /// Refuses what the body has no field for, messages apart.
@@ -257,14 +226,6 @@ fn check(request: &Request, unsupported: &mut Unsupported) -> Result<(), Error> 
     ])
 }
 
-fn temperature(request: &Request, unsupported: &mut Unsupported) -> Result<Option<f64>, Error> {
-    if request.temperature.is_some_and(|it| it > 1.0) {
-        unsupported.field("temperature", "it takes 0 to 1")?;
-        return Ok(None);
-    }
-    Ok(request.temperature)
-}
-
 fn service_tier<'a>(
     request: &'a Request,
     unsupported: &mut Unsupported,
@@ -279,13 +240,10 @@ fn service_tier<'a>(
 }
 
 /// A budget is the older way to ask for thinking; by effort, the model itself decides how much.
-fn thinking(
-    request: &Request,
+pub(crate) fn thinking(
+    wanted: Reasoning,
     unsupported: &mut Unsupported,
 ) -> Result<(Option<Thinking>, Option<&'static str>), Error> {
-    let Some(wanted) = request.reasoning else {
-        return Ok((None, None));
-    };
     let effort = match wanted.effort {
         None | Some(Effort::None) => None,
         Some(Effort::Minimal) => {
@@ -351,10 +309,7 @@ fn tools<'a>(tools: &'a [Tool], cached: &Cached<'_>) -> Vec<WireTool<'a>> {
     let tool = |(index, tool): (usize, &'a Tool)| WireTool {
         name: &tool.name,
         description: tool.description.as_deref(),
-        input_schema: match &tool.parameters {
-            Some(schema) => Schema::Given(schema),
-            None => Schema::Nothing { r#type: "object" },
-        },
+        input_schema: Schema::of(tool),
         strict: tool.strict,
         cache_control: cached.after(CachePlace::Tool(index)),
     };
@@ -390,13 +345,8 @@ fn tool_choice(request: &Request) -> Option<WireChoice<'_>> {
 
 /// What goes into the body as it is, and what of it is a header.
 fn options(request: &Request) -> Result<(Map<String, Value>, Option<HeaderValue>), Error> {
+    options::check(&request.provider_options, &RESERVED)?;
     let mut options = request.provider_options.clone();
-    if let Some(key) = options.keys().find(|key| RESERVED.contains(&key.as_str())) {
-        return Err(Error::invalid(
-            format!("provider_options.{key}"),
-            "the gateway writes this field itself; use the request's own field for it",
-        ));
-    }
     let beta = options.remove(BETA).map(|value| beta(&value)).transpose()?;
     Ok((options, beta))
 }

@@ -1,24 +1,18 @@
 //! From `chat::Request` to the body of `POST /model/{model}/converse`.
 
-use std::time::Duration;
-
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::blocks::{self, Block, CachePoint, Conversation};
-use crate::chat::{
-    self, CachePlace, Effort, Json, JsonSchema, Request, ResponseFormat, ToolChoice,
-};
+use super::blocks::{Block, Converse};
+use crate::anthropic::{self, Thinking};
+use crate::blocks::{self, CacheMark, Cached, Conversation, Schema};
+use crate::chat::{self, CachePlace, Effort, JsonSchema, Request, ResponseFormat, ToolChoice};
 use crate::codec::{HttpRequest, Kind, Target};
 use crate::unsupported::Unsupported;
-use crate::{Error, path};
+use crate::{Error, options, path};
 
-/// How many places of a prompt may be cached.
-const MOST_CACHE_POINTS: usize = 4;
 /// Where fields go that only one maker's models know.
 const ADDITIONAL: &str = "additionalModelRequestFields";
-/// The smallest budget for thinking that Anthropic's models take.
-const LEAST_BUDGET: u32 = 1024;
 
 /// Fields the gateway itself writes; a provider option must not replace one.
 const RESERVED: [&str; 8] = [
@@ -37,7 +31,7 @@ const RESERVED: [&str; 8] = [
 struct Body<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     system: Vec<Block<'a>>,
-    messages: Vec<blocks::Message<'a>>,
+    messages: Vec<blocks::Message<Block<'a>>>,
     inference_config: InferenceConfig<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_config: Option<ToolConfig<'a>>,
@@ -74,7 +68,7 @@ struct ToolConfig<'a> {
 #[serde(rename_all = "camelCase")]
 enum Tool<'a> {
     ToolSpec(ToolSpec<'a>),
-    CachePoint(CachePoint),
+    CachePoint(CacheMark),
 }
 
 #[derive(Serialize)]
@@ -92,14 +86,6 @@ struct ToolSpec<'a> {
 #[serde(rename_all = "camelCase")]
 enum InputSchema<'a> {
     Json(Schema<'a>),
-}
-
-/// The schema of a tool's arguments. It is required, so one without arguments says so.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Schema<'a> {
-    Given(&'a Json),
-    Nothing { r#type: &'static str },
 }
 
 #[derive(Serialize)]
@@ -156,16 +142,16 @@ pub(crate) fn encode(
 ) -> Result<HttpRequest, Error> {
     let mut unsupported = Unsupported::new(Kind::Bedrock, target);
     check(request, &mut unsupported)?;
-    let cached = Cached::of(request);
+    let cached = Cached::of(request, "default");
     let Conversation { system, messages } =
-        blocks::conversation(request, &cached, &mut unsupported)?;
+        blocks::conversation::<Converse>(request, &cached, &mut unsupported)?;
     let (thinking, effort) = thinking(request, target, &mut unsupported)?;
     let body = Body {
         system,
         messages,
         inference_config: InferenceConfig {
             max_tokens: request.max_output_tokens,
-            temperature: temperature(request, &mut unsupported)?,
+            temperature: unsupported.up_to_one("temperature", request.temperature)?,
             top_p: request.top_p,
             stop_sequences: &request.stop,
         },
@@ -186,26 +172,6 @@ pub(crate) fn encode(
     let mut encoded = HttpRequest::post(path, accept, &body)?;
     encoded.warnings = unsupported.into_warnings();
     Ok(encoded)
-}
-
-/// The places to be cached: the last ones, where there are more than the provider takes, as they cover
-/// the longest prompts.
-#[derive(Debug)]
-pub(super) struct Cached<'a>(&'a [chat::CachePoint]);
-
-impl<'a> Cached<'a> {
-    fn of(request: &'a Request) -> Self {
-        let points = &request.cache_points;
-        Self(&points[points.len().saturating_sub(MOST_CACHE_POINTS)..])
-    }
-
-    /// What to say after that place.
-    pub(super) fn after(&self, place: CachePlace) -> Option<CachePoint> {
-        let point = self.0.iter().find(|point| point.after == place)?;
-        // There are two times to live: the usual five minutes, and an hour.
-        let hour = point.time_to_live > Some(Duration::from_secs(300));
-        Some(CachePoint::new(hour.then_some("1h")))
-    }
 }
 
 /// Refuses what the body has no field for, messages apart.
@@ -245,15 +211,12 @@ fn check(request: &Request, unsupported: &mut Unsupported) -> Result<(), Error> 
             "parallel_tool_calls",
             "it leaves that to the model",
         ),
+        (
+            request.user.is_some(),
+            "user",
+            "it is not told who the end user is; set provider_options.requestMetadata",
+        ),
     ])
-}
-
-fn temperature(request: &Request, unsupported: &mut Unsupported) -> Result<Option<f64>, Error> {
-    if request.temperature.is_some_and(|it| it > 1.0) {
-        unsupported.field("temperature", "it takes 0 to 1")?;
-        return Ok(None);
-    }
-    Ok(request.temperature)
 }
 
 fn service_tier<'a>(
@@ -279,47 +242,21 @@ fn thinking(
     request: &Request,
     target: &Target<'_>,
     unsupported: &mut Unsupported,
-) -> Result<(Option<Value>, Option<&'static str>), Error> {
-    let Some(wanted) = request.reasoning else {
-        return Ok((None, None));
-    };
-    let is_claude = target.model.contains("anthropic.claude");
-    let named = wanted.effort.filter(|effort| *effort != Effort::None);
-    let effort = match named {
-        Some(Effort::Minimal) if is_claude => {
-            unsupported.field("reasoning.effort", "it knows no effort below low")?;
-            Some(Effort::Low.as_str())
-        }
-        named => named.map(Effort::as_str),
-    };
-    let off = (wanted.effort == Some(Effort::None) && wanted.budget_tokens.is_none())
-        || wanted.budget_tokens == Some(0);
-    if !is_claude {
-        let problem = "only some models have such a setting; set reasoning.effort, or what the \
-            model knows in provider_options.additionalModelRequestFields";
-        let effort_none = wanted.effort == Some(Effort::None);
-        let budget = wanted.budget_tokens.is_some();
-        unsupported.fields([
-            (effort_none, "reasoning.effort", problem),
-            (budget, "reasoning.max_tokens", problem),
-        ])?;
-        return Ok((None, effort));
+) -> Result<(Option<Thinking>, Option<&'static str>), Error> {
+    let wanted = request.reasoning.unwrap_or_default();
+    if target.model.contains("anthropic.claude") {
+        return anthropic::thinking(wanted, unsupported);
     }
-    let mut thinking = match wanted.budget_tokens {
-        _ if off => json!({"type": "disabled"}),
-        Some(budget) if budget < LEAST_BUDGET => {
-            let problem = "it takes a budget of 1024 tokens or more; set reasoning.effort";
-            unsupported.field("reasoning.max_tokens", problem)?;
-            return Ok((None, effort));
-        }
-        Some(budget) => json!({"type": "enabled", "budget_tokens": budget}),
-        None if effort.is_some() => json!({"type": "adaptive"}),
-        None => return Ok((None, None)),
-    };
-    if let (Some(shown), false) = (wanted.include_text, off) {
-        thinking["display"] = if shown { "summarized" } else { "omitted" }.into();
-    }
-    Ok((Some(thinking), effort))
+    let problem = "only some models have such a setting; set reasoning.effort, or what the \
+        model knows in provider_options.additionalModelRequestFields";
+    let none = wanted.effort == Some(Effort::None);
+    let budget = wanted.budget_tokens.is_some();
+    unsupported.fields([
+        (none, "reasoning.effort", problem),
+        (budget, "reasoning.max_tokens", problem),
+    ])?;
+    let effort = wanted.effort.filter(|effort| *effort != Effort::None);
+    Ok((None, effort.map(Effort::as_str)))
 }
 
 fn text_format<'a>(
@@ -386,23 +323,15 @@ fn tool_spec(tool: &chat::Tool) -> ToolSpec<'_> {
     ToolSpec {
         name: &tool.name,
         description: tool.description.as_deref(),
-        input_schema: InputSchema::Json(match &tool.parameters {
-            Some(schema) => Schema::Given(schema),
-            None => Schema::Nothing { r#type: "object" },
-        }),
+        input_schema: InputSchema::Json(Schema::of(tool)),
         strict: tool.strict,
     }
 }
 
 /// What goes into the body as it is, with how to think beside what else only the model knows.
-fn options(request: &Request, thinking: Option<Value>) -> Result<Map<String, Value>, Error> {
+fn options(request: &Request, thinking: Option<Thinking>) -> Result<Map<String, Value>, Error> {
+    options::check(&request.provider_options, &RESERVED)?;
     let mut options = request.provider_options.clone();
-    if let Some(key) = options.keys().find(|key| RESERVED.contains(&key.as_str())) {
-        return Err(Error::invalid(
-            format!("provider_options.{key}"),
-            "the gateway writes this field itself; use the request's own field for it",
-        ));
-    }
     let Some(thinking) = thinking else {
         return Ok(options);
     };
@@ -411,6 +340,7 @@ fn options(request: &Request, thinking: Option<Value>) -> Result<Map<String, Val
     let Some(fields) = place.as_object_mut() else {
         return Err(Error::invalid(path(), "must be an object"));
     };
+    let thinking = serde_json::to_value(thinking).map_err(Error::Encode)?;
     if fields.insert("thinking".to_owned(), thinking).is_some() {
         let path = format!("{}.thinking", path());
         return Err(Error::invalid(path, "cannot be set along with reasoning"));

@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use super::outgoing::{self, Message};
-use crate::Error;
 use crate::chat::{Effort, Json, Request, ResponseFormat, Tool, ToolChoice};
 use crate::codec::{HttpRequest, Kind, Target};
 use crate::unsupported::Unsupported;
+use crate::{Error, options};
 
 /// Fields the gateway itself writes or rules out; a provider option must not replace one.
 const RESERVED: [&str; 17] = [
@@ -133,7 +133,7 @@ pub(crate) fn encode(
     stream: bool,
 ) -> Result<HttpRequest, Error> {
     let mut unsupported = Unsupported::new(Kind::Cohere, target);
-    check_options(request)?;
+    options::check(&request.provider_options, &RESERVED)?;
     check_fields(request, &mut unsupported)?;
     check_ranges(request, &mut unsupported)?;
     let body = Body {
@@ -243,7 +243,7 @@ fn thinking(request: &Request, unsupported: &mut Unsupported) -> Result<Option<T
         Some(Effort::Minimal | Effort::Low | Effort::High | Effort::XHigh | Effort::Max) => {
             unsupported.field(
                 "reasoning.effort",
-                "it knows budgets, not efforts; set reasoning.budget_tokens, or an effort of none or medium",
+                "it knows budgets, not efforts; set reasoning.max_tokens, or an effort of none or medium",
             )?;
             token_budget.map(|_| "enabled")
         }
@@ -345,20 +345,6 @@ fn check_ranges(request: &Request, unsupported: &mut Unsupported) -> Result<(), 
             "must not be negative there",
         ),
     ])
-}
-
-fn check_options(request: &Request) -> Result<(), Error> {
-    match request
-        .provider_options
-        .keys()
-        .find(|key| RESERVED.contains(&key.as_str()))
-    {
-        Some(key) => Err(Error::invalid(
-            format!("provider_options.{key}"),
-            "the gateway writes this field itself; use the request's own field for it",
-        )),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -6,29 +6,22 @@ use serde::Serialize;
 
 use super::TOOL_PLAN;
 use crate::Error;
-use crate::chat::{self, Document, DocumentSource, Image, Opaque, Part, Role, Source};
+use crate::chat::{self, Document, DocumentSource, Opaque, Part, Role};
 use crate::codec::Kind;
-use crate::openai::data_url;
+use crate::turns::{Call, Content, ContentPart, ImageUrl, Place, titled};
 use crate::unsupported::Unsupported;
 
 #[derive(Serialize)]
 pub(super) struct Message<'a> {
     role: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    content: Option<Content<'a>>,
+    content: Option<Content<'a, Block<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_plan: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<Call<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_call_id: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Content<'a> {
-    Text(Cow<'a, str>),
-    Blocks(Vec<Block<'a>>),
 }
 
 #[derive(Serialize)]
@@ -40,11 +33,17 @@ enum Block<'a> {
     Document { document: WireDocument<'a> },
 }
 
-#[derive(Serialize)]
-struct ImageUrl<'a> {
-    url: Cow<'a, str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'a str>,
+impl<'a> ContentPart<'a> for Block<'a> {
+    fn of_text(text: Cow<'a, str>) -> Self {
+        Self::Text { text }
+    }
+
+    fn text(&mut self) -> Option<&mut Cow<'a, str>> {
+        match self {
+            Self::Text { text } => Some(text),
+            Self::Thinking { .. } | Self::ImageUrl { .. } | Self::Document { .. } => None,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -57,36 +56,6 @@ struct DocumentData<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<&'a str>,
     text: &'a str,
-}
-
-#[derive(Serialize)]
-struct Call<'a> {
-    id: &'a str,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    function: CalledFunction<'a>,
-}
-
-#[derive(Serialize)]
-struct CalledFunction<'a> {
-    name: &'a str,
-    arguments: &'a str,
-}
-
-/// Where a part stands; turned into words only for an error.
-#[derive(Clone, Copy)]
-struct Place<'u> {
-    unsupported: &'u Unsupported,
-    message: usize,
-    part: usize,
-}
-
-impl Place<'_> {
-    /// What is said is never left out, whatever the target allows.
-    fn refuse(self, problem: &'static str) -> Error {
-        let field = format!("messages[{}].parts[{}]", self.message, self.part);
-        self.unsupported.refuse(field, problem)
-    }
 }
 
 /// Writes the conversation. One tool message may become several: the format wants one per result.
@@ -102,22 +71,24 @@ pub(super) fn messages<'a>(
                 "it has no names of participants",
             )?;
         }
-        let place = Place {
-            unsupported,
-            message: index,
-            part: 0,
-        };
+        let place = Place::of_message(Kind::Cohere, index);
         match message.role {
             Role::Developer | Role::System => out.push(prompt("system", message, place)?),
             Role::User => out.push(prompt("user", message, place)?),
             Role::Assistant => out.push(assistant(message, place)?),
-            Role::Tool => tool_results(message, place, &mut out)?,
+            Role::Tool => {
+                let results = place.results(message, result_part)?.into_iter();
+                out.extend(results.map(|(id, content)| Message {
+                    tool_call_id: Some(id),
+                    ..plain("tool", Some(content))
+                }));
+            }
         }
     }
     Ok(out)
 }
 
-fn plain<'a>(role: &'static str, content: Option<Content<'a>>) -> Message<'a> {
+fn plain<'a>(role: &'static str, content: Option<Content<'a, Block<'a>>>) -> Message<'a> {
     Message {
         role,
         content,
@@ -131,34 +102,32 @@ fn plain<'a>(role: &'static str, content: Option<Content<'a>>) -> Message<'a> {
 fn prompt<'a>(
     role: &'static str,
     message: &'a chat::Message,
-    place: Place<'_>,
+    place: Place,
 ) -> Result<Message<'a>, Error> {
     let user = message.role == Role::User;
     let mut blocks = Vec::with_capacity(message.parts.len());
-    for (index, part) in message.parts.iter().enumerate() {
-        let place = Place {
-            part: index,
-            ..place
-        };
+    for (place, part) in place.each(message) {
         blocks.push(match part {
             Part::Text(text) => borrowed(text),
-            Part::Image(image) if user => image_block(image),
-            Part::Document(document) if user => Block::Text {
-                text: document_as_text(document, place)?,
+            Part::Image(image) if user => Block::ImageUrl {
+                image_url: ImageUrl::of(image),
             },
-            Part::Image(_) | Part::Document(_) => {
-                return Err(place.refuse("only user messages may hold images and documents"));
-            }
+            Part::Document(document) if user => Block::Text {
+                text: titled(document, document_text(document, place)?),
+            },
             Part::Audio { .. } => return Err(place.refuse("it takes no sound")),
-            Part::ToolCall(_) | Part::Reasoning { .. } | Part::Refusal(_) => {
-                return Err(place.refuse("only assistant messages may hold such a part"));
-            }
-            Part::ToolResult { .. } => {
-                return Err(place.refuse("tool results belong in a message of role tool"));
+            Part::Image(_)
+            | Part::Document(_)
+            | Part::ToolCall(_)
+            | Part::Reasoning { .. }
+            | Part::Refusal(_)
+            | Part::ToolResult { .. } => {
+                let media = "only user messages may hold images and documents";
+                return Err(place.misplaced(message.role, part, media));
             }
         });
     }
-    Ok(plain(role, Some(content(blocks))))
+    Ok(plain(role, Some(Content::of(blocks))))
 }
 
 fn borrowed(text: &str) -> Block<'_> {
@@ -167,37 +136,7 @@ fn borrowed(text: &str) -> Block<'_> {
     }
 }
 
-/// A lone text is sent as a plain string, the shortest form.
-fn content(mut blocks: Vec<Block<'_>>) -> Content<'_> {
-    match blocks.as_mut_slice() {
-        [] => Content::Text(Cow::Borrowed("")),
-        [Block::Text { text }] => Content::Text(std::mem::take(text)),
-        _ => Content::Blocks(blocks),
-    }
-}
-
-fn image_block(image: &Image) -> Block<'_> {
-    let url = match &image.source {
-        Source::Url(url) => Cow::Borrowed(url.as_str()),
-        Source::Bytes { mime, data } => Cow::Owned(data_url::write(mime, data)),
-    };
-    Block::ImageUrl {
-        image_url: ImageUrl {
-            url,
-            detail: image.detail.as_deref(),
-        },
-    }
-}
-
-fn document_as_text<'a>(document: &'a Document, place: Place<'_>) -> Result<Cow<'a, str>, Error> {
-    let text = document_text(document, place)?;
-    Ok(match &document.title {
-        Some(title) => Cow::Owned(format!("{title}\n\n{text}")),
-        None => Cow::Borrowed(text),
-    })
-}
-
-fn document_text<'a>(document: &'a Document, place: Place<'_>) -> Result<&'a str, Error> {
+fn document_text(document: &Document, place: Place) -> Result<&str, Error> {
     match &document.source {
         DocumentSource::Text { text, .. } => Ok(text),
         DocumentSource::File(_) => {
@@ -206,14 +145,10 @@ fn document_text<'a>(document: &'a Document, place: Place<'_>) -> Result<&'a str
     }
 }
 
-fn assistant<'a>(message: &'a chat::Message, place: Place<'_>) -> Result<Message<'a>, Error> {
+fn assistant<'a>(message: &'a chat::Message, place: Place) -> Result<Message<'a>, Error> {
     let mut blocks = Vec::with_capacity(message.parts.len());
     let mut out = plain("assistant", None);
-    for (index, part) in message.parts.iter().enumerate() {
-        let place = Place {
-            part: index,
-            ..place
-        };
+    for (place, part) in place.each(message) {
         match part {
             Part::Text(text) | Part::Refusal(text) => blocks.push(borrowed(text)),
             Part::Reasoning { text, opaque } => {
@@ -229,21 +164,17 @@ fn assistant<'a>(message: &'a chat::Message, place: Place<'_>) -> Result<Message
                         .push_str(plan);
                 }
             }
-            Part::ToolCall(call) => out.tool_calls.push(Call {
-                id: &call.id,
-                kind: "function",
-                function: CalledFunction {
-                    name: &call.name,
-                    arguments: &call.arguments,
-                },
-            }),
+            Part::ToolCall(call) => {
+                out.tool_calls
+                    .push(Call::of(call, Cow::Borrowed(call.id.as_str())));
+            }
             Part::Image(_) | Part::Audio { .. } | Part::Document(_) | Part::ToolResult { .. } => {
-                return Err(place.refuse("assistant messages may not hold such a part"));
+                return Err(place.misplaced(Role::Assistant, part, ""));
             }
         }
     }
     if !blocks.is_empty() || out.tool_calls.is_empty() {
-        out.content = Some(content(blocks));
+        out.content = Some(Content::of(blocks));
     }
     Ok(out)
 }
@@ -265,65 +196,16 @@ fn split_plan<'a>(text: &'a str, opaque: &[Opaque]) -> (&'a str, &'a str) {
         .unwrap_or((text, ""))
 }
 
-fn tool_results<'a>(
-    message: &'a chat::Message,
-    place: Place<'_>,
-    out: &mut Vec<Message<'a>>,
-) -> Result<(), Error> {
-    for (index, part) in message.parts.iter().enumerate() {
-        let place = Place {
-            part: index,
-            ..place
-        };
-        let Part::ToolResult {
-            tool_call_id,
-            parts,
-            is_error,
-        } = part
-        else {
-            return Err(place.refuse("tool messages may hold tool results only"));
-        };
-        out.push(Message {
-            tool_call_id: Some(tool_call_id),
-            ..plain("tool", Some(result_content(parts, *is_error, place)?))
-        });
-    }
-    Ok(())
-}
-
-/// The format has no flag for a failed tool, so the text says it.
-fn result_content<'a>(
-    parts: &'a [Part],
-    is_error: bool,
-    place: Place<'_>,
-) -> Result<Content<'a>, Error> {
-    let mut out = Vec::with_capacity(parts.len() + 1);
-    for part in parts {
-        out.push(match part {
-            Part::Text(text) if is_error && out.is_empty() => Block::Text {
-                text: Cow::Owned(format!("Error: {text}")),
-            },
-            Part::Text(text) => borrowed(text),
-            Part::Document(document) => Block::Document {
-                document: WireDocument {
-                    data: DocumentData {
-                        title: document.title.as_deref(),
-                        text: document_text(document, place)?,
-                    },
-                },
-            },
-            Part::Image(_)
-            | Part::Audio { .. }
-            | Part::ToolCall(_)
-            | Part::ToolResult { .. }
-            | Part::Reasoning { .. }
-            | Part::Refusal(_) => {
-                return Err(place.refuse("a tool's result may be text and text documents only"));
-            }
-        });
-    }
-    if is_error && !matches!(out.first(), Some(Block::Text { .. })) {
-        out.insert(0, borrowed("Error"));
-    }
-    Ok(content(out))
+/// A piece of a tool's result that is not text.
+fn result_part(place: Place, part: &Part) -> Result<Block<'_>, Error> {
+    let Part::Document(document) = part else {
+        return Err(place.refuse("a tool's result may be text and text documents only"));
+    };
+    let data = DocumentData {
+        title: document.title.as_deref(),
+        text: document_text(document, place)?,
+    };
+    Ok(Block::Document {
+        document: WireDocument { data },
+    })
 }

@@ -46,7 +46,7 @@ pub(super) fn config(
             Some(budget) => config.thinking_budget = Some(budget),
             None => unsupported.field(
                 "reasoning.effort",
-                "the highest effort of this model is high; set reasoning.budget_tokens",
+                "the highest effort of this model is high; set reasoning.max_tokens",
             )?,
         },
         Some(Effort::None) => unsupported.field(

@@ -8,10 +8,10 @@ use serde::Serialize;
 use super::azure;
 use super::dialect::{Dialect, Forms, LimitField};
 use super::outgoing::{self, Message};
-use crate::Error;
 use crate::chat::{Json, Request, ResponseFormat, Tool, ToolChoice};
 use crate::codec::{HttpRequest, Kind, Target};
 use crate::unsupported::Unsupported;
+use crate::{Error, options};
 
 /// Fields the gateway itself writes or rules out; a provider option must not replace one.
 const RESERVED: [&str; 30] = [
@@ -297,7 +297,7 @@ fn check(request: &Request, dialect: &Dialect, unsupported: &mut Unsupported) ->
     unsupported.fields([
         (
             reasoning.budget_tokens.is_some(),
-            "reasoning.budget_tokens",
+            "reasoning.max_tokens",
             "it knows efforts, not budgets; set reasoning.effort",
         ),
         (
@@ -309,17 +309,7 @@ fn check(request: &Request, dialect: &Dialect, unsupported: &mut Unsupported) ->
     if dialect.forms == Forms::Mistral {
         check_mistral(request, unsupported)?;
     }
-    match request
-        .provider_options
-        .keys()
-        .find(|key| RESERVED.contains(&key.as_str()))
-    {
-        Some(key) => Err(Error::invalid(
-            format!("provider_options.{key}"),
-            "the gateway writes this field itself; use the request's own field for it",
-        )),
-        None => Ok(()),
-    }
+    options::check(&request.provider_options, &RESERVED)
 }
 
 /// Refuses what Mistral, unlike the others, has no field for.

@@ -23,6 +23,8 @@ pub(super) struct Account {
     /// Grants up to this label are refused: an account of them may have been forgotten (R3).
     floor: Label,
     pub(super) label: Label,
+    /// The highest epoch of its owners. Counters have owners of their own, whose epochs say nothing of each other.
+    pub(super) epoch: Epoch,
     /// When units of `label` stop being usable: the best of the estimates so far, each of which is
     /// early (R6). 0 while nothing was heard.
     pub(super) deadline: NodeTime,
@@ -60,6 +62,7 @@ impl Account {
             serial,
             floor,
             label: Label::default(),
+            epoch: Epoch::default(),
             deadline: NodeTime(0),
             over_at: NodeTime(0),
             usual: 0,
@@ -168,9 +171,9 @@ impl Account {
         self.counter.kind().is_windowed()
     }
 
-    /// The generation of what the owner of `epoch` granted.
-    pub(super) fn generation(&self, epoch: Epoch) -> Generation {
-        if self.label.epoch == epoch {
+    /// The generation of what the owner granted.
+    pub(super) fn generation(&self) -> Generation {
+        if self.label.epoch == self.epoch {
             self.label.generation
         } else {
             Generation::FIRST
@@ -272,10 +275,10 @@ impl Account {
         }
     }
 
-    /// Gives idle units above `keep` back to the owner of `epoch`: they leave `avail` before they are
-    /// told (R5). Units of other epochs have nobody to go to. True if any moved.
-    pub(super) fn give_back(&mut self, epoch: Epoch, keep: u64) -> bool {
-        let epoch = self.term(epoch);
+    /// Gives idle units above `keep` back to the owner: they leave `avail` before they are told (R5). Units of
+    /// earlier epochs have nobody to go to. True if any moved.
+    pub(super) fn give_back(&mut self, keep: u64) -> bool {
+        let epoch = self.term(self.epoch);
         let surplus = self.avail.saturating_sub(signed(keep)).max(0);
         let Some(ledger) = self.ledgers.iter_mut().find(|l| l.epoch == epoch) else {
             return false;
@@ -386,6 +389,7 @@ impl Account {
         if label > self.label {
             self.roll(label);
         }
+        self.epoch = self.epoch.max(epoch);
         self.deadline = self.deadline.max(end.earliest);
         self.over_at = self.over_at.min(end.latest);
         self.credit(epoch, told.granted);
@@ -443,9 +447,9 @@ impl Account {
         }
     }
 
-    /// The ledger of `epoch`, if that owner was heard in this window.
-    pub(super) fn ledger(&self, epoch: Epoch) -> Option<&Ledger> {
-        let epoch = self.term(epoch);
+    /// The owner's ledger, if it was heard in this window.
+    pub(super) fn ledger(&self) -> Option<&Ledger> {
+        let epoch = self.term(self.epoch);
         self.ledgers.iter().find(|l| l.epoch == epoch)
     }
 

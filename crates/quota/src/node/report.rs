@@ -113,14 +113,13 @@ impl Node {
         let Self {
             book,
             outbox,
-            epoch,
             config,
             ..
         } = self;
         let due = |slot: Slot, account: &Account| in_turn(slot) || !account.is_windowed();
         for (slot, account) in book.iter_mut().filter(|(slot, it)| due(*slot, it)) {
             let keep = account.worth_keeping(now, config.ahead_ms);
-            if account.is_open(now) && account.give_back(*epoch, keep) {
+            if account.is_open(now) && account.give_back(keep) {
                 outbox.mark(account, slot, now);
             }
         }
@@ -131,12 +130,12 @@ impl Node {
         let lacks = self.lacks(slot);
         let account = self.book.get_mut(slot)?;
         account.reported(now, account.need(now, lacks));
-        let ledger = account.ledger(self.epoch).copied();
+        let ledger = account.ledger().copied();
         Some(NodeAccount {
             counter: account.counter.clone(),
             window: account.label.window,
-            epoch: self.epoch,
-            generation: account.generation(self.epoch),
+            epoch: account.epoch,
+            generation: account.generation(),
             seen: ledger.map_or(0, |l| l.seen),
             returned: ledger.map_or(0, |l| l.returned),
             spent: ledger.map_or(0, |l| l.spent),
@@ -144,7 +143,7 @@ impl Node {
             demand: account.demand(now),
             avail: account.avail(),
             waiters: u32::try_from(account.queue.len()).unwrap_or(u32::MAX),
-            answered: account.answered(self.epoch),
+            answered: account.answered(account.epoch),
         })
     }
 }

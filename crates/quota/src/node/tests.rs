@@ -4,7 +4,7 @@
 )]
 
 use super::*;
-use crate::{Generation, Kind, LONGEST_LEASE_MS, NodeAccount, OwnerAccount, OwnerTime};
+use crate::{Epoch, Generation, Kind, LONGEST_LEASE_MS, NodeAccount, OwnerAccount, OwnerTime};
 
 mod noting;
 mod rolling;

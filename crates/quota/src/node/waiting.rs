@@ -131,7 +131,7 @@ impl Node {
             };
             // They will be taken as soon as the disk has answered: nobody is blocked by that.
             let keep = keep.map(|keep| keep.max(noting));
-            if keep.is_some_and(|keep| account.give_back(self.epoch, keep)) {
+            if keep.is_some_and(|keep| account.give_back(keep)) {
                 self.outbox
                     .mark(account, slot, now.after(self.config.urgent_ms));
             }

@@ -5,7 +5,7 @@ use crate::owner::horizon::View;
 use crate::owner::keeping::{self, Keeping, Totals, Turn};
 use crate::owner::row::{Fit, Row};
 use crate::owner::session::Sessions;
-use crate::owner::{Commit, Config, LedgerRow, Load, Record};
+use crate::owner::{Commit, Config, Effect, LedgerRow, Load, Record, Restore};
 use crate::{
     Close, Coming, Counter, Epoch, Generation, Incarnation, LimitSpec, NodeAccount, NodeMessage,
     OwnerAccount, OwnerTime,
@@ -23,7 +23,21 @@ pub(super) struct Context<'a> {
     pub(super) sessions: &'a Sessions,
     /// What policy says of the counter's limit, if it has it.
     pub(super) spec: Option<LimitSpec>,
+    /// Units that the limit is raised to for a while; 0 when it is not.
+    pub(super) raised: u64,
+    pub(super) restore: Restore,
     pub(super) horizon: View,
+}
+
+impl Context<'_> {
+    /// What policy says, with what it is raised to for a while.
+    pub(super) fn spec_now(&self) -> Option<LimitSpec> {
+        self.spec.map(|spec| LimitSpec {
+            units: spec.units.max(self.raised),
+            burst: spec.burst.max(self.raised),
+            ..spec
+        })
+    }
 }
 
 /// What an account wants done.
@@ -46,6 +60,17 @@ pub(super) struct Write {
     pub(super) record: Record,
     pub(super) rows: Vec<LedgerRow>,
     pub(super) expected_mod_revision: i64,
+}
+
+impl Write {
+    pub(super) fn effect(self, counter: Counter) -> Effect {
+        Effect::Persist {
+            counter,
+            record: self.record,
+            rows: self.rows,
+            expected_mod_revision: self.expected_mod_revision,
+        }
+    }
 }
 
 impl Wishes {

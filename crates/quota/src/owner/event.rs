@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::owner::{HorizonRecord, LedgerRow};
+use crate::owner::{HorizonRecord, LedgerRow, Raise};
 use crate::{Close, Counter, Epoch, Incarnation, Limits, NodeMessage, OwnerMessage, Window};
 
 /// What is durable of one counter. One key in the store, written only under the ownership guard.
@@ -48,6 +48,17 @@ pub enum Event {
     /// An operator vouches that a process is dead, and for what it has spent: its share is closed at
     /// [`Close::mark`], even if it was closed at a higher one.
     Release(Close),
+    /// A counter is raised for a while, or no more, and that is durable. It holds across changes of policy.
+    Raised {
+        /// Which counter.
+        counter: Counter,
+        /// To what; none when that is over.
+        raise: Option<Raise>,
+    },
+    /// Keep the counter although no node speaks of it, so that its state is there to be seen.
+    Open(Counter),
+    /// Forgive all that was spent of a counter. [`crate::owner::CounterState::resetting`] tells when it is done.
+    Reset(Counter),
     /// Time passed; at the latest due at [`crate::owner::Owner::next_deadline`].
     Tick,
 }

@@ -93,7 +93,7 @@ impl Horizon {
 
     /// Counts on others having handed out until `now`.
     pub(super) fn distrust(&mut self, now: OwnerTime) {
-        self.floor = now;
+        self.floor = self.floor.max(now);
     }
 
     /// The record of an owner that hands out nothing after `now`.

@@ -22,7 +22,7 @@ use ledger::Ledger;
 pub use ledger::MOST_ROWS;
 use rolling::Rolling;
 
-use crate::owner::account::{Context, Wishes};
+use crate::owner::account::{Context, Wishes, Write};
 use crate::owner::{Commit, LedgerRow, Load, Record};
 use crate::{Close, Counter, Incarnation, OwnerTime, Window};
 
@@ -40,15 +40,30 @@ pub(super) fn of(counter: &Counter, now: OwnerTime) -> Box<dyn Keeping> {
     }
 }
 
-/// The limit to be in force and its revision: the stored one unless policy's is newer (a new owner whose
-/// policy lags must not bring back a limit that was lowered already).
-fn in_force(context: &Context<'_>, stored: Option<Record>) -> Option<(u64, u64)> {
+/// The limit to be in force.
+#[derive(Debug, Clone, Copy)]
+struct Force {
+    /// By policy, and the revision that says so.
+    units: u64,
+    revision: u64,
+    /// With what it is raised to for a while.
+    limit: u64,
+}
+
+/// The limit to be in force: the stored one unless policy's is newer (a new owner whose policy lags must not bring
+/// back a limit that was lowered already), or what it is raised to.
+fn in_force(context: &Context<'_>, stored: Option<Record>) -> Option<Force> {
     let stored = stored.map(|record| (record.limit, record.revision));
     let policy = context.spec.map(|spec| (spec.units, spec.revision));
-    match (stored, policy) {
-        (Some(stored), Some(policy)) => Some(if policy.1 > stored.1 { policy } else { stored }),
-        (stored, policy) => stored.or(policy),
-    }
+    let (units, revision) = match (stored, policy) {
+        (Some(stored), Some(policy)) if policy.1 > stored.1 => policy,
+        (stored, policy) => stored.or(policy)?,
+    };
+    Some(Force {
+        units,
+        revision,
+        limit: units.max(context.raised),
+    })
 }
 
 /// What something that happened means for those who share the counter.
@@ -63,7 +78,7 @@ pub(super) enum Turn {
 }
 
 /// What is missing, by sharing's word.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Lack {
     /// Units that the process first in the queue lacks, and that process. They lie within
     /// [`Keeping::free_total`].
@@ -92,6 +107,10 @@ pub(super) struct Shown {
     pub(super) free: u64,
     /// The rows of a counter that is kept by them, and when its next write is due.
     pub(super) rows: Option<Vec<LedgerRow>>,
+    /// What resets have forgiven of what was spent.
+    pub(super) forgiven: u64,
+    /// Whether a reset is not in force, or not durable, yet.
+    pub(super) resetting: bool,
 }
 
 /// How the charge of one counter is kept: what may be handed out, and what makes sure that no other owner,
@@ -170,6 +189,11 @@ pub(super) trait Keeping: fmt::Debug + Send {
     fn close(&mut self, _context: &Context<'_>, _close: &Close, _again: bool) -> bool {
         true
     }
+
+    /// Forgives all that was spent, once that is durable where it has to be. What is out, or may be for all that is
+    /// known, stays charged.
+    fn reset(&mut self, context: &Context<'_>);
+
     /// Units that were out cannot come back any more. Nothing changes for those that stay charged until
     /// their window ends.
     fn spend(&mut self, _now: OwnerTime, _units: u64) {}
@@ -196,6 +220,11 @@ pub(super) trait Keeping: fmt::Debug + Send {
 
     /// Charges what is missing ahead of its use, and makes durable what else has to be.
     fn debit(&mut self, _context: &Context<'_>, _lack: &Lack, _wishes: &mut Wishes) {}
+
+    /// What an owner that hands out nothing more leaves behind, where that differs from what is durable.
+    fn last(&self, _context: &Context<'_>) -> Option<Write> {
+        None
+    }
 
     /// When time alone brings new units.
     fn refills_at(&self, context: &Context<'_>) -> OwnerTime;

@@ -22,6 +22,8 @@ pub struct LedgerRow {
     pub settled: u64,
     /// Units that its closing has freed.
     pub freed: u64,
+    /// Units of those settled that no longer count: what the counter's resets have forgiven.
+    pub forgiven: u64,
     /// The process is dead: nothing is granted to it any more, and what it returns no longer counts.
     pub closed: bool,
 }
@@ -38,14 +40,28 @@ impl LedgerRow {
             returned: 0,
             settled: 0,
             freed: 0,
+            forgiven: 0,
             closed: false,
         }
     }
 
-    /// Units that the limit is charged for this share: what the process may still use or has used.
+    /// Units that the limit is charged for this share: what the process may still use or has used, except for what
+    /// was forgiven.
     #[must_use]
     pub fn charge(&self) -> u64 {
-        self.kept().max(self.settled)
+        self.counted() + self.open()
+    }
+
+    /// Units settled that count.
+    #[must_use]
+    pub fn counted(&self) -> u64 {
+        self.settled - self.forgiven
+    }
+
+    /// Units charged that are not settled: the process may still use them.
+    #[must_use]
+    pub fn open(&self) -> u64 {
+        self.kept().saturating_sub(self.settled)
     }
 
     /// Units granted that have not come back, neither returned nor freed.
@@ -73,6 +89,11 @@ impl LedgerRow {
         self.settled = self.settled.max(settled);
     }
 
+    /// Forgives all that is settled. What is out stays charged, and a process's totals go on from where they are.
+    pub(super) fn reset(&mut self) {
+        self.forgiven = self.settled;
+    }
+
     /// Closes the share. The first word is the one that frees, unless an operator vouches for another
     /// (`again`); what was spent counts whoever says it.
     pub(super) fn close(&mut self, close: &Close, again: bool) {
@@ -94,6 +115,7 @@ impl LedgerRow {
         let fresh = stored.granted.saturating_sub(self.granted);
         self.granted += fresh;
         self.settled = self.settled.max(stored.settled);
+        self.forgiven = self.forgiven.max(stored.forgiven);
         if stored.closed {
             // Whoever closed it knew what had come back by then.
             self.returned = stored.returned;

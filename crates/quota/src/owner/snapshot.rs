@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
-use crate::owner::LedgerRow;
 use crate::owner::account::{Account, Context};
 use crate::owner::row::Row;
+use crate::owner::{LedgerRow, Raise};
 use crate::{Counter, Incarnation, OwnerTime, Window};
 
 /// The live state of one counter, for operators.
@@ -10,8 +10,14 @@ use crate::{Counter, Incarnation, OwnerTime, Window};
 pub struct CounterState {
     /// Which counter.
     pub counter: Counter,
-    /// The limit in force.
+    /// The limit in force, with what it is raised to for a while.
     pub limit: u64,
+    /// What it is raised to for a while, while it is.
+    pub raise: Option<Raise>,
+    /// A reset was asked for and is not in force, or not durable, yet.
+    pub resetting: bool,
+    /// While next to nothing is left: when there will be more, if that is ever.
+    pub admits_at: Option<OwnerTime>,
     /// The window's label, its start and its end, for kinds that have windows.
     pub window: Option<(Window, OwnerTime, OwnerTime)>,
     /// What this owner may hand out of: the durable high-water mark where there is one, else the limit.
@@ -60,7 +66,7 @@ pub struct Holding {
     pub granted: u64,
     /// Units it gave back.
     pub returned: u64,
-    /// Units that can never come back.
+    /// Units that can never come back, whether or not resets have forgiven them.
     pub spent: u64,
     /// `granted - returned - spent`; negative for debt.
     pub outstanding: i64,
@@ -101,8 +107,8 @@ impl Books {
             ..Self::default()
         };
         for row in rows {
-            let open = row.charge() - row.settled;
-            books.settled += row.settled;
+            let open = row.open();
+            books.settled += row.counted();
             if is_dead(row, context) {
                 books.suspense += open;
             } else {
@@ -123,8 +129,11 @@ impl Account {
         let limit = self.keeping.limit(context)?;
         let shown = self.keeping.shown(context)?;
         let spent = match (&shown.rows, shown.window) {
-            (Some(rows), _) => rows.iter().map(|row| row.settled).sum(),
-            (None, Some(_)) => self.rows.values().map(|row| row.spent).sum(),
+            (Some(rows), _) => rows.iter().map(LedgerRow::counted).sum(),
+            (None, Some(_)) => {
+                let spent: u64 = self.rows.values().map(|row| row.spent).sum();
+                spent.saturating_sub(shown.forgiven)
+            }
             (None, None) => {
                 let out = self.rows.values().map(|row| row.outstanding()).sum();
                 shown.hwm.saturating_sub(shown.free).saturating_sub(out)
@@ -146,6 +155,9 @@ impl Account {
         Some(CounterState {
             counter: self.counter.clone(),
             limit,
+            raise: None,
+            resetting: shown.resetting,
+            admits_at: self.admits_at(context),
             window: shown.window,
             hwm: shown.hwm,
             free: shown.free,
@@ -160,6 +172,18 @@ impl Account {
 }
 
 impl Account {
+    /// While next to nothing is left: when there will be more.
+    fn admits_at(&self, context: &Context<'_>) -> Option<OwnerTime> {
+        if !self.supply.is_scarce() {
+            return None;
+        }
+        if self.counter.kind().has_windows() {
+            return self.keeping.ends_at();
+        }
+        let one_more = self.keeping.free_total(context).saturating_add(1);
+        self.keeping.comes_at(context, one_more)
+    }
+
     /// The limit in force and the books, of a counter that is kept by rows.
     pub(super) fn books(&self, context: &Context<'_>) -> Option<(u64, Books)> {
         let limit = self.keeping.limit(context)?;
@@ -202,7 +226,7 @@ impl Holding {
             outstanding: kept.cast_signed().saturating_sub_unsigned(row.settled),
             waiting,
             freed: row.freed,
-            suspense: if dead { row.charge() - row.settled } else { 0 },
+            suspense: if dead { row.open() } else { 0 },
             closed: row.closed,
             alive: context.sessions.reachable(row.incarnation, context),
         }

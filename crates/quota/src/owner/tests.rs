@@ -3,7 +3,10 @@ use crate::{Generation, Kind, LimitSpec, NodeAccount, NodeTime, OwnerAccount, Wi
 
 mod horizon;
 mod ledger;
+mod operator;
 mod queue;
+mod restore;
+mod retire;
 mod returned;
 const T: u64 = 60_000;
 const KIND: Kind = Kind::Fixed { window_ms: T };

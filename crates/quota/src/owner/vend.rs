@@ -29,6 +29,10 @@ impl Account {
         wishes: &mut Wishes,
     ) {
         self.keeping.prepare(context, wishes);
+        if context.restore.frozen {
+            // Closings become durable, and nothing goes out.
+            return self.keeping.debit(context, &Lack::default(), wishes);
+        }
         let Some(limit) = self.keeping.limit(context) else {
             return;
         };

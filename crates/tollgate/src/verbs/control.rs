@@ -42,6 +42,9 @@ pub(crate) struct Arguments {
     /// Name of this replica [default: the machine's, with the port]
     #[arg(long, env = "TOLLGATE_NAME")]
     name: Option<String>,
+    /// Where other replicas and nodes reach this one [default: http:// and --listen, with the machine's name for 0.0.0.0]
+    #[arg(long, env = "TOLLGATE_ADVERTISE", value_name = "URL")]
+    advertise: Option<String>,
     /// Token that nodes and operators must show; needed to listen beyond 127.0.0.1
     #[arg(long, env = "TOLLGATE_TOKEN", hide_env_values = true)]
     token: Option<Secret>,
@@ -64,7 +67,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Error> {
     let calls = listen::bind(arguments.listen, "--listen").await?;
     let ops = listen::bind(arguments.ops_listen, "--ops-listen").await?;
     let places = format!("http://{} ops http://{}", calls.address, ops.address);
+    let reachable = || format!("http://{}", service::reachable(calls.address));
     let config = Config {
+        url: arguments.advertise.unwrap_or_else(reachable),
         name: arguments
             .name
             .unwrap_or_else(|| service::default_name(calls.address)),

@@ -149,6 +149,8 @@ async fn wait_for(mut ready: watch::Receiver<bool>) {
 fn control_config() -> tollgate_control::app::Config {
     tollgate_control::app::Config {
         name: "dev".to_owned(),
+        // There is no other replica.
+        url: String::new(),
         token: None,
         drain: DRAIN,
     }

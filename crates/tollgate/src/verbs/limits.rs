@@ -1,10 +1,11 @@
 //! `tollgate limits`: what is left of each limit, and where the rest is.
 
-use tollgate_policy::table::Unit;
-use tollgate_proto::admin::v1::{
-    CloseShareRequest, LimitState, ListLimitsRequest, ListLimitsResponse, NodeShare,
-};
+mod actions;
 
+use tollgate_policy::table::Unit;
+use tollgate_proto::admin::v1::{LimitState, ListLimitsRequest, ListLimitsResponse, NodeShare};
+
+use self::actions::Action;
 use crate::error::Error;
 use crate::operator::{Operator, PAGE};
 use crate::table::Table;
@@ -28,72 +29,15 @@ struct List {
     operator: Operator,
 }
 
-#[derive(Debug, clap::Subcommand)]
-enum Action {
-    /// Close the share of a node's process that is dead, where its data folder is lost or it had requests under way
-    Close(Close),
-}
-
-#[derive(Debug, clap::Args)]
-struct Close {
-    /// The counter, as `limits` shows it
-    counter: String,
-    /// Number of the dead process, as `limits` shows it beside the node
-    #[arg(long, value_name = "NUMBER")]
-    process: u64,
-    /// All that it has spent in this window, by the provider's records; money in US dollars. Everything else that it
-    /// held is freed. A process that still runs would spend that a second time: make sure that it is dead
-    #[arg(long, value_name = "AMOUNT")]
-    spent: String,
-    #[command(flatten)]
-    operator: Operator,
-}
-
-/// Lists the counters in use, or closes a share.
+/// Lists the counters in use, or does something to one.
 ///
 /// # Errors
 /// Why the control plane did not answer.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Error> {
     match arguments.action {
-        Some(Action::Close(close)) => close_share(close).await,
+        Some(action) => action.run().await,
         None => list(arguments.list).await,
     }
-}
-
-async fn close_share(close: Close) -> Result<(), Error> {
-    let control = close.operator.connect().await?;
-    let mut client = control.limits();
-    let request = CloseShareRequest {
-        spent: units(&close.spent)?,
-        counter: close.counter,
-        incarnation: close.process,
-    };
-    let closed = control.remote.call(client.close_share(request)).await?;
-    output::show(
-        close.operator.output(),
-        || json::of(&closed, "tollgate.admin.v1.CloseShareResponse"),
-        || table(closed.limit.as_slice()),
-    )
-}
-
-/// An amount as people write it: a whole number, or US dollars with a point. Dollars are told from counts by the
-/// point or a `$`, so that `2` is never two billion units by mistake.
-fn units(text: &str) -> Result<u64, Error> {
-    let wrong = || {
-        let hint =
-            "write a whole number of units, or US dollars with a point, such as `12.50` or `0.0`";
-        Error::Config(format!("--spent: {text:?} is not an amount: {hint}"))
-    };
-    if !text.contains('.') {
-        return text.parse().map_err(|_| wrong());
-    }
-    let (whole, fraction) = text.split_once('.').ok_or_else(wrong)?;
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits(whole) || !digits(fraction) || fraction.len() > 9 {
-        return Err(wrong());
-    }
-    let billionths = format!("{whole}{fraction:0<9}");
-    billionths.parse().map_err(|_| wrong())
 }
 
 async fn list(arguments: List) -> Result<(), Error> {
@@ -109,6 +53,7 @@ async fn list(arguments: List) -> Result<(), Error> {
         let page = control.remote.call(client.list_limits(request)).await?;
         all.limits.extend(page.limits);
         all.next_page_token = page.next_page_token;
+        all.frozen_since = page.frozen_since;
         if all.next_page_token.is_empty() {
             break;
         }
@@ -116,8 +61,18 @@ async fn list(arguments: List) -> Result<(), Error> {
     output::show(
         arguments.operator.output(),
         || json::of(&all, "tollgate.admin.v1.ListLimitsResponse"),
-        || table(&all.limits),
+        || frozen(&all) + &table(&all.limits),
     )
+}
+
+/// Says so where nothing is handed out.
+fn frozen(all: &ListLimitsResponse) -> String {
+    all.frozen_since.map_or_else(String::new, |since| {
+        format!(
+            "FROZEN since {since}, when the store was restored from an older copy: nothing is handed out until \
+             `tollgate limits thaw`\n\n"
+        )
+    })
 }
 
 /// Units as people read them: money in US dollars.
@@ -131,16 +86,7 @@ fn table(limits: &[LimitState]) -> String {
             .to_owned();
     }
     let mut table = Table::new([
-        "COUNTER",
-        "KIND",
-        "UNIT",
-        "LIMIT",
-        "SPENT",
-        "HELD",
-        "SUSPENSE",
-        "FREE",
-        "WAITING",
-        "WINDOW ENDS",
+        "COUNTER", "KIND", "UNIT", "LIMIT", "SPENT", "HELD", "SUSPENSE", "FREE", "WAITING", "UNTIL",
     ]);
     for limit in limits {
         table.row(total(limit));
@@ -152,7 +98,11 @@ fn table(limits: &[LimitState]) -> String {
 }
 
 fn total(limit: &LimitState) -> [String; 10] {
-    let ends = limit.window_end.map(|end| end.to_string());
+    // Where no window ends, when more comes in, if that has to be waited for.
+    let ends = limit.window_end.or(limit.admits_at);
+    let raised = limit.raised_until;
+    let raised = raised.map_or_else(String::new, |until| format!(" (raised until {until})"));
+    let shadow = if limit.shadow { " (shadow)" } else { "" };
     let figure = |units| figure(&limit.unit, units);
     let mark = match (limit.exhausted, limit.per_request) {
         (true, _) => " (exhausted)",
@@ -162,15 +112,15 @@ fn total(limit: &LimitState) -> [String; 10] {
     };
     [
         limit.counter.clone(),
-        limit.kind.clone(),
+        format!("{}{shadow}", limit.kind),
         limit.unit.clone(),
-        figure(limit.limit),
+        format!("{}{raised}", figure(limit.limit)),
         figure(limit.spent),
         figure(limit.outstanding),
         suspense(&limit.unit, limit.suspense),
         format!("{}{mark}", figure(limit.free)),
         String::new(),
-        ends.unwrap_or_default(),
+        ends.map_or_else(String::new, |end| end.to_string()),
     ]
 }
 
@@ -299,23 +249,5 @@ mod tests {
             .collect();
         assert_eq!(lines[1], ["month", "cost_usd", "5", "1", "0", "0.5", "3.5"]);
         assert_eq!(lines[2], ["a", "process", "77", "1", "0", "0.5", "0"]);
-    }
-
-    #[test]
-    fn amounts_are_units_or_dollars() {
-        for (text, expected) in [
-            ("0", Some(0)),
-            ("12", Some(12)),
-            ("0.0", Some(0)),
-            ("12.5", Some(12_500_000_000)),
-            ("0.000000001", Some(1)),
-            ("-1", None),
-            ("1.", None),
-            (".5", None),
-            ("1.0000000001", None),
-            ("99999999999.0", None),
-        ] {
-            assert_eq!(units(text).ok(), expected, "{text}");
-        }
     }
 }

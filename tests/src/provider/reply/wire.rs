@@ -26,6 +26,15 @@ pub(in crate::provider) struct Completion<'a> {
     pub(super) usage: Option<Usage>,
     /// Whether a stream reports it, in a format where that has to be asked for.
     pub(super) streams_usage: bool,
+    /// Whether thinking is told as a part of the content, where the format has both ways.
+    pub(super) thinking_in_parts: bool,
+}
+
+impl Completion<'_> {
+    /// What stands for a provider's private state, in formats that have some: another in each answer. It is base64.
+    pub(super) fn signature(&self) -> String {
+        format!("c2lnbmF0dXJl{:08x}", self.facts.seq)
+    }
 }
 
 /// Why the completion ends.
@@ -48,8 +57,6 @@ pub(super) struct Call {
 
 /// The name of the tool that is called.
 pub(super) const TOOL: &str = "lookup";
-/// What stands for a provider's private state, in formats that have some.
-pub(super) const SIGNATURE: &str = "c2lnbmF0dXJl";
 
 /// A part of a streamed answer.
 #[derive(Debug, Clone, Copy)]
@@ -117,7 +124,7 @@ pub(super) trait Wire {
 /// The renderer of a format.
 pub(super) fn of(format: Format) -> Box<dyn Wire> {
     match format {
-        Format::OpenAi => Box::new(openai::OpenAi),
+        Format::OpenAi => Box::new(openai::OpenAi::default()),
         Format::Anthropic => Box::new(anthropic::Anthropic::default()),
         Format::Gemini => Box::new(gemini::Gemini::default()),
         Format::Cohere => Box::new(cohere::Cohere::default()),

@@ -65,6 +65,7 @@ impl<'a> Writer<'a> {
                 calls: (0..calls).map(call).collect(),
                 usage: (behaviour.fault != Fault::NoUsage).then_some(usage),
                 streams_usage: facts.include_usage || behaviour.unasked_usage,
+                thinking_in_parts: behaviour.thinking_in_parts,
             },
             chunks,
             usage,

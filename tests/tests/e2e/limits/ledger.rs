@@ -16,9 +16,9 @@ use crate::condition::eventually;
 /// Billionths of a US dollar: 1 and 2 dollars per million tokens.
 const INPUT: u64 = 1_000;
 const OUTPUT: u64 = 2_000;
-const BUDGET: u64 = 20_000_000;
+pub(super) const BUDGET: u64 = 20_000_000;
 
-const MONEY: &str = r#"
+pub(super) const MONEY: &str = r#"
 providers:   { mock: { kind: openai_compatible, base_url: "PROVIDER", internal: true } }
 deployments:
   quick: { provider: mock, model: ok-4, price: { input: "1", output: "2" } }
@@ -32,12 +32,12 @@ limits:      [ { name: month, per: [team], cost_usd: "0.02", window: 1mo, timezo
 
 /// What the control plane says of the only counter of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Books {
+pub(super) struct Books {
     limit: u64,
-    spent: u64,
-    outstanding: u64,
-    suspense: u64,
-    free: u64,
+    pub(super) spent: u64,
+    pub(super) outstanding: u64,
+    pub(super) suspense: u64,
+    pub(super) free: u64,
     debt: u64,
 }
 
@@ -102,7 +102,7 @@ async fn spend(caller: Caller, times: usize) -> anyhow::Result<usize> {
     Ok(answered)
 }
 
-async fn race(cluster: &Cluster, key: &Key, times: usize) -> anyhow::Result<usize> {
+pub(super) async fn race(cluster: &Cluster, key: &Key, times: usize) -> anyhow::Result<usize> {
     let mut racers = JoinSet::new();
     for index in 0..12 {
         let caller = cluster.caller(index % cluster.nodes.len(), key)?;
@@ -132,13 +132,15 @@ async fn kill_and_restart_everything(cluster: &mut Cluster) -> anyhow::Result<()
 }
 
 /// Waits until the books say to the billionth what the provider served. They balance meanwhile.
-async fn settled(cluster: &Cluster) -> anyhow::Result<Books> {
+pub(super) async fn settled(cluster: &Cluster) -> anyhow::Result<Books> {
     let settled = eventually("all is settled", PATIENCE, async || {
         let books = books(cluster)?.context("a counter")?;
         books.balance();
         Ok((books.spent == served(cluster)).then_some(books))
     });
-    Ok(settled.await?.0)
+    let settled = settled.await;
+    let settled = settled.with_context(|| format!("{:?}, {}", books(cluster), served(cluster)));
+    Ok(settled?.0)
 }
 
 /// Begins requests that nobody will ever know the end of.

@@ -26,15 +26,13 @@ async fn a_replica_that_takes_over_fences_the_living_one() {
         status.message().contains("`a` hands out quota"),
         "{status:?}"
     );
-    let status = old
+    // Operators may ask any of them.
+    let listed = old
         .limits()
         .list_limits(ListLimitsRequest::default())
         .await
-        .unwrap_err();
-    assert!(
-        status.message().contains("`a` hands out quota"),
-        "{status:?}"
-    );
+        .unwrap();
+    assert_eq!(listed.into_inner().limits[0].counter, "per-key/key=k1");
     left.connect(&new).await;
     parts.push(timeout(LONG, use_up(&mut left, &counter)).await.unwrap());
     let total = sum(parts);
@@ -115,4 +113,36 @@ async fn an_owner_that_lost_its_store_sends_nodes_to_look_and_serves_those_that_
     caller.connect(&control).await;
     let rest = timeout(LONG, use_up(&mut caller, &counter)).await.unwrap();
     assert!(rest.values().sum::<u64>() >= 90, "one epoch: {rest:?}");
+}
+
+#[tokio::test]
+async fn an_orderly_hand_over_loses_not_one_unit() {
+    let server = Server::start();
+    let (first, second): (SharedStore, SharedStore) = (
+        Arc::new(server.client().await),
+        Arc::new(server.client().await),
+    );
+    let old = Control::start("old", &first).await;
+    old.apply(policy("per-key", 100)).await.unwrap();
+    let new = Control::start("new", &second).await;
+    let counter = counter("k1");
+    let mut caller = Caller::new("n", 1);
+    caller.connect(&old).await;
+    let mut parts = vec![ask(&mut caller, &counter, 10).await];
+
+    // Of what was debited, most is with nobody.
+    old.stop().await;
+    let rest = async {
+        loop {
+            match caller.admit(&counter).await {
+                Ok(window) => parts.push(Admitted::from([(window.0, 1)])),
+                Err(Why::NoAnswer) => caller.connect(&new).await,
+                Err(Why::Exhausted { .. }) => return,
+                Err(why) => panic!("refused: {why:?}"),
+            }
+        }
+    };
+    timeout(LONG, rest).await.expect("nobody hands out quota");
+    let total = sum(parts);
+    assert_eq!(total.values().last(), Some(&100), "{total:?}");
 }

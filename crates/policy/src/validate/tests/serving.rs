@@ -45,6 +45,7 @@ fn price(
         input: usd(input),
         output: usd(output),
         cached_input: usd(cached_input),
+        ..pb::Price::default()
     });
 }
 fn targets(policy: &mut pb::Policy) -> &mut Vec<pb::Target> {

@@ -8,10 +8,6 @@ const PLANNED: &[(&str, &str)] = &[
         "providers.a.credential.name: `name`",
     ),
     (
-        "providers: { x: { kind: simulated } }\ndeployments: { a: { provider: x, model: y, base_model: z } }",
-        "deployments.a.base_model: `base_model`",
-    ),
-    (
         "pools: { a: { strategy: least_busy } }",
         "pools.a.strategy: `strategy`",
     ),

@@ -67,6 +67,22 @@ fn a_whole_answer_is_read() {
 }
 
 #[test]
+fn usage_that_cannot_be_believed_is_none() {
+    for usage in [
+        r#"{"inputTokens":-1,"outputTokens":1}"#,
+        r#"{"inputTokens":1}"#,
+        r#"{"inputTokens":1,"outputTokens":1,"cacheReadInputTokens":-1}"#,
+        r#"{"inputTokens":1,"outputTokens":1e300}"#,
+        r#""none""#,
+    ] {
+        let body = format!(
+            r#"{{"output":{{"message":{{"content":[{{"text":"a"}}]}}}},"stopReason":"end_turn","usage":{usage}}}"#
+        );
+        assert_eq!(decode(&body).unwrap().usage, None, "{usage}");
+    }
+}
+
+#[test]
 fn what_is_no_answer_is_a_failure() {
     for body in [
         "",

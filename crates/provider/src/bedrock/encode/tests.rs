@@ -36,7 +36,7 @@ fn what_callers_of_the_compatible_edge_say_is_translated() {
     for (asked, sent) in [
         (
             json!({"messages": hi, "max_tokens": 9, "temperature": 0.5, "top_p": 0.25, "stop": ["a", "b"],
-                "user": "u", "service_tier": "flex", "metadata": {"team": "x"}}),
+                "service_tier": "flex", "metadata": {"team": "x"}}),
             json!({"messages": sent_hi, "serviceTier": {"type": "flex"},
                 "inferenceConfig": {"maxTokens": 9, "temperature": 0.5, "topP": 0.25, "stopSequences": ["a", "b"]}}),
         ),
@@ -235,7 +235,7 @@ fn cache_points_stand_after_what_they_cache() {
 #[test]
 fn what_has_no_words_there_is_refused_by_name_or_left_out_and_told() {
     type Change = fn(&mut Request);
-    let changes: [(&str, Change); 13] = [
+    let changes: [(&str, Change); 14] = [
         ("choice_count", |it| it.choices = Some(2)),
         ("top_k", |it| it.top_k = Some(2)),
         ("seed", |it| it.seed = Some(1)),
@@ -248,6 +248,7 @@ fn what_has_no_words_there_is_refused_by_name_or_left_out_and_told() {
         ("parallel_tool_calls", |it| {
             it.parallel_tool_calls = Some(false)
         }),
+        ("user", |it| it.user = Some("ann".to_owned())),
         ("tool_choice", |it| it.tool_choice = Some(ToolChoice::None)),
         ("temperature", |it| it.temperature = Some(1.5)),
         ("service_tier", |it| {

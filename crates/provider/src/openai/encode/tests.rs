@@ -311,7 +311,7 @@ fn what_has_no_words_there_is_refused_by_name() {
         ..Reasoning::default()
     });
     let error = encode_for(Kind::OpenAi, &budget, false).unwrap_err();
-    assert_eq!(error.field(), Some("reasoning.budget_tokens"));
+    assert_eq!(error.field(), Some("reasoning.max_tokens"));
 }
 
 #[test]

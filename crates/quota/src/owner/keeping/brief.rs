@@ -14,8 +14,11 @@ pub(super) struct Brief {
     window_ms: u64,
     /// Never goes back (R8).
     window: Window,
-    /// Units of the window that went out and did not come back.
+    /// Units of the window that went out and did not come back, except for what was forgiven.
     out: u64,
+    /// Of those, units that cannot come back any more.
+    gone: u64,
+    forgiven: u64,
 }
 
 impl Brief {
@@ -24,6 +27,8 @@ impl Brief {
             window_ms,
             window: Window::at(now, window_ms),
             out: 0,
+            gone: 0,
+            forgiven: 0,
         }
     }
 
@@ -42,8 +47,10 @@ impl Keeping for Brief {
         if window <= self.window {
             return Turn::Same;
         }
-        self.window = window;
-        self.out = 0;
+        *self = Self {
+            window,
+            ..Self::new(self.window_ms, context.now)
+        };
         Turn::Anew
     }
 
@@ -58,7 +65,7 @@ impl Keeping for Brief {
     fn limit(&self, context: &Context<'_>) -> Option<u64> {
         let inherited = context.horizon.inherited?;
         let mine = self.start() >= inherited && context.horizon.in_force;
-        context.spec.filter(|_| mine).map(|spec| spec.units)
+        context.spec_now().filter(|_| mine).map(|spec| spec.units)
     }
 
     fn free_total(&self, context: &Context<'_>) -> u64 {
@@ -85,6 +92,17 @@ impl Keeping for Brief {
         self.out -= units;
     }
 
+    /// No other owner will hand out of this window, so that nobody else has to know.
+    fn reset(&mut self, _context: &Context<'_>) {
+        let gone = std::mem::take(&mut self.gone);
+        self.forgiven += gone;
+        self.out -= gone;
+    }
+
+    fn spend(&mut self, _now: OwnerTime, units: u64) {
+        self.gone += units;
+    }
+
     fn refills_at(&self, _context: &Context<'_>) -> OwnerTime {
         self.end()
     }
@@ -101,6 +119,8 @@ impl Keeping for Brief {
             hwm,
             free: self.free_total(context),
             rows: None,
+            forgiven: self.forgiven,
+            resetting: false,
         })
     }
 }

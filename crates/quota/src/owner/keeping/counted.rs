@@ -7,9 +7,17 @@
 
 use crate::owner::account::{Context, Wishes, Write};
 use crate::owner::keeping::link::Link;
-use crate::owner::keeping::{Keeping, Lack, Shown, Turn, in_force};
+use crate::owner::keeping::{Force, Keeping, Lack, Shown, Turn, in_force};
 use crate::owner::{Commit, Load, Record};
 use crate::{Incarnation, OwnerTime, Window};
+
+/// What is being written.
+#[derive(Debug)]
+struct Written {
+    record: Record,
+    /// By how much the mark is lowered for it, before anything else.
+    forgiven: u64,
+}
 
 #[derive(Debug)]
 pub(super) struct Counted {
@@ -20,11 +28,16 @@ pub(super) struct Counted {
     stored: (Option<Record>, i64),
     /// Whether `stored` was ever read.
     known: bool,
-    link: Link<Record>,
+    link: Link<Written>,
     /// The part of the limit that is durably debited in `window` (R1).
     hwm: u64,
     /// Debited by this owner and held by nobody. A new owner starts with none (R2).
     free: u64,
+    /// Handed out by this owner and spent: what a reset can forgive. What an earlier owner handed out may be out.
+    gone: u64,
+    forgiven: u64,
+    /// A reset is to be written.
+    resetting: bool,
 }
 
 impl Counted {
@@ -37,6 +50,9 @@ impl Counted {
             link: Link::reading(),
             hwm: 0,
             free: 0,
+            gone: 0,
+            forgiven: 0,
+            resetting: false,
         }
     }
 
@@ -50,12 +66,15 @@ impl Counted {
 
     /// Units that are debited, and within the limit that is durably in force as well as within a lower one
     /// that is about to be.
-    fn usable_of(&self, limit: u64) -> u64 {
-        let in_force = self
-            .stored
-            .0
-            .map_or(limit, |record| record.limit.min(limit));
+    fn usable_of(&self, context: &Context<'_>, limit: u64) -> u64 {
+        let stored = self.stored.0.map(|record| record.limit.max(context.raised));
+        let in_force = stored.map_or(limit, |stored| stored.min(limit));
         self.free.min(in_force.saturating_sub(self.out()))
+    }
+
+    /// Whether the window may have been handed out by owners of whom a restored store knows nothing.
+    fn is_lost(&self, context: &Context<'_>) -> bool {
+        self.window.start(self.window_ms) < context.restore.not_before
     }
 
     fn roll_to(&mut self, window: Window) -> Turn {
@@ -65,7 +84,21 @@ impl Counted {
         self.window = window;
         self.hwm = 0;
         self.free = 0;
+        self.gone = 0;
+        self.forgiven = 0;
+        // What it was to forgive is over.
+        self.resetting = false;
         Turn::Anew
+    }
+
+    /// A reset is durable: the mark is lower by what it forgave, which was spent and handed out by nobody else.
+    fn forgive(&mut self, window: Window, units: u64) {
+        if self.resetting && window == self.window {
+            self.resetting = false;
+            self.hwm -= units;
+            self.gone -= units;
+            self.forgiven += units;
+        }
     }
 
     /// Adopts the durable mark of the current window. What it rose by is this owner's to vend if this
@@ -99,17 +132,18 @@ impl Keeping for Counted {
     }
 
     fn limit(&self, context: &Context<'_>) -> Option<u64> {
-        let (limit, _) = in_force(context, self.stored.0).filter(|_| self.known)?;
-        Some(limit)
+        let force = in_force(context, self.stored.0).filter(|_| self.known)?;
+        Some(force.limit)
     }
 
     fn free_total(&self, context: &Context<'_>) -> u64 {
-        let limit = self.limit(context).unwrap_or(0);
-        limit.saturating_sub(self.out())
+        let limit = self.limit(context).filter(|_| !self.is_lost(context));
+        limit.unwrap_or(0).saturating_sub(self.out())
     }
 
     fn usable(&self, context: &Context<'_>, _to: Incarnation) -> u64 {
-        self.limit(context).map_or(0, |limit| self.usable_of(limit))
+        let limit = self.limit(context).filter(|_| !self.is_lost(context));
+        limit.map_or(0, |limit| self.usable_of(context, limit))
     }
 
     fn is_over(&self, context: &Context<'_>) -> bool {
@@ -122,6 +156,14 @@ impl Keeping for Counted {
 
     fn give_back(&mut self, _from: Incarnation, units: u64) {
         self.free += units;
+    }
+
+    fn reset(&mut self, _context: &Context<'_>) {
+        self.resetting = true;
+    }
+
+    fn spend(&mut self, _now: OwnerTime, units: u64) {
+        self.gone += units;
     }
 
     fn loaded(&mut self, context: &Context<'_>, outcome: Load, wishes: &mut Wishes) -> Turn {
@@ -158,13 +200,14 @@ impl Keeping for Counted {
     }
 
     fn persisted(&mut self, context: &Context<'_>, outcome: Commit, wishes: &mut Wishes) -> Turn {
-        let Some(record) = self.link.written() else {
+        let Some(Written { record, forgiven }) = self.link.written() else {
             return Turn::Same;
         };
         match outcome {
             Commit::Committed(mod_revision) => {
                 let before = self.stored.0.map(|before| before.limit);
                 self.stored = (Some(record), mod_revision);
+                self.forgive(record.window, forgiven);
                 self.charge(context, record, true);
                 match before {
                     Some(limit) if limit != record.limit => Turn::News,
@@ -185,42 +228,70 @@ impl Keeping for Counted {
     /// Raises the durable mark when units are short, or will be within a second, and carries over a
     /// limit that changed in this window.
     fn debit(&mut self, context: &Context<'_>, lack: &Lack, wishes: &mut Wishes) {
-        let Some((units, revision)) = in_force(context, self.stored.0) else {
+        let Some(Force {
+            units,
+            revision,
+            limit,
+        }) = in_force(context, self.stored.0)
+        else {
             return;
         };
         if !self.link.is_ready() {
             return;
         }
-        let step = units
+        let forgiven = if self.resetting { self.gone } else { 0 };
+        let hwm = self.hwm - forgiven;
+        let step = limit
             .div_ceil(context.config.steps.max(1))
             .max(context.config.smallest_step);
-        let low = self.usable_of(units) < lack.demand.min(step / 2);
+        let low = self.usable_of(context, limit) < lack.demand.min(step / 2);
         let raise = match lack.head {
             Some((_, shortage)) => step.max(shortage),
             None if low => step,
             None => 0,
         };
-        let raise = raise.min(units.saturating_sub(self.hwm));
+        let raise = raise.min(limit.saturating_sub(hwm));
+        let raise = if self.is_lost(context) { 0 } else { raise };
         let changed = self
             .stored
             .0
             .is_some_and(|r| r.window == self.window && r.limit != units);
-        if raise == 0 && !changed {
+        if raise == 0 && !changed && !self.resetting {
             return;
         }
         let record = Record {
             window: self.window,
-            hwm: self.hwm + raise,
+            hwm: hwm + raise,
             limit: units,
             revision,
             epoch: context.epoch,
         };
-        self.link.write(record);
+        self.link.write(Written { record, forgiven });
         wishes.write = Some(Write {
             record,
             rows: Vec::new(),
             expected_mod_revision: self.stored.1,
         });
+    }
+
+    /// What was debited and nobody holds is given up: the next owner may debit it.
+    fn last(&self, context: &Context<'_>) -> Option<Write> {
+        let (Some(stored), expected_mod_revision) = self.stored else {
+            return None;
+        };
+        let current = stored.window == self.window && stored.hwm == self.hwm;
+        if self.free == 0 || !current || !self.link.is_ready() {
+            return None;
+        }
+        Some(Write {
+            record: Record {
+                hwm: self.hwm - self.free,
+                epoch: context.epoch,
+                ..stored
+            },
+            rows: Vec::new(),
+            expected_mod_revision,
+        })
     }
 
     fn refills_at(&self, _context: &Context<'_>) -> OwnerTime {
@@ -238,6 +309,8 @@ impl Keeping for Counted {
             hwm: self.hwm,
             free: self.free,
             rows: None,
+            forgiven: self.forgiven,
+            resetting: self.resetting,
         })
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::owner::account::{Context, Wishes, Write};
 use crate::owner::keeping::link::Link;
-use crate::owner::keeping::{Keeping, Lack, Shown, Totals, Turn, in_force};
+use crate::owner::keeping::{Force, Keeping, Lack, Shown, Totals, Turn, in_force};
 use crate::owner::{Commit, LedgerRow, Load, Record};
 use crate::{Close, Incarnation, Kind, OwnerTime, Span, Window};
 
@@ -61,8 +61,9 @@ pub(super) struct Ledger {
     shares: BTreeMap<Incarnation, Share>,
     /// The sum of what the shares are charged, as known.
     charged: u64,
-    /// Closings that arrived before the rows were read.
+    /// Closings, and a reset, that arrived before the rows were read.
     early: Vec<(Close, bool)>,
+    early_reset: bool,
     touched: OwnerTime,
 }
 
@@ -77,6 +78,7 @@ impl Ledger {
             shares: BTreeMap::new(),
             charged: 0,
             early: Vec::new(),
+            early_reset: false,
             touched: now,
         }
     }
@@ -231,8 +233,8 @@ impl Keeping for Ledger {
     }
 
     fn limit(&self, context: &Context<'_>) -> Option<u64> {
-        let (limit, _) = in_force(context, self.stored.0).filter(|_| self.known)?;
-        Some(limit)
+        let force = in_force(context, self.stored.0).filter(|_| self.known)?;
+        Some(force.limit)
     }
 
     fn free_total(&self, context: &Context<'_>) -> u64 {
@@ -276,8 +278,7 @@ impl Keeping for Ledger {
 
     fn open_shares(&self) -> Vec<&LedgerRow> {
         let rows = self.shares.values().map(|share| &share.known);
-        rows.filter(|row| !row.closed && row.charge() > row.settled)
-            .collect()
+        rows.filter(|row| !row.closed && row.open() > 0).collect()
     }
 
     fn report(&mut self, context: &Context<'_>, from: (Incarnation, &Arc<str>), totals: Totals) {
@@ -298,6 +299,21 @@ impl Keeping for Ledger {
             self.early.push((close.clone(), again));
         }
         false
+    }
+
+    fn reset(&mut self, context: &Context<'_>) {
+        self.touched = context.now;
+        self.early_reset = !self.known;
+        let spent = self
+            .shares
+            .values()
+            .filter(|share| share.known.counted() > 0);
+        let spent: Vec<_> = spent
+            .map(|share| (share.known.incarnation, Arc::clone(&share.known.node)))
+            .collect();
+        for (of, node) in spent {
+            self.change(context.now, (of, &node), LedgerRow::reset);
+        }
     }
 
     fn loaded(&mut self, context: &Context<'_>, outcome: Load, wishes: &mut Wishes) -> Turn {
@@ -336,6 +352,9 @@ impl Keeping for Ledger {
         for (close, again) in std::mem::take(&mut self.early) {
             self.close_now(context, &close, again);
         }
+        if std::mem::take(&mut self.early_reset) {
+            self.reset(context);
+        }
         turn
     }
 
@@ -370,7 +389,12 @@ impl Keeping for Ledger {
     /// Writes what is to be granted, with all that is known and not durable; without a grant that waits a while,
     /// to be written once for many reports.
     fn debit(&mut self, context: &Context<'_>, lack: &Lack, wishes: &mut Wishes) {
-        let Some((limit, revision)) = in_force(context, self.stored.0) else {
+        let Some(Force {
+            units,
+            revision,
+            limit,
+        }) = in_force(context, self.stored.0)
+        else {
             return;
         };
         if !self.link.is_ready() || !self.known {
@@ -381,7 +405,7 @@ impl Keeping for Ledger {
         let changed = self
             .stored
             .0
-            .is_some_and(|record| record.window == window && record.limit != limit);
+            .is_some_and(|record| record.window == window && record.limit != units);
         if rows.is_empty() && !changed {
             if let Some(at) = self.flush_at() {
                 wishes.look(at);
@@ -391,7 +415,7 @@ impl Keeping for Ledger {
         let record = Record {
             window,
             hwm: 0,
-            limit,
+            limit: units,
             revision,
             epoch: context.epoch,
         };
@@ -404,6 +428,28 @@ impl Keeping for Ledger {
             rows,
             expected_mod_revision: self.stored.1,
         });
+    }
+
+    /// All that processes have said, which would have been written a while later.
+    fn last(&self, context: &Context<'_>) -> Option<Write> {
+        let (Some(stored), expected_mod_revision) = self.stored else {
+            return None;
+        };
+        let changed = self.shares.values().filter(|share| !share.is_clean());
+        let rows: Vec<_> = changed
+            .take(MOST_ROWS)
+            .map(|share| share.known.clone())
+            .collect();
+        let current = stored.window <= self.span.window;
+        (current && !rows.is_empty() && self.link.is_ready()).then_some(Write {
+            record: Record {
+                window: self.span.window,
+                epoch: context.epoch,
+                ..stored
+            },
+            rows,
+            expected_mod_revision,
+        })
     }
 
     fn refills_at(&self, _context: &Context<'_>) -> OwnerTime {
@@ -426,6 +472,11 @@ impl Keeping for Ledger {
                     .map(|share| share.known.clone())
                     .collect(),
             ),
+            forgiven: 0,
+            resetting: self
+                .shares
+                .values()
+                .any(|share| share.known.forgiven != share.durable.forgiven),
         })
     }
 }

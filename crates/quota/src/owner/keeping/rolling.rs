@@ -116,7 +116,7 @@ impl Stock {
 
 impl Keeping for Rolling {
     fn roll(&mut self, context: &Context<'_>) -> Turn {
-        let spec = context.spec.filter(|_| context.horizon.in_force);
+        let spec = context.spec_now().filter(|_| context.horizon.in_force);
         if let Some(spec) = &spec
             && self.stock.is_none()
         {
@@ -138,7 +138,7 @@ impl Keeping for Rolling {
 
     fn limit(&self, context: &Context<'_>) -> Option<u64> {
         let ready = self.stock.is_some() && context.horizon.in_force && self.begun(context);
-        let spec = context.spec.filter(|_| ready)?;
+        let spec = context.spec_now().filter(|_| ready)?;
         Some(self.size(&spec))
     }
 
@@ -176,6 +176,16 @@ impl Keeping for Rolling {
         self.outstanding -= units;
         if let Some(Stock::Bucket(bucket)) = &mut self.stock {
             bucket.give_back(units);
+        }
+    }
+
+    /// A later owner begins when all that was handed out before is dead, and knows of nothing that was spent: it
+    /// need not be told.
+    fn reset(&mut self, _context: &Context<'_>) {
+        match &mut self.stock {
+            Some(Stock::Slots(slots)) => slots.clear(),
+            Some(Stock::Bucket(bucket)) => bucket.fill(self.outstanding),
+            None => {}
         }
     }
 
@@ -232,6 +242,8 @@ impl Keeping for Rolling {
             hwm: size,
             free: stock.room(size, self.outstanding),
             rows: None,
+            forgiven: 0,
+            resetting: false,
         })
     }
 }

@@ -1,5 +1,7 @@
 //! Counters kept by rows: what is written when, and what a new owner makes of it.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::owner::LedgerRow;
 use crate::{Close, Period, Zone};
@@ -11,11 +13,11 @@ fn budget() -> Counter {
 }
 
 /// A store of one counter, and the owner of the moment.
-struct Books {
-    owner: Owner,
+pub(super) struct Books {
+    pub(super) owner: Owner,
     epoch: i64,
     kind: Kind,
-    now: OwnerTime,
+    pub(super) now: OwnerTime,
     record: Option<(Record, i64)>,
     rows: BTreeMap<(Window, Incarnation), LedgerRow>,
     writes: usize,
@@ -24,7 +26,7 @@ struct Books {
 }
 
 impl Books {
-    fn new(kind: Kind, units: u64) -> Self {
+    pub(super) fn new(kind: Kind, units: u64) -> Self {
         Self {
             owner: Owner::new(EPOCH, Config::default(), Self::limits(kind, units, 1)),
             epoch: EPOCH.0,
@@ -48,17 +50,26 @@ impl Books {
         Arc::new(Limits::new([(Arc::from("limit"), spec)]).unwrap())
     }
 
-    fn counter(&self) -> Counter {
+    pub(super) fn counter(&self) -> Counter {
         Counter::new("limit", self.kind, "k").unwrap()
     }
 
-    fn take_over(&mut self, units: u64) {
+    /// Makes this what the store has.
+    pub(super) fn store(&mut self, record: Record, rows: Vec<LedgerRow>) {
+        let modified = self.record.map_or(0, |(_, m)| m);
+        self.record = Some((record, modified + 1));
+        let rows = rows.into_iter();
+        self.rows
+            .extend(rows.map(|row| ((row.window, row.incarnation), row)));
+    }
+
+    pub(super) fn take_over(&mut self, units: u64) {
         self.epoch += 1;
         let limits = Self::limits(self.kind, units, 1);
         self.owner = Owner::new(Epoch(self.epoch), Config::default(), limits);
     }
 
-    fn step(&mut self, event: Event) -> Vec<(u64, OwnerAccount)> {
+    pub(super) fn step(&mut self, event: Event) -> Vec<(u64, OwnerAccount)> {
         let mut told = Vec::new();
         let mut effects = self.owner.step(self.now, event);
         while !effects.is_empty() {
@@ -79,11 +90,7 @@ impl Books {
                     } => {
                         let modified = self.record.map_or(0, |(_, m)| m);
                         assert_eq!(expected_mod_revision, modified);
-                        self.record = Some((record, modified + 1));
-                        self.rows.extend(
-                            rows.into_iter()
-                                .map(|row| ((row.window, row.incarnation), row)),
-                        );
+                        self.store(record, rows);
                         self.writes += 1;
                         let outcome = Commit::Committed(modified + 1);
                         Event::Persisted { counter, outcome }
@@ -104,7 +111,7 @@ impl Books {
     }
 
     /// A node says: seen, returned, spent, need.
-    fn report(
+    pub(super) fn report(
         &mut self,
         node: u64,
         [seen, returned, spent, need]: [u64; 4],
@@ -128,7 +135,7 @@ impl Books {
         self.step(Event::Node(message))
     }
 
-    fn close(&mut self, heir: u64, close: Close) -> bool {
+    pub(super) fn close(&mut self, heir: u64, close: Close) -> bool {
         self.t_node += 1;
         self.closed.clear();
         let message = NodeMessage {
@@ -142,7 +149,7 @@ impl Books {
         !self.closed.is_empty()
     }
 
-    fn word(&self, dead: u64, mark: u64, settled: u64) -> Close {
+    pub(super) fn word(&self, dead: u64, mark: u64, settled: u64) -> Close {
         Close {
             incarnation: Incarnation(dead),
             counter: self.counter(),
@@ -157,7 +164,7 @@ impl Books {
     }
 
     /// The books, which must balance.
-    fn books(&self) -> crate::owner::Books {
+    pub(super) fn books(&self) -> crate::owner::Books {
         let state = self.state();
         let books = state.books.unwrap();
         assert_eq!(
@@ -168,7 +175,7 @@ impl Books {
         books
     }
 
-    fn row(&self, node: u64) -> LedgerRow {
+    pub(super) fn row(&self, node: u64) -> LedgerRow {
         let window = self.kind.span(self.now).window;
         self.rows[&(window, Incarnation(node))].clone()
     }

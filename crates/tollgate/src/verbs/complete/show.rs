@@ -34,7 +34,9 @@ impl Shown {
     /// The text that a piece adds.
     pub(super) fn push(&mut self, piece: &StreamCompleteResponse) -> String {
         self.usage = piece.usage.or(self.usage.take());
-        self.cost = piece.cost.or(self.cost.take());
+        if piece.cost.is_some() {
+            self.cost.clone_from(&piece.cost);
+        }
         if piece.route.is_some() {
             self.route.clone_from(&piece.route);
         }
@@ -61,7 +63,7 @@ impl Shown {
     /// Usage, cost and route in one line.
     pub(super) fn summary(&self, took: Duration) -> String {
         let usage = self.usage.unwrap_or_default();
-        let cost = self.cost.and_then(|cost| cost.nano_usd);
+        let cost = self.cost.as_ref().and_then(|cost| cost.nano_usd);
         let cost = cost.map_or("cost unknown".to_owned(), dollars);
         let route = self.route.as_ref().map(route).unwrap_or_default();
         format!(

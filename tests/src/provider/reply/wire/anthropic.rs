@@ -1,8 +1,6 @@
 //! Anthropic messages.
 
-use super::{
-    Call, Completion, Event, Finish, Piece, Refusals, Refused, Role, SIGNATURE, TOOL, Wire,
-};
+use super::{Call, Completion, Event, Finish, Piece, Refusals, Refused, Role, TOOL, Wire};
 use crate::provider::behaviour::Refusal;
 use crate::provider::reply::Usage;
 
@@ -11,6 +9,7 @@ use crate::provider::reply::Usage;
 pub(in crate::provider::reply) struct Anthropic {
     open: Option<Block>,
     blocks: u32,
+    signature: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,8 +63,9 @@ impl Wire for Anthropic {
     fn unary(&self, completion: &Completion<'_>, thinking: &str, text: &str) -> String {
         let mut blocks = Vec::new();
         if !thinking.is_empty() {
+            let signature = completion.signature();
             blocks.push(format!(
-                r#"{{"type":"thinking","thinking":"{thinking}","signature":"{SIGNATURE}"}}"#
+                r#"{{"type":"thinking","thinking":"{thinking}","signature":"{signature}"}}"#
             ));
         }
         if !text.is_empty() {
@@ -91,6 +91,7 @@ impl Wire for Anthropic {
     }
 
     fn start(&mut self, completion: &Completion<'_>) -> Vec<Event> {
+        self.signature = completion.signature();
         let usage = match completion.usage {
             Some(usage) => format!(r#","usage":{{{},"output_tokens":1}}"#, input(usage)),
             None => String::new(),
@@ -202,7 +203,8 @@ impl Anthropic {
             return;
         };
         if block == Block::Thinking {
-            let delta = format!(r#"{{"type":"signature_delta","signature":"{SIGNATURE}"}}"#);
+            let signature = &self.signature;
+            let delta = format!(r#"{{"type":"signature_delta","signature":"{signature}"}}"#);
             events.push(self.delta(&delta));
         }
         let stop = format!(

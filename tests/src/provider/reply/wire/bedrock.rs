@@ -1,8 +1,6 @@
 //! Bedrock's Converse.
 
-use super::{
-    Call, Completion, Event, Finish, Piece, Refusals, Refused, Role, SIGNATURE, TOOL, Wire,
-};
+use super::{Call, Completion, Event, Finish, Piece, Refusals, Refused, Role, TOOL, Wire};
 use crate::provider::behaviour::Refusal;
 use crate::provider::reply::Usage;
 
@@ -11,6 +9,7 @@ use crate::provider::reply::Usage;
 pub(in crate::provider::reply) struct Bedrock {
     open: Option<Block>,
     blocks: u32,
+    signature: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,8 +68,9 @@ impl Wire for Bedrock {
     fn unary(&self, completion: &Completion<'_>, thinking: &str, text: &str) -> String {
         let mut blocks = Vec::new();
         if !thinking.is_empty() {
+            let signature = completion.signature();
             blocks.push(format!(
-                r#"{{"reasoningContent":{{"reasoningText":{{"text":"{thinking}","signature":"{SIGNATURE}"}}}}}}"#
+                r#"{{"reasoningContent":{{"reasoningText":{{"text":"{thinking}","signature":"{signature}"}}}}}}"#
             ));
         }
         if !text.is_empty() {
@@ -93,7 +93,8 @@ impl Wire for Bedrock {
         )
     }
 
-    fn start(&mut self, _completion: &Completion<'_>) -> Vec<Event> {
+    fn start(&mut self, completion: &Completion<'_>) -> Vec<Event> {
+        self.signature = completion.signature();
         let data = r#"{"role":"assistant"}"#.to_owned();
         vec![Event::plain("messageStart", data)]
     }
@@ -170,7 +171,8 @@ impl Bedrock {
             return;
         };
         if block == Block::Thinking {
-            let delta = format!(r#"{{"reasoningContent":{{"signature":"{SIGNATURE}"}}}}"#);
+            let signature = &self.signature;
+            let delta = format!(r#"{{"reasoningContent":{{"signature":"{signature}"}}}}"#);
             events.push(self.delta(&delta));
         }
         let data = format!(r#"{{"contentBlockIndex":{}}}"#, self.index());

@@ -1,6 +1,6 @@
 //! Gemini's `generateContent`.
 
-use super::{Completion, Event, Finish, Piece, Refusals, Refused, Role, SIGNATURE, TOOL, Wire};
+use super::{Completion, Event, Finish, Piece, Refusals, Refused, Role, TOOL, Wire};
 use crate::provider::behaviour::Refusal;
 
 /// How much was told so far, which every document of a stream says.
@@ -59,7 +59,7 @@ impl Wire for Gemini {
         if !text.is_empty() {
             parts.push(format!(r#"{{"text":"{text}"}}"#));
         }
-        parts.extend(completion.calls.iter().map(call));
+        parts.extend(completion.calls.iter().map(|it| call(completion, it)));
         let usage = whole_usage(completion);
         answer(completion, &parts.join(","), &usage, true)
     }
@@ -76,7 +76,7 @@ impl Wire for Gemini {
         let part = match piece {
             Piece::Thinking(text) => format!(r#"{{"text":"{text}","thought":true}}"#),
             Piece::Text(text) => format!(r#"{{"text":"{text}"}}"#),
-            Piece::Call(which) => call(which),
+            Piece::Call(which) => call(completion, which),
         };
         let usage = usage(completion, self.candidates, self.thoughts);
         vec![Event::plain("", answer(completion, &part, &usage, false))]
@@ -137,9 +137,14 @@ fn error(status: u16, message: &str, details: &str) -> String {
     )
 }
 
-fn call(call: &super::Call) -> String {
+/// Of the calls of one answer, the first carries the signature.
+fn call(completion: &Completion<'_>, call: &super::Call) -> String {
+    let signature = match call.index {
+        0 => format!(r#","thoughtSignature":"{}""#, completion.signature()),
+        _ => String::new(),
+    };
     format!(
-        r#"{{"functionCall":{{"id":"{}","name":"{TOOL}","args":{}}},"thoughtSignature":"{SIGNATURE}"}}"#,
+        r#"{{"functionCall":{{"id":"{}","name":"{TOOL}","args":{}}}{signature}}}"#,
         call.id, call.arguments
     )
 }

@@ -4,8 +4,11 @@ use super::{Call, Completion, Event, Finish, Piece, Refusals, Refused, Role, TOO
 use crate::provider::behaviour::Refusal;
 use crate::provider::reply::Usage;
 
-#[derive(Debug)]
-pub(in crate::provider::reply) struct OpenAi;
+#[derive(Debug, Default)]
+pub(in crate::provider::reply) struct OpenAi {
+    /// Whether a thought told as a part of the content still lacks its signature.
+    unsigned: bool,
+}
 
 const REFUSALS: Refusals = [
     (Refusal::Rate, 429, "requests", "rate_limit_exceeded"),
@@ -46,10 +49,17 @@ impl Wire for OpenAi {
     fn unary(&self, completion: &Completion<'_>, thinking: &str, text: &str) -> String {
         let facts = completion.facts;
         let mut out = format!(
-            r#"{{"id":"chatcmpl-{}","object":"chat.completion","created":{},"model":{},"choices":[{{"index":0,"message":{{"role":"assistant","content":"{text}","refusal":null"#,
+            r#"{{"id":"chatcmpl-{}","object":"chat.completion","created":{},"model":{},"choices":[{{"index":0,"message":{{"role":"assistant","refusal":null,"content":"#,
             facts.seq, facts.created_s, completion.model
         );
-        if !thinking.is_empty() {
+        if completion.thinking_in_parts && !thinking.is_empty() {
+            let thought = thought(thinking, Some(&completion.signature()));
+            let text = format!(r#"{{"type":"text","text":"{text}"}}"#);
+            add(&mut out, format_args!("[{thought},{text}]"));
+        } else {
+            add(&mut out, format_args!(r#""{text}""#));
+        }
+        if !completion.thinking_in_parts && !thinking.is_empty() {
             add(
                 &mut out,
                 format_args!(r#","reasoning_content":"{thinking}""#),
@@ -80,21 +90,34 @@ impl Wire for OpenAi {
     }
 
     fn piece(&mut self, completion: &Completion<'_>, piece: Piece<'_>) -> Vec<Event> {
+        let mut events = Vec::new();
         match piece {
             Piece::Thinking(text) => {
-                let content = format!(r#"{{"reasoning_content":"{text}"}}"#);
-                vec![delta(completion, &content, None)]
+                let content = if completion.thinking_in_parts {
+                    self.unsigned = true;
+                    format!(r#"{{"content":[{}]}}"#, thought(text, None))
+                } else {
+                    format!(r#"{{"reasoning_content":"{text}"}}"#)
+                };
+                events.push(delta(completion, &content, None));
             }
             Piece::Text(text) => {
+                self.sign(completion, &mut events);
                 let content = format!(r#"{{"content":"{text}"}}"#);
-                vec![delta(completion, &content, None)]
+                events.push(delta(completion, &content, None));
             }
-            Piece::Call(call) => call_events(completion, call),
+            Piece::Call(call) => {
+                self.sign(completion, &mut events);
+                events.extend(call_events(completion, call));
+            }
         }
+        events
     }
 
     fn end(&mut self, completion: &Completion<'_>) -> Vec<Event> {
-        let mut events = vec![delta(completion, "{}", Some(reason(completion.finish)))];
+        let mut events = Vec::new();
+        self.sign(completion, &mut events);
+        events.push(delta(completion, "{}", Some(reason(completion.finish))));
         if completion.streams_usage && completion.usage.is_some() {
             let mut usage = head(completion);
             usage.push_str(r#""choices":[]"#);
@@ -134,6 +157,31 @@ impl Wire for OpenAi {
             body: error("the fake provider was told to refuse", kind, code),
         }
     }
+}
+
+impl OpenAi {
+    /// Ends a thought with its signature, where there is one that lacks it.
+    fn sign(&mut self, completion: &Completion<'_>, events: &mut Vec<Event>) {
+        if std::mem::take(&mut self.unsigned) {
+            let end = thought("", Some(&completion.signature()));
+            let content = format!(r#"{{"content":[{end}]}}"#);
+            events.push(delta(completion, &content, None));
+        }
+    }
+}
+
+/// A thought as a part of the content.
+fn thought(text: &str, signature: Option<&str>) -> String {
+    let texts = match text {
+        "" => String::new(),
+        text => format!(r#"{{"type":"text","text":"{text}"}}"#),
+    };
+    let signed = signature.map(|it| format!(r#","signature":"{it}""#));
+    format!(
+        r#"{{"type":"thinking","thinking":[{texts}]{},"closed":{}}}"#,
+        signed.unwrap_or_default(),
+        signature.is_some()
+    )
 }
 
 fn error(message: &str, kind: &str, code: &str) -> String {

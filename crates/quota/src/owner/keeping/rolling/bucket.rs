@@ -45,6 +45,11 @@ impl Bucket {
         self.level = self.level.min(self.room(outstanding));
     }
 
+    /// Brings in all that there is room for.
+    pub(super) fn fill(&mut self, outstanding: u64) {
+        self.level = self.room(outstanding);
+    }
+
     fn room(&self, outstanding: u64) -> u128 {
         self.in_parts(self.burst.saturating_sub(outstanding))
     }

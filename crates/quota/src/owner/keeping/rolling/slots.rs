@@ -41,6 +41,12 @@ impl Slots {
         }
     }
 
+    /// Releases everything.
+    pub(super) fn clear(&mut self) {
+        self.slots.clear();
+        self.charged = 0;
+    }
+
     /// Charges units whose use is heard of now.
     pub(super) fn charge(&mut self, now: OwnerTime, units: u64) {
         if units == 0 {

@@ -1,0 +1,112 @@
+//! Quota in a store that was restored from an older copy: which shares are open, and the thaw once none is.
+
+use std::time::Duration;
+
+use tollgate_quota::owner::{Event, LedgerRow};
+use tollgate_quota::{Counter, OwnerTime};
+use tracing::warn;
+
+use super::streams::Streams;
+use super::term::{Done, End, Term};
+use super::write::Desk;
+use super::{Thawing, record};
+use crate::error::{Error, Result};
+use crate::origin;
+use crate::ownership::guard;
+
+/// Rows looked at together.
+const PAGE: usize = 500;
+/// The wait after a failure.
+const RETRY: Duration = Duration::from_secs(1);
+
+impl Term {
+    /// While quota is frozen, operators are shown what stands in the way of its thaw.
+    pub(super) fn look_for_open_shares(&mut self) {
+        if !self.origin.is_frozen() {
+            return;
+        }
+        let (desk, now) = (self.desk.clone(), self.clock.now());
+        self.jobs.spawn(async move {
+            match desk.open_shares(now).await {
+                Ok(open) => {
+                    Done::Open(Some(open.into_iter().map(|(counter, _)| counter).collect()))
+                }
+                Err(error) => {
+                    warn!(%error, "cannot look for shares from before the restore, trying again");
+                    tokio::time::sleep(RETRY).await;
+                    Done::Open(None)
+                }
+            }
+        });
+    }
+
+    pub(super) fn opened(&mut self, counters: Option<Vec<Counter>>, streams: &Streams) {
+        let Some(counters) = counters else {
+            return self.look_for_open_shares();
+        };
+        for counter in counters {
+            self.step(Event::Open(counter), streams);
+        }
+    }
+
+    pub(super) fn thaw(&mut self, thawing: Box<Thawing>) {
+        let (desk, now, origin) = (self.desk.clone(), self.clock.now(), self.origin);
+        self.jobs.spawn(async move {
+            let outcome = async {
+                if !origin.is_frozen() {
+                    return Err(Error::NotPossible("quota is not frozen".to_owned()));
+                }
+                let open = desk.open_shares(now).await?;
+                refuse(&open)?;
+                let txn = thawing.audit.put_done(guard(desk.epoch));
+                origin::thaw(&desk.store, origin, txn).await
+            };
+            let outcome = outcome.await;
+            Done::Thawed(thawing, outcome)
+        });
+    }
+
+    /// A term that is not frozen follows.
+    pub(super) fn thawed(&mut self, thawing: Thawing, outcome: Result<()>) {
+        if outcome.is_ok() {
+            self.end = Some(End::Anew);
+        }
+        // Whoever asked may have gone.
+        let _ = thawing.done.send(outcome);
+    }
+}
+
+impl Desk {
+    /// The shares of windows that are not over of which a process may have used more than the store says.
+    async fn open_shares(&self, now: OwnerTime) -> Result<Vec<(Counter, LedgerRow)>> {
+        let (mut after, mut open) = (String::new(), Vec::new());
+        loop {
+            let page = self.store.page(record::LEDGERS, &after, PAGE).await?;
+            for entry in &page.entries {
+                let Some(row) = record::decode_row(entry)? else {
+                    continue;
+                };
+                let (counter, window) = record::window_of(entry)?;
+                if !row.closed && counter.kind().span(now).window <= window {
+                    open.push((counter, row));
+                }
+            }
+            match page.entries.last() {
+                Some(last) if page.more => after.clone_from(&last.key),
+                Some(_) | None => return Ok(open),
+            }
+        }
+    }
+}
+
+/// Says what to do about shares that are open.
+fn refuse(open: &[(Counter, LedgerRow)]) -> Result<()> {
+    let Some((counter, row)) = open.first() else {
+        return Ok(());
+    };
+    let (count, process, node) = (open.len(), row.incarnation.0, &row.node);
+    Err(Error::NotPossible(format!(
+        "{count} shares from before the restore are open, such as that of process {process} of node `{node}` in \
+         {counter}: start that node on its data folder, or close the share (`tollgate limits close`)"
+    )))
+}

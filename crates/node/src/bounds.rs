@@ -1,0 +1,105 @@
+//! The most that a request may use, as far as it can be told before it is sent.
+
+use std::time::Duration;
+
+use tollgate_policy::price::{Bounds, Served, Service};
+use tollgate_provider::chat::{Message, Part, Request};
+use tollgate_provider::tokens;
+
+use crate::clock;
+
+/// Input that is cached for at least so long is cached for an hour.
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// The bounds of a request whose output is capped. What it passes on to a provider unread may ask for anything.
+pub(crate) fn bounds(request: &Request) -> Bounds {
+    let has = |is: fn(&Part) -> bool| {
+        let holds = |message: &Message| message.parts.iter().any(|part| is_or_holds(part, is));
+        request.messages.iter().any(holds)
+    };
+    let unread = !request.provider_options.is_empty();
+    let service = request.service_tier.as_deref();
+    let mut points = request.cache_points.iter();
+    let output = u64::from(request.max_output_tokens.unwrap_or(0));
+    Bounds {
+        served: Served {
+            at: i64::try_from(clock::unix_time().as_secs()).unwrap_or(i64::MAX),
+            service: service.map(Service::named).unwrap_or_default(),
+        },
+        input: tokens::estimate_request(request),
+        output: output.saturating_mul(u64::from(request.choice_count())),
+        audio: unread || has(|part| matches!(part, Part::Audio { .. })),
+        image: unread || has(|part| matches!(part, Part::Image(_) | Part::Document(_))),
+        hour: unread || points.any(|point| point.time_to_live >= Some(HOUR)),
+    }
+}
+
+/// Whether a part is of a kind, or the result of a tool that holds one.
+fn is_or_holds(part: &Part, is: fn(&Part) -> bool) -> bool {
+    if let Part::ToolResult { parts, .. } = part {
+        return parts.iter().any(is);
+    }
+    is(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_provider::chat::{CachePlace, CachePoint, Role};
+
+    use super::*;
+
+    fn asking(parts: Vec<Part>) -> Request {
+        let message = Message {
+            role: Role::User,
+            name: None,
+            parts,
+        };
+        Request {
+            messages: vec![message],
+            max_output_tokens: Some(7),
+            choices: Some(3),
+            ..Request::default()
+        }
+    }
+
+    #[test]
+    fn what_the_request_cannot_use_is_not_reserved_for() {
+        let mut request = asking(vec![Part::Text("Hello.".to_owned())]);
+        let plain = bounds(&request);
+        assert_eq!(plain.output, 21);
+        assert_eq!(plain.served.service, Service::Standard);
+        assert!(plain.served.at > 1_700_000_000);
+        assert!(!plain.audio && !plain.image && !plain.hour);
+
+        let point = |seconds| CachePoint {
+            after: CachePlace::Tool(0),
+            time_to_live: Some(Duration::from_secs(seconds)),
+        };
+        request.cache_points = vec![point(300)];
+        assert!(!bounds(&request).hour);
+        request.cache_points = vec![point(3600)];
+        request.service_tier = Some("priority".to_owned());
+        let asked = bounds(&request);
+        assert!(asked.hour && asked.served.service == Service::Priority);
+
+        request.cache_points.clear();
+        request.provider_options = [("x".to_owned(), true.into())].into_iter().collect();
+        let unread = bounds(&request);
+        assert!(unread.audio && unread.image && unread.hour);
+    }
+
+    #[test]
+    fn sound_is_found_within_the_result_of_a_tool() {
+        let sound = Part::Audio {
+            data: vec![0].into(),
+            format: "wav".to_owned(),
+        };
+        let result = Part::ToolResult {
+            tool_call_id: "1".to_owned(),
+            parts: vec![sound],
+            is_error: false,
+        };
+        let found = bounds(&asking(vec![result]));
+        assert!(found.audio && !found.image);
+    }
+}

@@ -1,0 +1,71 @@
+//! How an owner's term begins after other terms, and what it leaves to the next.
+
+use super::answer::Gathered;
+use super::{Effect, Event, HorizonRecord, Owner};
+use crate::OwnerTime;
+
+/// What an owner has to know of a store that was restored from an older copy.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Restore {
+    /// What processes held is not closed yet: nothing is handed out.
+    pub(super) frozen: bool,
+    /// Windows that began before this count as used up.
+    pub(super) not_before: OwnerTime,
+}
+
+impl Owner {
+    /// Begins with nothing to hand out, for a store that was restored from an older copy: what was granted since is
+    /// not in it. Only closings are taken in, until nothing is open and an owner begins that is not frozen.
+    pub fn freeze(&mut self) {
+        self.restore.frozen = true;
+    }
+
+    /// Says that the store was restored from an older copy, and all that was handed out from what is not in it was
+    /// given up or closed at that time: windows that had begun by then count as used up, and whatever earlier owners
+    /// may have handed out by the horizon until then, or for as long as one is written ahead, counts.
+    pub fn restored(&mut self, at: OwnerTime) {
+        self.restore.not_before = at;
+        self.horizon.distrust(at.after(self.config.horizon_ms));
+    }
+
+    /// Makes the owner wait as if others had handed out by the horizon until now: for one that follows an
+    /// owner whose clock was wrong, so that its record says little.
+    pub fn distrust_horizon(&mut self, now: OwnerTime) {
+        self.horizon.distrust(now);
+    }
+
+    /// Ends handing out, for good: from now on only answers of the store are taken in, of what was under way.
+    pub fn retire(&mut self) {
+        self.retired = true;
+    }
+
+    /// The records to leave behind by an owner that has retired at `now` or before: what is charged and was not
+    /// handed out is there for the next one at once, and all that nodes have said is known to it.
+    #[must_use]
+    pub fn last_writes(&self, now: OwnerTime) -> Vec<Effect> {
+        let counters = self.counters().into_iter();
+        let writes = counters.filter_map(|counter| {
+            let account = self.accounts.get(&counter)?;
+            let write = account.keeping.last(&self.context(now, account))?;
+            Some(write.effect(counter))
+        });
+        writes.collect()
+    }
+
+    /// The horizon's record to leave behind by an owner that takes no step after `now`, where there is any: the next
+    /// one need not wait for more than leases.
+    #[must_use]
+    pub fn last_horizon(&self, now: OwnerTime) -> Option<HorizonRecord> {
+        self.horizon.last(now)
+    }
+
+    /// All that an owner which has retired does.
+    pub(super) fn take_in(&mut self, now: OwnerTime, event: Event) {
+        if let Event::Persisted { counter, outcome } = event {
+            let nothing = &mut Gathered::default();
+            self.with(now, &counter, nothing, |account, context, wishes| {
+                account.persisted(context, outcome, wishes);
+            });
+        }
+    }
+}
