@@ -18,10 +18,11 @@
 //! message, system instructions counting as one. The request's own limit cuts the content, with the finish reason for
 //! that.
 //!
-//! It does NOT check keys, count requests against limits, or speak TLS and HTTP/2.
+//! It counts requests against a limit of its own where it is told to. It does NOT check keys, or speak TLS and HTTP/2.
 
 mod behaviour;
 mod body;
+mod ceiling;
 mod format;
 mod inquiry;
 mod ledger;
@@ -33,6 +34,7 @@ mod server;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::oneshot;
@@ -144,6 +146,12 @@ impl MockProvider {
     /// The same for one model, named whole.
     pub fn behave_for(&self, model: &str, behaviour: Option<Behaviour>) {
         self.state.set_behaviour(Some(model), behaviour);
+    }
+
+    /// Lets no more requests for a model, named whole, through than `most` within any stretch of that length; the rest
+    /// are refused with status 429 and `retry-after`. Answers tell how the limit stands, in OpenAI's headers.
+    pub fn limit(&self, model: &str, most: usize, within: Duration) {
+        self.state.set_ceiling(model, most, within);
     }
 
     /// Every request since the start or the last [`Self::clear_ledger`], in order of arrival.

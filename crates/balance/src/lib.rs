@@ -10,11 +10,13 @@
 //! target. It reads no clock and draws no random numbers: `now` is a `Duration` since any origin the
 //! caller keeps to, randomness a `u64`. It holds no lock; the owner shares it as it sees fit.
 
+mod allowance;
 mod error;
 mod health;
 mod retry_budget;
 mod route;
 
+pub use allowance::{Allowances, Load, Mark, Word, Words};
 pub use error::Error;
 pub use health::{Health, HealthConfig, Standing};
 pub use retry_budget::{RetryBudget, RetryBudgetConfig};

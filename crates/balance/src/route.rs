@@ -120,6 +120,7 @@ impl<T: Copy + Eq> Route<T> {
         Attempts {
             route: self,
             tried: Vec::new(),
+            passed: 0,
             most,
         }
     }
@@ -130,6 +131,8 @@ impl<T: Copy + Eq> Route<T> {
 pub struct Attempts<'a, T> {
     route: &'a Route<T>,
     tried: Vec<T>,
+    /// How many of them were passed over.
+    passed: u32,
     most: u32,
 }
 
@@ -160,13 +163,19 @@ impl<T: Copy + Eq> Attempts<'_, T> {
             .find_map(|pool| pool.pick(random, fresh))
     }
 
-    /// How many targets were tried.
-    #[must_use]
-    pub fn made(&self) -> u32 {
-        u32::try_from(self.tried.len()).unwrap_or(u32::MAX)
+    /// The target that came last was not tried after all: it is no attempt, and does not come again.
+    pub fn pass_over(&mut self) {
+        self.passed += 1;
     }
 
-    /// The targets tried, in order.
+    /// How many targets were tried, without those that were passed over.
+    #[must_use]
+    pub fn made(&self) -> u32 {
+        let tried = u32::try_from(self.tried.len()).unwrap_or(u32::MAX);
+        tried.saturating_sub(self.passed)
+    }
+
+    /// The targets that came, in order.
     #[must_use]
     pub fn tried(&self) -> &[T] {
         &self.tried

@@ -12,7 +12,6 @@ use crate::app::Node;
 use crate::bounds::bounds;
 use crate::dispatch::{Begun, Reply, dispatch};
 use crate::error::Error;
-use crate::limiter::LONGEST_WAIT;
 use crate::meter::{Meter, Summary};
 use crate::permit::{LimitState, Needs, Permit};
 use crate::plan::Plan;
@@ -119,7 +118,7 @@ async fn answer(
     let work = async {
         let plan = key.plan(&revision, &model)?;
         let needs = plan.needs(&revision, &model, &bounds);
-        reserve(node, plan, needs, meter).await?;
+        reserve(node, plan, (needs, until), meter).await?;
         dispatch(&revision, &model, &request, stream, meter).await
     };
     let reply = timeout_at(until, work)
@@ -163,12 +162,12 @@ fn cap_output(request: &mut Request, model: &Model) -> Result<(), Error> {
 async fn reserve(
     node: &Node,
     plan: Arc<Plan>,
-    needs: Needs,
+    (needs, until): (Needs, Instant),
     meter: &mut Meter,
 ) -> Result<(), Error> {
-    match node.limiter.reserve(&plan.asks(&needs), LONGEST_WAIT).await {
-        Ok((reservation, admission)) => {
-            meter.admitted(Permit::new(plan, needs, reservation, admission));
+    match Permit::take(&node.limiter, &plan, needs, until).await {
+        Ok(permit) => {
+            meter.admitted(permit);
             Ok(())
         }
         Err(denial) => {

@@ -4,11 +4,14 @@
 //! it, and wakes the requests that wait. Calls are short and do no I/O; the mutex is never held across an
 //! `.await`. What the machine wants to say to the owners is sent by `quota_stream`.
 
+mod edge;
+mod queue;
 mod reservation;
 mod trial;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -16,8 +19,11 @@ use tokio::sync::{Notify, oneshot};
 use tollgate_quota::node::{
     Admission, Ask, CounterView, Denial, Node, Note, Outcome, RequestId, Scope, Wake,
 };
-use tollgate_quota::{Close, Counter, Incarnation, Kind, NodeMessage, NodeTime, OwnerMessage};
+use tollgate_quota::{Close, Counter, Incarnation, NodeMessage, NodeTime, OwnerMessage};
 
+use edge::no_answer;
+pub(crate) use queue::Place;
+use queue::Queues;
 pub(crate) use reservation::{Reservation, Waiter};
 use trial::Late;
 pub(crate) use trial::Trial;
@@ -39,6 +45,10 @@ pub(crate) struct Limiter {
     /// Told when something is to be noted in the journal.
     unnoted: Notify,
     journaled: bool,
+    /// Requests that wait for limits to have room.
+    queues: Arc<Queues>,
+    /// The second in which it was last said that a limit does not hold.
+    told_unbounded: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -100,6 +110,8 @@ impl Limiter {
             earlier: Notify::new(),
             unnoted: Notify::new(),
             journaled,
+            queues: Arc::default(),
+            told_unbounded: AtomicU64::new(u64::MAX),
         }
     }
 
@@ -468,22 +480,6 @@ fn machine(name: &str, incarnation: u64, journaled: bool) -> Node {
         ..tollgate_quota::node::Config::default()
     };
     Node::new(name, Incarnation(incarnation), config)
-}
-
-fn no_answer(asks: &[Ask]) -> Denial {
-    #[expect(
-        clippy::expect_used,
-        reason = "a counter that is well-formed by construction"
-    )]
-    let counter = asks.first().map_or_else(
-        || Counter::new("none", Kind::Fixed { window_ms: 60_000 }, "").expect("a valid counter"),
-        |ask| ask.counter.clone(),
-    );
-    Denial {
-        ask: 0,
-        counter,
-        why: tollgate_quota::node::Why::NoAnswer,
-    }
 }
 
 fn now() -> NodeTime {

@@ -6,6 +6,7 @@
 
 mod charge;
 mod count;
+mod outcome;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,11 +21,12 @@ use tollgate_quota::node::Denial;
 use crate::counting::Counted;
 use crate::error::Error;
 use crate::keys::Known;
-use crate::permit::{Charge, LimitState, Permit};
-use crate::plan::Plan;
+use crate::permit::{Charge, LimitState, Permit, Room};
+use crate::plan::{Line, Plan};
 use crate::upstream::{Ended, Reached};
 use crate::{metrics, random};
 use count::{count, count_delta};
+pub(crate) use outcome::{Attempt, outcome_name};
 
 /// Limits are told of a stream's output while it runs, every so many tokens.
 const NOTED_EVERY: u64 = 256;
@@ -41,6 +43,8 @@ pub(crate) struct Meter {
     model: Option<Arc<Model>>,
     revision: u64,
     permit: Option<Permit>,
+    /// What the attempt under way has taken of ceilings.
+    room: Option<Room>,
     limits: LimitState,
     refused_by: Option<Box<str>>,
     attempts: Vec<Attempt>,
@@ -57,17 +61,6 @@ pub(crate) struct Meter {
     noted_output: u64,
     usage: Option<Usage>,
     ending: &'static str,
-}
-
-/// One try at one deployment.
-#[derive(Debug, Clone)]
-pub(crate) struct Attempt {
-    pub(crate) deployment: Arc<Deployment>,
-    pub(crate) outcome: AttemptOutcome,
-    pub(crate) status: Option<u16>,
-    pub(crate) retry_after: Option<Duration>,
-    pub(crate) started: Instant,
-    pub(crate) duration: Duration,
 }
 
 /// What a request cost and how it was answered.
@@ -109,6 +102,7 @@ impl Meter {
             model: None,
             revision: 0,
             permit: None,
+            room: None,
             limits: LimitState::default(),
             refused_by: None,
             attempts: Vec::new(),
@@ -203,17 +197,27 @@ impl Meter {
         result
     }
 
-    /// An attempt begins. Until it ends, the provider may be at work.
-    pub(crate) fn attempt(&mut self, deployment: &Arc<Deployment>) -> Before {
+    /// Takes room for an attempt under ceilings.
+    ///
+    /// # Errors
+    /// The ceiling that has no room.
+    pub(crate) async fn enter(&self, ceilings: &Arc<[Line]>) -> Result<Option<Room>, Denial> {
+        match &self.permit {
+            Some(permit) => permit.enter(ceilings).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// An attempt begins, for which there is room. Until it ends, the provider may be at work.
+    pub(crate) fn attempt(&mut self, deployment: &Arc<Deployment>, room: Option<Room>) -> Before {
         let before = self.sent;
         self.sent = before.max(Sent::Perhaps);
-        if let Some(permit) = &self.permit {
-            // From here on the provider may count it.
-            permit.used(&Use {
-                requests: 1,
-                ..Use::default()
-            });
-        }
+        self.room = room;
+        // From here on the provider may count it.
+        self.note(&Use {
+            requests: 1,
+            ..Use::default()
+        });
         self.attempts.push(Attempt {
             deployment: Arc::clone(deployment),
             outcome: AttemptOutcome::Unspecified,
@@ -233,6 +237,13 @@ impl Meter {
             Reached::Perhaps => Sent::Perhaps,
         };
         self.sent = before.0.max(reached);
+        if let Some(room) = self.room.take() {
+            room.settle(match ended.reached {
+                Reached::Nobody => Charge::Nothing,
+                Reached::Refusal => Charge::Used(Use::default()),
+                Reached::Perhaps => Charge::Unknown(self.at_most()),
+            });
+        }
         self.close_attempt(ended.outcome, ended.failure.status);
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.retry_after = ended.failure.retry_after;
@@ -279,11 +290,18 @@ impl Meter {
     /// Part of what is held for the answer has been used. The rest of it, and the input, may turn out to be less
     /// than is estimated here.
     fn note_output(&self) {
+        self.note(&Use {
+            output: self.streamed_output / 2,
+            ..Use::default()
+        });
+    }
+
+    fn note(&self, used: &Use) {
         if let Some(permit) = &self.permit {
-            permit.used(&Use {
-                output: self.streamed_output / 2,
-                ..Use::default()
-            });
+            permit.used(used);
+        }
+        if let Some(room) = &self.room {
+            room.used(used);
         }
     }
 
@@ -449,6 +467,9 @@ impl Drop for Meter {
             permit.is_some_and(|permit| permit.was_charged() || charge != Charge::Nothing);
         let would_refuse = self.would_refuse();
         self.log(admitted, &would_refuse);
+        if let Some(room) = self.room.take() {
+            room.settle(charge);
+        }
         if let Some(permit) = self.permit.take() {
             if let (true, Some(usage)) = (self.ending == "OK", &self.usage) {
                 permit.learn(usage.output_total);
@@ -462,26 +483,6 @@ impl Drop for Meter {
 /// What the meter knew before an attempt; to be handed back when the attempt fails.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Before(Sent);
-
-/// The short name of an outcome, such as `timed_out`.
-pub(crate) fn outcome_name(outcome: AttemptOutcome) -> &'static str {
-    match outcome {
-        AttemptOutcome::Unspecified => "cancelled",
-        AttemptOutcome::Answered => "answered",
-        AttemptOutcome::Rejected => "rejected",
-        AttemptOutcome::ContextTooLong => "context_too_long",
-        AttemptOutcome::ContentFiltered => "content_filtered",
-        AttemptOutcome::KeyRefused => "key_refused",
-        AttemptOutcome::RateLimited => "rate_limited",
-        AttemptOutcome::Overloaded => "overloaded",
-        AttemptOutcome::ServerError => "server_error",
-        AttemptOutcome::TransportError => "transport_error",
-        AttemptOutcome::TimedOut => "timed_out",
-        AttemptOutcome::BadResponse => "bad_response",
-        AttemptOutcome::Truncated => "truncated",
-        AttemptOutcome::AddressRefused => "address_refused",
-    }
-}
 
 fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0

@@ -23,6 +23,9 @@ const LATENCY: &str = "tollgate_request_seconds";
 const FIRST_CONTENT: &str = "tollgate_first_content_seconds";
 const REFUSALS: &str = "tollgate_limit_refusals_total";
 const SHADOW_REFUSALS: &str = "tollgate_limit_shadow_refusals_total";
+const UNBOUNDED: &str = "tollgate_limit_unbounded_admissions_total";
+const WAITS: &str = "tollgate_limit_waits_total";
+const PASSED_OVER: &str = "tollgate_deployments_passed_over_total";
 const ATTEMPTS: &str = "tollgate_attempts_total";
 const ATTEMPT_LATENCY: &str = "tollgate_attempt_seconds";
 const IN_FLIGHT: &str = "tollgate_requests_in_flight";
@@ -62,6 +65,18 @@ pub fn describe() {
     describe_counter!(
         SHADOW_REFUSALS,
         "Requests that a limit in shadow mode would have refused, by limit"
+    );
+    describe_counter!(
+        UNBOUNDED,
+        "Admissions that a limit did not bound because its owner could not be asked, by limit: 0 unless something is wrong"
+    );
+    describe_counter!(
+        WAITS,
+        "Requests that began to wait for a limit to have room, by limit"
+    );
+    describe_counter!(
+        PASSED_OVER,
+        "Times that a deployment was passed over for want of room, by deployment and ceiling"
     );
     describe_counter!(ATTEMPTS, "Attempts at deployments, by outcome");
     describe_histogram!(
@@ -247,6 +262,22 @@ fn remembered<K: Eq + std::hash::Hash, V>(
 /// A limit in shadow mode would have refused a request.
 pub(crate) fn would_refuse(limit: &Arc<str>) {
     counter!(SHADOW_REFUSALS, "limit" => Arc::clone(limit)).increment(1);
+}
+
+/// A limit let a request or an attempt through although its owner could not be asked.
+pub(crate) fn unbounded(limit: &Arc<str>) {
+    counter!(UNBOUNDED, "limit" => Arc::clone(limit)).increment(1);
+}
+
+/// A request begins to wait for a limit to have room.
+pub(crate) fn waits(limit: &Arc<str>) {
+    counter!(WAITS, "limit" => Arc::clone(limit)).increment(1);
+}
+
+/// A deployment had no room under a ceiling.
+pub(crate) fn passed_over(deployment: &Arc<str>, ceiling: &Arc<str>) {
+    counter!(PASSED_OVER, "deployment" => Arc::clone(deployment), "ceiling" => Arc::clone(ceiling))
+        .increment(1);
 }
 
 /// Records a refusal by a limit.

@@ -1,35 +1,31 @@
 //! The units that a request holds, from its admission to its settlement.
 
+mod held;
+mod patience;
+mod room;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tollgate_policy::table::{Unit, Use};
-use tollgate_quota::node::{Admission, Denial};
+use tollgate_quota::node::Denial;
 
-use crate::limiter::{LONGEST_WAIT, Reservation, Trial};
+use crate::limiter::{LONGEST_WAIT, Limiter, Trial};
 use crate::plan::{Line, Plan};
+use held::Held;
+pub(crate) use room::Room;
 
 /// The units that a request holds.
 #[derive(Debug)]
 pub(crate) struct Permit {
     plan: Arc<Plan>,
     held: Held,
-    /// What attempts held whose outcome is unknown. They are settled, or to be settled at the end.
-    before: Vec<Held>,
+    /// What attempts held whose outcome is unknown, and what they are to be settled at when the request ends, where
+    /// they are not settled yet.
+    before: Vec<(Held, Option<Charge>)>,
     /// What limits say that only tell what they would refuse, in the plan's order.
     shadows: Vec<Trial>,
-}
-
-/// The units of one reservation.
-#[derive(Debug)]
-struct Held {
-    reservation: Reservation,
-    admission: Admission,
-    needs: Needs,
-    /// What it was settled at.
-    charge: Option<Charge>,
-    /// What it is to be settled at when the request ends.
-    due: Option<Charge>,
 }
 
 /// What a request may use, before it is known what it used.
@@ -67,30 +63,54 @@ pub(crate) struct Gauge {
     pub(crate) reset: Duration,
 }
 
+// === impl Needs ===
+
+impl Needs {
+    /// Those of an attempt that uses at most so much. It is a request to the provider, also where callers' limits do
+    /// not count it again.
+    pub(crate) fn of_attempt(most: Use) -> Self {
+        let most = Use {
+            requests: 1,
+            ..most
+        };
+        Self {
+            worst: most,
+            expected: most,
+        }
+    }
+}
+
 // === impl Permit ===
 
 impl Permit {
-    pub(crate) fn new(
-        plan: Arc<Plan>,
+    /// Takes what these needs come to from all limits of the plan, or nothing. Waits for the owners of limits that
+    /// have to be asked, and, where policy says so, for limits to have room, if they will before `until`.
+    ///
+    /// # Errors
+    /// The limit that has no room, or for which nobody answered.
+    pub(crate) async fn take(
+        limiter: &Arc<Limiter>,
+        plan: &Arc<Plan>,
         needs: Needs,
-        reservation: Reservation,
-        admission: Admission,
-    ) -> Self {
-        let limiter = reservation.limiter();
+        until: Instant,
+    ) -> Result<Self, Denial> {
+        let held = Held::take_patiently(limiter, &plan.lines, needs, until).await?;
         let shadows = plan.shadows.iter();
         let shadows = shadows.map(|line| limiter.try_out(line.ask(&needs), LONGEST_WAIT));
-        Self {
+        Ok(Self {
             shadows: shadows.collect(),
-            plan,
-            held: Held {
-                reservation,
-                admission,
-                needs,
-                charge: None,
-                due: None,
-            },
+            plan: Arc::clone(plan),
+            held,
             before: Vec::new(),
-        }
+        })
+    }
+
+    /// Takes room for an attempt under these ceilings of a deployment and its provider.
+    ///
+    /// # Errors
+    /// The ceiling that has no room.
+    pub(crate) async fn enter(&self, ceilings: &Arc<[Line]>) -> Result<Room, Denial> {
+        Room::take(self.held.limiter(), ceilings, self.held.needs.worst).await
     }
 
     /// What the request may use, or what is left of it to be tried.
@@ -120,60 +140,46 @@ impl Permit {
         let mut needs = self.held.needs;
         needs.worst.requests = 0;
         needs.expected.requests = 0;
-        let limiter = Arc::clone(self.held.reservation.limiter());
-        let (reservation, admission) = limiter
-            .reserve(&self.plan.asks(&needs), LONGEST_WAIT)
-            .await?;
-        let held = Held {
-            reservation,
-            admission,
-            needs,
-            charge: None,
-            due: None,
-        };
+        let held = Held::take(self.held.limiter(), &self.plan.lines, needs).await?;
         let mut last = std::mem::replace(&mut self.held, held);
+        let charge = Charge::Unknown(unknown);
         if self.plan.holds_slots() {
             // The first attempt's reservation has the request's slots: it stays open to the end.
-            last.due = Some(Charge::Unknown(unknown));
+            self.before.push((last, Some(charge)));
         } else {
-            last.settle(&self.plan, Charge::Unknown(unknown));
+            last.settle(&self.plan.lines, charge);
+            self.before.push((last, None));
         }
-        self.before.push(last);
         Ok(true)
     }
 
-    /// Notes what the request has used for certain while it runs. It makes a difference to limits without
-    /// windows only: there what is held and might come back keeps other requests out.
+    /// Notes what the request has used for certain while it runs.
     pub(crate) fn used(&self, used: &Use) {
-        let lines = self.plan.lines.iter().enumerate();
-        let rolling = lines.filter(|(_, line)| line.is_rolling());
-        let counts = self.held.needs.worst.requests;
-        let used = Use {
-            requests: used.requests.min(counts),
-            ..*used
-        };
-        let units: Vec<_> = rolling
-            .map(|(ask, line)| (ask, line.units(&used)))
-            .filter(|(_, units)| *units > 0)
-            .collect();
-        if !units.is_empty() {
-            self.held.reservation.spend(&units);
-        }
+        self.held.used(&self.plan.lines, used);
     }
 
     /// Ends the reservation at what the request is charged.
     pub(crate) fn settle(mut self, charge: Charge) {
-        for before in &mut self.before {
-            if let Some(charge) = before.due.take() {
-                before.settle(&self.plan, charge);
+        for (before, due) in &mut self.before {
+            if let Some(charge) = due.take() {
+                before.settle(&self.plan.lines, charge);
             }
         }
-        self.held.settle(&self.plan, charge);
-        let held: Vec<_> = self.before.iter().chain([&self.held]).collect();
-        for (line, trial) in self.plan.shadows.iter().zip(self.shadows.drain(..)) {
+        self.held.settle(&self.plan.lines, charge);
+        if self.plan.shadows.is_empty() {
+            return;
+        }
+        let shadows = std::mem::take(&mut self.shadows);
+        let held: Vec<_> = self.all_held().collect();
+        for (line, trial) in self.plan.shadows.iter().zip(shadows) {
             let charged = |held: &&Held| Some(line.charged(&held.needs, held.charge?));
             trial.settle(held.iter().filter_map(charged).sum(), &line.limit.name);
         }
+    }
+
+    fn all_held(&self) -> impl Iterator<Item = &Held> {
+        let before = self.before.iter().map(|(held, _)| held);
+        before.chain([&self.held])
     }
 
     /// The limits that would have refused the request, were they not mere shadows, as far as they have answered.
@@ -189,13 +195,15 @@ impl Permit {
     }
 
     /// Each limit with its dimensions, the number of the window (or the limit's kind, where it has none), and the
-    /// units reserved, as logs show them: `per-key/key=k1@29384756:1 app@sliding:350`. Further attempts that were reserved for follow.
+    /// units reserved, as logs show them: `per-key/key=k1@29384756:1 app@sliding:350`. Further attempts that were
+    /// reserved for follow. A limit that let the request through because nobody answered for it is `@unbounded`.
     pub(crate) fn labels(&self) -> String {
         use std::fmt::Write;
         let mut labels = String::new();
-        for held in self.before.iter().chain([&self.held]) {
+        for held in self.all_held() {
             let counts = held.needs.worst.requests > 0;
-            for (line, admitted) in self.plan.lines.iter().zip(&held.admission.limits) {
+            let lines = self.plan.lines.iter().zip(&held.admission.limits);
+            for (place, (line, admitted)) in lines.enumerate() {
                 let units = line.reserved(&held.needs);
                 if units == 0 && !counts {
                     continue;
@@ -203,9 +211,13 @@ impl Permit {
                 let space = if labels.is_empty() { "" } else { " " };
                 // Writing into a string cannot fail.
                 let _ = write!(labels, "{space}{}@", line.label);
-                let _ = match line.limit.kind {
-                    kind if kind.has_windows() => write!(labels, "{}", admitted.window.0),
-                    kind => labels.write_str(kind.name()),
+                let kind = line.limit.kind;
+                let _ = if held.unbounded.contains(&place) {
+                    labels.write_str("unbounded")
+                } else if kind.has_windows() {
+                    write!(labels, "{}", admitted.window.0)
+                } else {
+                    labels.write_str(kind.name())
                 };
                 let _ = write!(labels, ":{units}");
             }
@@ -225,17 +237,6 @@ impl Permit {
             state.tighten(line.limit.measure.unit, gauge);
         }
         state
-    }
-}
-
-// === impl Held ===
-
-impl Held {
-    fn settle(&mut self, plan: &Plan, charge: Charge) {
-        let charged = |line: &Line| line.charged(&self.needs, charge);
-        let actual: Vec<_> = plan.lines.iter().map(charged).collect();
-        self.charge = Some(charge);
-        self.reservation.settle(&actual);
     }
 }
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tollgate_balance::{
-    Attempts, Health, HealthConfig, Pool, RetryBudget, RetryBudgetConfig, Route, Target,
+    Allowances, Attempts, Health, HealthConfig, Load, Mark, Pool, RetryBudget, RetryBudgetConfig,
+    Route, Standing, Target, Words,
 };
 use tollgate_policy::table::{Deployment, Limit, Model, Provider};
 use tollgate_policy::{Fault, Table, compile};
@@ -18,6 +19,7 @@ use tollgate_proto::policy::v1::Policy;
 use crate::counting::{Counting, Tokenisers};
 use crate::expected::Expected;
 use crate::keys::Known;
+use crate::plan::Line;
 use crate::upstream::{Ended, Upstream};
 use crate::{clock, random};
 
@@ -32,7 +34,9 @@ pub(crate) struct Revision {
     pub(crate) table: Table,
     upstreams: Vec<Arc<Upstream>>,
     routes: HashMap<Arc<str>, Route<usize>>,
-    health: Mutex<Health<usize>>,
+    /// The counters that must admit an attempt, by deployment.
+    ceilings: Vec<Arc<[Line]>>,
+    traffic: Mutex<Traffic>,
     retries: Mutex<RetryBudget>,
     /// How long answers are, by model.
     expected: HashMap<Arc<str>, Arc<Expected>>,
@@ -41,6 +45,13 @@ pub(crate) struct Revision {
     tokenisers: Tokenisers,
     /// Limits of which it was reported that their condition cannot be decided for somebody.
     doubted: Mutex<HashSet<usize>>,
+}
+
+/// What traffic has told of deployments, by their places in the table.
+#[derive(Debug)]
+struct Traffic {
+    health: Health<usize>,
+    allowances: Allowances<usize>,
 }
 
 /// Why a policy cannot be run.
@@ -53,6 +64,8 @@ pub(crate) enum Unfit {
         model: Arc<str>,
         source: tollgate_balance::Error,
     },
+    #[error("a ceiling cannot be counted: {0}")]
+    Ceiling(tollgate_quota::Error),
 }
 
 impl Revision {
@@ -89,6 +102,10 @@ impl Revision {
             routes.insert(Arc::clone(&model.name), route);
         }
         let (counting, tokenisers) = counting(&table, before);
+        let ceilings = table.deployments().iter().map(|it| {
+            let lines = it.ceilings.iter().cloned().map(Line::new);
+            lines.collect::<Result<Arc<[Line]>, _>>()
+        });
         let experience = |model: &Arc<Model>| {
             let old = before.and_then(|before| before.expected(model));
             (Arc::clone(&model.name), old.unwrap_or_default())
@@ -97,11 +114,15 @@ impl Revision {
             expected: table.models().iter().map(experience).collect(),
             counting,
             tokenisers,
+            ceilings: ceilings.collect::<Result<_, _>>().map_err(Unfit::Ceiling)?,
             table,
             upstreams,
             routes,
             doubted: Mutex::default(),
-            health: Mutex::new(Health::new(HealthConfig::default())),
+            traffic: Mutex::new(Traffic {
+                health: Health::new(HealthConfig::default()),
+                allowances: Allowances::default(),
+            }),
             retries: Mutex::new(RetryBudget::new(RetryBudgetConfig::default())),
         })
     }
@@ -141,22 +162,47 @@ impl Revision {
         Some((deployment, upstream))
     }
 
-    /// The next deployment for a request to try, if there is any left that makes sense.
-    pub(crate) fn next(&self, attempts: &mut Attempts<'_, usize>) -> Option<usize> {
-        let now = clock::boot_time();
-        let health = self.health.lock();
-        attempts.next(random::number(), |target| health.standing(target, now))
+    /// The counters that must admit an attempt at a deployment; nothing where no ceiling is known.
+    pub(crate) fn ceilings(&self, target: usize) -> Option<&Arc<[Line]>> {
+        self.ceilings.get(target).filter(|lines| !lines.is_empty())
     }
 
-    /// How long until one of a model's deployments may be asked again, where all of them asked to be left alone.
-    pub(crate) fn cooling(&self, route: &Route<usize>) -> Option<Duration> {
+    /// The next deployment for a request to try, if there is any left that makes sense. One whose provider says that
+    /// it has no room for so much makes none.
+    pub(crate) fn next(&self, attempts: &mut Attempts<'_, usize>, load: Load) -> Option<usize> {
         let now = clock::boot_time();
-        let health = self.health.lock();
-        let waits: Option<Vec<_>> = route
-            .targets()
-            .map(|target| health.cooling_for(target, now))
-            .collect();
-        waits?.into_iter().min()
+        let traffic = self.traffic.lock();
+        attempts.next(random::number(), |target| {
+            if traffic.allowances.wait(target, load, now).is_some() {
+                return Standing::Cooling;
+            }
+            traffic.health.standing(target, now)
+        })
+    }
+
+    /// How long a deployment is not to be asked, if so: it asked to be left alone, or has no room for so much.
+    pub(crate) fn cooling(&self, target: usize, load: Load) -> Option<Duration> {
+        let now = clock::boot_time();
+        let traffic = self.traffic.lock();
+        let full = traffic.allowances.wait(target, load, now);
+        full.max(traffic.health.cooling_for(target, now))
+    }
+
+    /// An attempt at a deployment begins.
+    pub(crate) fn begin(&self, target: usize, load: Load) -> Mark {
+        let now = clock::boot_time();
+        self.traffic.lock().allowances.begin(target, load, now)
+    }
+
+    /// The answer to an attempt says how the provider's limits stand.
+    pub(crate) fn told(&self, target: usize, mark: &Mark, words: &Words) {
+        if *words != Words::default() {
+            let now = clock::boot_time();
+            self.traffic
+                .lock()
+                .allowances
+                .told(target, mark, words, now);
+        }
     }
 
     /// A request makes its first attempt.
@@ -171,14 +217,15 @@ impl Revision {
 
     /// A deployment answered.
     pub(crate) fn succeeded(&self, target: usize) {
-        self.health.lock().success(target, clock::boot_time());
+        let now = clock::boot_time();
+        self.traffic.lock().health.success(target, now);
     }
 
     /// A deployment did not answer.
     pub(crate) fn failed(&self, target: usize, ended: &Ended) {
         use tollgate_provider::Class;
         let now = clock::boot_time();
-        let mut health = self.health.lock();
+        let health = &mut self.traffic.lock().health;
         match ended.failure.class {
             Class::KeyLimited | Class::Ramping => {
                 health.cool_down(target, ended.failure.retry_after, now)

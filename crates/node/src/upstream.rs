@@ -17,8 +17,8 @@ mod simulated;
 use std::sync::{Arc, OnceLock};
 use std::time::UNIX_EPOCH;
 
-use http::HeaderValue;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
 use tollgate_policy::table::{Endpoint, Kind, Protocol, Provider};
 use tollgate_proto::completion::v1::AttemptOutcome;
 use tollgate_provider::chat::{Request, Response, Warning};
@@ -39,6 +39,9 @@ const LONGEST_ANSWER: usize = 32 * 1024 * 1024;
 
 /// Most bytes read of an answer that reports an error.
 const LONGEST_ERROR: usize = 64 * 1024;
+
+/// Whoever wants to see the headers of a provider's answer, of whatever status.
+pub(crate) type Heard<'a> = &'a (dyn Fn(&HeaderMap) + Sync);
 
 /// A provider as this node reaches it.
 #[derive(Debug)]
@@ -109,12 +112,18 @@ impl Upstream {
             && *self.key.current(clock::boot_time()) == key::read(&provider.credential)
     }
 
-    /// Asks for a whole answer.
-    pub(crate) async fn whole(&self, request: &Request, model: &str) -> Result<Response, Ended> {
+    /// Asks for a whole answer. The headers of whatever comes are shown to `heard`.
+    pub(crate) async fn whole(
+        &self,
+        request: &Request,
+        model: &str,
+        heard: Heard<'_>,
+    ) -> Result<Response, Ended> {
         let Transport::Http(http) = &self.transport else {
             return simulated::whole(self.simulated()?, request, model).await;
         };
-        let (response, warnings) = self.send(http, request, model, false).await?;
+        let sent = self.send(http, request, (model, false), heard);
+        let (response, warnings) = sent.await?;
         let body = self.read_body(response.body).await?;
         let response = http.codec.decode(&body).map_err(Ended::no_answer)?;
         Ok(Response {
@@ -123,14 +132,21 @@ impl Upstream {
         })
     }
 
-    /// Asks for a stream, and returns it once the provider has accepted.
-    pub(crate) async fn stream(&self, request: &Request, model: &str) -> Result<LiveStream, Ended> {
+    /// Asks for a stream, and returns it once the provider has accepted. The headers of whatever comes are shown to
+    /// `heard`.
+    pub(crate) async fn stream(
+        &self,
+        request: &Request,
+        model: &str,
+        heard: Heard<'_>,
+    ) -> Result<LiveStream, Ended> {
         let idle = self.provider.timeouts.idle;
         let Transport::Http(http) = &self.transport else {
             let script = simulated::script(self.simulated()?, request, model);
             return Ok(LiveStream::simulated(script, idle));
         };
-        let (response, warnings) = self.send(http, request, model, true).await?;
+        let sent = self.send(http, request, (model, true), heard);
+        let (response, warnings) = sent.await?;
         if let Some(other) = no_stream(&response) {
             return Err(Ended::bad_response(&format!(
                 "asked for a stream, the provider answered with {other}"
@@ -152,19 +168,24 @@ impl Upstream {
         &self,
         http: &Http,
         request: &Request,
-        model: &str,
-        stream: bool,
+        (model, stream): (&str, bool),
+        heard: Heard<'_>,
     ) -> Result<(client::Response, Vec<Warning>), Ended> {
         let mut encoded = http
             .codec
             .encode(request, &self.target(http, model), stream)
             .map_err(|error| Ended::inexpressible(&error))?;
         let warnings = std::mem::take(&mut encoded.warnings);
-        Ok((self.exchange(http, encoded).await?, warnings))
+        Ok((self.exchange(http, encoded, heard).await?, warnings))
     }
 
     /// Sends a request, and returns once the provider has accepted it.
-    async fn exchange(&self, http: &Http, request: HttpRequest) -> Result<client::Response, Ended> {
+    async fn exchange(
+        &self,
+        http: &Http,
+        request: HttpRequest,
+        heard: Heard<'_>,
+    ) -> Result<client::Response, Ended> {
         let (url, request) = self.build(http, request)?;
         let sent = http1::Request {
             method: &request.method,
@@ -179,6 +200,7 @@ impl Upstream {
             Ok(response) => response?,
             Err(_) => return Err(Ended::timed_out("the provider sent no first byte in time")),
         };
+        heard(&response.headers);
         if response.status.is_success() {
             return Ok(response);
         }

@@ -33,6 +33,7 @@
 //! the catalog of prices, which never change.
 
 pub mod address;
+mod ceilings;
 pub mod condition;
 pub mod counter;
 mod diff;

@@ -81,8 +81,9 @@ impl Table {
         &self.providers
     }
 
-    /// Returns the limits by name: the one order in which a request takes from them. The order is the same for
-    /// nodes on different revisions, so that no two requests ever wait for each other.
+    /// Returns the limits by name, ceilings of providers included: the one order in which a request takes from them,
+    /// and each attempt from its ceilings after that. The order is the same for nodes on different revisions, so that
+    /// no two requests ever wait for each other.
     #[must_use]
     pub fn limits(&self) -> &[Arc<Limit>] {
         &self.limits
@@ -213,8 +214,8 @@ pub struct Limit {
     pub index: usize,
     /// Its name.
     pub name: Arc<str>,
-    /// The tier whose callers it holds for. None: for all.
-    pub tier: Option<Arc<str>>,
+    /// What it is a cap on.
+    pub scope: Scope,
     /// To whom of them it applies. None: to all.
     pub condition: Option<Condition>,
     /// What has a counter of its own, each at most once, in the order of [`Dimension`]. Empty: one for all.
@@ -231,6 +232,12 @@ pub struct Limit {
     pub reserve: Reserve,
     /// Whether it only tells what it would refuse.
     pub shadow: bool,
+    /// Nothing is admitted so close to an edge of a window.
+    pub guard: Duration,
+    /// How long a request waits at most that it has no room for now. None: it is refused.
+    pub longest_wait: Option<Duration>,
+    /// What becomes of requests while nobody can say whether it has room.
+    pub unreachable: Unreachable,
     /// What the names of its counters start with.
     pub(crate) stem: Arc<str>,
 }
@@ -250,10 +257,37 @@ impl Limit {
         }
     }
 
-    /// Whether it holds for callers of this tier.
+    /// Whether it holds for requests of callers of this tier.
     fn holds_for(&self, tier: Option<&str>) -> bool {
-        self.tier.is_none() || self.tier.as_deref() == tier
+        match &self.scope {
+            Scope::Everybody => true,
+            Scope::Tier(of) => tier == Some(of),
+            Scope::Provider(_) | Scope::Deployment(_) => false,
+        }
     }
+}
+
+/// What becomes of requests while a limit's owner cannot be asked, once what the node holds is used up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Unreachable {
+    /// They are refused: the limit holds whatever happens.
+    #[default]
+    Closed,
+    /// They are let through, unbounded.
+    Open,
+}
+
+/// What a limit is a cap on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Requests of all callers.
+    Everybody,
+    /// Requests of this tier's callers.
+    Tier(Arc<str>),
+    /// Attempts at any deployment of this provider: a ceiling of the provider's own.
+    Provider(Arc<str>),
+    /// Attempts at this deployment: a ceiling of its provider's.
+    Deployment(Arc<str>),
 }
 
 /// What a limit can tell apart.
@@ -350,6 +384,9 @@ pub struct Deployment {
     pub base_model: String,
     /// What it costs. None: unknown, which is not nothing.
     pub price: Option<Price>,
+    /// What its provider lets through to it, and to the account: the counters that must admit an attempt, in the order
+    /// of [`Table::limits`].
+    pub ceilings: Vec<CounterSpec>,
 }
 
 #[cfg(test)]

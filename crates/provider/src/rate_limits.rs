@@ -38,16 +38,70 @@ pub struct Allowance {
     pub reset: Option<Duration>,
 }
 
+/// The names under which a provider tells of one unit: limit, remaining, reset.
+type Names = [&'static str; 3];
+
+/// By unit, in the order of the fields of [`RateLimits`].
+const OPENAI: [Names; 4] = [
+    [
+        "x-ratelimit-limit-requests",
+        "x-ratelimit-remaining-requests",
+        "x-ratelimit-reset-requests",
+    ],
+    [
+        "x-ratelimit-limit-tokens",
+        "x-ratelimit-remaining-tokens",
+        "x-ratelimit-reset-tokens",
+    ],
+    [
+        "x-ratelimit-limit-input-tokens",
+        "x-ratelimit-remaining-input-tokens",
+        "x-ratelimit-reset-input-tokens",
+    ],
+    [
+        "x-ratelimit-limit-output-tokens",
+        "x-ratelimit-remaining-output-tokens",
+        "x-ratelimit-reset-output-tokens",
+    ],
+];
+const ANTHROPIC: [Names; 4] = [
+    [
+        "anthropic-ratelimit-requests-limit",
+        "anthropic-ratelimit-requests-remaining",
+        "anthropic-ratelimit-requests-reset",
+    ],
+    [
+        "anthropic-ratelimit-tokens-limit",
+        "anthropic-ratelimit-tokens-remaining",
+        "anthropic-ratelimit-tokens-reset",
+    ],
+    [
+        "anthropic-ratelimit-input-tokens-limit",
+        "anthropic-ratelimit-input-tokens-remaining",
+        "anthropic-ratelimit-input-tokens-reset",
+    ],
+    [
+        "anthropic-ratelimit-output-tokens-limit",
+        "anthropic-ratelimit-output-tokens-remaining",
+        "anthropic-ratelimit-output-tokens-reset",
+    ],
+];
+
 impl RateLimits {
     /// Reads the headers of an answer, of whatever status; `now` is for resets given as a point in time.
     #[must_use]
     pub fn read(headers: &HeaderMap, now: SystemTime) -> Self {
-        let allowance = |unit| Allowance::read(headers, unit, now);
+        let [requests, tokens, input_tokens, output_tokens] = [0, 1, 2, 3].map(|unit| {
+            let openai = Allowance::read(headers, OPENAI[unit], now);
+            openai.unwrap_or_else(|| {
+                Allowance::read(headers, ANTHROPIC[unit], now).unwrap_or_default()
+            })
+        });
         Self {
-            requests: allowance("requests"),
-            tokens: allowance("tokens"),
-            input_tokens: allowance("input-tokens"),
-            output_tokens: allowance("output-tokens"),
+            requests,
+            tokens,
+            input_tokens,
+            output_tokens,
         }
     }
 
@@ -66,18 +120,17 @@ impl RateLimits {
 }
 
 impl Allowance {
-    fn read(headers: &HeaderMap, unit: &str, now: SystemTime) -> Self {
-        let text = |name: String| headers.get(name)?.to_str().ok().map(str::trim);
-        let told = |what: &str| {
-            text(format!("x-ratelimit-{what}-{unit}"))
-                .or_else(|| text(format!("anthropic-ratelimit-{unit}-{what}")))
-        };
-        let number = |what| told(what).and_then(|it| it.parse().ok());
-        Self {
-            limit: number("limit"),
-            remaining: number("remaining"),
-            reset: told("reset").and_then(|it| reset(it, now)),
-        }
+    /// None where nothing is said of what remains: without that, the rest says nothing.
+    fn read(headers: &HeaderMap, names: Names, now: SystemTime) -> Option<Self> {
+        let [limit, remaining, reset_in] = names;
+        let told = |name| headers.get(name)?.to_str().ok().map(str::trim);
+        let number = |name| told(name).and_then(|it| it.parse().ok());
+        told(remaining)?;
+        Some(Self {
+            limit: number(limit),
+            remaining: number(remaining),
+            reset: told(reset_in).and_then(|it| reset(it, now)),
+        })
     }
 }
 

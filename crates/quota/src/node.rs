@@ -10,7 +10,7 @@ mod request;
 mod units;
 mod waiting;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ use book::{Book, Slot};
 pub use mark::Note;
 use outcome::Spread;
 pub use outcome::{
-    Admission, Admitted, Ask, CounterView, Denial, Outcome, PerAsk, RequestId, Scope, Settled,
-    Wake, Why,
+    Admission, Admitted, Ask, CounterView, Denial, Edges, Outcome, PerAsk, RequestId, Scope,
+    Settled, Wake, Why,
 };
 use report::Outbox;
 use request::{Part, Phase, Request};
@@ -87,6 +87,8 @@ pub struct Node {
     wakes: VecDeque<Wake>,
     /// Accounts to whose queue units may have come.
     refilled: Vec<Slot>,
+    /// Counters of which somebody waited in vain for a word, until there is one.
+    silent: HashSet<Counter>,
     outbox: Outbox,
     draining: bool,
     /// Accounts of which more is to be noted in the journal.
@@ -112,6 +114,7 @@ impl Node {
             waits: BTreeSet::new(),
             wakes: VecDeque::new(),
             refilled: Vec::new(),
+            silent: HashSet::new(),
             outbox: Outbox::default(),
             draining: false,
             unnoted: Vec::new(),
@@ -311,6 +314,7 @@ impl Node {
                 }
                 self.refilled.push(slot);
                 self.note(slot);
+                self.silent.remove(&told.counter);
             }
         }
         self.hear_closed(&message.closed);
@@ -373,6 +377,43 @@ impl Node {
         let slots: Vec<Slot> = self.book.iter().map(|(slot, _)| slot).collect();
         self.refilled.extend(slots);
         self.refill(now);
+    }
+
+    /// Whether asking for these units would be a wait in vain: they are not at hand, a request waited for a word
+    /// about their counter until its time was up, and there has been none since. For those who can do without:
+    /// the demand is noted, so that the owner is asked on.
+    pub fn is_unanswered(&mut self, now: NodeTime, ask: &Ask) -> bool {
+        if self.silent.is_empty() || !self.silent.contains(&ask.counter) {
+            return false;
+        }
+        let slot = self.book.open(&ask.counter, now);
+        let Some(account) = self.book.get_mut(slot) else {
+            return true;
+        };
+        if account.is_open(now) && i64::try_from(ask.units).is_ok_and(|it| it <= account.avail()) {
+            return false;
+        }
+        account.note_demand(now, ask.units);
+        let relaxed = now.after(self.config.relaxed_ms);
+        self.outbox.mark(account, slot, relaxed);
+        self.note(slot);
+        true
+    }
+
+    /// The limit in force for a counter, and in how many milliseconds so many units of it can be had, more than a
+    /// whole limit in several windows. None where nothing is known that speaks against having them at once.
+    #[must_use]
+    pub fn comes_in_ms(&self, now: NodeTime, counter: &Counter, units: u64) -> Option<(u64, u64)> {
+        self.book
+            .get(self.book.find(counter)?)?
+            .comes_in_ms(now, units)
+    }
+
+    /// How far a counter's window is from its edges at `now`; none while it is not open, or has no edges in
+    /// milliseconds.
+    #[must_use]
+    pub fn edges(&self, now: NodeTime, counter: &Counter) -> Option<Edges> {
+        self.book.get(self.book.find(counter)?)?.edges(now)
     }
 
     /// Whether it is shutting down.

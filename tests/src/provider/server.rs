@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use bytes::Bytes;
@@ -19,8 +19,9 @@ use serde::Deserialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::behaviour::Behaviour;
+use super::behaviour::{Behaviour, Fault};
 use super::body::ScriptBody;
+use super::ceiling::{Ceiling, Standing};
 use super::format::{Format, Route, credential};
 use super::inquiry;
 use super::ledger::{Entry, Ledger, Outcome, Ticket, key_hash, wall_ms};
@@ -35,6 +36,8 @@ pub(super) struct State {
     pub(super) recorder: Recorder,
     overridden: AtomicBool,
     overrides: RwLock<Overrides>,
+    /// Limits of the provider's own, by model.
+    ceilings: Mutex<HashMap<String, Ceiling>>,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +53,7 @@ impl State {
             recorder: Recorder::default(),
             overridden: AtomicBool::new(false),
             overrides: RwLock::default(),
+            ceilings: Mutex::default(),
         }
     }
 
@@ -70,6 +74,30 @@ impl State {
         }
         let any = overrides.all.is_some() || !overrides.by_model.is_empty();
         self.overridden.store(any, Ordering::Release);
+    }
+
+    /// Gives a model (its whole name) a limit.
+    pub(super) fn set_ceiling(&self, model: &str, most: usize, within: Duration) {
+        let mut ceilings = self.ceilings.lock().unwrap_or_else(PoisonError::into_inner);
+        ceilings.insert(model.to_owned(), Ceiling::new(most, within));
+    }
+
+    /// Lets a request for a model through, or says how it is refused.
+    fn admit(&self, model: &str) -> Result<Option<Standing>, Behaviour> {
+        let mut ceilings = self.ceilings.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(ceiling) = ceilings.get_mut(model) else {
+            return Ok(None);
+        };
+        ceiling.admit(Instant::now()).map(Some).map_err(|wait| {
+            let seconds = wait.as_millis().div_ceil(1000);
+            Behaviour {
+                fault: Fault::Status {
+                    code: 429,
+                    retry_after: u32::try_from(seconds).ok(),
+                },
+                ..Behaviour::default()
+            }
+        })
     }
 
     fn behaviour(&self, model: &str) -> anyhow::Result<Behaviour> {
@@ -227,7 +255,7 @@ async fn complete(
     let body = body.collect().await.map_err(std::io::Error::other)?;
     let body = body.to_bytes();
     state.recorder.keep(route.format, &parts, &body);
-    let (mut ticket, reply) = match decide(&state, &route, &parts, &body) {
+    let (mut ticket, reply, standing) = match decide(&state, &route, &parts, &body) {
         Ok(decided) => decided,
         Err(error) => {
             let answer = Answer::error(route.format, 400, &format!("{error:#}"), "bad_request");
@@ -250,7 +278,12 @@ async fn complete(
                 tokio::time::sleep(answer.delay).await;
             }
             ticket.tally.status = answer.status;
-            Ok(response(answer, Some(ticket), reset))
+            let mut response = response(answer, Some(ticket), reset);
+            for (name, value) in standing.into_iter().flat_map(Standing::headers) {
+                let value = HeaderValue::try_from(value).map_err(std::io::Error::other)?;
+                response.headers_mut().insert(name, value);
+            }
+            Ok(response)
         }
     }
 }
@@ -261,7 +294,7 @@ fn decide(
     route: &Route,
     parts: &Parts,
     body: &[u8],
-) -> anyhow::Result<(Ticket, Reply)> {
+) -> anyhow::Result<(Ticket, Reply, Option<Standing>)> {
     let arrived_ms = wall_ms();
     let request = ChatRequest::parse(body)?;
     let query = parts.uri.query().unwrap_or_default();
@@ -286,7 +319,11 @@ fn decide(
         .keeps_entries()
         .then(|| entry(&facts, arrived_ms, credential(&parts.headers)));
     let ticket = state.ledger.open(seq, entry);
-    let reply = match state.behaviour(facts.model) {
+    let (behaviour, standing) = match state.admit(facts.model) {
+        Ok(standing) => (state.behaviour(facts.model), standing),
+        Err(refusal) => (Ok(refusal), None),
+    };
+    let reply = match behaviour {
         Ok(behaviour) => render(&facts, &behaviour),
         Err(error) => {
             let message = format!("{error:#}");
@@ -298,7 +335,7 @@ fn decide(
             ))
         }
     };
-    Ok((ticket, reply))
+    Ok((ticket, reply, standing))
 }
 
 fn entry(facts: &Facts<'_>, arrived_ms: u64, key: &str) -> Entry {

@@ -6,6 +6,7 @@ mod operator;
 mod race;
 mod restore;
 mod rolling;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

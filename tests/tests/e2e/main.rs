@@ -23,6 +23,7 @@ mod logs;
 mod shell;
 
 mod autonomy;
+mod ceilings;
 mod clients;
 mod conversation;
 mod dev;

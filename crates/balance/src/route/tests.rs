@@ -120,6 +120,18 @@ fn pools_are_exhausted_in_order_of_preference() {
     assert_eq!(route.targets().collect::<Vec<_>>(), [1, 2, 3, 4]);
 }
 
+#[test]
+fn a_target_that_is_passed_over_is_no_attempt() {
+    let route = route(&[&[(1, 1)], &[(2, 1)], &[(3, 1)]]);
+    let mut attempts = route.attempts(1);
+    assert_eq!(attempts.next(0, |_| Standing::Ready), Some(1));
+    attempts.pass_over();
+    assert_eq!(attempts.made(), 0);
+    assert_eq!(attempts.next(0, |_| Standing::Ready), Some(2));
+    assert_eq!(attempts.made(), 1);
+    assert_eq!(attempts.next(0, |_| Standing::Ready), None);
+}
+
 proptest! {
     #[test]
     fn a_walk_tries_each_target_once_and_every_target_if_it_may(

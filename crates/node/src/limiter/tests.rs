@@ -1,5 +1,5 @@
 use tokio::task::JoinSet;
-use tollgate_quota::{Epoch, Generation, OwnerAccount, OwnerTime, Window};
+use tollgate_quota::{Epoch, Generation, Kind, OwnerAccount, OwnerTime, Window};
 
 use super::*;
 

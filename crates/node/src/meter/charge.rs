@@ -57,7 +57,8 @@ impl Meter {
         }
     }
 
-    pub(super) fn needs(&self) -> Needs {
+    /// What the request may use, or what is left of it to be tried.
+    pub(crate) fn needs(&self) -> Needs {
         self.permit
             .as_ref()
             .map_or_else(Needs::default, |permit| *permit.needs())

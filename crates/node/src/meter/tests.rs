@@ -12,15 +12,22 @@ use tollgate_quota::{
     Window,
 };
 
+mod ceilings;
+
 use super::*;
 use crate::limiter::Limiter;
 use crate::permit::Needs;
-use crate::plan::Plan;
+use crate::plan::{Line, Plan};
 use crate::revision::Revision;
 
 const POLICY: &str = r#"
 providers: { p: { kind: simulated } }
-deployments: { d: { provider: p, model: m, price: { input: "1", output: "2" } } }
+deployments:
+  d:
+    provider: p
+    model: m
+    price: { input: "1", output: "2" }
+    limits: { requests_per_minute: 9, tokens_per_minute: 9000, concurrent: 9 }
 pools: { p: { targets: [ { deployment: d } ] } }
 models: { chat: { routes: [ { pools: [p] } ] } }
 limits:
@@ -53,6 +60,7 @@ struct Bench {
     plan: Arc<Plan>,
     model: Arc<Model>,
     deployment: Arc<Deployment>,
+    ceilings: Arc<[Line]>,
     needs: Needs,
 }
 
@@ -78,18 +86,18 @@ impl Bench {
             plan,
             model,
             deployment: Arc::clone(revision.deployment(0).unwrap().0),
+            ceilings: Arc::clone(revision.ceilings(0).unwrap()),
         }
     }
 
     /// A request that was admitted.
     async fn meter(&self) -> Meter {
-        let asks = self.plan.asks(&self.needs);
-        let reserved = self.limiter.reserve(&asks, Duration::from_secs(5));
-        let (reservation, admission) = self.with_owner(reserved).await.unwrap();
+        let until = Instant::now() + Duration::from_secs(5);
+        let permit = Permit::take(&self.limiter, &self.plan, self.needs, until);
+        let permit = self.with_owner(permit).await.unwrap();
         let mut meter = Meter::start("http");
         meter.asked(&self.model, 1, false, bounds());
-        let plan = Arc::clone(&self.plan);
-        meter.admitted(Permit::new(plan, self.needs, reservation, admission));
+        meter.admitted(permit);
         meter
     }
 
@@ -220,7 +228,7 @@ async fn settled(course: impl FnOnce(&mut Meter, &Bench)) -> (u64, u64, u64) {
 #[tokio::test]
 async fn an_answer_is_charged_what_the_provider_counted() {
     let spent = settled(|meter, bench| {
-        let _ = meter.attempt(&bench.deployment);
+        let _ = meter.attempt(&bench.deployment, None);
         meter.answered(&response(Some(usage(12, 30))));
         let summary = meter.complete().unwrap();
         assert_eq!(summary.cost, Some(12 * 1000 + 30 * 2000));
@@ -232,7 +240,7 @@ async fn an_answer_is_charged_what_the_provider_counted() {
 async fn an_answer_without_usage_is_charged_by_estimate() {
     let counted = tokens::count_text("four words of text");
     let spent = settled(|meter, bench| {
-        let _ = meter.attempt(&bench.deployment);
+        let _ = meter.attempt(&bench.deployment, None);
         meter.answered(&response(None));
         assert_eq!(
             meter.complete().unwrap().usage.source,
@@ -249,7 +257,7 @@ async fn an_answer_without_usage_is_charged_by_estimate() {
 async fn what_was_never_sent_is_refunded_whole() {
     assert_eq!(settled(|_, _| {}).await, (0, 0, 0));
     let unreachable = |meter: &mut Meter, bench: &Bench| {
-        let before = meter.attempt(&bench.deployment);
+        let before = meter.attempt(&bench.deployment, None);
         meter.attempt_failed(before, &ended(Reached::Nobody));
         meter.fail(&Error::Internal { what: "test" });
     };
@@ -260,7 +268,7 @@ async fn what_was_never_sent_is_refunded_whole() {
 async fn what_providers_refused_costs_no_tokens() {
     let refused = |meter: &mut Meter, bench: &Bench| {
         for _ in 0..2 {
-            let before = meter.attempt(&bench.deployment);
+            let before = meter.attempt(&bench.deployment, None);
             meter.attempt_failed(before, &ended(Reached::Refusal));
         }
         meter.fail(&Error::Internal { what: "test" });
@@ -271,14 +279,14 @@ async fn what_providers_refused_costs_no_tokens() {
 #[tokio::test]
 async fn work_that_may_have_been_done_is_charged_as_reserved() {
     let lost = |meter: &mut Meter, bench: &Bench| {
-        let before = meter.attempt(&bench.deployment);
+        let before = meter.attempt(&bench.deployment, None);
         meter.attempt_failed(before, &ended(Reached::Perhaps));
-        let before = meter.attempt(&bench.deployment);
+        let before = meter.attempt(&bench.deployment, None);
         meter.attempt_failed(before, &ended(Reached::Nobody));
     };
     assert_eq!(settled(lost).await, (1, RESERVED, COST));
     let left = |meter: &mut Meter, bench: &Bench| {
-        let _ = meter.attempt(&bench.deployment);
+        let _ = meter.attempt(&bench.deployment, None);
     };
     assert_eq!(settled(left).await, (1, RESERVED, COST));
 }
@@ -287,21 +295,21 @@ async fn work_that_may_have_been_done_is_charged_as_reserved() {
 async fn a_stream_is_charged_to_where_it_came() {
     let counted = tokens::count_text("four words of text");
     let left = |meter: &mut Meter, bench: &Bench| {
-        let _ = meter.attempt(&bench.deployment);
+        let _ = meter.attempt(&bench.deployment, None);
         meter.streaming();
         meter.streamed(&[text(), text()]);
     };
     let cost = INPUT * 1000 + 2 * counted * 2000;
     assert_eq!(settled(left).await, (1, INPUT + 2 * counted, cost));
     let broken = |meter: &mut Meter, bench: &Bench| {
-        let _ = meter.attempt(&bench.deployment);
+        let _ = meter.attempt(&bench.deployment, None);
         meter.streaming();
         meter.broke(&ended(Reached::Perhaps), Some(usage(12, 3)));
         meter.fail(&Error::Truncated);
     };
     assert_eq!(settled(broken).await, (1, 15, 12 * 1000 + 3 * 2000));
     let lagging = |meter: &mut Meter, bench: &Bench| {
-        let _ = meter.attempt(&bench.deployment);
+        let _ = meter.attempt(&bench.deployment, None);
         meter.streaming();
         meter.streamed(&[text(), text(), text(), text()]);
         meter.broke(&ended(Reached::Perhaps), Some(usage(12, 1)));
@@ -310,7 +318,7 @@ async fn a_stream_is_charged_to_where_it_came() {
     let (_, charged, _) = settled(lagging).await;
     assert!(charged > 13, "{charged} for an answer of many words");
     let whole = |meter: &mut Meter, bench: &Bench| {
-        let _ = meter.attempt(&bench.deployment);
+        let _ = meter.attempt(&bench.deployment, None);
         meter.streaming();
         meter.streamed(&[text(), Chunk::Usage(usage(12, 4))]);
         assert_eq!(meter.complete().unwrap().usage.total(), 16);
@@ -321,7 +329,7 @@ async fn a_stream_is_charged_to_where_it_came() {
 #[tokio::test]
 async fn more_than_was_reserved_is_charged_too() {
     let spent = settled(|meter, bench| {
-        let _ = meter.attempt(&bench.deployment);
+        let _ = meter.attempt(&bench.deployment, None);
         meter.answered(&response(Some(usage(10, 500))));
         meter.complete();
     });
@@ -334,11 +342,11 @@ async fn an_attempt_of_unknown_outcome_is_charged_beside_the_one_that_answers() 
     let mut meter = bench.meter().await;
     for _ in 0..2 {
         bench.with_owner(meter.another_attempt()).await.unwrap();
-        let before = meter.attempt(&bench.deployment);
+        let before = meter.attempt(&bench.deployment, None);
         meter.attempt_failed(before, &ended(Reached::Perhaps));
     }
     bench.with_owner(meter.another_attempt()).await.unwrap();
-    let _ = meter.attempt(&bench.deployment);
+    let _ = meter.attempt(&bench.deployment, None);
     meter.answered(&response(Some(usage(10, 30))));
     meter.complete();
     let permit = meter.permit.as_ref().unwrap();
@@ -361,11 +369,11 @@ async fn an_attempt_of_unknown_outcome_is_charged_beside_the_one_that_answers() 
 async fn a_refused_attempt_leaves_its_reservation_to_the_next() {
     let bench = Bench::new();
     let mut meter = bench.meter().await;
-    let before = meter.attempt(&bench.deployment);
+    let before = meter.attempt(&bench.deployment, None);
     meter.attempt_failed(before, &ended(Reached::Refusal));
     // Nobody has to be asked.
     meter.another_attempt().await.unwrap();
-    let _ = meter.attempt(&bench.deployment);
+    let _ = meter.attempt(&bench.deployment, None);
     meter.answered(&response(Some(usage(10, 30))));
     meter.complete();
     drop(meter);
@@ -380,10 +388,10 @@ async fn a_shadow_counts_what_it_would_admit_and_names_what_it_would_refuse() {
     assert_eq!(meter.would_refuse(), "");
     bench.shadows_answered().await;
     assert_eq!(meter.would_refuse(), "e-full");
-    let before = meter.attempt(&bench.deployment);
+    let before = meter.attempt(&bench.deployment, None);
     meter.attempt_failed(before, &ended(Reached::Perhaps));
     bench.with_owner(meter.another_attempt()).await.unwrap();
-    let _ = meter.attempt(&bench.deployment);
+    let _ = meter.attempt(&bench.deployment, None);
     meter.answered(&response(Some(usage(10, 30))));
     meter.complete();
     let state = meter.limits();
@@ -397,7 +405,7 @@ async fn a_shadow_counts_what_it_would_admit_and_names_what_it_would_refuse() {
 async fn a_shadow_that_is_answered_late_is_settled_late() {
     let bench = Bench::new();
     let mut meter = bench.meter().await;
-    let _ = meter.attempt(&bench.deployment);
+    let _ = meter.attempt(&bench.deployment, None);
     meter.answered(&response(Some(usage(10, 30))));
     meter.complete();
     // The request is over, and nobody has heard of the shadows' owner.
@@ -418,7 +426,7 @@ async fn a_panic_settles_too() {
     let mut meter = bench.meter().await;
     let deployment = Arc::clone(&bench.deployment);
     let panicked = catch_unwind(AssertUnwindSafe(move || {
-        let _ = meter.attempt(&deployment);
+        let _ = meter.attempt(&deployment, None);
         panic!("in the middle of an attempt");
     }));
     assert!(panicked.is_err());
@@ -430,7 +438,7 @@ async fn each_request_is_settled_once() {
     let bench = Bench::new();
     for _ in 0..5 {
         let mut meter = bench.meter().await;
-        let _ = meter.attempt(&bench.deployment);
+        let _ = meter.attempt(&bench.deployment, None);
         meter.answered(&response(Some(usage(1, 1))));
         meter.complete();
     }

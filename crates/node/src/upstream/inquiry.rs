@@ -22,7 +22,7 @@ impl Upstream {
             let Some(request) = http.codec.list_models(page.as_deref()) else {
                 return Ok(None);
             };
-            let response = self.exchange(http, request).await?;
+            let response = self.exchange(http, request, &|_| {}).await?;
             let body = self.read_body(response.body).await?;
             let part = http.codec.decode_models(&body).map_err(Ended::no_answer)?;
             names.extend(part.names);
@@ -52,7 +52,7 @@ impl Upstream {
         let Some(question) = question else {
             return Ok(None);
         };
-        let response = self.exchange(http, question).await?;
+        let response = self.exchange(http, question, &|_| {}).await?;
         let body = self.read_body(response.body).await?;
         let count = http.codec.decode_count(&body).map_err(Ended::no_answer)?;
         Ok(Some(count))

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Credential, Deployment, Dimension, Effect, Endpoint, Kind, Limit, Measure, Model, Pool,
-    Protocol, Provider, Reserve, Simulated, SimulatedFault, Table, Target, Timeouts, Unit, Weights,
-    defaults,
+    CounterSpec, Credential, Deployment, Dimension, Effect, Endpoint, Kind, Limit, Measure, Model,
+    Pool, Protocol, Provider, Reserve, Scope, Simulated, SimulatedFault, Table, Target, Timeouts,
+    Unit, Unreachable, Weights, defaults,
 };
 use crate::address::normal_base_url;
+use crate::ceilings::{self, Ceiling};
 use crate::condition::Condition;
 use crate::price::{self, Price};
 use crate::{Fault, counter, limits, path, pb};
@@ -23,13 +24,14 @@ type Index<'a, T> = HashMap<&'a str, T>;
 
 pub(crate) fn build(policy: &pb::Policy, revision: u64) -> Result<Table, Fault> {
     let providers = numbered(sorted(&policy.providers), provider)?;
+    let limits = all_limits(policy)?;
     let by_name: Index<'_, &Arc<Provider>> = providers.iter().map(|it| (&*it.name, it)).collect();
     let deployments = numbered(sorted(&policy.deployments), |index, name, it| {
         let price = policy
             .providers
             .get(&it.provider)
             .and_then(|provider| price::of(provider, it));
-        deployment(index, name, it, price, &by_name)
+        deployment((index, name), it, price, &by_name, &limits)
     })?;
     let by_name: Index<'_, usize> = deployments.iter().map(|it| (&*it.name, it.index)).collect();
     let mut pools: Index<'_, Pool> = HashMap::new();
@@ -39,17 +41,13 @@ pub(crate) fn build(policy: &pb::Policy, revision: u64) -> Result<Table, Fault> 
     let models = numbered(sorted(&policy.models), |_, name, it| {
         model(name, it, &pools)
     })?;
-    let mut limits = limits::all(policy);
-    limits.sort_by(|a, b| a.name.cmp(&b.name));
-    let limits = limits.iter().enumerate();
-    let limits = limits.map(|(index, it)| limit(index, it).map(Arc::new));
     Ok(Table {
         revision,
         by_name: names(&models),
         providers,
         deployments,
         models,
-        limits: limits.collect::<Result<_, _>>()?,
+        limits,
         tiers: policy
             .tiers
             .keys()
@@ -58,8 +56,24 @@ pub(crate) fn build(policy: &pb::Policy, revision: u64) -> Result<Table, Fault> 
     })
 }
 
+/// Limits and ceilings, by name.
+fn all_limits(policy: &pb::Policy) -> Result<Vec<Arc<Limit>>, Fault> {
+    let limits = limits::all(policy);
+    let ceilings = ceilings::all(policy);
+    let limits = limits.iter().map(limit);
+    let ceilings = ceilings.iter().map(|it| Ok(ceiling(it)));
+    let mut all = limits.chain(ceilings).collect::<Result<Vec<_>, _>>()?;
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    for (index, limit) in all.iter_mut().enumerate() {
+        limit.index = index;
+    }
+    Ok(all.into_iter().map(Arc::new).collect())
+}
+
 /// The entries of a map in the order of their names.
-fn sorted<'a, T: 'a>(map: impl IntoIterator<Item = (&'a String, &'a T)>) -> Vec<(&'a str, &'a T)> {
+pub(crate) fn sorted<'a, T: 'a>(
+    map: impl IntoIterator<Item = (&'a String, &'a T)>,
+) -> Vec<(&'a str, &'a T)> {
     let mut entries: Vec<_> = map
         .into_iter()
         .map(|(name, it)| (name.as_str(), it))
@@ -173,15 +187,25 @@ fn effect(name: &str, it: &pb::Fault) -> Result<Effect, Fault> {
 }
 
 fn deployment(
-    index: usize,
-    name: &str,
+    (index, name): (usize, &str),
     it: &pb::Deployment,
     price: Option<Price>,
     providers: &Index<'_, &Arc<Provider>>,
+    limits: &[Arc<Limit>],
 ) -> Result<Deployment, Fault> {
     let provider = providers
         .get(it.provider.as_str())
         .ok_or_else(|| unset(&path::entry("deployments", name), "provider"))?;
+    let is_ceiling = |limit: &&Arc<Limit>| match &limit.scope {
+        Scope::Provider(of) => **of == *it.provider,
+        Scope::Deployment(of) => **of == *name,
+        Scope::Everybody | Scope::Tier(_) => false,
+    };
+    let counted = |limit: &Arc<Limit>| CounterSpec {
+        limit: Arc::clone(limit),
+        counter: limit.stem.to_string(),
+        doubt: None,
+    };
     Ok(Deployment {
         index,
         name: name.into(),
@@ -189,6 +213,7 @@ fn deployment(
         model: it.model.clone(),
         base_model: price::name(it).to_owned(),
         price,
+        ceilings: limits.iter().filter(is_ceiling).map(counted).collect(),
     })
 }
 
@@ -233,7 +258,51 @@ fn model(name: &str, it: &pb::Model, pools: &Index<'_, Pool>) -> Result<Model, F
     })
 }
 
-fn limit(index: usize, placed: &limits::Placed<'_>) -> Result<Limit, Fault> {
+/// A ceiling counts over any minute, wherever the provider's own begins. What is sent within a minute may arrive
+/// within less, by as much as delays differ: the window is so much longer.
+const CEILING_WINDOW_MS: u64 = 60_500;
+
+fn ceiling(it: &Ceiling) -> Limit {
+    let kind = match it.unit {
+        Unit::Concurrent => tollgate_quota::Kind::Concurrent,
+        Unit::Requests | Unit::Tokens | Unit::InputTokens | Unit::OutputTokens | Unit::Cost => {
+            tollgate_quota::Kind::Sliding {
+                window_ms: CEILING_WINDOW_MS,
+            }
+        }
+    };
+    let default = Weights::default();
+    Limit {
+        index: 0,
+        scope: it.scope.clone(),
+        condition: None,
+        per: Vec::new(),
+        measure: Measure {
+            unit: it.unit,
+            weights: Weights {
+                cached_input: if it.counts_cached {
+                    default.cached_input
+                } else {
+                    0
+                },
+                ..default
+            },
+        },
+        amount: it.amount,
+        kind,
+        reserve: Reserve::WorstCase,
+        shadow: false,
+        guard: Duration::ZERO,
+        longest_wait: None,
+        // The provider has the last word anyway.
+        unreachable: unreachable(it.on_unreachable).unwrap_or(Unreachable::Open),
+        burst: it.amount,
+        stem: counter::stem(&it.name, it.unit, kind).into(),
+        name: it.name.as_str().into(),
+    }
+}
+
+fn limit(placed: &limits::Placed<'_>) -> Result<Limit, Fault> {
     let it = placed.limit;
     let unset = |field| unset(&placed.at, field);
     let (unit, amount) = it
@@ -258,12 +327,14 @@ fn limit(index: usize, placed: &limits::Placed<'_>) -> Result<Limit, Fault> {
     let condition = Some(it.r#match.as_str()).filter(|text| !text.is_empty());
     let condition = condition.map(Condition::new).transpose();
     Ok(Limit {
-        index,
+        index: 0,
         condition: condition.map_err(|wrong| {
             Fault::new(path::field(&placed.at, "match"), wrong.problem).maybe_hint(wrong.hint)
         })?,
         name: (&*placed.name).into(),
-        tier: placed.tier.map(Into::into),
+        scope: placed
+            .tier
+            .map_or(Scope::Everybody, |it| Scope::Tier(it.into())),
         per,
         measure: Measure {
             unit,
@@ -273,6 +344,9 @@ fn limit(index: usize, placed: &limits::Placed<'_>) -> Result<Limit, Fault> {
         kind,
         reserve: reserve(it.reserve()),
         shadow: it.mode() == pb::LimitMode::Shadow,
+        guard: or(it.guard, Duration::ZERO),
+        longest_wait: longest_wait(it),
+        unreachable: unreachable(it.on_unreachable()).unwrap_or_default(),
         burst: if it.burst == 0 { amount } else { it.burst },
         stem: counter::stem(&placed.name, unit, kind).into(),
     })
@@ -335,6 +409,21 @@ fn weights(it: pb::TokenWeights) -> Weights {
     Weights {
         cached_input: or(it.cached_input, default.cached_input),
         output: or(it.output, default.output),
+    }
+}
+
+fn longest_wait(it: &pb::Limit) -> Option<Duration> {
+    match it.on_exhausted() {
+        pb::ExhaustedMode::Unspecified | pb::ExhaustedMode::Reject => None,
+        pb::ExhaustedMode::Wait => Some(or(it.longest_wait, defaults::LONGEST_WAIT)),
+    }
+}
+
+fn unreachable(it: pb::UnreachableMode) -> Option<Unreachable> {
+    match it {
+        pb::UnreachableMode::Unspecified => None,
+        pb::UnreachableMode::Closed => Some(Unreachable::Closed),
+        pb::UnreachableMode::Open => Some(Unreachable::Open),
     }
 }
 

@@ -20,3 +20,5 @@ pub const ATTEMPTS: u32 = 3;
 pub const DEADLINE: Duration = Duration::from_secs(120);
 /// Output tokens of a request.
 pub const MAX_OUTPUT_TOKENS: u32 = 4096;
+/// For a limit to have room again, where requests wait for that.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(30);

@@ -25,6 +25,12 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// Whether input that it read from its cache counts toward its limits on tokens.
+    #[must_use]
+    pub fn limits_cached_input(self) -> bool {
+        self != Self::Anthropic
+    }
+
     /// Returns the protocol of a kind. None where the kind is not reached over HTTP.
     #[must_use]
     pub fn of(kind: pb::ProviderKind) -> Option<Self> {

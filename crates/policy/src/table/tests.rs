@@ -298,3 +298,87 @@ limits:
     assert_eq!(counters("acme/a", "brief", Some("test")), []);
     assert_eq!(counters("other", "chat", None), [(prod(), true)]);
 }
+
+const CEILINGS: &str = "
+providers:
+  p: { kind: openai, limits: { tokens_per_minute: 900, concurrent: 4 } }
+  c: { kind: anthropic }
+deployments:
+  a: { provider: p, model: m, limits: { requests_per_minute: 60 } }
+  b: { provider: p, model: n }
+  c: { provider: c, model: o, limits: { input_tokens_per_minute: 50 } }
+pools: { q: { targets: [ { deployment: a }, { deployment: b }, { deployment: c } ] } }
+models: { chat: { routes: [ { pools: [q] } ] } }
+limits: [ { name: app, requests: 9, window: 1h } ]
+";
+
+fn with_ceilings() -> Table {
+    let source = Source {
+        name: "x",
+        text: CEILINGS.as_bytes(),
+    };
+    compile(&crate::yaml::load(&[source]).unwrap(), 1).unwrap()
+}
+
+#[test]
+fn ceilings_are_limits_on_attempts() {
+    let table = with_ceilings();
+    let of = |deployment: usize| {
+        let ceilings = table.deployments()[deployment].ceilings.iter();
+        let shown = ceilings.map(|CounterSpec { limit, .. }| {
+            format!("{} {} {}", limit.name, limit.kind, limit.amount)
+        });
+        shown.collect::<Vec<_>>()
+    };
+    let account = [
+        "provider.p.concurrent concurrent 4",
+        "provider.p.tokens_per_minute sliding-60500 900",
+    ];
+    assert_eq!(
+        of(0),
+        [
+            &["deployment.a.requests_per_minute sliding-60500 60"][..],
+            &account
+        ]
+        .concat()
+    );
+    assert_eq!(of(1), account);
+    assert_eq!(
+        of(2),
+        ["deployment.c.input_tokens_per_minute sliding-60500 50"]
+    );
+    for (index, limit) in table.limits().iter().enumerate() {
+        assert_eq!(
+            (limit.index, table.limit(&limit.name)),
+            (index, Some(limit))
+        );
+        assert_eq!(
+            table.limit_of_counter(&limit.stem).is_some(),
+            limit.per.is_empty(),
+            "{}",
+            limit.stem
+        );
+    }
+}
+
+#[test]
+fn no_caller_meets_a_ceiling_and_caches_count_as_the_provider_says() {
+    let table = with_ceilings();
+    // What Anthropic reads from its cache does not count.
+    let used = crate::table::Use {
+        input: 10,
+        cached_input: 7,
+        ..Default::default()
+    };
+    assert_eq!(
+        table.deployments()[2].ceilings[0]
+            .limit
+            .measure
+            .units(&used),
+        3
+    );
+    // No caller meets them.
+    let subject = Subject::parse("acme").unwrap();
+    let specs = table.counters(&Caller::new("k1", &subject), table.model("chat").unwrap());
+    assert_eq!(specs.len(), 1);
+}

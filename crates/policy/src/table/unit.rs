@@ -108,7 +108,7 @@ pub struct Use {
 pub struct Measure {
     /// What is counted.
     pub unit: Unit,
-    /// How much of `tokens` each kind of token is.
+    /// How much of `tokens` each kind of token is; of `input_tokens`, how much those read from a cache are.
     pub weights: Weights,
 }
 
@@ -138,7 +138,7 @@ impl Measure {
         match self.unit {
             Unit::Requests => used.requests,
             Unit::Tokens => self.weights.tokens(used),
-            Unit::InputTokens => used.input,
+            Unit::InputTokens => self.weights.tokens(&Use { output: 0, ..*used }),
             Unit::OutputTokens => used.output,
             Unit::Cost => used.cost,
             // A slot is held while the request runs, and never used up.

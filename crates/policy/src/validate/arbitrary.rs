@@ -83,6 +83,7 @@ fn provider() -> impl Strategy<Value = pb::Provider> {
         any::<bool>(),
         text(),
         text(),
+        of(ceilings()),
     )
         .prop_map(
             |(
@@ -95,6 +96,7 @@ fn provider() -> impl Strategy<Value = pb::Provider> {
                 drop_unsupported,
                 api_version,
                 region,
+                limits,
             )| {
                 pb::Provider {
                     kind,
@@ -106,20 +108,35 @@ fn provider() -> impl Strategy<Value = pb::Provider> {
                     drop_unsupported,
                     api_version,
                     region,
+                    limits,
                 }
             },
         )
 }
 
+fn ceilings() -> impl Strategy<Value = pb::Ceilings> {
+    let amount = || of(any::<u64>());
+    (amount(), amount(), amount(), amount(), amount()).prop_map(|it| pb::Ceilings {
+        requests_per_minute: it.0,
+        tokens_per_minute: it.1,
+        input_tokens_per_minute: it.2,
+        output_tokens_per_minute: it.3,
+        concurrent: it.4,
+        on_unreachable: 0,
+    })
+}
+
 fn deployment() -> impl Strategy<Value = pb::Deployment> {
-    (text(), text(), text(), of(price(true))).prop_map(|(provider, model, base_model, price)| {
-        pb::Deployment {
+    let parts = (text(), text(), text(), of(price(true)), of(ceilings()));
+    parts.prop_map(
+        |(provider, model, base_model, price, limits)| pb::Deployment {
             provider,
             model,
             base_model,
             price,
-        }
-    })
+            limits,
+        },
+    )
 }
 
 fn price(with_tiers: bool) -> BoxedStrategy<pb::Price> {
@@ -227,6 +244,7 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
         vec(text(), 0..3),
         (text(), text()),
         0..3i32,
+        (0..3i32, 0..3i32),
     )
         .prop_map(
             |(
@@ -240,6 +258,7 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
                 per_labels,
                 (r#match, timezone),
                 mode,
+                (on_exhausted, on_unreachable),
             )| {
                 pb::Limit {
                     name,
@@ -254,6 +273,10 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
                     r#match,
                     mode,
                     timezone,
+                    on_exhausted,
+                    longest_wait: None,
+                    on_unreachable,
+                    guard: None,
                 }
             },
         )

@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use tollgate_quota::Zone;
 
-use super::{MAX_NAME, check_known, check_name, check_repeats, entries, price};
+use super::{Least, MAX_NAME, check_known, check_name, check_repeats, check_time, entries, price};
+use crate::ceilings;
 use crate::condition::Condition;
 use crate::fault::Fault;
 use crate::labels;
@@ -44,6 +45,13 @@ pub(super) fn check(policy: &pb::Policy, faults: &mut Vec<Fault>) {
         |it: &&Placed<'_>| matches!(it.limit.amount, Some(pb::limit::Amount::CostUsd(_)));
     if let Some(placed) = all.iter().find(counts_money) {
         prices(policy, &placed.at, faults);
+    }
+    for (at, it) in ceilings::holders(policy) {
+        unreachable(it.on_unreachable, &at, faults);
+    }
+    for it in ceilings::all(policy) {
+        let hint = "write at least 1; to send nothing to it, take it out of its pools";
+        units((it.unit, it.amount), hint, &it.at, faults);
     }
 }
 
@@ -112,6 +120,7 @@ fn limit(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
         faults.push(fault.maybe_hint(wrong.hint));
     }
     burst(it, &field(at, "burst"), faults);
+    edge(it, at, faults);
     if it.reserve != 0 {
         let at = field(at, "reserve");
         check_known(it.reserve, &pb::ReserveMode::Unspecified, &at, faults);
@@ -119,6 +128,54 @@ fn limit(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
     if it.mode != 0 {
         let at = field(at, "mode");
         check_known(it.mode, &pb::LimitMode::Unspecified, &at, faults);
+    }
+}
+
+/// What becomes of requests at the edge of the limit.
+fn edge(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
+    if it.on_exhausted != 0 {
+        let at = field(at, "on_exhausted");
+        check_known(
+            it.on_exhausted,
+            &pb::ExhaustedMode::Unspecified,
+            &at,
+            faults,
+        );
+    }
+    let waits = it.on_exhausted() == pb::ExhaustedMode::Wait;
+    let longest = field(at, "longest_wait");
+    if waits && it.mode() == pb::LimitMode::Shadow {
+        let fault = Fault::new(field(at, "on_exhausted"), "has no meaning in shadow mode");
+        faults.push(fault.hint("a shadow makes nobody wait: leave it out"));
+    } else if it.longest_wait.is_some() && !waits {
+        let fault = Fault::new(&longest, "has no meaning where requests do not wait");
+        faults.push(fault.hint("write `on_exhausted: wait`, or leave it out"));
+    }
+    check_time(it.longest_wait.as_ref(), Least::AboveZero, &longest, faults);
+    guard(it, &field(at, "guard"), faults);
+    unreachable(it.on_unreachable, at, faults);
+}
+
+fn guard(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
+    let Some(guard) = &it.guard else { return };
+    let fixed = matches!(it.kind(), pb::LimitKind::Unspecified | pb::LimitKind::Fixed);
+    let seconds = it.window.map_or(0, |window| window.seconds);
+    if !fixed || seconds == 0 || it.mode() == pb::LimitMode::Shadow {
+        let fault = Fault::new(at, "has a meaning for fixed windows in seconds only");
+        faults.push(fault.hint("leave it out, or write a window such as `1m`"));
+    } else if build::duration(guard).is_some_and(|it| it.as_secs_f64() * 4.0 >= seconds.into()) {
+        let fault = Fault::new(at, "is a quarter of the window or more");
+        faults.push(
+            fault.hint("write a time such as `500ms`: nothing is admitted so close to the edges"),
+        );
+    }
+    check_time(it.guard.as_ref(), Least::AboveZero, at, faults);
+}
+
+fn unreachable(number: i32, at: &str, faults: &mut Vec<Fault>) {
+    if number != 0 {
+        let at = field(at, "on_unreachable");
+        check_known(number, &pb::UnreachableMode::Unspecified, &at, faults);
     }
 }
 
@@ -158,26 +215,33 @@ fn amount(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
         ));
     };
     let (unit, units) = build::amount(amount);
-    let fault = |problem: String| Fault::new(field(at, unit.as_str()), problem);
+    let of_unit = field(at, unit.as_str());
+    if matches!(amount, pb::limit::Amount::CostUsd(usd) if usd.nanos < 0) {
+        let hint = "write US dollars above zero, such as `cost_usd: \"2.50\"`";
+        faults.push(Fault::new(of_unit, "is negative").hint(hint));
+    } else {
+        let hint = "write at least 1; to shut somebody out, revoke the key";
+        self::units((unit, units), hint, &of_unit, faults);
+    }
+    if let Some(it) = &it.weights {
+        weights(*it, unit, &field(at, "weights"), faults);
+    }
+}
+
+/// Looks whether so many units make a limit. `hint` says what to write instead of none.
+fn units((unit, units): (Unit, u64), hint: &str, at: &str, faults: &mut Vec<Fault>) {
     let most = match unit {
         Unit::Cost => MAX_COST,
         Unit::Concurrent => MAX_CONCURRENT,
         Unit::Requests | Unit::Tokens | Unit::InputTokens | Unit::OutputTokens => MAX_AMOUNT,
     };
-    if matches!(amount, pb::limit::Amount::CostUsd(usd) if usd.nanos < 0) {
-        let hint = "write US dollars above zero, such as `cost_usd: \"2.50\"`";
-        faults.push(fault("is negative".to_owned()).hint(hint));
-    } else if units == 0 {
-        let hint = "write at least 1; to shut somebody out, revoke the key";
-        faults.push(fault("is zero, which would refuse every request".to_owned()).hint(hint));
+    if units == 0 {
+        let problem = "is zero, which would refuse every request";
+        faults.push(Fault::new(at, problem).hint(hint));
     } else if units > most {
-        faults.push(
-            fault(format!("is more than {}", unit.figure(most)))
-                .hint("leave the limit out where nothing is to be refused"),
-        );
-    }
-    if let Some(it) = &it.weights {
-        weights(*it, unit, &field(at, "weights"), faults);
+        let problem = format!("is more than {}", unit.figure(most));
+        let hint = "leave the limit out where nothing is to be refused";
+        faults.push(Fault::new(at, problem).hint(hint));
     }
 }
 

@@ -10,8 +10,8 @@ use crate::fault::Fault;
 use crate::limits;
 use crate::path::{entry, field};
 use crate::price::Bounds;
-use crate::table::{Model, Protocol, Reserve, Use, build, defaults};
-use crate::{nearest, pb};
+use crate::table::{Limit, Model, Protocol, Reserve, Table, Use, build, defaults};
+use crate::{ceilings, nearest, pb};
 
 pub(super) fn warnings(policy: &pb::Policy) -> Vec<Fault> {
     let mut warnings = Vec::new();
@@ -19,7 +19,11 @@ pub(super) fn warnings(policy: &pb::Policy) -> Vec<Fault> {
     unpriced(policy, &mut warnings);
     unused(policy, &mut warnings);
     retries(policy, &mut warnings);
-    small_limits(policy, &mut warnings);
+    if let Ok(table) = build::build(policy, 0) {
+        // Costs and weights are the table's to know; one that cannot be built has faults, not warnings.
+        small_limits(policy, &table, &mut warnings);
+        small_ceilings(policy, &table, &mut warnings);
+    }
     same_limits(policy, &mut warnings);
     long_sliding(policy, &mut warnings);
     warnings
@@ -138,32 +142,12 @@ fn retries(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
 }
 
 /// Limits that refuse every request which names no maximum of its own.
-fn small_limits(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
-    // Costs and weights are the table's to know; one that cannot be built has faults, not warnings.
-    let Ok(table) = build::build(policy, 0) else {
-        return;
-    };
+fn small_limits(policy: &pb::Policy, table: &Table, warnings: &mut Vec<Fault>) {
     for placed in limits::all(policy) {
         let Some(limit) = table.limit(&placed.name) else {
             continue;
         };
-        let reserves = |model: &Model| {
-            let output = u64::from(model.max_output_tokens);
-            let least = Bounds {
-                input: 1,
-                output,
-                ..Bounds::default()
-            };
-            // A request has at least one token of input.
-            limit.measure.units(&Use {
-                requests: 1,
-                input: 1,
-                cached_input: 0,
-                output,
-                cost: table.highest_cost(model, &least),
-            })
-        };
-        let small = |model: &&Arc<Model>| reserves(model) > limit.at_once();
+        let small = |model: &&Arc<Model>| reserves(table, limit, model) > limit.at_once();
         let models = table.models().iter().filter(small).take(5);
         let models: Vec<&str> = models.map(|model| &*model.name).collect();
         // Whom a condition is about is not known here.
@@ -188,6 +172,50 @@ fn small_limits(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
         let warning = Fault::new(field(&placed.at, at), problem);
         warnings
             .push(warning.hint("raise the limit, or set a lower `max_output_tokens` at the model"));
+    }
+}
+
+/// What a request reserves of a limit at least that names no maximum of its own.
+fn reserves(table: &Table, limit: &Limit, model: &Model) -> u64 {
+    let output = u64::from(model.max_output_tokens);
+    let least = Bounds {
+        input: 1,
+        output,
+        ..Bounds::default()
+    };
+    // A request has at least one token of input.
+    limit.measure.units(&Use {
+        requests: 1,
+        input: 1,
+        cached_input: 0,
+        output,
+        cost: table.highest_cost(model, &least),
+    })
+}
+
+/// Ceilings that keep every request away from a deployment which names no maximum of its own.
+fn small_ceilings(policy: &pb::Policy, table: &Table, warnings: &mut Vec<Fault>) {
+    for it in ceilings::all(policy) {
+        let Some(limit) = table.limit(&it.name) else {
+            continue;
+        };
+        let reaches = |model: &&Arc<Model>| {
+            let targets = model.pools.iter().flat_map(|pool| &pool.targets);
+            let mut deployments = targets.filter_map(|it| table.deployments().get(it.deployment));
+            deployments.any(|it| it.ceilings.iter().any(|it| it.limit == *limit))
+        };
+        let small = |model: &&Arc<Model>| reserves(table, limit, model) > limit.amount;
+        let models = table.models().iter().filter(reaches).filter(small).take(5);
+        let models: Vec<&str> = models.map(|model| &*model.name).collect();
+        if models.is_empty() {
+            continue;
+        }
+        let problem = format!(
+            "is less than what a request reserves which names no maximum of output: none is ever sent there for {}",
+            nearest::list(&models)
+        );
+        let hint = "set a lower `max_output_tokens` at the model";
+        warnings.push(Fault::new(it.at, problem).hint(hint));
     }
 }
 

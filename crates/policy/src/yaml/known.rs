@@ -2,19 +2,20 @@
 //! than the nearest spelling.
 
 /// Fields that are part of the product's design but do not work yet, by the message they belong to.
-const PLANNED_FIELDS: [(&str, &[&str]); 8] = [
+const PLANNED_FIELDS: [(&str, &[&str]); 6] = [
     ("Policy", &["subjects"]),
-    ("Provider", &["limits", "headers"]),
+    ("Provider", &["headers"]),
     ("Credential", &["name"]),
-    ("Deployment", &["limits"]),
     ("Pool", &["strategy", "health", "sticky"]),
     ("Target", &["priority", "tier"]),
     ("Route", &["when", "match", "strategy"]),
-    ("Limit", &["guard", "on_exhausted", "on_unreachable"]),
 ];
 
 /// Values of enums that are part of the product's design but do not work yet.
-const PLANNED_VALUES: [(&str, &[&str]); 1] = [("Dimension", &["deployment", "provider"])];
+const PLANNED_VALUES: [(&str, &[&str]); 2] = [
+    ("Dimension", &["deployment", "provider"]),
+    ("UnreachableMode", &["shares"]),
+];
 
 /// Names under which people look for the place of a secret.
 const SECRETS: [&str; 9] = [

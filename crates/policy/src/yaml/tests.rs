@@ -259,14 +259,15 @@ deployments:
   d: { provider: a, model: m }
   e: { provider: bb, model: m }
 limits:
-  - { name: x, guard: 5, window: 2mo }
+  - { name: x, window: 2mo }
   - { name: y, requests: 0, kind: sliding, window: 2h }
+pools: { p: { strategy: x, targets: [ { deployment: d } ] } }
 ";
     let expected = [
         "policy.yaml:3:14: providers.a.kind: \"opnai\" is not known; did you mean `openai`?",
-        "policy.yaml:9:16: limits[0].guard: `guard` is not supported by this version yet; leave it out",
-        "policy.yaml:9:34: limits[0].window: \"2mo\" is not a length of time that is always the same; windows can be `1w`, \
+        "policy.yaml:9:24: limits[0].window: \"2mo\" is not a length of time that is always the same; windows can be `1w`, \
          `1mo`, `1q` or `1y`; the longest unit of anything else is `1d`",
+        "policy.yaml:11:15: pools.p.strategy: `strategy` is not supported by this version yet; leave it out",
         "policy.yaml:4:3: providers.b.base_url: is missing; write the address that paths are appended to, such as \
          `https://llm.example.com/v1`",
         "policy.yaml:7:8: deployments.e.provider: there is no provider `bb`; did you mean `b`?",

@@ -52,7 +52,7 @@ pub(super) struct Account {
     /// Grants up to this label are refused: an account of them may have been forgotten (R3).
     floor: Label,
     /// By when the window is certainly over: the best of the estimates so far, each of which is late.
-    over_at: NodeTime,
+    pub(super) over_at: NodeTime,
     /// The need that was last reported.
     pub(super) said_need: u64,
     /// When it was last reported.

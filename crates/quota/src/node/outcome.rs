@@ -156,6 +156,17 @@ pub struct CounterView {
     pub waiters: usize,
 }
 
+/// How far a moment is from the edges of its window. Both are no more than they are by any owner's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Edges {
+    /// Which window.
+    pub window: Window,
+    /// Milliseconds since its beginning.
+    pub since_ms: u64,
+    /// Milliseconds to its end.
+    pub left_ms: u64,
+}
+
 /// Which accounts a message carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {

@@ -388,3 +388,39 @@ fn a_request_above_the_limit_is_refused_as_such() {
         (id, Why::TooLarge { limit: 1_000 })
     );
 }
+
+#[test]
+fn a_counter_nobody_answers_for_is_silent_until_somebody_does() {
+    let mut node = node(vec![grant("a", 5)]);
+    let ask_b = ask("b", 2);
+    assert!(!node.is_unanswered(NOW, &ask_b));
+    let (_, outcome) = node.reserve(NOW, &[ask("a", 1), ask_b.clone()], NOW.after(WAIT));
+    assert_eq!(outcome, Outcome::Waiting);
+    node.tick(NOW.after(WAIT));
+    assert_eq!(why(&node.poll_wake().unwrap().outcome), Why::NoAnswer);
+    assert!(node.is_unanswered(NOW.after(WAIT), &ask_b));
+    // Whoever goes on without it has the owner asked all the same.
+    assert!(node.heartbeats(NOW.after(WAIT), 1, "b").demand > 0);
+    // What was answered is not silent, and a word ends it, even a refusal.
+    assert!(!node.is_unanswered(NOW, &ask("a", 1)));
+    let full = OwnerAccount {
+        exhausted_above: Some(0),
+        ..grant("b", 0)
+    };
+    node.receive(NOW, &message(NOW, vec![full]));
+    assert!(!node.is_unanswered(NOW, &ask_b));
+}
+
+#[test]
+fn edges_are_never_farther_than_they_seem() {
+    let sent = NodeTime(NOW.0 - 4_000);
+    let mut node = Node::new("n", ME, Config::default());
+    assert_eq!(node.edges(NOW, &counter("a")), None);
+    // 30 s of 60 were left when the owner had the message, which was at `sent` or later, up to now.
+    node.receive(NOW, &message(sent, vec![grant("a", 5)]));
+    let edges = node.edges(NOW, &counter("a")).unwrap();
+    assert_eq!(edges.window, W);
+    assert_eq!(edges.left_ms, 30_000 - 4_000 - 6);
+    assert_eq!(edges.since_ms, 30_000 - 6 - 2);
+    assert_eq!(node.edges(NOW.after(26_000), &counter("a")), None);
+}

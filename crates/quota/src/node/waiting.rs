@@ -3,8 +3,11 @@
 use crate::node::account::Account;
 use crate::node::book::Slot;
 use crate::node::request::Request;
-use crate::node::{Denial, Node, Outcome, RequestId, Wake, Why};
-use crate::{Counter, NodeTime};
+use crate::node::{Denial, Edges, Node, Outcome, RequestId, Wake, Why};
+use crate::{Counter, Kind, NodeTime};
+
+/// Counters known to be silent at once. Of further ones each request waits anew.
+const MOST_SILENT: usize = 10_000;
 
 impl Node {
     /// Takes what can be taken; then the request is taken, waits, or is refused.
@@ -183,6 +186,14 @@ impl Node {
         }
     }
 
+    /// Notes that nobody answered a request, so that those who need no answer do not wait for one.
+    fn fell_silent(&mut self, request: &Request) {
+        let account = request.lacking().and_then(|part| self.book.get(part.slot));
+        if let Some(account) = account.filter(|_| self.silent.len() < MOST_SILENT) {
+            self.silent.insert(account.counter.clone());
+        }
+    }
+
     /// Refuses the request whose wait ends first.
     pub(super) fn expire_first(&mut self, now: NodeTime) {
         let Some((_, id)) = self.waits.pop_first() else {
@@ -192,6 +203,7 @@ impl Node {
             return;
         };
         self.leave_queue(&request);
+        self.fell_silent(&request);
         let why = if request.late {
             Why::Late
         } else {
@@ -200,5 +212,38 @@ impl Node {
         let outcome = self.refuse(now, request, why);
         self.wakes.push_back(Wake { id, outcome });
         self.refill(now);
+    }
+}
+
+impl Account {
+    /// How far `now` is from the edges of the window. The window ends no later than is thought, so it began no later
+    /// than a window's length before.
+    pub(super) fn edges(&self, now: NodeTime) -> Option<Edges> {
+        let Kind::Fixed { window_ms } = self.counter.kind() else {
+            return None;
+        };
+        let began = NodeTime(self.over_at.0.saturating_sub(window_ms));
+        self.is_open(now).then(|| Edges {
+            window: self.label.window,
+            since_ms: now.since(began),
+            left_ms: self.deadline.since(now),
+        })
+    }
+
+    /// The limit, and in how many milliseconds so many units can be had, if not now: more than the whole limit takes
+    /// several windows.
+    pub(super) fn comes_in_ms(&self, now: NodeTime, units: u64) -> Option<(u64, u64)> {
+        let limit = self.told.limit.max(1);
+        let windows = units.saturating_sub(1) / limit;
+        let first = units - windows * limit;
+        let first = match self.hopeless(now, first) {
+            Some(Why::Exhausted { retry_after_ms, .. }) => retry_after_ms,
+            Some(Why::TooLarge { .. } | Why::NoAnswer | Why::Late) | None if windows == 0 => {
+                return None;
+            }
+            Some(Why::TooLarge { .. } | Why::NoAnswer | Why::Late) | None => 0,
+        };
+        let more = windows.saturating_mul(self.counter.kind().window_ms());
+        Some((self.told.limit, first.saturating_add(more)))
     }
 }

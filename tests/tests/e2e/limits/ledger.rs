@@ -18,6 +18,11 @@ const INPUT: u64 = 1_000;
 const OUTPUT: u64 = 2_000;
 pub(super) const BUDGET: u64 = 20_000_000;
 
+/// How many spend at once, and what may be left when they stop: each is refused at the latest when the rest is what
+/// the others hold, and a request holds less than 60,000 until it is settled for what it used.
+const RACERS: usize = 12;
+pub(super) const HARDLY_ANY: u64 = RACERS as u64 * 60_000;
+
 pub(super) const MONEY: &str = r#"
 providers:   { mock: { kind: openai_compatible, base_url: "PROVIDER", internal: true } }
 deployments:
@@ -104,7 +109,7 @@ async fn spend(caller: Caller, times: usize) -> anyhow::Result<usize> {
 
 pub(super) async fn race(cluster: &Cluster, key: &Key, times: usize) -> anyhow::Result<usize> {
     let mut racers = JoinSet::new();
-    for index in 0..12 {
+    for index in 0..RACERS {
         let caller = cluster.caller(index % cluster.nodes.len(), key)?;
         racers.spawn(spend(caller, times));
     }
@@ -208,7 +213,7 @@ async fn a_months_budget_survives_the_end_of_everything_to_the_billionth() -> an
     race(&cluster, &key, 10_000).await?;
     let used = settled(&cluster).await?;
     assert!(used.spent + used.suspense <= BUDGET, "{used:?}");
-    assert!(used.free + used.outstanding < 100_000, "{used:?}");
+    assert!(used.free + used.outstanding < HARDLY_ANY, "{used:?}");
 
     close_suspense(&cluster)?;
     let freed = settled(&cluster).await?;

@@ -36,7 +36,7 @@ fn streamed(kind: &str, body: &[u8]) -> Vec<u8> {
 async fn check_whole(fields: &str, answer: &str) -> String {
     let mut server = Server::start(ok(answer, "application/json"), false).await;
     let upstream = upstream_of(fields, &server);
-    let response = upstream.whole(&request(), "m").await.unwrap();
+    let response = upstream.whole(&request(), "m", &|_| ()).await.unwrap();
     let parts = &response.choices[0].message.parts;
     assert_eq!(parts[..], [Part::Text("hello".to_owned())]);
     assert_eq!(response.usage.unwrap().total(), 4);
@@ -47,7 +47,7 @@ async fn check_whole(fields: &str, answer: &str) -> String {
 async fn check_stream(fields: &str, kind: &str, body: &[u8], whole_at: usize) -> String {
     let mut server = Server::start(streamed(kind, body), true).await;
     let upstream = upstream_of(fields, &server);
-    let mut live = upstream.stream(&request(), "m").await.unwrap();
+    let mut live = upstream.stream(&request(), "m", &|_| ()).await.unwrap();
     let mut chunks = Vec::new();
     read_to_end(&mut live, &mut chunks).await.unwrap();
     let stop = FinishReason::Stop;
@@ -57,7 +57,7 @@ async fn check_stream(fields: &str, kind: &str, body: &[u8], whole_at: usize) ->
 
     let server = Server::start(streamed(kind, &body[..whole_at - 1]), true).await;
     let upstream = upstream_of(fields, &server);
-    let mut live = upstream.stream(&request(), "m").await.unwrap();
+    let mut live = upstream.stream(&request(), "m", &|_| ()).await.unwrap();
     let cut = read_to_end(&mut live, &mut Vec::new()).await.unwrap_err();
     assert_eq!(cut.outcome, AttemptOutcome::Truncated);
     head
@@ -155,12 +155,12 @@ async fn what_a_kind_has_no_words_for_is_refused_or_left_out_and_told() {
         ..request()
     };
     let strict = upstream_of("kind: anthropic, base_url: URL", &server);
-    let ended = strict.whole(&asked, "m").await.unwrap_err();
+    let ended = strict.whole(&asked, "m", &|_| ()).await.unwrap_err();
     assert_eq!(ended.field.as_deref(), Some("seed"));
     assert_eq!(ended.reached, Reached::Nobody);
     let lenient = "kind: anthropic, base_url: URL, drop_unsupported: true";
     let lenient = upstream_of(lenient, &server);
-    let response = lenient.whole(&asked, "m").await.unwrap();
+    let response = lenient.whole(&asked, "m", &|_| ()).await.unwrap();
     assert_eq!(response.warnings[0].field, "seed");
     let events = "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"}}\n\n";
     let server = Server::start(streamed("text/event-stream", events.as_bytes()), true).await;
@@ -168,7 +168,7 @@ async fn what_a_kind_has_no_words_for_is_refused_or_left_out_and_told() {
         "kind: anthropic, base_url: URL, drop_unsupported: true",
         &server,
     );
-    let mut live = lenient.stream(&asked, "m").await.unwrap();
+    let mut live = lenient.stream(&asked, "m", &|_| ()).await.unwrap();
     let mut chunks = Vec::new();
     read_to_end(&mut live, &mut chunks).await.unwrap();
     assert!(

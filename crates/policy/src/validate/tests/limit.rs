@@ -56,7 +56,73 @@ fn money_without_window(policy: &mut pb::Policy) {
     policy.limits[0].window = None;
 }
 
+fn ceiling(policy: &mut pb::Policy, requests: Option<u64>, concurrent: Option<u64>) {
+    for it in policy.deployments.values_mut() {
+        it.limits = Some(pb::Ceilings {
+            requests_per_minute: requests,
+            concurrent,
+            ..Default::default()
+        });
+    }
+}
+
+fn edge(policy: &mut pb::Policy, exhausted: i32, longest: Option<i64>, unreachable: i32) {
+    let it = &mut policy.limits[0];
+    it.on_exhausted = exhausted;
+    it.longest_wait = longest.map(|seconds| prost_types::Duration { seconds, nanos: 0 });
+    it.on_unreachable = unreachable;
+}
+
+fn guard(policy: &mut pb::Policy, kind: pb::LimitKind, seconds: i64) {
+    policy.limits[0].kind = kind as i32;
+    policy.limits[0].guard = Some(prost_types::Duration { seconds, nanos: 0 });
+    window(policy, 60);
+}
+
 const LIMITS: &[Case] = &[
+    (|it| guard(it, pb::LimitKind::Fixed, 14), &[]),
+    (
+        |it| guard(it, pb::LimitKind::Fixed, 15),
+        &["limits[0].guard: is a quarter of the window or more"],
+    ),
+    (
+        |it| guard(it, pb::LimitKind::Fixed, 0),
+        &["limits[0].guard: is zero"],
+    ),
+    (
+        |it| guard(it, pb::LimitKind::Sliding, 1),
+        &["limits[0].guard: has a meaning for fixed windows"],
+    ),
+    (|it| edge(it, 2, Some(5), 2), &[]),
+    (
+        |it| edge(it, 9, Some(0), 9),
+        &[
+            "limits[0].on_exhausted: the value 9 is not known",
+            "limits[0].longest_wait: has no meaning where requests do not wait",
+            "limits[0].longest_wait: is zero",
+            "limits[0].on_unreachable: the value 9 is not known",
+        ],
+    ),
+    (
+        |it| {
+            edge(it, 2, None, 0);
+            it.limits[0].mode = pb::LimitMode::Shadow as i32;
+        },
+        &["limits[0].on_exhausted: has no meaning in shadow mode"],
+    ),
+    (|it| ceiling(it, Some(1), Some(1_000_000)), &[]),
+    (
+        |it| {
+            ceiling(it, Some(0), Some(1_000_001));
+            it.deployments.retain(|name, _| name == "canned");
+            it.pools.clear();
+            it.models.clear();
+        },
+        &[
+            "deployments.canned.limits.requests_per_minute: is zero",
+            "deployments.canned.limits.concurrent: is more than 1000000",
+        ],
+    ),
     (
         |it| it.limits.push(limit("per-key", Amount::Tokens(9))),
         &["limits[1].name: `per-key` is a limit already, as limits[0]"],

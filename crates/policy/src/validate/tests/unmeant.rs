@@ -7,6 +7,16 @@ use crate::{validate, warnings};
 
 const UNMEANT: &[Case] = &[
     (
+        |it| {
+            let limits = pb::Ceilings {
+                tokens_per_minute: Some(4096),
+                ..Default::default()
+            };
+            it.deployments.get_mut("canned").unwrap().limits = Some(limits);
+        },
+        &["deployments.canned.limits.tokens_per_minute: is less than what a request reserves"],
+    ),
+    (
         |it| provider(it, "openai").credential = None,
         &["providers.openai: has no credential"],
     ),
