@@ -170,9 +170,15 @@ async fn a_condition_decides_whom_a_limit_is_for() -> anyhow::Result<()> {
     let callers = callers.collect::<anyhow::Result<Vec<_>>>()?;
     // Nothing is said of the subject: `tests` is not for it. Whether `undecided` is cannot be said, so it is.
     assert_eq!(answered_until_refused(&callers, 9).await?, 9);
-    let log = cluster.node_log(0)?;
-    let reports = log.matches("cannot be decided for a caller").count();
-    assert_eq!(reports, 1, "said once");
+    let reports = || -> anyhow::Result<usize> {
+        let log = cluster.node_log(0)?;
+        Ok(log.matches("cannot be decided for a caller").count())
+    };
+    eventually("it is said", PATIENCE, async || {
+        Ok((reports()? > 0).then_some(()))
+    })
+    .await?;
+    assert_eq!(reports()?, 1, "said once");
 
     let set = [
         "subjects",
