@@ -1,6 +1,5 @@
 //! The connections to one provider, and requests over them.
 
-use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +15,8 @@ use url::Url;
 use super::Ended;
 use super::http1::framing::Framing;
 use super::http1::{Broken, Connection, Request};
-use super::pool::{ConnectError, Connector, Pool, Stream};
-use crate::address::{Refused, Resolver};
+use super::pool::{ConnectError, Connector, Pool, Stream, causes};
+use crate::address::Resolver;
 use crate::workers;
 
 /// How often and how long to look for the end of a body that says nothing more.
@@ -201,20 +200,12 @@ impl From<ConnectError> for Ended {
         match &error {
             ConnectError::TimedOut(_) => Self::connect_timed_out(error.to_string()),
             ConnectError::Tls(_) => Self::never(error.to_string()),
-            ConnectError::Tcp(cause) => match refused(&**cause) {
-                Some(refused) => Self::address(refused),
-                None => Self::never(error.to_string()),
-            },
+            ConnectError::Tcp(cause) => {
+                match causes(&**cause).find_map(|cause| cause.downcast_ref()) {
+                    Some(refused) => Self::address(refused),
+                    None => Self::never(error.to_string()),
+                }
+            }
         }
-    }
-}
-
-/// The reason that hides among the causes where an address is not allowed.
-fn refused<'a>(mut error: &'a (dyn StdError + 'static)) -> Option<&'a Refused> {
-    loop {
-        if let Some(refused) = error.downcast_ref() {
-            return Some(refused);
-        }
-        error = error.source()?;
     }
 }

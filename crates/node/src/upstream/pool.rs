@@ -1,5 +1,6 @@
 //! Connections to one provider that wait for their next request, at one thread.
 
+use std::error::Error as StdError;
 use std::io;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -61,7 +62,7 @@ pub(super) enum ConnectError {
     #[error("no connection within {0:?}")]
     TimedOut(Duration),
     #[error("connect: {}", chain(&**.0))]
-    Tcp(Box<dyn std::error::Error + Send + Sync>),
+    Tcp(Box<dyn StdError + Send + Sync>),
     #[error("TLS: {0}")]
     Tls(#[from] io::Error),
 }
@@ -167,14 +168,15 @@ async fn sweep(pool: Weak<Pool>) {
     }
 }
 
-/// An error and its causes.
-pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
+/// An error and its causes, in one line.
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let texts: Vec<_> = causes(error).map(ToString::to_string).collect();
+    texts.join(": ")
+}
+
+/// An error, what caused it, what caused that, and so on.
+pub(super) fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
 }
