@@ -7,7 +7,8 @@ use tonic::Code;
 use tonic_types::StatusExt;
 
 use super::caller::{self, Caller, ask};
-use super::cluster::{Cluster, Store};
+use super::cluster::{Cluster, PATIENCE, Store};
+use super::condition::eventually;
 use super::http::{Http, Reply, chat, chat_stream};
 
 const POLICY: &str = r#"
@@ -177,8 +178,13 @@ async fn only_a_valid_key_gets_in() -> anyhow::Result<()> {
     assert_eq!(status.code(), Code::Unauthenticated);
     assert_eq!(caller::reason(&status), "KEY_INVALID");
     // A node that has just been told there is no such key learns at once when there is.
-    http.chat(&chat("chat", "hello")).await?;
-    let log = cluster.node_log(0)?;
+    let last = http.chat(&chat("chat", "hello")).await?;
+    let last = last.headers["x-request-id"].to_str()?;
+    let (log, _) = eventually("the last request is logged", PATIENCE, async || {
+        let log = cluster.node_log(0)?;
+        Ok(log.contains(last).then_some(log))
+    })
+    .await?;
     assert!(!log.contains(&key.secret), "the log shows a key");
     assert!(
         !log.contains("tg_nobody"),

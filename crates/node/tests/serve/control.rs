@@ -137,6 +137,18 @@ impl Control {
             .sum()
     }
 
+    /// Waits until what is counted as used or held by a limit is as wanted.
+    pub(crate) async fn wait_used(&self, limit: &str, wanted: impl Fn(u64) -> bool) {
+        let counted = async {
+            while !wanted(self.used(limit)) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), counted)
+            .await
+            .unwrap_or_else(|_| panic!("`{limit}` stands at {}", self.used(limit)));
+    }
+
     fn find(&self, hash: &[u8]) -> KeyUpdate {
         let keys = self.keys.lock().unwrap();
         let key = keys

@@ -56,14 +56,11 @@ async fn a_caller_that_leaves_is_settled() {
     stream.message().await.unwrap().unwrap();
     drop(stream);
     // Far less than the reservation of 4096, and not nothing.
-    let settled = async {
-        while gateway.control.used("tokens") == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(5), settled)
-        .await
-        .expect("settled");
+    // Settled.
+    gateway
+        .control
+        .wait_used("tokens", |units| units != 0)
+        .await;
     assert!(
         gateway.control.used("tokens") < 100,
         "{}",
@@ -88,14 +85,11 @@ async fn a_caller_that_does_not_read_is_settled_at_its_deadline() {
         .metadata_mut()
         .insert("grpc-timeout", "500m".parse().unwrap());
     let stream = client.stream_complete(request).await.unwrap();
-    let settled = async {
-        while gateway.control.used("tokens") == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(5), settled)
-        .await
-        .expect("settled though nobody reads");
+    // Settled though nobody reads.
+    gateway
+        .control
+        .wait_used("tokens", |units| units != 0)
+        .await;
     drop(stream);
 }
 

@@ -215,14 +215,11 @@ async fn tokens_are_reserved_and_settled_at_the_real_usage() {
             .unwrap();
         used += usage.input_tokens + usage.output_tokens;
     }
-    let settled = async {
-        while gateway.control.used("tokens") != used {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(5), settled)
-        .await
-        .expect("the owner counts what was used");
+    // The owner counts what was used.
+    gateway
+        .control
+        .wait_used("tokens", |units| units == used)
+        .await;
     // One that can never fit is told so.
     let mut request = ask("slow");
     request.get_mut().max_output_tokens = Some(1000);
