@@ -5,12 +5,15 @@
 //! unseen on the way from caller to model.
 
 mod assemble;
+mod citation;
 mod json;
 mod message;
 mod request;
 mod response;
 
 pub use assemble::Assembler;
+pub use citation::{Citation, Location, Unit};
+pub(crate) use citation::{MOST_CITATIONS, Ruler};
 pub use json::Json;
 pub use message::{Document, DocumentSource, Image, Message, Opaque, Part, Role, Source, ToolCall};
 pub use request::{

@@ -168,6 +168,7 @@ fn of_chunk(chunk: &Chunk) -> &'static str {
             Delta::ReasoningState(_) => "state of reasoning",
             Delta::ToolCall { .. } | Delta::ToolArguments { .. } => "parallel tool calls",
             Delta::ToolState { .. } => "state of tool calls",
+            Delta::Citation(_) => "sources of a text",
             Delta::Logprobs(_) => "log probabilities",
         },
         Chunk::Finish { reason, .. } => match reason {
@@ -254,6 +255,7 @@ fn the_readme_leaves_nothing_out() {
             index,
             state: opaque,
         }),
+        delta(Delta::Citation(tollgate_provider::chat::Citation::default())),
         delta(Delta::Logprobs(json)),
         Chunk::Finish {
             choice: 0,

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use tollgate_proto::completion::v1 as wire;
 use tollgate_provider::chat::{
-    Choice, Chunk, Delta, FinishReason, Json, Opaque, Part, Usage, UsageSource, Warning,
+    Choice, Chunk, Citation, Delta, FinishReason, Json, Opaque, Part, Unit, Usage, UsageSource,
+    Warning,
 };
 
 use crate::complete::{Piece, Whole};
@@ -62,6 +63,7 @@ fn add(message: &mut wire::StreamCompleteResponse, chunk: Chunk) {
                 | Delta::ReasoningState(_)
                 | Delta::ToolCall { .. }
                 | Delta::ToolState { .. }
+                | Delta::Citation(_)
                 | Delta::ToolArguments { .. } => add_part(&mut place.parts, delta),
             }
         }
@@ -126,6 +128,7 @@ fn add_part(parts: &mut Vec<wire::PartDelta>, delta: Delta) {
             provider_state: vec![opaque(state)],
             ..call(index)
         }),
+        Delta::Citation(source) => Out::Citation(citation(source)),
         // Told beside the parts.
         Delta::Logprobs(_) => return,
     };
@@ -147,8 +150,16 @@ fn choice(choice: Choice) -> wire::Choice {
 
 fn part(part: Part) -> Option<wire::Part> {
     use wire::part::Part as Out;
+    let mut citations = Vec::new();
     let part = match part {
         Part::Text(text) => Out::Text(text),
+        Part::Cited {
+            text,
+            citations: sources,
+        } => {
+            citations = sources.into_iter().map(citation).collect();
+            Out::Text(text)
+        }
         Part::Refusal(text) => Out::Refusal(text),
         Part::Reasoning {
             text,
@@ -170,6 +181,7 @@ fn part(part: Part) -> Option<wire::Part> {
     };
     Some(wire::Part {
         part: Some(part),
+        citations,
         ..Default::default()
     })
 }
@@ -186,6 +198,32 @@ fn opaque(state: Opaque) -> wire::ProviderState {
         provider: state.provider,
         kind: state.kind,
         data: state.bytes,
+    }
+}
+
+fn citation(source: Citation) -> wire::Citation {
+    wire::Citation {
+        url: source.url.unwrap_or_default(),
+        title: source.title.unwrap_or_default(),
+        quoted_text: source.quoted_text.unwrap_or_default(),
+        start: source.passage.start,
+        end: source.passage.end,
+        source_id: source.source_id.unwrap_or_default(),
+        document: source.document,
+        location: source.location.map(|place| wire::SourceLocation {
+            unit: unit(place.unit).into(),
+            start: place.range.start,
+            end: place.range.end,
+        }),
+        provider_state: source.opaque.map(opaque),
+    }
+}
+
+fn unit(unit: Unit) -> wire::SourceUnit {
+    match unit {
+        Unit::Characters => wire::SourceUnit::Characters,
+        Unit::Pages => wire::SourceUnit::Pages,
+        Unit::Blocks => wire::SourceUnit::Blocks,
     }
 }
 

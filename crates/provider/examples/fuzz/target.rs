@@ -223,6 +223,7 @@ fn kind_of(chunk: &Chunk) -> u8 {
             Delta::ToolArguments { .. } => 25,
             Delta::ToolState { .. } => 26,
             Delta::Logprobs(_) => 27,
+            Delta::Citation(_) => 28,
         },
     }
 }
@@ -236,6 +237,7 @@ fn size_of_chunk(chunk: &Chunk) -> usize {
             Delta::ToolCall { id, name, .. } => id.len() + name.len(),
             Delta::ToolArguments { fragment, .. } => fragment.len(),
             Delta::Logprobs(json) => json.get().len(),
+            Delta::Citation(source) => source.opaque.as_ref().map_or(0, |it| it.bytes.len()),
         },
         Chunk::Warning(_) | Chunk::Finish { .. } | Chunk::Usage(_) => 0,
     }

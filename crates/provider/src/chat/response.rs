@@ -1,6 +1,6 @@
 //! Answers, whole and streamed.
 
-use super::{Json, Message, Opaque};
+use super::{Citation, Json, Message, Opaque};
 
 /// A whole answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -141,6 +141,8 @@ pub enum Delta {
         /// The state.
         state: Opaque,
     },
+    /// A source of a passage of the latest part of text, all of which came before.
+    Citation(Citation),
     /// Log probabilities of the latest text, in the `OpenAI` shape.
     Logprobs(Json),
 }

@@ -3,10 +3,13 @@
 use serde::Serialize;
 
 use super::TOOL_PLAN;
+use super::citations;
 use super::errors;
 use super::usage;
 use super::wire::{Answer, Call, Logprob, Message};
-use crate::chat::{self, Choice, FinishReason, Json, Opaque, Part, Response, Role, ToolCall};
+use crate::chat::{
+    self, Choice, FinishReason, Json, Opaque, Part, Response, Role, Ruler, ToolCall,
+};
 use crate::codec::Kind;
 use crate::failure::{Class, Failure};
 use crate::wire::Text;
@@ -67,6 +70,7 @@ pub(super) fn finish_reason(reason: &str, said: Option<&str>) -> Result<FinishRe
 
 fn message_of(message: Message<'_>) -> Result<chat::Message, Failure> {
     let mut parts = Vec::new();
+    let mut ruler = Ruler::default();
     for block in message.content.unwrap_or_default().0 {
         if let Some(thinking) = block.thinking.filter(|text| !text.as_str().is_empty()) {
             parts.push(Part::Reasoning {
@@ -75,8 +79,17 @@ fn message_of(message: Message<'_>) -> Result<chat::Message, Failure> {
             });
         }
         if let Some(text) = block.text.filter(|text| !text.as_str().is_empty()) {
+            ruler.close();
+            ruler.text(text.as_str());
             parts.push(Part::Text(text.into_string()));
         }
+    }
+    for citation in message
+        .citations
+        .iter()
+        .flat_map(|raw| citations::read(raw, &ruler))
+    {
+        Part::cite(&mut parts, citation);
     }
     if let Some(plan) = message.tool_plan.filter(|plan| !plan.as_str().is_empty()) {
         parts.push(Part::Reasoning {

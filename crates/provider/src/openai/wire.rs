@@ -145,6 +145,7 @@ pub(super) struct AnswerMessage<'a> {
     pub(super) reasoning_content: Option<Text<'a>>,
     pub(super) reasoning: Option<Text<'a>>,
     pub(super) tool_calls: Option<List<WholeCall<'a>, MOST_CALLS>>,
+    pub(super) annotations: Option<&'a RawValue>,
 }
 
 /// What an answer says: Mistral's reasoning models say it in parts.
@@ -156,6 +157,8 @@ pub(super) struct AnswerPart<'a> {
     #[serde(borrow)]
     pub(super) text: Option<Text<'a>>,
     pub(super) thinking: Option<List<ThoughtPart<'a>, MOST_PARTS>>,
+    /// The sources of what was said before, by name: Mistral's `reference`.
+    pub(super) reference_ids: Option<&'a RawValue>,
     pub(super) signature: Option<Text<'a>>,
 }
 
@@ -212,6 +215,7 @@ pub(super) struct ChunkDelta<'a> {
     pub(super) reasoning_content: Option<Text<'a>>,
     pub(super) reasoning: Option<Text<'a>>,
     pub(super) tool_calls: Option<List<CallFragment<'a>, MOST_CALLS>>,
+    pub(super) annotations: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -74,6 +74,7 @@ fn calls_of(parts: &[Part]) -> Vec<(&str, &str, &str)> {
     let calls = parts.iter().filter_map(|part| match part {
         Part::ToolCall(call) => Some((&*call.id, &*call.name, &*call.arguments)),
         Part::Text(_)
+        | Part::Cited { .. }
         | Part::Image(_)
         | Part::Audio { .. }
         | Part::Document(_)
