@@ -21,5 +21,5 @@ pub use request::{
     Tool, ToolChoice,
 };
 pub use response::{
-    Billed, Choice, Chunk, Delta, FinishReason, Response, Usage, UsageSource, Warning,
+    Billed, Choice, Chunk, Delta, FinishReason, Response, Tier, Usage, UsageSource, Warning,
 };

@@ -194,6 +194,9 @@ fn of_usage(usage: &Usage) -> [&'static str; 4] {
         cache_write_1h: _,
         input_audio: _,
         output_audio: _,
+        input_image: _,
+        output_image: _,
+        tier: _,
         reasoning: _,
         billed: _,
         ..

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use tollgate_proto::completion::v1 as wire;
 use tollgate_provider::chat::{
-    Choice, Chunk, Citation, Delta, FinishReason, Json, Opaque, Part, Unit, Usage, UsageSource,
-    Warning,
+    Choice, Chunk, Citation, Delta, FinishReason, Json, Opaque, Part, Tier, Unit, Usage,
+    UsageSource, Warning,
 };
 
 use crate::complete::{Piece, Whole};
@@ -255,7 +255,20 @@ fn usage(usage: &Usage) -> wire::Usage {
         reasoning_tokens: usage.reasoning,
         input_audio_tokens: usage.input_audio,
         output_audio_tokens: usage.output_audio,
+        input_image_tokens: usage.input_image,
+        output_image_tokens: usage.output_image,
+        service_tier: usage.tier.map(tier).unwrap_or_default().into(),
         source: source.into(),
+    }
+}
+
+fn tier(tier: Tier) -> wire::ServiceTier {
+    match tier {
+        Tier::Standard => wire::ServiceTier::Standard,
+        Tier::Flex => wire::ServiceTier::Flex,
+        Tier::Priority => wire::ServiceTier::Priority,
+        Tier::Fast => wire::ServiceTier::Fast,
+        Tier::Batch => wire::ServiceTier::Batch,
     }
 }
 

@@ -13,6 +13,7 @@ use tollgate_quota::{
 };
 
 mod ceilings;
+mod served;
 
 use super::*;
 use crate::limiter::Limiter;

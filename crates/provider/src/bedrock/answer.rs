@@ -46,7 +46,9 @@ pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
         id: String::new(),
         model: String::new(),
         choices: vec![choice],
-        usage: answer.usage.and_then(usage::read),
+        usage: answer
+            .usage
+            .and_then(|raw| usage::read(raw, answer.service_tier.as_ref())),
         warnings: Vec::new(),
     })
 }

@@ -89,7 +89,8 @@ impl stream::Answer<event_stream::Decoder> for Answer {
             "contentBlockStop" => self.close(event.content_block_index, out),
             "messageStop" => self.stop(event.stop_reason, out)?,
             "metadata" => {
-                self.usage = event.usage.and_then(usage::read);
+                let served = event.service_tier.as_ref();
+                self.usage = event.usage.and_then(|raw| usage::read(raw, served));
                 return self.whole().map(|()| Next::Nothing);
             }
             // What is yet to come.

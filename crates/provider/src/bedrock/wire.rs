@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::usage::ServiceTier;
 use crate::chat::MOST_CITATIONS;
 use crate::wire::{List, Text};
 
@@ -17,6 +18,7 @@ pub(super) struct Answer<'a> {
     pub(super) output: Option<Output<'a>>,
     pub(super) stop_reason: Option<Text<'a>>,
     pub(super) usage: Option<&'a RawValue>,
+    pub(super) service_tier: Option<ServiceTier<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -102,4 +104,5 @@ pub(super) struct Event<'a> {
     pub(super) delta: Option<Block<'a>>,
     pub(super) stop_reason: Option<Text<'a>>,
     pub(super) usage: Option<&'a RawValue>,
+    pub(super) service_tier: Option<ServiceTier<'a>>,
 }

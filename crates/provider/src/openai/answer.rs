@@ -35,12 +35,13 @@ pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
     if choices.is_empty() {
         return Err(Failure::new(Class::Server, "the answer has no choices"));
     }
+    let served = answer.service_tier.as_ref().map(Text::as_str);
     choices.sort_by_key(|choice| choice.index);
     Ok(Response {
         id: answer.id.map(Text::into_string).unwrap_or_default(),
         model: answer.model.map(Text::into_string).unwrap_or_default(),
         choices,
-        usage: answer.usage.and_then(usage::read),
+        usage: answer.usage.and_then(|raw| usage::read(raw, served)),
         warnings: Vec::new(),
     })
 }

@@ -6,7 +6,7 @@ use super::citations::Sources;
 use super::extra_content::{self, ExtraContent};
 use super::reasoning_details::{self, Detail, Thoughts};
 use crate::chat::{
-    Choice, Chunk, Delta, FinishReason, Json, Part, Response, Ruler, Usage, Warning,
+    Choice, Chunk, Delta, FinishReason, Json, Part, Response, Ruler, Tier, Usage, Warning,
 };
 
 #[derive(Serialize)]
@@ -18,6 +18,8 @@ struct Completion<'a> {
     choices: Vec<WireChoice<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<WireUsage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<&'static str>,
     /// Not part of the format; its clients ignore what they do not know.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<WireWarning<'a>>,
@@ -91,12 +93,32 @@ struct InputDetails {
     cached_tokens: u64,
     cache_write_tokens: u64,
     audio_tokens: u64,
+    #[serde(skip_serializing_if = "is_none")]
+    image_tokens: u64,
 }
 
 #[derive(Serialize)]
 struct OutputDetails {
     reasoning_tokens: u64,
     audio_tokens: u64,
+    #[serde(skip_serializing_if = "is_none")]
+    image_tokens: u64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde wants"
+)]
+fn is_none(tokens: &u64) -> bool {
+    *tokens == 0
+}
+
+/// The format's name of how a request was served.
+fn service_tier(usage: &Usage) -> Option<&'static str> {
+    usage.tier.map(|tier| match tier {
+        Tier::Standard => "default",
+        Tier::Flex | Tier::Priority | Tier::Fast | Tier::Batch => tier.as_str(),
+    })
 }
 
 impl From<&Usage> for WireUsage {
@@ -109,10 +131,12 @@ impl From<&Usage> for WireUsage {
                 cached_tokens: usage.cache_read,
                 cache_write_tokens: usage.cache_write,
                 audio_tokens: usage.input_audio,
+                image_tokens: usage.input_image,
             },
             completion_tokens_details: OutputDetails {
                 reasoning_tokens: usage.reasoning,
                 audio_tokens: usage.output_audio,
+                image_tokens: usage.output_image,
             },
         }
     }
@@ -128,6 +152,7 @@ pub fn render_response(response: &Response, created: u64) -> Vec<u8> {
         model: &response.model,
         choices: response.choices.iter().map(wire_choice).collect(),
         usage: response.usage.as_ref().map(WireUsage::from),
+        service_tier: response.usage.as_ref().and_then(service_tier),
         warnings: response.warnings.iter().map(WireWarning::from).collect(),
     };
     let mut out = Vec::with_capacity(1024);
@@ -264,6 +289,9 @@ impl ChunkRenderer {
                 out.extend_from_slice(&self.head);
                 out.extend_from_slice(b"],\"usage\":");
                 write_json(&WireUsage::from(usage), out);
+                if let Some(tier) = service_tier(usage) {
+                    write_field(b",\"service_tier\":", tier, out);
+                }
                 out.extend_from_slice(b"}\n\n");
             }
             Chunk::Usage(_) => {}

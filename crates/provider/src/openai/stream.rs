@@ -133,7 +133,8 @@ impl Answer {
         }
         self.take_choices(choices, out)?;
         // Usage may come with the last content, alone, or again and again as it grows.
-        if let Some(usage) = chunk.usage.and_then(usage::read) {
+        let served = chunk.service_tier.as_ref().map(Text::as_str);
+        if let Some(usage) = chunk.usage.and_then(|raw| usage::read(raw, served)) {
             self.usage = Some(usage);
         }
         Ok(())

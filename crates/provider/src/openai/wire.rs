@@ -124,6 +124,7 @@ pub(super) struct Answer<'a> {
     pub(super) model: Option<Text<'a>>,
     pub(super) choices: Option<List<AnswerChoice<'a>, MOST_CHOICES>>,
     pub(super) usage: Option<&'a RawValue>,
+    pub(super) service_tier: Option<Text<'a>>,
     pub(super) error: Option<&'a RawValue>,
 }
 
@@ -191,6 +192,7 @@ pub(super) struct AnswerChunk<'a> {
     /// To be read as [`ChunkChoices`].
     pub(super) choices: Option<&'a RawValue>,
     pub(super) usage: Option<&'a RawValue>,
+    pub(super) service_tier: Option<Text<'a>>,
     pub(super) error: Option<&'a RawValue>,
 }
 

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use crate::chat::{Assembler, Chunk, Delta, FinishReason, Part, Usage, UsageSource};
+use crate::chat::{Assembler, Chunk, Delta, FinishReason, Part, Tier, Usage, UsageSource};
 use crate::codec::{Codec, Kind, StreamDecoder};
 use crate::failure::{Class, Failure};
 
@@ -94,6 +94,7 @@ fn a_sample_answer_gives_its_events() {
     let usage = Usage {
         cache_read: 4,
         reasoning: 2,
+        tier: Some(Tier::Standard),
         ..Usage::of(19, 10, UsageSource::Provider)
     };
     assert_eq!(
