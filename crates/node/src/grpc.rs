@@ -1,6 +1,6 @@
 //! The gRPC edge.
 
-mod encode;
+pub(crate) mod encode;
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -119,6 +119,29 @@ fn answers(readme: &str) -> Vec<(&str, Vec<&str>)> {
     .collect()
 }
 
+/// The words of a title that may be a link.
+fn unlinked(title: &str) -> &str {
+    let link = title.strip_prefix('[').and_then(|it| it.split_once(']'));
+    link.map_or(title, |(words, _)| words)
+}
+
+#[test]
+fn the_readme_shows_what_callers_get_of_answers() {
+    let readme = readme();
+    let titles = answers(&readme).into_iter().map(|(title, _)| title);
+    let shown: BTreeSet<_> = titles.filter(|title| title.starts_with('[')).collect();
+    let is_shown = |name: &str| {
+        let file = format!("](../node/golden/answers/{name}.txt)");
+        shown.iter().any(|title| title.ends_with(&file))
+    };
+    let missing: Vec<_> = super::answers::FEATURES
+        .into_iter()
+        .filter(|name| !is_shown(name))
+        .collect();
+    assert!(missing.is_empty(), "no row shows {missing:?}");
+    assert_eq!(shown.len(), super::answers::FEATURES.len());
+}
+
 /// The source of every test of a format.
 fn sources(folder: &Path, out: &mut String) {
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -229,7 +252,7 @@ fn the_readme_leaves_nothing_out() {
     let readme = readme();
     let told: BTreeSet<_> = answers(&readme)
         .into_iter()
-        .map(|(title, _)| title)
+        .map(|(title, _)| unlinked(title))
         .collect();
     let delta = |delta| Chunk::Delta { choice: 0, delta };
     let usage = Usage::of(1, 1, UsageSource::Provider);

@@ -49,7 +49,7 @@ pub(super) fn piece(piece: Piece) -> wire::StreamCompleteResponse {
     }
 }
 
-fn add(message: &mut wire::StreamCompleteResponse, chunk: Chunk) {
+pub(crate) fn add(message: &mut wire::StreamCompleteResponse, chunk: Chunk) {
     let choices = &mut message.choices;
     match chunk {
         Chunk::Warning(left_out) => message.warnings.push(warning(left_out)),
@@ -135,7 +135,7 @@ fn add_part(parts: &mut Vec<wire::PartDelta>, delta: Delta) {
     parts.push(wire::PartDelta { delta: Some(delta) });
 }
 
-fn choice(choice: Choice) -> wire::Choice {
+pub(crate) fn choice(choice: Choice) -> wire::Choice {
     wire::Choice {
         index: choice.index,
         message: Some(wire::Message {
@@ -238,7 +238,7 @@ fn finish(reason: FinishReason) -> wire::FinishReason {
     }
 }
 
-fn usage(usage: &Usage) -> wire::Usage {
+pub(crate) fn usage(usage: &Usage) -> wire::Usage {
     let source = match usage.source {
         UsageSource::Provider => wire::UsageSource::Provider,
         UsageSource::Counted => wire::UsageSource::Counted,

@@ -142,6 +142,7 @@ fn tool_call(call: Call<'_>) -> Result<ToolCall, Failure> {
 #[derive(Serialize)]
 struct Logprobs<'a> {
     content: Vec<Entry<'a>>,
+    refusal: Option<()>,
 }
 
 #[derive(Serialize)]
@@ -171,7 +172,8 @@ pub(super) fn logprobs(pieces: &[Logprob<'_>]) -> Option<Json> {
     if content.is_empty() {
         return None;
     }
-    Json::of(&Logprobs { content }).ok()
+    let refusal = None;
+    Json::of(&Logprobs { content, refusal }).ok()
 }
 
 #[cfg(test)]

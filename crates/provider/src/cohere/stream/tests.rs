@@ -75,7 +75,7 @@ fn usage(counted: (u64, u64), billed: (u64, u64), cache_read: u64) -> Chunk {
 fn a_sample_answer_gives_its_events() {
     let (chunks, end) = decode_str(TEXT);
     assert_eq!(end, Ok(()));
-    let logprobs = r#"{"content":[{"token":"Grüße","logprob":-0.75,"bytes":[71,114,195,188,195,159,101],"top_logprobs":[]}]}"#;
+    let logprobs = r#"{"content":[{"token":"Grüße","logprob":-0.75,"bytes":[71,114,195,188,195,159,101],"top_logprobs":[]}],"refusal":null}"#;
     let logprobs = crate::chat::Json::parse(logprobs.to_owned()).unwrap();
     let source = Citation {
         passage: 0..7,
