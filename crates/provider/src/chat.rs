@@ -13,7 +13,7 @@ mod response;
 
 pub use assemble::Assembler;
 pub use citation::{Citation, Location, Unit};
-pub(crate) use citation::{MOST_CITATIONS, Ruler};
+pub(crate) use citation::{Extent, MOST_CITATIONS, Ruler};
 pub use json::Json;
 pub use message::{Document, DocumentSource, Image, Message, Opaque, Part, Role, Source, ToolCall};
 pub use request::{

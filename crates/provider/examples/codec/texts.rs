@@ -50,6 +50,11 @@ pub(crate) fn all(size: usize) -> Result<Vec<Named>, Box<dyn Error>> {
     for (name, text) in [
         ("one letter", "a".repeat(size)),
         ("random letters", made(size, letter)),
+        // As long as words may be before the rest of them is estimated, and a little longer.
+        ("random words of 12 letters", made(size, |n| word(n, 12))),
+        ("random words of 60 letters", made(size, |n| word(n, 60))),
+        ("random words of 240 letters", made(size, |n| word(n, 240))),
+        ("random ideographs", made(size, |n| ideographs(n, 20))),
         (
             "random letters of all scripts",
             made(size / 20, anywhere).repeat(20),
@@ -69,6 +74,24 @@ pub(crate) fn all(size: usize) -> Result<Vec<Named>, Box<dyn Error>> {
         });
     }
     Ok(out)
+}
+
+/// A word that is in no vocabulary.
+fn word(number: usize, length: usize) -> String {
+    let letters = (0..length).scan(number, |number, _| {
+        *number = next(*number);
+        Some(char::from(b'a' + (*number >> 33) as u8 % 26))
+    });
+    std::iter::once(' ').chain(letters).collect()
+}
+
+/// A sentence of letters that hardly stand beside each other.
+fn ideographs(number: usize, length: usize) -> String {
+    let letters = (0..length).scan(number, |number, _| {
+        *number = next(*number);
+        char::from_u32(0x4E00 + (*number >> 33) as u32 % 0x5000)
+    });
+    letters.chain(std::iter::once('。')).collect()
 }
 
 /// The files of that kind under a folder, one after the other.
@@ -102,11 +125,15 @@ fn made(size: usize, piece: impl Fn(usize) -> String) -> String {
     let mut out = String::with_capacity(size);
     let mut number = 1_usize;
     while out.len() < size {
-        // Knuth's linear congruential generator; its high bits are good enough.
-        number = number
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        number = next(number);
         out.push_str(&piece(number >> 33));
     }
     out
+}
+
+/// Knuth's linear congruential generator, whose high bits are good enough.
+fn next(number: usize) -> usize {
+    number
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407)
 }

@@ -11,7 +11,7 @@ use super::answer::{call, finish_reason, read_block, signature, state};
 use super::usage::Report;
 use super::wire::{self, Event, MOST_BLOCKS, Message, report};
 use super::{BLOCK, REDACTED, citations, errors};
-use crate::chat::{Chunk, Citation, Delta, MOST_CITATIONS, Ruler, Usage};
+use crate::chat::{Chunk, Citation, Delta, Extent, MOST_CITATIONS, Usage};
 use crate::failure::{Class, ErrorObject, Failure};
 use crate::sse;
 use crate::stream::{self, Next};
@@ -37,8 +37,7 @@ pub(crate) struct Answer {
     /// The blocks that have begun and not ended. One at a time, so far, but the format numbers them.
     open: Vec<(u32, Open)>,
     calls: u32,
-    /// Of all text.
-    ruler: Ruler,
+    extent: Extent,
     usage: Report,
     /// Whether output was counted by a report that is not merely how the answer began.
     counted: bool,
@@ -101,7 +100,7 @@ impl stream::Answer for Answer {
         for chunk in &out[before..] {
             if let Chunk::Delta { delta, .. } = chunk {
                 self.any_content = true;
-                self.ruler.take(delta);
+                self.extent.take(delta);
             }
         }
         Ok(Next::More)
@@ -159,7 +158,7 @@ impl Answer {
             "text" => {
                 push_text(block.text, Delta::Text, out);
                 let mut open = Open::Text {
-                    start: self.ruler.length(),
+                    start: self.extent.length(),
                     sources: Vec::new(),
                     size: 0,
                 };
@@ -255,7 +254,7 @@ impl Answer {
             .position(|(known, _)| Some(*known) == index);
         if let Some(at) = at {
             let (_, open) = self.open.remove(at);
-            open.close(&self.ruler, out);
+            open.close(&self.extent, out);
         }
     }
 
@@ -276,7 +275,7 @@ impl Answer {
             return;
         };
         for (_, open) in std::mem::take(&mut self.open) {
-            open.close(&self.ruler, out);
+            open.close(&self.extent, out);
         }
         let explanation = delta.stop_details.and_then(|it| it.explanation);
         push_text(explanation, Delta::Refusal, out);
@@ -317,10 +316,10 @@ impl Open {
     }
 
     /// Tells what is only known at a block's end.
-    fn close(self, ruler: &Ruler, out: &mut Vec<Chunk>) {
+    fn close(self, extent: &Extent, out: &mut Vec<Chunk>) {
         match self {
             Self::Text { start, sources, .. } => {
-                let passage = ruler.since(start);
+                let passage = extent.since(start);
                 out.extend(sources.into_iter().map(|source| {
                     chunk(Delta::Citation(Citation {
                         passage: passage.clone(),

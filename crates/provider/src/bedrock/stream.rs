@@ -9,7 +9,7 @@ use super::answer::{blob, broken, finish_reason, names, signature, state};
 use super::event_stream::{self, Frame, Kind};
 use super::wire::{Block, Event, MOST_BLOCKS, Reasoning, ToolUse};
 use super::{REDACTED, citations, errors, usage};
-use crate::chat::{Chunk, Citation, Delta, MOST_CITATIONS, Ruler, Usage};
+use crate::chat::{Chunk, Citation, Delta, Extent, MOST_CITATIONS, Usage};
 use crate::failure::{Class, Failure};
 use crate::stream::{self, Next};
 use crate::wire::Text;
@@ -34,8 +34,7 @@ pub(crate) struct Answer {
     /// The blocks that have begun and not ended. Only calls say that they begin.
     open: Vec<(u32, Open)>,
     calls: u32,
-    /// Of all text.
-    ruler: Ruler,
+    extent: Extent,
     usage: Option<Usage>,
     malformed: u64,
 }
@@ -177,7 +176,7 @@ impl Answer {
 
     /// Notes where a block of text begins, unless it has.
     fn open_text(&mut self, index: u32) -> Result<&mut Open, Failure> {
-        let start = self.ruler.length();
+        let start = self.extent.length();
         let at = match self.open.iter().position(|(known, _)| *known == index) {
             Some(at) => at,
             None => {
@@ -277,7 +276,7 @@ impl Answer {
             .position(|(known, _)| Some(*known) == index);
         if let Some(at) = at {
             let (_, open) = self.open.remove(at);
-            open.close(&self.ruler, out);
+            open.close(&self.extent, out);
         }
     }
 
@@ -287,7 +286,7 @@ impl Answer {
         };
         let reason = finish_reason(reason.as_str())?;
         for (_, open) in std::mem::take(&mut self.open) {
-            open.close(&self.ruler, out);
+            open.close(&self.extent, out);
         }
         self.stopped = true;
         out.push(Chunk::Finish { choice: 0, reason });
@@ -316,14 +315,14 @@ impl Answer {
 
     fn push(&mut self, delta: Delta, out: &mut Vec<Chunk>) {
         self.any_content = true;
-        self.ruler.take(&delta);
+        self.extent.take(&delta);
         out.push(Chunk::Delta { choice: 0, delta });
     }
 }
 
 impl Open {
     /// Tells what is only known at a block's end.
-    fn close(self, ruler: &Ruler, out: &mut Vec<Chunk>) {
+    fn close(self, extent: &Extent, out: &mut Vec<Chunk>) {
         let mut push = |delta| out.push(Chunk::Delta { choice: 0, delta });
         match self {
             Self::Thought {
@@ -339,7 +338,7 @@ impl Open {
                 }
             }
             Self::Text { start, sources, .. } => {
-                let passage = ruler.since(start);
+                let passage = extent.since(start);
                 for source in sources {
                     push(Delta::Citation(Citation {
                         passage: passage.clone(),

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Delta, Opaque};
+use super::{Delta, Opaque, Part};
 
 /// The most citations that one choice may have, beyond which an answer is no longer one.
 pub(crate) const MOST_CITATIONS: usize = 4096;
@@ -60,6 +60,65 @@ impl Unit {
     }
 }
 
+/// What a delta does to the part of text that came last, in the way in which `Assembler` makes parts.
+enum Effect<'a> {
+    Grows(&'a str),
+    Ends,
+    Stays,
+}
+
+fn effect(delta: &Delta) -> Effect<'_> {
+    match delta {
+        Delta::Text(text) => Effect::Grows(text),
+        Delta::Refusal(_)
+        | Delta::Reasoning(_)
+        | Delta::ReasoningState(_)
+        | Delta::ToolCall { .. } => Effect::Ends,
+        Delta::ToolArguments { .. }
+        | Delta::ToolState { .. }
+        | Delta::Citation(_)
+        | Delta::Logprobs(_) => Effect::Stays,
+    }
+}
+
+/// How long the latest part of text is, for formats that count as this crate does.
+#[derive(Debug, Default)]
+pub(crate) struct Extent {
+    bytes: u32,
+    /// Whether text that comes now belongs to that part.
+    open: bool,
+}
+
+impl Extent {
+    /// Takes note of what was added.
+    pub(crate) fn take(&mut self, delta: &Delta) {
+        match effect(delta) {
+            Effect::Grows(text) => {
+                let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+                self.bytes = self.length().saturating_add(length);
+                self.open = true;
+            }
+            Effect::Ends => self.open = false,
+            Effect::Stays => {}
+        }
+    }
+
+    /// Bytes of the latest part; none where what comes next begins another.
+    pub(crate) fn length(&self) -> u32 {
+        if self.open { self.bytes } else { 0 }
+    }
+
+    /// The passage from a byte of the latest part to its end so far.
+    pub(crate) fn since(&self, start: u32) -> Range<u32> {
+        self.fit(&(start..self.bytes))
+    }
+
+    /// Cuts a passage of the latest part to what there is.
+    pub(crate) fn fit(&self, passage: &Range<u32>) -> Range<u32> {
+        ordered(passage.start.min(self.bytes)..passage.end.min(self.bytes))
+    }
+}
+
 /// Measures the text of one choice as it grows, to tell places in it in the units of another format.
 ///
 /// Some formats count bytes of a part, some characters of all that is said. Text of one width of characters takes up no
@@ -88,18 +147,24 @@ struct Run {
 }
 
 impl Ruler {
-    /// Takes note of what was added, in the way in which `Assembler` makes parts of it.
+    /// A ruler of a whole answer.
+    pub(crate) fn of(parts: &[Part]) -> Self {
+        let mut ruler = Self::default();
+        for part in parts {
+            if let Part::Text(text) | Part::Cited { text, .. } = part {
+                ruler.close();
+                ruler.text(text);
+            }
+        }
+        ruler
+    }
+
+    /// Takes note of what was added.
     pub(crate) fn take(&mut self, delta: &Delta) {
-        match delta {
-            Delta::Text(text) => self.text(text),
-            Delta::Refusal(_)
-            | Delta::Reasoning(_)
-            | Delta::ReasoningState(_)
-            | Delta::ToolCall { .. } => self.close(),
-            Delta::ToolArguments { .. }
-            | Delta::ToolState { .. }
-            | Delta::Citation(_)
-            | Delta::Logprobs(_) => {}
+        match effect(delta) {
+            Effect::Grows(text) => self.text(text),
+            Effect::Ends => self.close(),
+            Effect::Stays => {}
         }
     }
 
@@ -156,17 +221,6 @@ impl Ruler {
             })
         };
         ordered(character(passage.start)..character(passage.end))
-    }
-
-    /// The passage from a byte of the latest part to its end so far.
-    pub(crate) fn since(&self, start: u32) -> Range<u32> {
-        let end = self.length();
-        start.min(end)..end
-    }
-
-    /// Cuts a passage of the latest part to what there is, and to whole characters.
-    pub(crate) fn fit(&self, passage: &Range<u32>) -> Range<u32> {
-        self.passage(&self.characters(passage))
     }
 
     /// Bytes of the latest part; none where what comes next begins another.

@@ -70,7 +70,6 @@ pub(super) fn finish_reason(reason: &str, said: Option<&str>) -> Result<FinishRe
 
 fn message_of(message: Message<'_>) -> Result<chat::Message, Failure> {
     let mut parts = Vec::new();
-    let mut ruler = Ruler::default();
     for block in message.content.unwrap_or_default().0 {
         if let Some(thinking) = block.thinking.filter(|text| !text.as_str().is_empty()) {
             parts.push(Part::Reasoning {
@@ -79,17 +78,13 @@ fn message_of(message: Message<'_>) -> Result<chat::Message, Failure> {
             });
         }
         if let Some(text) = block.text.filter(|text| !text.as_str().is_empty()) {
-            ruler.close();
-            ruler.text(text.as_str());
             parts.push(Part::Text(text.into_string()));
         }
     }
-    for citation in message
-        .citations
-        .iter()
-        .flat_map(|raw| citations::read(raw, &ruler))
-    {
-        Part::cite(&mut parts, citation);
+    if let Some(raw) = message.citations {
+        for citation in citations::read(raw, &Ruler::of(&parts)) {
+            Part::cite(&mut parts, citation);
+        }
     }
     if let Some(plan) = message.tool_plan.filter(|plan| !plan.as_str().is_empty()) {
         parts.push(Part::Reasoning {

@@ -6,7 +6,7 @@ use super::logprobs;
 use super::signature::{self, Place};
 use super::usage;
 use super::wire::{self, Candidate, FunctionCall, Part};
-use crate::chat::{Assembler, Chunk, Delta, FinishReason, Response, Ruler, Usage};
+use crate::chat::{Assembler, Chunk, Delta, Extent, FinishReason, Response, Usage};
 use crate::failure::{Class, Failure};
 use crate::wire::Text;
 
@@ -61,8 +61,7 @@ struct State {
     index: u32,
     finished: bool,
     calls: u32,
-    /// Of all text.
-    ruler: Ruler,
+    extent: Extent,
     sources: Sources,
 }
 
@@ -139,7 +138,7 @@ impl Progress {
         }
         let parts = candidate.content.and_then(|content| content.parts);
         for part in parts.unwrap_or_default().0 {
-            state.sources.part(&state.ruler);
+            state.sources.part(&state.extent);
             state.take_part(part, id, out)?;
         }
         state
@@ -164,7 +163,7 @@ impl Progress {
                     index,
                     finished: false,
                     calls: 0,
-                    ruler: Ruler::default(),
+                    extent: Extent::default(),
                     sources: Sources::default(),
                 });
                 Ok(self.candidates.len() - 1)
@@ -177,7 +176,7 @@ impl Progress {
 impl State {
     fn finish(&mut self, reason: FinishReason, out: &mut Vec<Chunk>) {
         self.finished = true;
-        for delta in self.sources.finish(&self.ruler) {
+        for delta in self.sources.finish(&self.extent) {
             self.push(delta, out);
         }
         out.push(Chunk::Finish {
@@ -187,7 +186,7 @@ impl State {
     }
 
     fn push(&mut self, delta: Delta, out: &mut Vec<Chunk>) {
-        self.ruler.take(&delta);
+        self.extent.take(&delta);
         out.push(Chunk::Delta {
             choice: self.index,
             delta,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::chat::{Citation, Delta, Location, MOST_CITATIONS, Opaque, Ruler, Unit};
+use crate::chat::{Citation, Delta, Extent, Location, MOST_CITATIONS, Opaque, Unit};
 use crate::codec::Kind;
 use crate::wire::{List, Text};
 
@@ -88,9 +88,9 @@ pub(super) struct Sources {
 
 impl Sources {
     /// A part of an event begins.
-    pub(super) fn part(&mut self, ruler: &Ruler) {
+    pub(super) fn part(&mut self, extent: &Extent) {
         if !self.started {
-            self.starts.push(ruler.length());
+            self.starts.push(extent.length());
         }
     }
 
@@ -156,10 +156,10 @@ impl Sources {
     }
 
     /// What is to be told at the candidate's end.
-    pub(super) fn finish(&mut self, ruler: &Ruler) -> impl Iterator<Item = Delta> + use<> {
+    pub(super) fn finish(&mut self, extent: &Extent) -> impl Iterator<Item = Delta> + use<> {
         let mut told = std::mem::take(&mut self.told);
         for citation in &mut told {
-            citation.passage = ruler.fit(&citation.passage);
+            citation.passage = extent.fit(&citation.passage);
         }
         let grounding = self.grounding.take().map(|json| {
             Delta::ReasoningState(Opaque {

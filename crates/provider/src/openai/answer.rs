@@ -96,9 +96,10 @@ fn message_of(message: AnswerMessage<'_>) -> Result<Message, Failure> {
         None => {}
     }
     parts.extend(some(message.refusal).map(Part::Refusal));
-    let ruler = measured(&parts);
-    for citation in citations::annotated(message.annotations, &ruler) {
-        Part::cite(&mut parts, citation);
+    if let Some(annotations) = message.annotations {
+        for citation in citations::annotated(annotations, &Ruler::of(&parts)) {
+            Part::cite(&mut parts, citation);
+        }
     }
     for call in message.tool_calls.unwrap_or_default().0 {
         parts.push(Part::ToolCall(tool_call(call)?));
@@ -125,17 +126,6 @@ fn length(parts: &[Part]) -> u32 {
     texts
         .next()
         .map_or(0, |length| u32::try_from(length).unwrap_or(u32::MAX))
-}
-
-fn measured(parts: &[Part]) -> Ruler {
-    let mut ruler = Ruler::default();
-    for part in parts {
-        ruler.close();
-        if let Part::Text(text) | Part::Cited { text, .. } = part {
-            ruler.text(text);
-        }
-    }
-    ruler
 }
 
 /// A part of content given as a list; nothing for an empty one and for what is neither text nor thoughts.

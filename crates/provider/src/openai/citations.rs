@@ -30,8 +30,8 @@ struct ReadUrl<'a> {
 }
 
 /// The sources that a provider annotates a text with. What cannot be read is left out: it only decorates an answer.
-pub(super) fn annotated(annotations: Option<&RawValue>, ruler: &Ruler) -> Vec<Citation> {
-    let list = annotations.and_then(list).unwrap_or_default().0.into_iter();
+pub(super) fn annotated(annotations: &RawValue, ruler: &Ruler) -> Vec<Citation> {
+    let list = list(annotations).unwrap_or_default().0.into_iter();
     let read = |raw: &RawValue| {
         let source = serde_json::from_str::<Read<'_>>(raw.get())
             .ok()?
@@ -116,6 +116,27 @@ struct State<'a> {
 }
 
 impl<'a> Sources<'a> {
+    /// Those of a whole answer. Only then is its text measured.
+    pub(super) fn of(parts: &'a [Part]) -> Self {
+        let mut sources = Self::default();
+        if !parts.iter().any(|part| matches!(part, Part::Cited { .. })) {
+            return sources;
+        }
+        let mut ruler = Ruler::default();
+        for part in parts {
+            if let Part::Text(text) | Part::Cited { text, .. } = part {
+                ruler.close();
+                ruler.text(text);
+            }
+            if let Part::Cited { citations, .. } = part {
+                for citation in citations {
+                    sources.add(citation, &ruler);
+                }
+            }
+        }
+        sources
+    }
+
     /// Adds a source of the latest part that was measured.
     pub(super) fn add(&mut self, citation: &'a Citation, ruler: &Ruler) {
         let characters = ruler.characters(&citation.passage);

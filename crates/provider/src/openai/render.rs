@@ -168,22 +168,12 @@ fn wire_choice(choice: &Choice) -> WireChoice<'_> {
         reasoning_content: None,
         reasoning_details: Vec::new(),
         tool_calls: Vec::new(),
-        sources: Sources::default(),
+        sources: Sources::of(&choice.message.parts),
     };
-    let mut ruler = Ruler::default();
     for part in &choice.message.parts {
         match part {
-            Part::Text(text) => {
-                ruler.text(text);
+            Part::Text(text) | Part::Cited { text, .. } => {
                 message.content.get_or_insert_default().push_str(text);
-            }
-            Part::Cited { text, citations } => {
-                ruler.close();
-                ruler.text(text);
-                message.content.get_or_insert_default().push_str(text);
-                for citation in citations {
-                    message.sources.add(citation, &ruler);
-                }
             }
             Part::Refusal(text) => message.refusal.get_or_insert_default().push_str(text),
             Part::Reasoning { text, opaque } => {

@@ -251,8 +251,10 @@ impl Choice {
             None => {}
         }
         self.text(delta.refusal, Delta::Refusal, out);
-        for citation in citations::annotated(delta.annotations, &self.ruler) {
-            self.push(Delta::Citation(citation), out);
+        if let Some(annotations) = delta.annotations {
+            for citation in citations::annotated(annotations, &self.ruler) {
+                self.push(Delta::Citation(citation), out);
+            }
         }
         for fragment in delta.tool_calls.unwrap_or_default().0 {
             self.calls

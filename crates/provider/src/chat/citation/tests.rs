@@ -1,4 +1,4 @@
-use super::Ruler;
+use super::{Extent, Ruler};
 use crate::chat::Delta;
 
 fn ruler(pieces: &[&str]) -> Ruler {
@@ -24,7 +24,6 @@ fn characters_and_bytes_tell_the_same_places_however_the_text_comes() {
                 let (characters, bytes) = (place(from)..place(to), place(*start)..place(*end));
                 assert_eq!(ruler.passage(&characters), bytes);
                 assert_eq!(ruler.characters(&bytes), characters);
-                assert_eq!(ruler.fit(&bytes), bytes);
             }
         }
     }
@@ -40,25 +39,31 @@ fn places_outside_of_the_text_are_cut_to_it() {
     assert_eq!(ruler.passage(&reversed), 3..3);
     assert_eq!(ruler.characters(&(0..u32::MAX)), 0..2);
     // Within a character is at its beginning.
-    assert_eq!(ruler.fit(&(1..3)), 0..3);
+    assert_eq!(ruler.characters(&(1..3)), 0..2);
     assert_eq!(Ruler::default().passage(&(0..5)), 0..0);
 }
 
 #[test]
 fn a_part_begins_where_something_else_came_between() {
-    let mut ruler = ruler(&["ü1"]);
-    ruler.take(&Delta::ToolArguments {
+    let (mut ruler, mut extent) = (Ruler::default(), Extent::default());
+    let mut take = |delta: Delta| {
+        ruler.take(&delta);
+        extent.take(&delta);
+        assert_eq!(ruler.length(), extent.length());
+        extent.length()
+    };
+    assert_eq!(take(Delta::Text("ü1".to_owned())), 3);
+    let call = Delta::ToolArguments {
         index: 0,
         fragment: "{}".to_owned(),
-    });
-    assert_eq!(ruler.length(), 3);
-    ruler.take(&Delta::Reasoning("hm".to_owned()));
-    assert_eq!(ruler.length(), 0);
-    ruler.take(&Delta::Text("ä2".to_owned()));
-    assert_eq!(ruler.length(), 3);
+    };
+    assert_eq!(take(call), 3);
+    assert_eq!(take(Delta::Reasoning("hm".to_owned())), 0);
+    assert_eq!(take(Delta::Text("ä2".to_owned())), 3);
     assert_eq!(ruler.passage(&(2..3)), 0..2);
     assert_eq!(ruler.characters(&(0..2)), 2..3);
     // What stood in a part before is no place in this one.
     assert_eq!(ruler.passage(&(0..1)), 0..0);
-    assert_eq!(ruler.since(2), 2..3);
+    assert_eq!((extent.since(2), extent.since(9)), (2..3, 3..3));
+    assert_eq!(extent.fit(&(1..9)), 1..3);
 }
