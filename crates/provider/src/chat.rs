@@ -6,6 +6,7 @@
 
 mod assemble;
 mod citation;
+mod join;
 mod json;
 mod message;
 mod request;
