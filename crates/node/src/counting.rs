@@ -11,6 +11,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tollgate_policy::table::{Model, Table};
 use tollgate_provider::chat::{Request, Usage, UsageSource};
+use tollgate_provider::embeddings;
 use tollgate_provider::tokens::{Counter, Encoding, Tokeniser};
 
 /// What stands for the factor 1.
@@ -66,6 +67,14 @@ impl Counting {
     pub(crate) fn count(self: Arc<Self>, request: &Request) -> Counted {
         Counted {
             tokens: self.counter.request(request),
+            counting: self,
+        }
+    }
+
+    /// Counts what is to be embedded.
+    pub(crate) fn count_inputs(self: Arc<Self>, request: &embeddings::Request) -> Counted {
+        Counted {
+            tokens: self.counter.embeddings(request),
             counting: self,
         }
     }

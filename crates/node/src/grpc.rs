@@ -1,5 +1,6 @@
 //! The gRPC edge.
 
+mod embeddings;
 mod encode;
 
 use std::pin::Pin;
@@ -17,7 +18,8 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use crate::app::Node;
-use crate::complete::{Answer, AnswerStream, Asked, Call, Refused, complete};
+use crate::asked::Asked;
+use crate::complete::{Answer, AnswerStream, Call, Refused, complete};
 use crate::error::Error;
 use crate::permit::LimitState;
 use crate::{deadline, decode, ratelimit};
@@ -34,10 +36,22 @@ impl Grpc {
         Self { node }
     }
 
-    async fn answer(
+    async fn completion(
         &self,
         request: Request<CompleteRequest>,
         stream: bool,
+    ) -> Result<Answer, Status> {
+        let decode = |message| {
+            let request = Box::new(decode::request(message)?);
+            Ok(Asked::Completion { request, stream })
+        };
+        self.answer(request, decode).await
+    }
+
+    async fn answer<M>(
+        &self,
+        request: Request<M>,
+        decode: impl FnOnce(M) -> Result<Asked, Error>,
     ) -> Result<Answer, Status> {
         let (metadata, _, message) = request.into_parts();
         let headers = metadata.into_headers();
@@ -48,8 +62,7 @@ impl Grpc {
             authorization: authorization(&headers),
             timeout,
         };
-        let decode = || decode::request(message).map(|request| Asked { request, stream });
-        complete(&self.node, call, decode)
+        complete(&self.node, call, || decode(message))
             .await
             .map_err(|refused| refusal(&refused))
     }
@@ -61,17 +74,14 @@ impl CompletionService for Grpc {
         &self,
         request: Request<CompleteRequest>,
     ) -> Result<Response<CompleteResponse>, Status> {
-        match self.answer(request, false).await? {
+        match self.completion(request, false).await? {
             Answer::Whole(whole) => {
                 let limits = whole.head.limits;
                 let mut response = Response::new(encode::whole(*whole));
                 add_limits(response.metadata_mut(), &limits);
                 Ok(response)
             }
-            Answer::Stream(_) => Err(Error::Internal {
-                what: "a stream where none was asked for",
-            }
-            .to_status()),
+            Answer::Stream(_) | Answer::Embeddings(_) => Err(unlike_asked()),
         }
     }
 
@@ -82,17 +92,14 @@ impl CompletionService for Grpc {
         &self,
         request: Request<CompleteRequest>,
     ) -> Result<Response<Self::StreamCompleteStream>, Status> {
-        match self.answer(request, true).await? {
+        match self.completion(request, true).await? {
             Answer::Stream(answer) => {
                 let limits = answer.head.limits;
                 let mut response = Response::new(stream(answer));
                 add_limits(response.metadata_mut(), &limits);
                 Ok(response)
             }
-            Answer::Whole(_) => Err(Error::Internal {
-                what: "no stream where one was asked for",
-            }
-            .to_status()),
+            Answer::Whole(_) | Answer::Embeddings(_) => Err(unlike_asked()),
         }
     }
 }
@@ -141,6 +148,12 @@ fn stream(answer: Box<AnswerStream>) -> <Grpc as CompletionService>::StreamCompl
             Some((Ok(message), (answer, false)))
         },
     ))
+}
+
+/// A defect of this gateway.
+fn unlike_asked() -> Status {
+    let what = "another kind of answer than was asked for";
+    Error::Internal { what }.to_status()
 }
 
 fn refusal(refused: &Refused) -> Status {

@@ -14,6 +14,7 @@
 mod address;
 pub mod app;
 mod arriving;
+mod asked;
 mod bounds;
 pub mod check;
 mod clock;

@@ -5,14 +5,14 @@ use std::time::Duration;
 use serde::Deserialize;
 use tollgate_proto::completion::v1 as wire;
 use tollgate_provider::chat::{
-    Choice, Chunk, Delta, FinishReason, Json, Opaque, Part, Usage, UsageSource, Warning,
+    Choice, Chunk, Delta, FinishReason, Json, Opaque, Part, Response, Usage, UsageSource, Warning,
 };
 
 use crate::complete::{Piece, Whole};
 use crate::meter::{Attempt, Summary};
 
 /// A whole answer.
-pub(super) fn whole(whole: Whole) -> wire::CompleteResponse {
+pub(super) fn whole(whole: Whole<Response>) -> wire::CompleteResponse {
     let Whole {
         head,
         response,
@@ -174,7 +174,7 @@ fn part(part: Part) -> Option<wire::Part> {
     })
 }
 
-fn warning(left_out: Warning) -> wire::Warning {
+pub(super) fn warning(left_out: Warning) -> wire::Warning {
     wire::Warning {
         field: left_out.field,
         problem: left_out.problem.to_owned(),
@@ -200,7 +200,7 @@ fn finish(reason: FinishReason) -> wire::FinishReason {
     }
 }
 
-fn usage(usage: &Usage) -> wire::Usage {
+pub(super) fn usage(usage: &Usage) -> wire::Usage {
     let source = match usage.source {
         UsageSource::Provider => wire::UsageSource::Provider,
         UsageSource::Counted => wire::UsageSource::Counted,
@@ -221,7 +221,7 @@ fn usage(usage: &Usage) -> wire::Usage {
     }
 }
 
-fn cost(summary: &Summary) -> wire::Cost {
+pub(super) fn cost(summary: &Summary) -> wire::Cost {
     wire::Cost {
         nano_usd: summary
             .cost
@@ -231,7 +231,7 @@ fn cost(summary: &Summary) -> wire::Cost {
     }
 }
 
-fn route(summary: &Summary) -> wire::RouteTaken {
+pub(super) fn route(summary: &Summary) -> wire::RouteTaken {
     wire::RouteTaken {
         provider: summary.deployment.provider.name.to_string(),
         deployment: summary.deployment.name.to_string(),
