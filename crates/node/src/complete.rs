@@ -119,7 +119,11 @@ async fn answer(
     Ok((model, until, reply))
 }
 
-fn find_model(revision: &Revision, name: &str) -> Result<Arc<Model>, Error> {
+/// The model of that name, or alias.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn find_model(revision: &Revision, name: &str) -> Result<Arc<Model>, Error> {
     if name.is_empty() {
         return Err(Error::field("model", "must name a model"));
     }

@@ -83,6 +83,15 @@ impl Counting {
 // === impl Counted ===
 
 impl Counted {
+    /// The tokens as they were counted, and by what.
+    pub(crate) fn told(&self) -> (u64, UsageSource) {
+        let source = match self.counting.counter {
+            Counter::Exact(_) => UsageSource::Counted,
+            Counter::Estimate => UsageSource::Estimated,
+        };
+        (self.tokens, source)
+    }
+
     /// The tokens to hold.
     pub(crate) fn held(&self) -> u64 {
         self.counting.factor.lock().corrected(self.tokens)

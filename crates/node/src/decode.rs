@@ -14,6 +14,7 @@ use tollgate_provider::chat::{
     Effort, Json, JsonSchema, MAX_JSON_DEPTH, Reasoning, Request, ResponseFormat, Tool, ToolChoice,
 };
 
+use crate::count::Counting;
 use crate::error::{Error, Violation};
 
 pub(crate) use embeddings::embeddings;
@@ -107,6 +108,20 @@ pub(crate) fn request(wire: wire::CompleteRequest) -> Result<Request, Error> {
         faults.add(field, problem);
     }
     faults.none(request)
+}
+
+/// Decodes a request to count.
+///
+/// # Errors
+/// [`Error::Invalid`] with every field at fault, by its path in the conversation.
+pub(crate) fn counting(wire: wire::CountTokensRequest) -> Result<Counting, Error> {
+    let Some(conversation) = wire.request else {
+        return Err(Error::field("request", "must hold a conversation"));
+    };
+    Ok(Counting {
+        request: request(conversation)?,
+        local: wire.local,
+    })
 }
 
 fn check_labels(labels: &HashMap<String, String>, faults: &mut Faults) {

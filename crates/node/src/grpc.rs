@@ -5,14 +5,15 @@ mod encode;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::Stream;
 use http::HeaderMap;
 use tollgate_proto::completion::v1::completion_service_server::CompletionService;
 use tollgate_proto::completion::v1::model_service_server::ModelService;
 use tollgate_proto::completion::v1::{
-    CompleteRequest, CompleteResponse, ListModelsRequest, ListModelsResponse, Model,
-    StreamCompleteResponse,
+    CompleteRequest, CompleteResponse, CountTokensRequest, CountTokensResponse, ListModelsRequest,
+    ListModelsResponse, Model, StreamCompleteResponse,
 };
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
@@ -20,6 +21,7 @@ use tonic::{Request, Response, Status};
 use crate::app::Node;
 use crate::asked::Asked;
 use crate::complete::{Answer, AnswerStream, Call, Refused, complete};
+use crate::count::count_tokens;
 use crate::error::Error;
 use crate::permit::LimitState;
 use crate::{deadline, decode, ratelimit};
@@ -53,16 +55,8 @@ impl Grpc {
         request: Request<M>,
         decode: impl FnOnce(M) -> Result<Asked, Error>,
     ) -> Result<Answer, Status> {
-        let (metadata, _, message) = request.into_parts();
-        let headers = metadata.into_headers();
-        let timeout = deadline::grpc(&headers)
-            .map_err(|malformed| Error::field(malformed.header, malformed.problem).to_status())?;
-        let call = Call {
-            edge: "grpc",
-            authorization: authorization(&headers),
-            timeout,
-        };
-        complete(&self.node, call, || decode(message))
+        let (headers, timeout, message) = received(request)?;
+        complete(&self.node, call(&headers, timeout), || decode(message))
             .await
             .map_err(|refused| refusal(&refused))
     }
@@ -83,6 +77,17 @@ impl CompletionService for Grpc {
             }
             Answer::Stream(_) | Answer::Embeddings(_) => Err(unlike_asked()),
         }
+    }
+
+    async fn count_tokens(
+        &self,
+        request: Request<CountTokensRequest>,
+    ) -> Result<Response<CountTokensResponse>, Status> {
+        let (headers, timeout, message) = received(request)?;
+        let decode = || decode::counting(message);
+        let count = count_tokens(&self.node, call(&headers, timeout), decode).await;
+        let count = count.map_err(|error| error.to_status())?;
+        Ok(Response::new(encode::count(count)))
     }
 
     type StreamCompleteStream =
@@ -148,6 +153,23 @@ fn stream(answer: Box<AnswerStream>) -> <Grpc as CompletionService>::StreamCompl
             Some((Ok(message), (answer, false)))
         },
     ))
+}
+
+/// The headers of a request, how long the caller waits, and the message.
+fn received<M>(request: Request<M>) -> Result<(HeaderMap, Option<Duration>, M), Status> {
+    let (metadata, _, message) = request.into_parts();
+    let headers = metadata.into_headers();
+    let timeout = deadline::grpc(&headers)
+        .map_err(|malformed| Error::field(malformed.header, malformed.problem).to_status())?;
+    Ok((headers, timeout, message))
+}
+
+fn call(headers: &HeaderMap, timeout: Option<Duration>) -> Call<'_> {
+    Call {
+        edge: "grpc",
+        authorization: authorization(headers),
+        timeout,
+    }
 }
 
 /// A defect of this gateway.

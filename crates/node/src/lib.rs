@@ -22,6 +22,7 @@ mod complete;
 pub mod config;
 mod config_stream;
 mod control;
+mod count;
 mod counting;
 mod deadline;
 mod decode;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use tollgate_proto::completion::v1::completion_service_client::CompletionServiceClient;
 use tollgate_proto::completion::v1::embedding_service_client::EmbeddingServiceClient;
 use tollgate_proto::completion::v1::{
-    CompleteRequest, CompleteResponse, EmbedInput, EmbedRequest, EmbedResponse, Message, Part,
-    Role, RouteTaken, StreamCompleteResponse, Usage, embed_input, part, part_delta,
+    CompleteRequest, CompleteResponse, CountTokensRequest, CountTokensResponse, EmbedInput,
+    EmbedRequest, EmbedResponse, Message, Part, Role, RouteTaken, StreamCompleteResponse, Usage,
+    embed_input, part, part_delta,
 };
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
@@ -58,6 +59,13 @@ impl Caller {
     pub async fn embed(&self, request: EmbedRequest) -> Result<EmbedResponse, Status> {
         let mut client = self.embeddings.clone();
         let answer = client.embed(self.authorized(request)).await?;
+        Ok(answer.into_inner())
+    }
+
+    /// Has a conversation counted.
+    pub async fn count(&self, request: CountTokensRequest) -> Result<CountTokensResponse, Status> {
+        let mut client = self.client.clone();
+        let answer = client.count_tokens(self.authorized(request)).await?;
         Ok(answer.into_inner())
     }
 

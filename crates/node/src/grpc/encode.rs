@@ -9,6 +9,7 @@ use tollgate_provider::chat::{
 };
 
 use crate::complete::{Piece, Whole};
+use crate::count::Count;
 use crate::meter::{Attempt, Summary};
 
 /// A whole answer.
@@ -201,11 +202,6 @@ fn finish(reason: FinishReason) -> wire::FinishReason {
 }
 
 pub(super) fn usage(usage: &Usage) -> wire::Usage {
-    let source = match usage.source {
-        UsageSource::Provider => wire::UsageSource::Provider,
-        UsageSource::Counted => wire::UsageSource::Counted,
-        UsageSource::Estimated => wire::UsageSource::Estimated,
-    };
     wire::Usage {
         input_tokens: usage.input_total,
         output_tokens: usage.output_total,
@@ -217,7 +213,26 @@ pub(super) fn usage(usage: &Usage) -> wire::Usage {
         reasoning_tokens: usage.reasoning,
         input_audio_tokens: usage.input_audio,
         output_audio_tokens: usage.output_audio,
-        source: source.into(),
+        source: source(usage.source).into(),
+    }
+}
+
+/// A count of tokens.
+pub(super) fn count(count: Count) -> wire::CountTokensResponse {
+    let deployment = count.deployment.map(|it| it.name.to_string());
+    wire::CountTokensResponse {
+        model: count.model.to_string(),
+        input_tokens: count.tokens,
+        source: source(count.source).into(),
+        deployment: deployment.unwrap_or_default(),
+    }
+}
+
+fn source(source: UsageSource) -> wire::UsageSource {
+    match source {
+        UsageSource::Provider => wire::UsageSource::Provider,
+        UsageSource::Counted => wire::UsageSource::Counted,
+        UsageSource::Estimated => wire::UsageSource::Estimated,
     }
 }
 

@@ -1,4 +1,4 @@
-//! What an operator asks a provider, rather than a caller: which models it has, how it counts.
+//! What is asked of a provider beside work: which models it has, how it counts.
 
 use tollgate_provider::chat::Request;
 
