@@ -416,6 +416,12 @@ impl Node {
         self.book.get(self.book.find(counter)?)?.edges(now)
     }
 
+    /// The number of this process.
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
     /// Whether it is shutting down.
     #[must_use]
     pub fn is_drained(&self) -> bool {
