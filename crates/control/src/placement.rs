@@ -43,6 +43,14 @@ struct Seen {
     known_ms: u64,
 }
 
+/// A shard that this process holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    pub(crate) epoch: u64,
+    /// It can be handed over without a gap in which nothing is handed out.
+    pub(crate) is_portable: bool,
+}
+
 /// What this process is to do.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Plan {
@@ -58,14 +66,14 @@ pub(crate) struct Plan {
 
 impl Census {
     /// Takes in a look and says what follows from it. `passed_ms` is how long the last one is ago, where that was looked:
-    /// while the store is away nobody can give a sign of life, and nothing is held against anybody. `held` is in which epoch this process holds a shard; `alone`
+    /// while the store is away nobody can give a sign of life, and nothing is held against anybody. `held` is how this process holds a shard; `alone`
     /// that no other one can use the store.
     pub(crate) fn plan(
         &mut self,
         me: &Process,
         (sighting, passed_ms): (&Sighting, u64),
         alone: bool,
-        held: impl Fn(Shard) -> Option<u64>,
+        held: impl Fn(Shard) -> Option<Held>,
     ) -> Plan {
         self.note(&sighting.replicas, passed_ms);
         let mut plan = Plan::default();
@@ -85,13 +93,17 @@ impl Census {
             let owner = sighting.owners.get(&shard);
             let (epoch, owned) = owner.map_or((0, false), |(by, epoch)| (*epoch, by == me));
             let holds = held(shard);
-            if holds.is_some() && (!owned || holds != Some(epoch)) {
-                plan.lost.push(shard);
-            } else if holds.is_some() {
-                if self.belongs_elsewhere(me, shard) && plan.leaves.len() < MOVES {
-                    plan.leaves.push(shard);
+            match holds {
+                Some(held) if owned && held.epoch == epoch => {
+                    // Balance is not worth a gap.
+                    let moves = held.is_portable && plan.leaves.len() < MOVES;
+                    if moves && self.belongs_elsewhere(me, shard) {
+                        plan.leaves.push(shard);
+                    }
+                    continue;
                 }
-                continue;
+                Some(_) => plan.lost.push(shard),
+                None => {}
             }
             let free = owner.is_none_or(|(by, _)| owned || !self.is_alive(by));
             if takes_part && free && (owned || self.is_first(me, shard)) {

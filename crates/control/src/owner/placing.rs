@@ -147,7 +147,7 @@ impl Shell {
         let plan = placing
             .census
             .plan(&me, (&sighting, clock::millis(passed)), alone, |shard| {
-                terms.epoch(shard)
+                terms.held(shard)
             });
         let others = sighting.owners.iter();
         let others = others.filter(|(_, (owner, _))| placing.census.is_alive(owner));

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use tollgate_quota::owner::{Books, CounterState, Effect, Event, Owner};
 use tollgate_quota::{OwnerTime, Shard};
 
+use crate::placement::Held;
+
 /// One epoch of ownership of one shard.
 #[derive(Debug)]
 pub(super) struct Term {
@@ -113,6 +115,15 @@ impl Terms {
     /// In which epoch the shard is held.
     pub(super) fn epoch(&self, shard: Shard) -> Option<u64> {
         self.terms.get(&shard).map(|term| term.epoch)
+    }
+
+    /// How the shard is held. One that is being handed over already is of no more interest to that.
+    pub(super) fn held(&self, shard: Shard) -> Option<Held> {
+        let term = self.terms.get(&shard)?;
+        Some(Held {
+            epoch: term.epoch,
+            is_portable: term.leaving.is_none() && term.machine.ends_without_a_gap(),
+        })
     }
 
     pub(super) fn shards(&self) -> Vec<Shard> {

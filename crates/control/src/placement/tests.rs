@@ -22,6 +22,7 @@ struct Member {
     census: Census,
     held: BTreeMap<Shard, u64>,
     runs: bool,
+    is_portable: bool,
 }
 
 impl World {
@@ -31,17 +32,19 @@ impl World {
             census: Census::default(),
             held: BTreeMap::new(),
             runs: true,
+            is_portable: true,
         });
     }
 
     /// Every process that runs looks once, and does at once what follows.
     fn round(&mut self) {
         for member in self.members.iter_mut().filter(|member| member.runs) {
-            let held = &member.held;
+            let (held, is_portable) = (&member.held, member.is_portable);
             let plan = member
                 .census
                 .plan(&member.me, (&self.store, 250), false, |shard| {
-                    held.get(&shard).copied()
+                    let epoch = *held.get(&shard)?;
+                    Some(Held { epoch, is_portable })
                 });
             self.revision += 1;
             if plan.register.is_some() {
@@ -159,6 +162,20 @@ fn a_restarted_replica_has_its_shards_back_at_once() {
 }
 
 #[test]
+fn what_could_not_be_handed_over_without_a_gap_stays() {
+    let mut world = World::default();
+    world.add("a", 1);
+    world.rounds(2);
+    world.add("b", 2);
+    world.members[0].is_portable = false;
+    world.rounds(60);
+    assert_eq!(world.share("a", 1), Shard::COUNT);
+    world.members[0].is_portable = true;
+    world.rounds(60);
+    assert!(world.share("b", 2) > 80, "{:?}", world.shares());
+}
+
+#[test]
 fn whoever_is_alone_with_its_store_takes_all_at_the_first_look() {
     let mut census = Census::default();
     let mut sighting = Sighting::default();
@@ -177,11 +194,15 @@ fn a_shard_that_is_owned_and_not_held_is_claimed_anew() {
     for shard in Shard::all() {
         sighting.owners.insert(shard, (me.clone(), 4));
     }
-    let held = |shard| match shard {
-        Shard(0) => None,
-        // As before a claim whose outcome is not known.
-        Shard(1) => Some(2),
-        _ => Some(4),
+    let held = |shard| {
+        let epoch = match shard {
+            Shard(0) => return None,
+            // As before a claim whose outcome is not known.
+            Shard(1) => 2,
+            _ => 4,
+        };
+        let is_portable = true;
+        Some(Held { epoch, is_portable })
     };
     let plan = census.plan(&me, (&sighting, 0), false, held);
     assert_eq!(plan.claims, [(Shard(0), 4), (Shard(1), 4)]);
