@@ -139,6 +139,12 @@ impl Census {
         }
     }
 
+    /// Whether another process of this one's name is registered since: its successor, or one that is misnamed.
+    pub(crate) fn is_superseded(&self, me: &Process) -> bool {
+        let mine = self.replicas.get(&me.replica.name);
+        self.registered && mine.is_some_and(|seen| seen.process != *me)
+    }
+
     /// Whether this very process gives signs of life.
     pub(crate) fn is_alive(&self, process: &Process) -> bool {
         let seen = self.replicas.get(&process.replica.name);

@@ -44,6 +44,8 @@ pub(super) struct Placing {
     overtaken: u64,
     /// When the last look was, however it ended.
     looked_at: Option<Instant>,
+    /// Another process has this one's name.
+    superseded: bool,
     stopped: bool,
 }
 
@@ -149,6 +151,15 @@ impl Shell {
             .plan(&me, (&sighting, clock::millis(passed)), alone, |shard| {
                 terms.held(shard)
             });
+        let superseded = placing.census.is_superseded(&me);
+        if superseded && !std::mem::replace(&mut placing.superseded, superseded) {
+            let name = &me.replica.name;
+            error!(
+                name,
+                "another process of this name has registered: each replica needs a name of its own"
+            );
+        }
+        placing.superseded = superseded;
         let others = sighting.owners.iter();
         let others = others.filter(|(_, (owner, _))| placing.census.is_alive(owner));
         let mut replicas: BTreeMap<u64, Arc<Replica>> = BTreeMap::new();

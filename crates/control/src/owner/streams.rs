@@ -52,6 +52,8 @@ pub(super) struct Streams {
     pub(super) store: u64,
     owned: OwnedShards,
     version: u64,
+    /// Somebody has not been told of it yet.
+    untold: bool,
     /// What is to be said when everything that came together is dealt with.
     unsaid: BTreeMap<Incarnation, Vec<OwnerMessage>>,
 }
@@ -67,6 +69,7 @@ impl Streams {
             said_at: None,
             told: 0,
         };
+        self.untold = true;
         if let Some(old) = self.open.insert(incarnation, stream) {
             old.outlet.ended.cancel();
             if let Some(new) = self.open.get_mut(&incarnation) {
@@ -157,14 +160,17 @@ impl Streams {
         if self.version == 0 || owned != self.owned {
             self.owned = owned;
             self.version += 1;
+            self.untold = true;
         }
     }
 
     /// Says all that is to be said.
     pub(super) fn flush(&mut self) {
         let news = self.version;
-        for (incarnation, stream) in &mut self.open {
-            if stream.told != news {
+        if std::mem::take(&mut self.untold) {
+            // Whoever's stream is full is told with whatever comes next.
+            let untold = self.open.iter().filter(|(_, stream)| stream.told != news);
+            for (incarnation, _) in untold {
                 self.unsaid.entry(*incarnation).or_default();
             }
         }

@@ -156,6 +156,9 @@ fn a_restarted_replica_has_its_shards_back_at_once() {
     world.members[1].runs = true;
     world.rounds(40);
     assert_eq!(world.share("b", 3), had, "{:?}", world.shares());
+    let superseded = world.members.iter();
+    let superseded = superseded.map(|member| member.census.is_superseded(&member.me));
+    assert_eq!(superseded.collect::<Vec<_>>(), [false, true, false]);
     world.members[2].runs = false;
     world.rounds(60);
     assert_eq!(world.share("b", 2), had, "{:?}", world.shares());
