@@ -152,6 +152,13 @@ impl Owner {
         timer.into_iter().chain(others).min()
     }
 
+    /// Whether another owner could go on at once where this one ends: it has no counter that is kept by the horizon, of
+    /// which a new owner hands out nothing for a while.
+    #[must_use]
+    pub fn ends_without_a_gap(&self) -> bool {
+        !self.horizon.in_use
+    }
+
     /// The live state of every counter in memory, in no order.
     pub fn snapshot(&self, now: OwnerTime) -> impl Iterator<Item = CounterState> + '_ {
         let snapshot = move |account: &Account| {
