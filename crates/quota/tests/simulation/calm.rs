@@ -17,10 +17,11 @@ pub(crate) fn calm(world: &mut World) -> Result<(), Violation> {
         .iter_mut()
         .for_each(|owner| owner.alive = false);
     world.new_owner(0);
+    // Later than whatever the storm still has planned.
+    world.run(world.now + 15_000)?;
     let owner = world.owners.len() - 1;
     for node in 0..world.nodes.len() {
-        // Later than whatever the storm still has planned.
-        world.schedule(15_000, Event::Connect { node, owner });
+        world.schedule(1, Event::Connect { node, owner });
     }
     // Both window lengths begin anew at a whole minute.
     let minute = (world.now / 60_000 + 2) * 60_000;

@@ -12,6 +12,7 @@
 )]
 
 mod calm;
+mod exhaustive;
 mod faults;
 mod mutants;
 mod oracle;

@@ -84,7 +84,7 @@ pub(crate) enum Mutation {
 type Ledger = (i64, Incarnation, Counter, Window, Generation);
 type Share = (Incarnation, Counter, Window);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Mutants {
     mutation: Option<Mutation>,
     /// Last grant sent, and the sum of what arrived, per ledger.

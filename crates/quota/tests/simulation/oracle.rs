@@ -23,7 +23,7 @@ pub(crate) struct Violation(pub(crate) String);
 
 type Ledger = (Incarnation, i64, Counter, Window, Generation);
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Oracle {
     /// Units admitted under each label and not refunded.
     admitted: BTreeMap<(Counter, Window), u64>,

@@ -175,6 +175,9 @@ pub(crate) struct Plan {
     /// The store is restored from an older copy.
     pub(crate) restored: bool,
     pub(crate) mutation: Option<Mutation>,
+    /// Where nothing is left to chance: the number that is drawn instead, and whether stamps wait for their turn.
+    pub(crate) number: Option<u64>,
+    pub(crate) pauses: bool,
     pub(crate) trace: bool,
 }
 
@@ -200,6 +203,8 @@ impl Plan {
             lease_ms: 2_000,
             restored: false,
             mutation: None,
+            number: None,
+            pauses: false,
             trace: false,
         };
         if !family.is_by_horizon() {

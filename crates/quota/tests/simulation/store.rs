@@ -22,7 +22,7 @@ struct State {
     newest: BTreeMap<Counter, u64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Store {
     state: State,
     copy: Option<State>,

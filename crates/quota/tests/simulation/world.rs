@@ -95,7 +95,7 @@ pub(crate) enum Answer {
     AlreadyUnknown,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct OwnerProcess {
     pub(crate) machine: Owner,
     pub(crate) epoch: Epoch,
@@ -109,7 +109,7 @@ pub(crate) struct OwnerProcess {
 }
 
 /// A request that is not over.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Open {
     pub(crate) asks: Vec<Ask>,
     /// Once it is admitted, and the oracle's number for that.
@@ -118,7 +118,7 @@ pub(crate) struct Open {
     pub(crate) spent: Vec<u64>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct NodeProcess {
     pub(crate) machine: Node,
     pub(crate) incarnation: Incarnation,
@@ -135,14 +135,14 @@ pub(crate) struct NodeProcess {
     legacy: Vec<Close>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) random: Random,
     pub(crate) now: u64,
     begin: u64,
     sequence: u64,
-    queue: BTreeMap<(u64, u64), Box<Event>>,
+    pub(crate) queue: BTreeMap<(u64, u64), Box<Event>>,
     pub(crate) store: Store,
     pub(crate) owners: Vec<OwnerProcess>,
     pub(crate) nodes: Vec<NodeProcess>,
@@ -167,7 +167,10 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(plan: Plan) -> Self {
-        let mut random = Random::new(plan.seed ^ 0x5eed);
+        let mut random = match plan.number {
+            None => Random::new(plan.seed ^ 0x5eed),
+            Some(number) => Random::Fixed(number),
+        };
         let begin = 1_700_000_040_000 + random.within(0, 59_999);
         let mut world = Self {
             random,
@@ -271,7 +274,7 @@ impl World {
         Some(until).filter(|until| *until > self.now)
     }
 
-    fn handle(&mut self, event: Event) -> Result<(), Violation> {
+    pub(crate) fn handle(&mut self, event: Event) -> Result<(), Violation> {
         match event {
             Event::Request(node) => self.requests_of(node),
             Event::Stamp { call, taken_at } => self.stamp(call, taken_at),
@@ -384,7 +387,7 @@ impl World {
         NodeTime(offset + (elapsed + elapsed * drift_ppm / 1_000_000).unsigned_abs())
     }
 
-    fn owner_time(&self, owner: usize) -> OwnerTime {
+    pub(crate) fn owner_time(&self, owner: usize) -> OwnerTime {
         OwnerTime(self.now.saturating_add_signed(self.owners[owner].offset))
     }
 }

@@ -9,7 +9,7 @@ use crate::oracle::{Oracle, Violation, check};
 use crate::world::Open;
 
 /// What processes did to ledgers.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Spending {
     /// What each process has truly spent, and what it had reserved besides when it died.
     spent: BTreeMap<(Incarnation, Counter), u64>,
@@ -102,24 +102,17 @@ impl Oracle {
         of_lost.map(close).collect()
     }
 
-    /// I5, once all is quiet: a row says no more than was spent and charges no less, and of what is closed nothing
-    /// that was in doubt comes back by itself; a living process's row is exact.
-    pub(crate) fn books(
-        &self,
-        row: &LedgerRow,
-        counter: &Counter,
-        alive: bool,
-    ) -> Result<(), Violation> {
+    /// I5, at all times: a row says no more than was spent, and of what is closed nothing that was spent or in doubt
+    /// comes back by itself.
+    pub(crate) fn row(&self, row: &LedgerRow, counter: &Counter) -> Result<(), Violation> {
         let key = (row.incarnation, counter.clone());
         let of = |figures: &BTreeMap<_, u64>| figures.get(&key).copied().unwrap_or(0);
         let spent = of(&self.spending.spent);
         check(row.settled <= spent, || {
             format!("I5: {counter}: {row:?} settled more than the {spent} that were spent")
         })?;
-        if alive {
-            return check(row.settled == spent, || {
-                format!("I5: {counter}: {row:?} lost some of the {spent} that were spent")
-            });
+        if !row.closed {
+            return Ok(());
         }
         let (doubt, overrun) = (of(&self.spending.doubt), of(&self.spending.overrun));
         check(row.charge() + overrun >= spent + doubt, || {
@@ -131,7 +124,25 @@ impl Oracle {
         let lost = self.spending.lost.contains(&row.incarnation);
         check(lost || row.charge() >= mark, || {
             format!("I5: {counter}: {row:?} is charged less than its mark of {mark}")
-        })?;
+        })
+    }
+
+    /// I5, once all is quiet: a living process's row is exact, and a dead one's is closed.
+    pub(crate) fn quiet_row(
+        &self,
+        row: &LedgerRow,
+        counter: &Counter,
+        alive: bool,
+    ) -> Result<(), Violation> {
+        self.row(row, counter)?;
+        let key = (row.incarnation, counter.clone());
+        let spent = self.spending.spent.get(&key).copied().unwrap_or(0);
+        if alive {
+            return check(row.settled == spent, || {
+                format!("I5: {counter}: {row:?} lost some of the {spent} that were spent")
+            });
+        }
+        let lost = self.spending.lost.contains(&row.incarnation);
         check(lost || row.closed || row.charge() == row.settled, || {
             format!("I5: {counter}: {row:?} was not closed")
         })

@@ -155,7 +155,7 @@ impl World {
                 .nodes
                 .iter()
                 .any(|node| node.incarnation == row.incarnation);
-            self.oracle.books(row, counter, alive)?;
+            self.oracle.quiet_row(row, counter, alive)?;
         }
         let booked = |counter: &Counter, of| self.store.row(counter, of).is_some();
         self.oracle.all_booked(booked)

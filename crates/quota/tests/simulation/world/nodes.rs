@@ -129,6 +129,10 @@ impl World {
     /// Stamps, perhaps after a pause in the worst place.
     fn taken(&mut self, call: Call) -> Result<(), Violation> {
         let taken_at = self.node_time(call.node);
+        if self.random.is_fixed() && self.plan.pauses {
+            self.schedule(0, Event::Stamp { call, taken_at });
+            return Ok(());
+        }
         if self.calm || !self.random.chance(5) {
             return self.stamp(call, taken_at);
         }
@@ -295,6 +299,17 @@ impl World {
         self.after_node(node)
     }
 
+    /// The node says what it has to say, though it may not be time.
+    pub(crate) fn speak(&mut self, node: usize, scope: Scope) -> Result<(), Violation> {
+        let now = self.node_time(node);
+        let machine = &mut self.nodes[node].machine;
+        machine.tick(now);
+        if let Some(message) = machine.poll_message(now, scope) {
+            self.send_to_owner(node, message)?;
+        }
+        self.after_node(node)
+    }
+
     pub(super) fn node_timer(&mut self, node: usize) -> Result<(), Violation> {
         // Another one was set for an earlier time, unless a pause held this one up; it is void.
         if self.nodes[node].timer_at.is_none_or(|at| at > self.now) {
@@ -347,7 +362,7 @@ impl World {
             .unwrap();
         // Where the clock's drift makes this early, the timer is set again.
         let at = self.now + due.since(self.node_time(node)).max(1);
-        if process.timer_at.is_none_or(|earlier| earlier > at) {
+        if !self.random.is_fixed() && process.timer_at.is_none_or(|earlier| earlier > at) {
             self.nodes[node].timer_at = Some(at);
             self.schedule(at - self.now, Event::NodeTimer(node));
         }

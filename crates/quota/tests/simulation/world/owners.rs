@@ -67,8 +67,8 @@ impl World {
         if kill {
             self.owners.iter_mut().for_each(|owner| owner.alive = false);
         }
-        let lag = if self.random.chance(50) { 1 } else { 0 };
-        self.new_owner(lag);
+        let lag = self.random.within(0, 1);
+        self.new_owner(usize::try_from(lag).unwrap());
         let owner = self.owners.len() - 1;
         for node in 0..self.nodes.len() {
             let after = self.random.within(1, 3_000);
@@ -105,7 +105,7 @@ impl World {
         }
     }
 
-    pub(super) fn step(&mut self, owner: usize, event: owner::Event) -> Result<(), Violation> {
+    pub(crate) fn step(&mut self, owner: usize, event: owner::Event) -> Result<(), Violation> {
         if !self.owners[owner].alive {
             return Ok(());
         }
@@ -147,7 +147,7 @@ impl World {
             return;
         };
         let at = due.0.saturating_add_signed(-process.offset).max(self.now);
-        if process.timer_at.is_none_or(|earlier| earlier > at) {
+        if !self.random.is_fixed() && process.timer_at.is_none_or(|earlier| earlier > at) {
             self.owners[owner].timer_at = Some(at);
             self.schedule(at - self.now, Event::OwnerTimer(owner));
         }
@@ -191,7 +191,7 @@ impl World {
     }
 
     /// What an owner hears of a write of which nobody knows what became.
-    fn unknown(&self, effect: &Effect) -> owner::Event {
+    pub(crate) fn unknown(&self, effect: &Effect) -> owner::Event {
         let taken_for_done = self.mutated(Mutation::UnknownIsSuccess);
         let outcome = |modified| match taken_for_done {
             true => owner::Commit::Committed(modified),
