@@ -7,6 +7,7 @@
 mod answer;
 mod blocks;
 mod citations;
+pub(crate) mod embeddings;
 mod encode;
 mod errors;
 mod event_stream;

@@ -18,6 +18,7 @@
 
 mod answer;
 mod citations;
+pub(crate) mod embeddings;
 mod encode;
 mod errors;
 mod outgoing;

@@ -14,6 +14,7 @@
 mod answer;
 mod citations;
 mod contents;
+pub(crate) mod embeddings;
 mod encode;
 mod errors;
 mod logprobs;

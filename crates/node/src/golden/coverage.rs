@@ -206,6 +206,7 @@ fn every_fixture_is_a_feature() {
     for file in std::fs::read_dir(folder()).unwrap() {
         let path = file.unwrap().path();
         if path.is_dir() {
+            // Those of answers and of embeddings, see `answers` and `vectors`.
             continue;
         }
         there.insert(path.file_stem().unwrap().to_str().unwrap().to_owned());
