@@ -50,7 +50,8 @@ const USAGE: &str = r#"usage: cargo xtask COMMAND
                                  `bench --help` lists ARGS
   bench limits [ARGS…]           what decisions about limits cost, beside `governor` and redis
   bench nodes                    how a hundred nodes share limits, against a real control plane
-  bench codec [ARGS…]            what it costs to read and write each provider's format
+  bench codec [ARGS…]            what it costs to read and write each provider's format,
+                                 and to count tokens
   chaos [ARGS…]                  faults on real processes while callers race, judged by
                                  the provider's ledger; needs root; `chaos --help` lists ARGS
   live                           ask the real providers whose keys are in the environment, a few
