@@ -68,11 +68,11 @@ const LONGEST_WAIT_MS: u64 = 2_000;
 /// Room kept for so many requests' parts.
 const MOST_SPARE: usize = 1_024;
 
-/// The node's state machine.
+/// The node's state machine. A copy goes on by itself: for trying out what may happen.
 ///
 /// The shell holds it under one mutex, calls it with readings of one clock, and drains
 /// [`Node::poll_wake`] after every call.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Node {
     name: Arc<str>,
     incarnation: Incarnation,

@@ -44,8 +44,8 @@ const SWEEP_EVERY_MS: u64 = 5_000;
 /// windows begin at once. What is left is due at once again.
 const MOST_PER_TICK: usize = 1_000;
 
-/// The owner's state machine, for one term of ownership.
-#[derive(Debug)]
+/// The owner's state machine, for one term of ownership. A copy goes on by itself: for trying out what may happen.
+#[derive(Debug, Clone)]
 pub struct Owner {
     epoch: Epoch,
     config: Config,

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tollgate_proto::node::v1::Key;
 use tollgate_provider::chat::Delta;
-use tollgate_provider::chat::{Choice, FinishReason, Message, Role};
+use tollgate_provider::chat::{Choice, FinishReason, Message, Response, Role};
 use tollgate_provider::tokens;
 use tollgate_provider::{Class, Failure};
 use tollgate_quota::{
@@ -13,6 +13,7 @@ use tollgate_quota::{
 };
 
 mod ceilings;
+mod vectors;
 
 use super::*;
 use crate::limiter::Limiter;
@@ -96,7 +97,7 @@ impl Bench {
         let permit = Permit::take(&self.limiter, &self.plan, self.needs, until);
         let permit = self.with_owner(permit).await.unwrap();
         let mut meter = Meter::start("http");
-        meter.asked(&self.model, 1, false, bounds());
+        meter.asked(&self.model, 1, Operation::Completion, bounds());
         meter.admitted(permit);
         meter
     }

@@ -19,7 +19,7 @@ const FORGET_AFTER_MS: u64 = 2_000;
 ///
 /// What every request looks at comes first and lies together: where there are very many counters, a request
 /// waits for each part of an account that is in no cache.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[repr(C)]
 pub(super) struct Account {
     /// Distinguishes this account from another that had its place before.
