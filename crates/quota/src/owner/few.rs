@@ -2,7 +2,7 @@
 
 /// A map whose entries lie side by side in the order of their keys. A counter is used by one node or two, and there are
 /// very many counters: a tree has room for eleven entries at once.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Few<K, V>(Vec<(K, V)>);
 
 impl<K, V> Default for Few<K, V> {
