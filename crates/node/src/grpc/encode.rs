@@ -8,6 +8,7 @@ use tollgate_provider::chat::{
     Choice, Chunk, Delta, FinishReason, Json, Opaque, Part, Response, Usage, UsageSource, Warning,
 };
 
+use crate::capabilities::Capability;
 use crate::complete::{Piece, Whole};
 use crate::count::Count;
 use crate::meter::{Attempt, Summary};
@@ -214,6 +215,14 @@ pub(super) fn usage(usage: &Usage) -> wire::Usage {
         input_audio_tokens: usage.input_audio,
         output_audio_tokens: usage.output_audio,
         source: source(usage.source).into(),
+    }
+}
+
+/// What a model can be asked for.
+pub(super) fn capability(capability: Capability) -> wire::Capability {
+    match capability {
+        Capability::Completions => wire::Capability::Completions,
+        Capability::Embeddings => wire::Capability::Embeddings,
     }
 }
 
