@@ -36,6 +36,7 @@ mod gate;
 #[cfg(test)]
 mod golden;
 mod grpc;
+mod guarded;
 mod http;
 mod journal;
 mod keys;
