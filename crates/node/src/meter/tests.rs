@@ -104,11 +104,11 @@ impl Bench {
 
     /// Lets something happen that may wait for the owner's grants.
     async fn with_owner<T>(&self, work: impl Future<Output = T>) -> T {
-        let term = self.limiter.connected();
+        self.limiter.connected();
         let owner = async {
             loop {
-                let asked = self.limiter.next_message(term).await.unwrap();
-                self.grant(&asked);
+                let asked = self.limiter.next_message().await.unwrap();
+                self.grant(&asked.message);
             }
         };
         tokio::select! {
@@ -155,8 +155,8 @@ impl Bench {
     }
 
     async fn spent_of<const N: usize>(&self, limits: [&str; N]) -> [u64; N] {
-        let term = self.limiter.connected();
-        let message = self.limiter.next_message(term).await.unwrap();
+        self.limiter.connected();
+        let message = self.limiter.next_message().await.unwrap().message;
         limits.map(|limit| {
             let mut accounts = message.accounts.iter();
             accounts

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use tollgate_quota::node::Note;
 use tollgate_quota::{Close, Counter, Incarnation, NodeMessage, NodeTime, owner};
 
+use crate::mutants::Mutation;
 use crate::oracle::Violation;
-use crate::plan::Mutation;
 use crate::world::{Event, World};
 
 /// A node's disk.
@@ -26,6 +26,11 @@ impl Disk {
             last.insert((note.incarnation, note.counter.clone()), note);
         }
         last.into_values().map(Note::close).collect()
+    }
+
+    /// All that was written is there.
+    pub(super) fn settle(&mut self) {
+        self.durable.append(&mut self.written);
     }
 }
 
@@ -72,15 +77,12 @@ impl World {
     pub(super) fn replace(&mut self, node: usize) {
         let fresh = self.new_node();
         let old = std::mem::replace(&mut self.nodes[node], fresh);
-        for (asks, admission) in old.open.values() {
-            if admission.is_some() {
-                self.oracle.died(old.incarnation, asks);
-            }
+        for call in old.open.values().filter(|call| call.admission.is_some()) {
+            self.oracle.died(old.incarnation, call);
         }
         let lost = self.random.chance(self.plan.disk_lost);
-        let inherited = old.machine.inherited().to_vec();
         if lost {
-            self.oracle.lost(old.incarnation, &inherited);
+            self.oracle.lost(old.incarnation, &old.legacy);
             return;
         }
         let mut disk = old.disk;
@@ -89,7 +91,7 @@ impl World {
         } else {
             let kept = self.random.within(0, disk.written.len() as u64);
             disk.written.truncate(usize::try_from(kept).unwrap());
-            disk.durable.append(&mut disk.written);
+            disk.settle();
         }
         let mut closes = disk.closes();
         if self.mutated(Mutation::NoMark) {
@@ -98,18 +100,16 @@ impl World {
                 .for_each(|close| close.mark = close.settled);
         }
         let process = &mut self.nodes[node];
-        process.machine.inherit(inherited);
-        process.machine.inherit(closes);
+        process.legacy = old.legacy;
+        process.legacy.extend(closes);
         // What is on the disk is what this process notes from now on; what it inherits it has in mind.
-        process.disk = Disk::default();
+        process.machine.inherit(process.legacy.clone());
     }
 
     /// A process that the owner took for dead begins anew.
     pub(super) fn disowned(&mut self, node: usize) {
         if self.nodes[node].machine.is_disowned() {
-            let owner = self.owners.len() - 1;
-            self.replace(node);
-            self.schedule(50, Event::Connect { node, owner });
+            self.renew(node);
         }
     }
 
@@ -155,9 +155,10 @@ impl World {
                 .nodes
                 .iter()
                 .any(|node| node.incarnation == row.incarnation);
-            self.oracle.books(row, counter, alive)?;
+            self.oracle.quiet_row(row, counter, alive)?;
         }
-        Ok(())
+        let booked = |counter: &Counter, of| self.store.row(counter, of).is_some();
+        self.oracle.all_booked(booked)
     }
 
     /// The mutations that free what is free already.
