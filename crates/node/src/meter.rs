@@ -25,7 +25,8 @@ use crate::permit::{Charge, LimitState, Permit, Room};
 use crate::plan::{Line, Plan};
 use crate::upstream::{Ended, Reached};
 use crate::{metrics, random};
-use count::{count, count_delta};
+use count::count;
+pub(crate) use count::count_chunk;
 pub(crate) use outcome::{Attempt, outcome_name};
 
 /// Limits are told of a stream's output while it runs, every so many tokens.
@@ -276,7 +277,7 @@ impl Meter {
         for chunk in chunks {
             match chunk {
                 Chunk::Start { model, .. } => self.provider_model.clone_from(model),
-                Chunk::Delta { delta, .. } => self.streamed_output += count_delta(delta),
+                Chunk::Delta { .. } => self.streamed_output += count_chunk(chunk),
                 Chunk::Warning(_) | Chunk::Finish { .. } => {}
                 Chunk::Usage(usage) => self.usage = Some(*usage),
             }
@@ -352,6 +353,11 @@ impl Meter {
             attempt.outcome = AttemptOutcome::TimedOut;
             attempt.duration = attempt.started.elapsed();
         }
+    }
+
+    /// Tokens that were streamed so far.
+    pub(crate) fn streamed_tokens(&self) -> u64 {
+        self.streamed_output
     }
 
     /// The attempts so far.

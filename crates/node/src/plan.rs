@@ -25,8 +25,10 @@ pub(crate) struct Plan {
     pub(crate) lines: Vec<Line>,
     /// Those that only tell what they would refuse.
     pub(crate) shadows: Vec<Line>,
-    /// The experience with the model's answers, where a limit reserves by it.
-    expected: Option<Arc<Expected>>,
+    /// The experience with the model's answers.
+    expected: Arc<Expected>,
+    /// Whether a limit reserves by it.
+    reserves_expected: bool,
 }
 
 /// The plans of one key, for the newest revision only.
@@ -72,10 +74,11 @@ impl Plan {
             }
         })?;
         let reserves = |line: &Line| line.limit.reserve == Reserve::Expected;
-        let expected = lines.iter().any(reserves);
+        let reserves_expected = lines.iter().any(reserves);
         let (shadows, lines) = lines.into_iter().partition(|line| line.limit.shadow);
         Ok(Self {
-            expected: expected.then(|| revision.expected(model)).flatten(),
+            expected: revision.expected(model).unwrap_or_default(),
+            reserves_expected,
             lines,
             shadows,
         })
@@ -99,8 +102,11 @@ impl Plan {
             },
         };
         let worst = needs(bounds.output);
-        let expected = self.expected.as_ref();
-        let expected = expected.map_or(worst, |expected| needs(expected.output(bounds.output)));
+        let expected = if self.reserves_expected {
+            needs(self.expected.output(bounds.output))
+        } else {
+            worst
+        };
         Needs { worst, expected }
     }
 
@@ -120,9 +126,7 @@ impl Plan {
 
     /// An answer had so many output tokens.
     pub(crate) fn learn(&self, output: u64) {
-        if let Some(expected) = &self.expected {
-            expected.learn(output);
-        }
+        self.expected.learn(output);
     }
 
     /// The tightest of its limits of each unit, as far as `view` knows them.

@@ -1,12 +1,13 @@
 //! What a request is charged.
 
-use tollgate_policy::price::{Served, Tokens};
+use tollgate_policy::price::{Bounds, Served, Tokens};
 use tollgate_policy::table::{Deployment, Use};
 use tollgate_provider::chat::Usage;
 
 use super::{Meter, Sent, Summary};
 use crate::counting::Counted;
 use crate::permit::{Charge, Needs};
+use crate::plan::Line;
 
 impl Meter {
     /// The prompt was counted.
@@ -62,6 +63,22 @@ impl Meter {
         self.permit
             .as_ref()
             .map_or_else(Needs::default, |permit| *permit.needs())
+    }
+
+    /// The most that the request may use.
+    pub(crate) fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
+    /// The caller's key; empty where none is known.
+    pub(crate) fn key_id(&self) -> &str {
+        self.key.as_ref().map_or("", |key| &key.id)
+    }
+
+    /// How much of the scarcest of these ceilings is left, as far as this node knows: 1 is all, or not known.
+    pub(crate) fn room_left(&self, ceilings: &[Line]) -> f64 {
+        let permit = self.permit.as_ref();
+        permit.map_or(1.0, |permit| permit.room_left(ceilings))
     }
 
     fn served(&self) -> Served {

@@ -8,10 +8,6 @@ const PLANNED: &[(&str, &str)] = &[
         "providers.a.credential.name: `name`",
     ),
     (
-        "pools: { a: { strategy: least_busy } }",
-        "pools.a.strategy: `strategy`",
-    ),
-    (
         "models: { a: { routes: [ { when: x } ] } }",
         "models.a.routes[0].when: `when`",
     ),
