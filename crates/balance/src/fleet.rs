@@ -297,6 +297,14 @@ impl Fleet {
         }
     }
 
+    /// Nobody waits for an attempt any more that brought nothing so far: it is at least as slow.
+    pub fn given_up(&mut self, attempt: &Attempt, now: Duration) {
+        if let Some(state) = self.targets.get_mut(attempt.target) {
+            let waited = now.saturating_sub(attempt.began);
+            state.pace.silent(waited, now);
+        }
+    }
+
     /// An attempt is over, with everything that belongs to it.
     pub fn end(&mut self, mut attempt: Attempt, now: Duration) {
         if !attempt.is_told {

@@ -4,22 +4,23 @@
 mod ask;
 mod choice;
 mod exhausted;
+mod hedge;
 
 use std::sync::Arc;
 
 use tollgate_balance::{Attempts, Cause, Load, Wish};
-use tollgate_policy::table::{Deployment, Model, Use};
+use tollgate_policy::table::{Deployment, Model, SlowStream, Use};
 use tollgate_proto::completion::v1::AttemptOutcome;
 use tollgate_provider::Class;
 use tollgate_provider::chat::{Chunk, Request, Response};
 
 use crate::error::Error;
-use crate::meter::{Meter, outcome_name};
+use crate::meter::{Meter, Place, outcome_name};
 use crate::metrics;
 use crate::permit::{Needs, Room};
 use crate::revision::Revision;
 use crate::traffic::UnderWay;
-use crate::upstream::{Ended, LiveStream};
+use crate::upstream::{Ended, LiveStream, Upstream};
 
 /// What a provider answered.
 #[derive(Debug)]
@@ -65,6 +66,15 @@ struct Full {
 /// A deployment was passed over.
 struct NoRoom;
 
+/// An attempt under way.
+struct Started {
+    deployment: Arc<Deployment>,
+    upstream: Arc<Upstream>,
+    under_way: UnderWay,
+    place: Place,
+    slow_stream: Option<SlowStream>,
+}
+
 /// Tries deployments until one answers. One that has no room for the request under its ceilings is passed over.
 ///
 /// # Errors
@@ -102,7 +112,7 @@ pub(crate) async fn dispatch(
         if attempts.made() > 1 && at_fault.is_none() && !revision.may_retry() {
             break;
         }
-        let ended = match walk.attempt((target, &attempts), room, meter).await? {
+        let ended = match walk.attempt((target, &mut attempts), room, meter).await? {
             Ok(reply) => return Ok(reply),
             Err(ended) => ended,
         };
@@ -147,41 +157,48 @@ impl Walk<'_> {
         Err(NoRoom)
     }
 
+    /// Makes an attempt at a deployment, and perhaps another beside it. The inner error is how the last of them ended.
     async fn attempt(
+        &self,
+        (target, attempts): (usize, &mut Attempts<'_>),
+        room: Option<Room>,
+        meter: &mut Meter,
+    ) -> Result<Result<Reply, Ended>, Error> {
+        let mut one = self.start((target, attempts), room, meter)?;
+        if let Some(after) = self.model.hedge_after {
+            return self.hedged(one, after, attempts, meter).await;
+        }
+        let result = self.run(&mut one).await;
+        Ok(conclude(one, result, meter))
+    }
+
+    fn start(
         &self,
         (target, attempts): (usize, &Attempts<'_>),
         room: Option<Room>,
         meter: &mut Meter,
-    ) -> Result<Result<Reply, Ended>, Error> {
+    ) -> Result<Started, Error> {
         let missing = || Error::Internal {
             what: "finding a deployment",
         };
         let (deployment, upstream) = self.revision.deployment(target).ok_or_else(missing)?;
-        let traffic = self.revision.traffic();
-        let mut under_way = traffic.begin(target, self.wish.load).ok_or_else(missing)?;
-        let before = meter.attempt(deployment, room);
+        let begun = self.revision.traffic().begin(target, self.wish.load);
         // Slow is better than nothing: only where there is another, a slow one is given up.
         let slow_stream = self.model.slow_stream;
-        let slow_stream = slow_stream.filter(|_| self.next(&mut attempts.clone(), meter).is_some());
-        let asked = self.ask((upstream, &deployment.model), &mut under_way, slow_stream);
-        match asked.await {
-            Ok(ask::Answer::Whole(response)) => {
-                under_way.answered(response.usage.map_or(0, |usage| usage.output_total));
-                Ok(Ok(Reply::Whole(response)))
-            }
-            Ok(ask::Answer::Stream(begun)) => Ok(Ok(Reply::Stream(Box::new(Begun {
-                live: begun.live,
-                chunks: begun.chunks,
-                over: begun.over,
-                under_way,
-            })))),
-            Err(ended) => {
-                meter.attempt_failed(before, &ended);
-                under_way.failed(&ended);
-                report(deployment, &ended);
-                Ok(Err(ended))
-            }
-        }
+        let has_other = || self.next(&mut attempts.clone(), meter).is_some();
+        let slow_stream = slow_stream.filter(|_| has_other());
+        Ok(Started {
+            under_way: begun.ok_or_else(missing)?,
+            place: meter.attempt(deployment, room),
+            deployment: Arc::clone(deployment),
+            upstream: Arc::clone(upstream),
+            slow_stream,
+        })
+    }
+
+    async fn run(&self, it: &mut Started) -> Result<ask::Answer, Ended> {
+        let to = (&*it.upstream, &*it.deployment.model);
+        self.ask(to, &mut it.under_way, it.slow_stream).await
     }
 
     /// A provider that was silent is asked again only where no other is left: it would cost as long again.
@@ -192,6 +209,37 @@ impl Walk<'_> {
         };
         let silent = provider(target);
         attempts.shun(|target| provider(target) == silent);
+    }
+}
+
+/// Notes how an attempt ended.
+fn conclude(
+    mut it: Started,
+    result: Result<ask::Answer, Ended>,
+    meter: &mut Meter,
+) -> Result<Reply, Ended> {
+    match result {
+        Ok(ask::Answer::Whole(response)) => {
+            meter.attempt_won(it.place);
+            let output = response.usage.map_or(0, |usage| usage.output_total);
+            it.under_way.answered(output);
+            Ok(Reply::Whole(response))
+        }
+        Ok(ask::Answer::Stream(opening)) => {
+            meter.attempt_won(it.place);
+            Ok(Reply::Stream(Box::new(Begun {
+                live: opening.live,
+                chunks: opening.chunks,
+                over: opening.over,
+                under_way: it.under_way,
+            })))
+        }
+        Err(ended) => {
+            meter.attempt_failed(it.place, &ended);
+            it.under_way.failed(&ended);
+            report(&it.deployment, &ended);
+            Err(ended)
+        }
     }
 }
 

@@ -167,6 +167,12 @@ impl UnderWay {
         }
     }
 
+    /// It brought nothing before another did that was begun beside it.
+    pub(crate) fn given_up(&self) {
+        let now = clock::boot_time();
+        self.traffic.0.lock().given_up(&self.attempt, now);
+    }
+
     /// It brought no answer, or not to its end.
     pub(crate) fn failed(&mut self, ended: &Ended) {
         let now = clock::boot_time();

@@ -8,7 +8,7 @@ use tollgate_tests::provider::Behaviour;
 use tonic::Code;
 
 use super::caller::{self, Caller, ask};
-use super::cluster::{Cluster, Store};
+use super::cluster::{Cluster, PATIENCE, Store};
 
 const STRATEGIES: &str = r#"
 providers:
@@ -132,6 +132,7 @@ models:
   broken:        { routes: [ { pools: [broken], fallbacks: [ { on: [rate_limit], pools: [spare] }, { on: [other], pools: [good] } ] } ] }
   silent:        { routes: [ { pools: [silent, beside, good] } ], retry: { first_token_timeout: 300ms } }
   slow:          { routes: [ { pools: [slow, good] } ], retry: { slow_stream: { tokens: 20, within: 300ms } } }
+  hedged:        { routes: [ { pools: [silent, good] } ], retry: { hedge_after: 200ms } }
   slow-alone:    { routes: [ { pools: [slow] } ], retry: { slow_stream: { tokens: 20, within: 300ms } } }
 "#;
 
@@ -188,6 +189,34 @@ async fn silent_and_slow_streams_are_given_up_for_another_provider() -> anyhow::
     let answer = caller.stream(ask("slow-alone", "nonce=n")).await;
     let answer = answer.map_err(|(status, _)| status)?;
     assert_eq!(answer.text.split_whitespace().count(), 20);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_attempt_races_with_a_silent_one_and_both_are_in_the_books() -> anyhow::Result<()>
+{
+    use AttemptOutcome::{Answered, GivenUp};
+    let limits = "limits: [ { name: all, tokens: 100000, window: 1h } ]\n";
+    let cluster = Cluster::start(Store::Embedded, 1, &format!("{FALLBACKS}{limits}")).await?;
+    let key = cluster.key("acme/a").await?;
+    let caller = cluster.caller(0, &key)?;
+    let expected = [
+        ("silent".to_owned(), GivenUp),
+        ("good".to_owned(), Answered),
+    ];
+    let answer = caller.complete("hedged", "nonce=n").await?;
+    assert_eq!(caller::text(&answer), "n:0 n:1 n:2 n:3 ");
+    assert_eq!(asked(answer.route), expected);
+    let streamed = caller.stream(ask("hedged", "nonce=n")).await;
+    let streamed = streamed.map_err(|(status, _)| status)?;
+    assert_eq!(asked(streamed.route), expected);
+    // The provider noticed that nobody waits any more.
+    let cancelled = super::condition::eventually("it notices", PATIENCE, async || {
+        Ok((cluster.provider.stats().cancelled == 2).then_some(()))
+    });
+    cancelled.await?;
+    let logged = cluster.wait_requests(2).await?;
+    assert_eq!(logged[0].attempts, "silent:given_up good:answered");
     Ok(())
 }
 

@@ -19,9 +19,11 @@ impl Meter {
         if let Some(usage) = self.final_usage() {
             return Charge::Used(self.used(&usage));
         }
+        let at_work = self.is_at_work();
         match self.sent {
+            Sent::Perhaps => Charge::Unknown(self.at_most(self.last())),
+            Sent::Nothing | Sent::Refused if at_work => Charge::Unknown(self.at_most(self.last())),
             Sent::Nothing => Charge::Nothing,
-            Sent::Perhaps => Charge::Unknown(self.at_most()),
             // A stream without usage has its own by estimate.
             Sent::Refused | Sent::Streaming => Charge::Used(Use::default()),
         }
@@ -44,17 +46,6 @@ impl Meter {
             output: usage.output_total,
             // A cost that is not known is never taken for none.
             cost: cost.unwrap_or_else(|| self.needs().worst.cost),
-        }
-    }
-
-    /// What an attempt may have been charged of which nothing is known.
-    pub(super) fn at_most(&self) -> Use {
-        let worst = self.needs().worst;
-        let attempt = self.attempts.last();
-        let price = attempt.and_then(|at| at.deployment.price.as_ref());
-        Use {
-            cost: price.map_or(worst.cost, |it| it.highest_cost(&self.bounds)),
-            ..worst
         }
     }
 
