@@ -100,7 +100,7 @@ pub(crate) async fn dispatch(
     let mut attempts = route.attempts(model.attempts);
     // What is wrong with the request, where a provider found it at fault.
     let mut at_fault = None;
-    revision.first_attempt();
+    revision.first_attempt(model);
     while let Some(target) = walk.next(&mut attempts, meter) {
         // Callers' limits first, then ceilings: in one order everywhere.
         meter.another_attempt().await?;
@@ -109,7 +109,7 @@ pub(crate) async fn dispatch(
             continue;
         };
         // A fallback for the request's own sake is no retry: it buries nobody.
-        if attempts.made() > 1 && at_fault.is_none() && !revision.may_retry() {
+        if attempts.made() > 1 && at_fault.is_none() && !revision.may_retry(model) {
             break;
         }
         let ended = match walk.attempt((target, &mut attempts), room, meter).await? {

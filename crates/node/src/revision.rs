@@ -27,11 +27,10 @@ pub(crate) struct Revision {
     /// The compiled policy.
     pub(crate) table: Table,
     upstreams: Vec<Arc<Upstream>>,
-    routes: HashMap<Arc<str>, Route>,
+    ways: HashMap<Arc<str>, Way>,
     /// The counters that must admit an attempt, by deployment.
     ceilings: Vec<Arc<[Line]>>,
     traffic: Arc<Traffic>,
-    retries: Arc<Mutex<RetryBudget>>,
     /// How long answers are, by model.
     expected: HashMap<Arc<str>, Arc<Expected>>,
     /// How each model's prompts are counted.
@@ -39,6 +38,14 @@ pub(crate) struct Revision {
     tokenisers: Tokenisers,
     /// Limits of which it was reported that their condition cannot be decided for somebody.
     doubted: Mutex<HashSet<usize>>,
+}
+
+/// How requests for a model are led.
+#[derive(Debug)]
+struct Way {
+    route: Route,
+    /// Its retries, which one model's trouble does not take from another.
+    retries: Arc<Mutex<RetryBudget>>,
 }
 
 /// Why a policy cannot be run.
@@ -80,13 +87,16 @@ impl Revision {
                 );
             }
         }
-        let mut routes = HashMap::new();
+        let mut ways = HashMap::new();
         for model in table.models() {
             let route = route(&table, model).map_err(|source| Unfit::Route {
                 model: Arc::clone(&model.name),
                 source,
             })?;
-            routes.insert(Arc::clone(&model.name), route);
+            let old = before.and_then(|before| before.ways.get(&model.name));
+            let new = || Arc::new(Mutex::new(RetryBudget::new(RetryBudgetConfig::default())));
+            let retries = old.map_or_else(new, |old| Arc::clone(&old.retries));
+            ways.insert(Arc::clone(&model.name), Way { route, retries });
         }
         let (counting, tokenisers) = counting(&table, before);
         let ceilings = table.deployments().iter().map(|it| {
@@ -105,22 +115,15 @@ impl Revision {
             ceilings: ceilings.collect::<Result<_, _>>().map_err(Unfit::Ceiling)?,
             table,
             upstreams,
-            routes,
+            ways,
             doubted: Mutex::default(),
             traffic,
-            retries: before.map_or_else(
-                || {
-                    let budget = RetryBudget::new(RetryBudgetConfig::default());
-                    Arc::new(Mutex::new(budget))
-                },
-                |before| Arc::clone(&before.retries),
-            ),
         })
     }
 
     /// The pools of a model.
     pub(crate) fn route(&self, model: &Model) -> Option<&Route> {
-        self.routes.get(&model.name)
+        self.ways.get(&model.name).map(|way| &way.route)
     }
 
     /// Reports, once for each limit, that its condition cannot be decided for somebody.
@@ -163,14 +166,17 @@ impl Revision {
         &self.traffic
     }
 
-    /// A request makes its first attempt.
-    pub(crate) fn first_attempt(&self) {
-        self.retries.lock().deposit(clock::boot_time());
+    /// A request for a model makes its first attempt.
+    pub(crate) fn first_attempt(&self, model: &Model) {
+        if let Some(way) = self.ways.get(&model.name) {
+            way.retries.lock().deposit(clock::boot_time());
+        }
     }
 
-    /// Whether a request may make a further attempt.
-    pub(crate) fn may_retry(&self) -> bool {
-        self.retries.lock().withdraw(clock::boot_time())
+    /// Whether a request for a model may make a further attempt.
+    pub(crate) fn may_retry(&self, model: &Model) -> bool {
+        let way = self.ways.get(&model.name);
+        way.is_some_and(|way| way.retries.lock().withdraw(clock::boot_time()))
     }
 }
 

@@ -324,7 +324,7 @@ fn decide(
         Err(refusal) => (Ok(refusal), None),
     };
     let reply = match behaviour {
-        Ok(behaviour) => render(&facts, &behaviour),
+        Ok(behaviour) => render(&facts, &behaviour.of_request(seq)),
         Err(error) => {
             let message = format!("{error:#}");
             Reply::Answer(Answer::error(

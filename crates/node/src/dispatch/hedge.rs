@@ -93,7 +93,7 @@ impl Walk<'_> {
     }
 
     async fn room_beside(&self, target: usize, meter: &mut Meter) -> Option<Option<Room>> {
-        if !self.revision.may_retry() {
+        if !self.revision.may_retry(self.model) {
             return None;
         }
         meter.attempt_beside().await.ok()?;
