@@ -286,6 +286,11 @@ impl Attempts<'_> {
         self.met = self.met.with(Cause::RateLimit);
     }
 
+    /// The target that came last cannot express the request: it is no attempt, and does not come again.
+    pub fn unfit(&mut self) {
+        self.made = self.made.saturating_sub(1);
+    }
+
     /// An attempt brought no answer. False where the route has nothing for requests that are at fault in this way.
     pub fn failed(&mut self, cause: Cause) -> bool {
         self.met = self.met.with(cause);

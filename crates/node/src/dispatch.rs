@@ -9,7 +9,7 @@ mod hedge;
 use std::sync::Arc;
 
 use tollgate_balance::{Attempts, Cause, Load, Wish};
-use tollgate_policy::table::{Deployment, Model, SlowStream, Use};
+use tollgate_policy::table::{Deployment, Model, Route, SlowStream, Use};
 use tollgate_proto::completion::v1::AttemptOutcome;
 use tollgate_provider::Class;
 use tollgate_provider::chat::{Chunk, Request, Response};
@@ -19,6 +19,7 @@ use crate::meter::{Meter, Place, outcome_name};
 use crate::metrics;
 use crate::permit::{Needs, Room};
 use crate::revision::Revision;
+use crate::route::features;
 use crate::traffic::UnderWay;
 use crate::upstream::{Ended, LiveStream, Upstream};
 
@@ -48,6 +49,8 @@ pub(crate) struct Begun {
 struct Walk<'a> {
     revision: &'a Revision,
     model: &'a Model,
+    /// The model's route that serves the request.
+    route: &'a Route,
     request: &'a Request,
     stream: bool,
     wish: Wish,
@@ -86,12 +89,18 @@ pub(crate) async fn dispatch(
     stream: bool,
     meter: &mut Meter,
 ) -> Result<Reply, Error> {
-    let route = revision.route(model).ok_or(Error::Internal {
+    let missing = || Error::Internal {
         what: "finding the model's route",
-    })?;
+    };
+    let features = features(request, meter.bounds(), stream);
+    let place = meter
+        .key()
+        .map_or(0, |key| model.route_for(&key.caller(), &features));
+    let route = revision.route(model, place).ok_or_else(missing)?;
     let mut walk = Walk {
         revision,
         model,
+        route: model.routes.get(place).ok_or_else(missing)?,
         request,
         stream,
         wish: wish(revision, model, &meter.needs().worst),
@@ -116,6 +125,12 @@ pub(crate) async fn dispatch(
             Ok(reply) => return Ok(reply),
             Err(ended) => ended,
         };
+        if ended.is_inexpressible() {
+            // Another provider may have words for it.
+            attempts.unfit();
+            at_fault.get_or_insert_with(|| exhausted::final_error(&ended));
+            continue;
+        }
         let Some(cause) = cause(&ended) else {
             return Err(exhausted::final_error(&ended));
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tollgate_policy::price::Bounds;
-use tollgate_policy::table::{Caller, Model, Reserve, Unit, Use};
+use tollgate_policy::table::{Model, Reserve, Unit, Use};
 use tollgate_quota::Counter;
 use tollgate_quota::node::{CounterView, Denial};
 
@@ -52,14 +52,7 @@ impl Plan {
                 tier: tier.to_owned(),
             });
         }
-        let caller = Caller {
-            key: &key.id,
-            key_name: &key.name,
-            subject: &key.subject,
-            tier,
-            labels: &key.labels,
-        };
-        let specs = revision.table.counters(&caller, model);
+        let specs = revision.table.counters(&key.caller(), model);
         for (spec, doubt) in specs
             .iter()
             .filter_map(|spec| Some((spec, spec.doubt.as_ref()?)))

@@ -43,7 +43,8 @@ pub(crate) struct Revision {
 /// How requests for a model are led.
 #[derive(Debug)]
 struct Way {
-    route: Route,
+    /// As in the table.
+    routes: Vec<Route>,
     /// Its retries, which one model's trouble does not take from another.
     retries: Arc<Mutex<RetryBudget>>,
 }
@@ -89,14 +90,16 @@ impl Revision {
         }
         let mut ways = HashMap::new();
         for model in table.models() {
-            let route = route(&table, model).map_err(|source| Unfit::Route {
+            let routes = model.routes.iter().map(|it| route(&table, it));
+            let routes: Result<_, _> = routes.collect();
+            let routes = routes.map_err(|source| Unfit::Route {
                 model: Arc::clone(&model.name),
                 source,
             })?;
             let old = before.and_then(|before| before.ways.get(&model.name));
             let new = || Arc::new(Mutex::new(RetryBudget::new(RetryBudgetConfig::default())));
             let retries = old.map_or_else(new, |old| Arc::clone(&old.retries));
-            ways.insert(Arc::clone(&model.name), Way { route, retries });
+            ways.insert(Arc::clone(&model.name), Way { routes, retries });
         }
         let (counting, tokenisers) = counting(&table, before);
         let ceilings = table.deployments().iter().map(|it| {
@@ -121,9 +124,9 @@ impl Revision {
         })
     }
 
-    /// The pools of a model.
-    pub(crate) fn route(&self, model: &Model) -> Option<&Route> {
-        self.ways.get(&model.name).map(|way| &way.route)
+    /// The pools of a model's route, by its place among them.
+    pub(crate) fn route(&self, model: &Model, place: usize) -> Option<&Route> {
+        self.ways.get(&model.name)?.routes.get(place)
     }
 
     /// Reports, once for each limit, that its condition cannot be decided for somebody.

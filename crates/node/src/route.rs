@@ -2,17 +2,21 @@
 
 use tollgate_balance::{Cause, Causes, Pool, Route, Step, Strategy, Target};
 use tollgate_policy::Table;
-use tollgate_policy::table::{self, Model, Sticky};
-use tollgate_provider::chat::{Part, Request, Role};
+use tollgate_policy::condition::Features;
+use tollgate_policy::price::Bounds;
+use tollgate_policy::table::{self, Sticky};
+use tollgate_provider::chat::{Part, Request, ResponseFormat, Role};
+
+use crate::bounds::{has_audio, has_images};
 
 /// Most bytes of a prompt that decide where it goes: what providers cache begins earlier than that to be worth it.
 const LONGEST_BEGINNING: usize = 8 * 1024;
 
-/// The way over a model's pools. Its steps are those of [`Model::every_pool`].
+/// The way over a route's pools. Its steps are those of [`table::Route::every_pool`].
 ///
 /// # Errors
-/// The model has no pool, or one has no target.
-pub(crate) fn route(table: &Table, model: &Model) -> Result<Route, tollgate_balance::Error> {
+/// The route has no pool, or one has no target.
+pub(crate) fn route(table: &Table, it: &table::Route) -> Result<Route, tollgate_balance::Error> {
     let step = |pool: &table::Pool, after| {
         let target = |target: &table::Target| Target {
             id: target.deployment,
@@ -26,8 +30,8 @@ pub(crate) fn route(table: &Table, model: &Model) -> Result<Route, tollgate_bala
         let pool = Pool::new(strategy(&pool.strategy), targets)?;
         Ok(Step { pool, after })
     };
-    let pools = model.pools.iter().map(|pool| step(pool, None));
-    let fallbacks = model.fallbacks.iter().flat_map(|fallback| {
+    let pools = it.pools.iter().map(|pool| step(pool, None));
+    let fallbacks = it.fallbacks.iter().flat_map(|fallback| {
         let after = causes(fallback.on);
         fallback.pools.iter().map(move |pool| (pool, after))
     });
@@ -56,6 +60,22 @@ fn causes(on: table::Causes) -> Causes {
     ];
     let named = causes.into_iter().filter(|(is_named, _)| *is_named);
     named.map(|(_, cause)| cause).collect()
+}
+
+/// What conditions of routes can tell apart about a request within these bounds.
+pub(crate) fn features<'a>(request: &'a Request, bounds: &Bounds, stream: bool) -> Features<'a> {
+    let schema = |it: &ResponseFormat| matches!(it, ResponseFormat::JsonSchema(_));
+    Features {
+        input_tokens: bounds.input,
+        max_output_tokens: bounds.output,
+        stream,
+        has_tools: !request.tools.is_empty(),
+        has_images: has_images(request),
+        has_audio: has_audio(request),
+        has_schema: request.response_format.as_ref().is_some_and(schema),
+        user: request.user.as_deref().unwrap_or_default(),
+        metadata: &request.metadata,
+    }
 }
 
 /// What a request of this key has in common with those that go to the same deployment of a pool. None where it has

@@ -57,7 +57,8 @@ impl Traffic {
                 peers: Vec::new(),
             })
             .collect();
-        for pool in table.models().iter().flat_map(|model| model.every_pool()) {
+        let routes = table.models().iter().flat_map(|model| &model.routes);
+        for pool in routes.flat_map(|route| route.every_pool()) {
             let peers: Vec<_> = pool.targets.iter().map(|it| it.deployment).collect();
             for target in &pool.targets {
                 if let Some(member) = members.get_mut(target.deployment) {

@@ -24,7 +24,9 @@ pub use protocol::Protocol;
 pub use provider::{
     Credential, Effect, Endpoint, Kind, Provider, Simulated, SimulatedFault, Timeouts,
 };
-pub use routing::{Causes, Fallback, Health, Model, Pool, SlowStream, Sticky, Strategy, Target};
+pub use routing::{
+    Causes, Fallback, Health, Model, Pool, Route, SlowStream, Sticky, Strategy, Target,
+};
 pub use unit::{Amount, Measure, Reserve, Unit, Use, Weights};
 
 /// Compiles a policy. It is validated first.

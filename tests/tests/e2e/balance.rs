@@ -220,6 +220,76 @@ async fn a_second_attempt_races_with_a_silent_one_and_both_are_in_the_books() ->
     Ok(())
 }
 
+const CONDITIONS: &str = r#"
+providers:
+  mock:  { kind: openai_compatible, base_url: "PROVIDER", internal: true }
+  mute:  { kind: anthropic, base_url: "PROVIDER", internal: true }
+deployments:
+  long:   { provider: mock, model: long@ok-4 }
+  gold:   { provider: mock, model: gold@ok-4 }
+  canary: { provider: mock, model: canary@ok-4 }
+  rest:   { provider: mock, model: rest@ok-4 }
+  claude: { provider: mute, model: claude@ok-4 }
+pools:
+  long:   { targets: [ { deployment: long } ] }
+  gold:   { targets: [ { deployment: gold } ] }
+  canary: { targets: [ { deployment: canary } ] }
+  rest:   { targets: [ { deployment: rest } ] }
+  claude: { targets: [ { deployment: claude } ] }
+models:
+  chat:
+    routes:
+      - { when: "request.input_tokens > 1000", pools: [long] }
+      - { when: "request.metadata.plan == 'gold' || request.stream", pools: [gold] }
+      - { when: "key.bucket < 50", pools: [canary] }
+      - { pools: [rest] }
+  able: { routes: [ { pools: [claude, rest] } ] }
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn routes_are_chosen_by_what_is_asked_and_by_whom() -> anyhow::Result<()> {
+    let cluster = Cluster::start(Store::Embedded, 1, CONDITIONS).await?;
+    let mut sides = BTreeMap::new();
+    for number in 0..12 {
+        let key = cluster.key(&format!("acme/{number}")).await?;
+        let caller = cluster.caller(0, &key)?;
+        // A key stays on its side.
+        let met = answered(&caller, vec![ask("chat", "nonce=n"); 3]).await?;
+        assert_eq!(met.len(), 1, "{met:?}");
+        sides.extend(met);
+        if number > 0 {
+            continue;
+        }
+        let words = "many words ".repeat(1_000) + "nonce=n";
+        assert_eq!(by(caller.complete("chat", &words).await?.route), "long");
+        let mut golden = ask("chat", "nonce=n");
+        golden.metadata.insert("plan".to_owned(), "gold".to_owned());
+        assert_eq!(by(caller.send(golden).await?.route), "gold");
+        let streamed = caller.stream(ask("chat", "nonce=n")).await;
+        assert_eq!(by(streamed.map_err(|(status, _)| status)?.route), "gold");
+    }
+    assert!(
+        sides.contains_key("canary") && sides.contains_key("rest"),
+        "{sides:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_provider_has_no_words_for_goes_to_another() -> anyhow::Result<()> {
+    let cluster = Cluster::start(Store::Embedded, 1, CONDITIONS).await?;
+    let key = cluster.key("acme/a").await?;
+    let caller = cluster.caller(0, &key)?;
+    let plain = caller.complete("able", "nonce=n").await?;
+    assert_eq!(by(plain.route), "claude");
+    let seeded = CompleteRequest {
+        seed: Some(7),
+        ..ask("able", "nonce=n")
+    };
+    assert_eq!(by(caller.send(seeded).await?.route), "rest");
+    Ok(())
+}
+
 const FLAPPING: &str = r#"
 providers:
   mock:  { kind: openai_compatible, base_url: "PROVIDER", internal: true }

@@ -12,8 +12,9 @@ use crate::traffic::Chooser;
 impl Walk<'_> {
     /// The next deployment to try, if there is any left that makes sense.
     pub(super) fn next(&self, attempts: &mut Attempts<'_>, meter: &Meter) -> Option<usize> {
-        let pool = |step: usize| self.model.every_pool().nth(step);
-        let affinities = |step| affinity(pool(step)?, meter.key_id(), self.request);
+        let pool = |step: usize| self.route.every_pool().nth(step);
+        let key = || meter.key().map_or("", |key| &key.id);
+        let affinities = |step| affinity(pool(step)?, key(), self.request);
         let chooser = Chooser {
             wish: self.wish,
             known: Facts {

@@ -50,7 +50,7 @@ impl Walk<'_> {
         let is_over = match &result {
             Ok(_) => true,
             // The request is wrong wherever it goes.
-            Err(ended) => cause(ended).is_none(),
+            Err(ended) => cause(ended).is_none() && !ended.is_inexpressible(),
         };
         let other = match (is_over, is_first) {
             (true, _) => None,

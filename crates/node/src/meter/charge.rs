@@ -6,6 +6,7 @@ use tollgate_provider::chat::Usage;
 
 use super::{Meter, Sent, Summary};
 use crate::counting::Counted;
+use crate::keys::Known;
 use crate::permit::{Charge, Needs};
 use crate::plan::Line;
 
@@ -61,9 +62,9 @@ impl Meter {
         &self.bounds
     }
 
-    /// The caller's key; empty where none is known.
-    pub(crate) fn key_id(&self) -> &str {
-        self.key.as_ref().map_or("", |key| &key.id)
+    /// The caller's key, once it is known.
+    pub(crate) fn key(&self) -> Option<&Known> {
+        self.key.as_deref()
     }
 
     /// How much of the scarcest of these ceilings is left, as far as this node knows: 1 is all, or not known.

@@ -14,7 +14,7 @@ fn pool(by: Sticky) -> table::Pool {
     };
     let policy = tollgate_policy::yaml::load(&[source]).unwrap();
     let table = tollgate_policy::compile(&policy, 1).unwrap();
-    let mut pool = table.model("m").unwrap().pools[0].clone();
+    let mut pool = table.model("m").unwrap().routes[0].pools[0].clone();
     pool.strategy = table::Strategy::Sticky(by);
     pool
 }

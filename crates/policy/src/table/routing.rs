@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Caller;
+use crate::condition::{Condition, Facts, Features};
+
 /// A model as callers know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model {
@@ -10,10 +13,8 @@ pub struct Model {
     pub name: Arc<str>,
     /// Further names for it.
     pub aliases: Vec<String>,
-    /// Where to serve it, in the order in which to try. At least one.
-    pub pools: Vec<Pool>,
-    /// Where to go on after failures of some kinds, in the order in which to try.
-    pub fallbacks: Vec<Fallback>,
+    /// Ways to serve it. At least one, and the last is for every request.
+    pub routes: Vec<Route>,
     /// Most attempts of one request over all pools, the first included. 1 to 10.
     pub attempts: u32,
     /// For one attempt up to its first content. None: only the provider's own time-outs bound it.
@@ -32,16 +33,46 @@ pub struct Model {
     pub exact_tokens: bool,
 }
 
+/// One way to serve a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// For which requests. None: for all.
+    pub condition: Option<Arc<Condition>>,
+    /// Where to serve them, in the order in which to try. At least one.
+    pub pools: Vec<Pool>,
+    /// Where to go on after failures of some kinds, in the order in which to try.
+    pub fallbacks: Vec<Fallback>,
+}
+
 impl Model {
-    /// Returns every pool that a request can reach.
-    pub fn every_pool(&self) -> impl Iterator<Item = &Pool> {
-        let fallbacks = self.fallbacks.iter().flat_map(|it| &it.pools);
-        self.pools.iter().chain(fallbacks)
+    /// Returns the place among [`routes`](Self::routes) of the one that serves a request: the first whose condition
+    /// holds. One that cannot be decided does not.
+    #[must_use]
+    pub fn route_for(&self, caller: &Caller<'_>, features: &Features<'_>) -> usize {
+        let mut facts = None;
+        let serves = |route: &Route| match &route.condition {
+            None => true,
+            Some(condition) => {
+                let new = || Facts::of_request(caller, &self.name, features);
+                condition.holds(facts.get_or_insert_with(new)) == Ok(true)
+            }
+        };
+        let found = self.routes.iter().position(serves);
+        found.unwrap_or(self.routes.len().saturating_sub(1))
     }
 
     /// Returns every target that a request can reach. One that is in several pools comes as often.
     pub fn targets(&self) -> impl Iterator<Item = &Target> {
-        self.every_pool().flat_map(|pool| &pool.targets)
+        let pools = self.routes.iter().flat_map(Route::every_pool);
+        pools.flat_map(|pool| &pool.targets)
+    }
+}
+
+impl Route {
+    /// Returns every pool that a request can reach by it.
+    pub fn every_pool(&self) -> impl Iterator<Item = &Pool> {
+        let fallbacks = self.fallbacks.iter().flat_map(|it| &it.pools);
+        self.pools.iter().chain(fallbacks)
     }
 }
 

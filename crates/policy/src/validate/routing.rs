@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Least, Names, check_known, check_reference, check_repeats, check_time};
+use crate::condition::Condition;
 use crate::fault::Fault;
 use crate::path::{entry, field, item};
 use crate::pb;
@@ -115,25 +116,42 @@ pub(super) fn shared_health(policy: &pb::Policy, faults: &mut Vec<Fault>) {
 
 pub(super) fn routes(model: &pb::Model, at: &str, known: &Names<'_>, faults: &mut Vec<Fault>) {
     let at = field(at, "routes");
-    if model.routes.is_empty() {
+    let all = &model.routes;
+    if all.is_empty() {
         let fault = Fault::new(&at, "the model has no route");
         faults.push(fault.hint("write at least one, such as `routes: [ { pools: [NAME] } ]`"));
     }
-    for (index, route) in model.routes.iter().enumerate() {
+    let for_all = all.iter().position(|route| route.when.is_empty());
+    for (index, route) in all.iter().enumerate() {
         let at = item(&at, index);
-        if index > 0 {
-            let fault = Fault::new(
-                &at,
-                "is never taken: the first route that matches is, and every request matches the first",
+        if let Some(first) = for_all.filter(|first| *first < index) {
+            let problem = format!(
+                "is never taken: the first route that matches is, and every request matches the one before, {first}"
             );
-            faults.push(
-                fault.hint("list all pools in the first route, in the order in which to try them"),
-            );
+            let fault = Fault::new(&at, problem);
+            faults.push(fault.hint(
+                "list all pools in one route, in the order in which to try them, or say for which requests it is \
+                 with `when`",
+            ));
         }
+        condition(&route.when, &field(&at, "when"), faults);
         pools(&route.pools, ("route", &at), known, faults);
         for (index, it) in route.fallbacks.iter().enumerate() {
             fallback(it, &item(&field(&at, "fallbacks"), index), known, faults);
         }
+    }
+    if let (None, Some(last)) = (for_all, all.len().checked_sub(1)) {
+        let at = field(&item(&at, last), "when");
+        let fault = Fault::new(at, "leaves requests without a route: it is the last");
+        faults.push(fault.hint("add a route without `when`, or leave it out here"));
+    }
+}
+
+fn condition(text: &str, at: &str, faults: &mut Vec<Fault>) {
+    if !text.is_empty()
+        && let Err(wrong) = Condition::of_route(text)
+    {
+        faults.push(Fault::new(at, wrong.problem).maybe_hint(wrong.hint));
     }
 }
 

@@ -110,14 +110,13 @@ fn retries(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
     for (name, it) in models {
         let at = field(&entry("models", name), "retry");
         let Some(retry) = &it.retry else { continue };
-        let pools = it.routes.first().into_iter().flat_map(pools_of);
-        let targets = pools
-            .filter_map(|it| policy.pools.get(it))
-            .flat_map(|it| &it.targets);
-        let deployments = targets
-            .map(|it| &it.deployment)
-            .collect::<HashSet<_>>()
-            .len();
+        let reached = |route: &pb::Route| {
+            let pools = pools_of(route).filter_map(|it| policy.pools.get(it));
+            let targets = pools.flat_map(|it| &it.targets);
+            let deployments = targets.map(|it| &it.deployment);
+            deployments.collect::<HashSet<_>>().len()
+        };
+        let deployments = it.routes.iter().map(reached).max().unwrap_or_default();
         if usize::try_from(retry.attempts).is_ok_and(|attempts| attempts > deployments) {
             let problem = format!("is more than the {deployments} deployments there are to try");
             let warning = Fault::new(field(&at, "attempts"), problem);

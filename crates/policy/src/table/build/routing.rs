@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::super::{
-    Causes, Fallback, Health, Model, Pool, SlowStream, Sticky, Strategy, Target, defaults,
+    Causes, Fallback, Health, Model, Pool, Route, SlowStream, Sticky, Strategy, Target, defaults,
 };
 use super::{Index, duration, numbered, or, or_default, sorted, unset};
+use crate::condition::Condition;
 use crate::{Fault, path, pb};
 
 /// The models of a policy. `deployments` are the places of deployments by name.
@@ -75,20 +76,12 @@ fn health(it: pb::Health) -> Health {
 }
 
 fn model(name: &str, it: &pb::Model, pools: &Index<'_, Pool>) -> Result<Model, Fault> {
-    let unset = |field| unset(&path::entry("models", name), field);
-    // Routes have no conditions yet, so the first one serves every request.
-    let route = it.routes.first().ok_or_else(|| unset("routes"))?;
-    let named = |names: &[String]| {
-        let pool = |name: &String| pools.get(name.as_str()).cloned();
-        let all: Option<Vec<_>> = names.iter().map(pool).collect();
-        all.ok_or_else(|| unset("routes"))
-    };
-    let fallback = |it: &pb::Fallback| {
-        Ok(Fallback {
-            on: causes(it.on()),
-            pools: named(&it.pools)?,
-        })
-    };
+    let at = path::entry("models", name);
+    let routes = it.routes.iter().map(|it| route(it, &at, pools));
+    let routes: Vec<_> = routes.collect::<Result<_, Fault>>()?;
+    if routes.is_empty() {
+        return Err(unset(&at, "routes"));
+    }
     let retry = it.retry.unwrap_or_default();
     let slow_stream = retry.slow_stream.and_then(|it| {
         Some(SlowStream {
@@ -96,12 +89,10 @@ fn model(name: &str, it: &pb::Model, pools: &Index<'_, Pool>) -> Result<Model, F
             within: duration(it.within.as_ref()?)?,
         })
     });
-    let fallbacks = route.fallbacks.iter().map(fallback);
     Ok(Model {
         name: name.into(),
         aliases: it.aliases.clone(),
-        pools: named(&route.pools)?,
-        fallbacks: fallbacks.collect::<Result<_, Fault>>()?,
+        routes,
         attempts: or_default(retry.attempts, defaults::ATTEMPTS),
         per_attempt_timeout: retry.per_attempt_timeout.as_ref().and_then(duration),
         first_token_timeout: retry.first_token_timeout.as_ref().and_then(duration),
@@ -110,6 +101,30 @@ fn model(name: &str, it: &pb::Model, pools: &Index<'_, Pool>) -> Result<Model, F
         deadline: or(it.deadline, defaults::DEADLINE),
         max_output_tokens: or_default(it.max_output_tokens, defaults::MAX_OUTPUT_TOKENS),
         exact_tokens: it.tokens() == pb::TokenCount::Exact,
+    })
+}
+
+fn route(it: &pb::Route, at: &str, pools: &Index<'_, Pool>) -> Result<Route, Fault> {
+    let named = |names: &[String]| {
+        let pool = |name: &String| pools.get(name.as_str()).cloned();
+        let all: Option<Vec<_>> = names.iter().map(pool).collect();
+        all.ok_or_else(|| unset(at, "routes"))
+    };
+    let fallback = |it: &pb::Fallback| {
+        Ok(Fallback {
+            on: causes(it.on()),
+            pools: named(&it.pools)?,
+        })
+    };
+    let condition = Some(it.when.as_str()).filter(|text| !text.is_empty());
+    let condition = condition.map(Condition::of_route).transpose();
+    let fallbacks = it.fallbacks.iter().map(fallback);
+    Ok(Route {
+        condition: condition
+            .map_err(|wrong| Fault::new(path::field(at, "routes"), wrong.problem))?
+            .map(Arc::new),
+        pools: named(&it.pools)?,
+        fallbacks: fallbacks.collect::<Result<_, Fault>>()?,
     })
 }
 

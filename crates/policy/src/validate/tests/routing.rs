@@ -216,3 +216,50 @@ const RETRIES: &[Case] = &[
 fn retries() {
     check(RETRIES);
 }
+
+fn when(policy: &mut pb::Policy, conditions: &[&str]) {
+    let all = chat(policy).routes[0].clone();
+    let route = |when: &&str| pb::Route {
+        when: (*when).to_owned(),
+        ..all.clone()
+    };
+    chat(policy).routes = conditions.iter().map(route).collect();
+}
+
+const CONDITIONS: &[Case] = &[
+    (
+        |it| when(it, &["request.input_tokens > 8000", "key.bucket < 5", ""]),
+        &[],
+    ),
+    (
+        |it| {
+            let images = "request.has_images && !request.stream";
+            when(it, &[images, "request.metadata.tier == 'gold'", ""]);
+        },
+        &[],
+    ),
+    (
+        |it| when(it, &["", "tier == 'free'", ""]),
+        &[
+            "models.chat.routes[1]: is never taken",
+            "models.chat.routes[2]: is never taken",
+        ],
+    ),
+    (
+        |it| when(it, &["tier == 'free'"]),
+        &["models.chat.routes[0].when: leaves requests without a route"],
+    ),
+    (
+        |it| when(it, &["request.tokens > 5", ""]),
+        &["models.chat.routes[0].when: there is no field `tokens`"],
+    ),
+    (
+        |it| when(it, &["request.has_images > 1", ""]),
+        &["models.chat.routes[0].when: compares true or false with a whole number"],
+    ),
+];
+
+#[test]
+fn conditions() {
+    check(CONDITIONS);
+}

@@ -8,10 +8,6 @@ const PLANNED: &[(&str, &str)] = &[
         "providers.a.credential.name: `name`",
     ),
     (
-        "models: { a: { routes: [ { when: x } ] } }",
-        "models.a.routes[0].when: `when`",
-    ),
-    (
         "limits: [ { name: a, requests: 1, window: 1m, per: [provider] } ]",
         "limits[0].per[0]: `provider`",
     ),
