@@ -11,17 +11,13 @@
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
-use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
-use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use tollgate_proto::completion::v1::completion_service_server::{self, CompletionServiceServer};
 use tollgate_proto::completion::v1::model_service_server::{self, ModelServiceServer};
@@ -32,8 +28,8 @@ use tower::Service;
 use crate::app::Node;
 use crate::arriving::Arriving;
 use crate::error::{Error, StartError};
-use crate::gate::Pass;
 use crate::grpc::Grpc;
+use crate::guarded::Guarded;
 use crate::http as http_edge;
 
 /// Most bytes of a request on either edge.
@@ -90,6 +86,7 @@ where
         let pass = if counted { gate.enter() } else { None };
         let refused = counted && pass.is_none();
         let services = services.clone();
+        let version = request.version();
         async move {
             let body = if refused {
                 refuse(request.headers(), &Error::Overloaded)
@@ -102,7 +99,7 @@ where
                     Err(_) => panicked(grpc),
                 }
             };
-            Ok(body.map(|body| Guarded { body, _pass: pass }))
+            Ok(body.map(|body| Guarded::new(body, version, pass)))
         }
     }))
 }
@@ -217,32 +214,5 @@ fn panicked(grpc: bool) -> Response<Body> {
         error.to_status().into_http()
     } else {
         http_edge::error(&error)
-    }
-}
-
-/// A response body that keeps its request counted until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Guarded {
-    body: Body,
-    _pass: Option<Pass>,
-}
-
-impl http_body::Body for Guarded {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -33,6 +33,7 @@ mod gate;
 #[cfg(test)]
 mod golden;
 mod grpc;
+mod guarded;
 mod http;
 mod journal;
 mod keys;

@@ -5,6 +5,7 @@
 //! unseen on the way from caller to model.
 
 mod assemble;
+mod join;
 mod json;
 mod message;
 mod request;

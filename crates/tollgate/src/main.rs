@@ -38,7 +38,12 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: cli::Cli) -> Result<(), Error> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if matches!(cli.verb, cli::Verb::Node(_)) {
+        // Callers have threads of their own. What remains is little, and two threads would wake each other for it.
+        builder.worker_threads(1);
+    }
+    let runtime = builder
         .enable_all()
         .build()
         .map_err(|error| Error::Failed(format!("cannot start the runtime: {error}")))?;

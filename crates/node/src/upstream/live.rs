@@ -79,8 +79,8 @@ impl LiveStream {
         Self { warnings, ..self }
     }
 
-    /// Appends what comes next to `out`, everything that has arrived at once. False once the stream has ended
-    /// as it should.
+    /// Appends what comes next to `out`, everything that has arrived at once, with the pieces of one text made one.
+    /// False once the stream has ended as it should.
     ///
     /// # Errors
     /// The stream broke, or ended without its end. Nothing was appended then.
@@ -90,7 +90,9 @@ impl LiveStream {
         }
         out.extend(self.warnings.drain(..).map(Chunk::Warning));
         let before = out.len();
-        match self.pull(out).await {
+        let result = self.pull(out).await;
+        out.dedup_by(|next, before| before.join(next));
+        match result {
             Err(ended) if out.len() > before => {
                 self.broken = Some(ended);
                 Ok(true)
