@@ -12,16 +12,19 @@ use tollgate_balance::{Attempts, Cause, Load, Wish};
 use tollgate_policy::table::{Deployment, Model, Route, SlowStream, Use};
 use tollgate_proto::completion::v1::AttemptOutcome;
 use tollgate_provider::Class;
-use tollgate_provider::chat::{Chunk, Request, Response};
+use tollgate_provider::chat::{Chunk, Response};
+use tollgate_provider::embeddings;
 
+use crate::asked::Asked;
 use crate::error::Error;
 use crate::meter::{Meter, Place, outcome_name};
 use crate::metrics;
 use crate::permit::{Needs, Room};
 use crate::revision::Revision;
-use crate::route::features;
 use crate::traffic::UnderWay;
 use crate::upstream::{Ended, LiveStream, Upstream};
+
+pub(crate) use choice::likeliest;
 
 /// What a provider answered.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub(crate) enum Reply {
     Whole(Box<Response>),
     /// A stream that has brought its first content.
     Stream(Box<Begun>),
+    /// Vectors.
+    Embeddings(Box<embeddings::Response>),
 }
 
 /// A stream that has brought its first content.
@@ -51,8 +56,7 @@ struct Walk<'a> {
     model: &'a Model,
     /// The model's route that serves the request.
     route: &'a Route,
-    request: &'a Request,
-    stream: bool,
+    asked: &'a Asked,
     wish: Wish,
     /// The deployments that had no room.
     full: Vec<Full>,
@@ -85,14 +89,13 @@ struct Started {
 pub(crate) async fn dispatch(
     revision: &Revision,
     model: &Model,
-    request: &Request,
-    stream: bool,
+    asked: &Asked,
     meter: &mut Meter,
 ) -> Result<Reply, Error> {
     let missing = || Error::Internal {
         what: "finding the model's route",
     };
-    let features = features(request, meter.bounds(), stream);
+    let features = asked.features(meter.bounds());
     let place = meter
         .key()
         .map_or(0, |key| model.route_for(&key.caller(), &features));
@@ -101,8 +104,7 @@ pub(crate) async fn dispatch(
         revision,
         model,
         route: model.routes.get(place).ok_or_else(missing)?,
-        request,
-        stream,
+        asked,
         wish: wish(revision, model, &meter.needs().worst),
         full: Vec::new(),
     };
@@ -239,6 +241,11 @@ fn conclude(
             let output = response.usage.map_or(0, |usage| usage.output_total);
             it.under_way.answered(output);
             Ok(Reply::Whole(response))
+        }
+        Ok(ask::Answer::Embeddings(response)) => {
+            meter.attempt_won(it.place);
+            it.under_way.answered(0);
+            Ok(Reply::Embeddings(response))
         }
         Ok(ask::Answer::Stream(opening)) => {
             meter.attempt_won(it.place);

@@ -14,6 +14,7 @@
 mod address;
 pub mod app;
 mod arriving;
+mod asked;
 mod bounds;
 pub mod check;
 mod clock;
@@ -21,6 +22,7 @@ mod complete;
 pub mod config;
 mod config_stream;
 mod control;
+mod count;
 mod counting;
 mod deadline;
 mod decode;

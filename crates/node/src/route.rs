@@ -2,12 +2,11 @@
 
 use tollgate_balance::{Cause, Causes, Pool, Route, Step, Strategy, Target};
 use tollgate_policy::Table;
-use tollgate_policy::condition::Features;
-use tollgate_policy::price::Bounds;
 use tollgate_policy::table::{self, Sticky};
-use tollgate_provider::chat::{Part, Request, ResponseFormat, Role};
+use tollgate_provider::chat::{Part, Request, Role};
+use tollgate_provider::embeddings::{self, Input};
 
-use crate::bounds::{has_audio, has_images};
+use crate::asked::Asked;
 
 /// Most bytes of a prompt that decide where it goes: what providers cache begins earlier than that to be worth it.
 const LONGEST_BEGINNING: usize = 8 * 1024;
@@ -62,33 +61,20 @@ fn causes(on: table::Causes) -> Causes {
     named.map(|(_, cause)| cause).collect()
 }
 
-/// What conditions of routes can tell apart about a request within these bounds.
-pub(crate) fn features<'a>(request: &'a Request, bounds: &Bounds, stream: bool) -> Features<'a> {
-    let schema = |it: &ResponseFormat| matches!(it, ResponseFormat::JsonSchema(_));
-    Features {
-        input_tokens: bounds.input,
-        max_output_tokens: bounds.output,
-        stream,
-        has_tools: !request.tools.is_empty(),
-        has_images: has_images(request),
-        has_audio: has_audio(request),
-        has_schema: request.response_format.as_ref().is_some_and(schema),
-        user: request.user.as_deref().unwrap_or_default(),
-        metadata: &request.metadata,
-    }
-}
-
 /// What a request of this key has in common with those that go to the same deployment of a pool. None where it has
 /// nothing, or the pool does not keep requests together.
-pub(crate) fn affinity(pool: &table::Pool, key: &str, request: &Request) -> Option<u64> {
+pub(crate) fn affinity(pool: &table::Pool, key: &str, asked: &Asked) -> Option<u64> {
     let table::Strategy::Sticky(by) = &pool.strategy else {
         return None;
     };
     match by {
         Sticky::Key => Some(hash(&[key.as_bytes()])),
-        Sticky::User => Some(hash(&[request.user.as_ref()?.as_bytes()])),
-        Sticky::Metadata(name) => Some(hash(&[request.metadata.get(name)?.as_bytes()])),
-        Sticky::Prompt => Some(beginning(request)),
+        Sticky::User => Some(hash(&[asked.user()?.as_bytes()])),
+        Sticky::Metadata(name) => Some(hash(&[asked.metadata().get(name)?.as_bytes()])),
+        Sticky::Prompt => Some(match asked {
+            Asked::Completion { request, .. } => beginning(request),
+            Asked::Embeddings(request) => first_input(request),
+        }),
     }
 }
 
@@ -107,6 +93,13 @@ fn beginning(request: &Request) -> u64 {
         }
     }
     hash(&pieces)
+}
+
+fn first_input(request: &embeddings::Request) -> u64 {
+    match request.inputs.first() {
+        Some(Input::Text(text)) => hash(&[text.as_bytes()]),
+        Some(Input::Tokens(_) | Input::Image(_)) | None => hash(&[]),
+    }
 }
 
 /// A number that stands for these bytes, the same at every node and in every version.

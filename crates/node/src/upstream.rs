@@ -6,6 +6,7 @@
 //! into them.
 
 mod client;
+mod embed;
 mod ended;
 mod http1;
 mod inquiry;
@@ -124,7 +125,7 @@ impl Upstream {
         };
         let sent = self.send(http, request, (model, false), heard);
         let (response, warnings) = sent.await?;
-        let body = self.read_body(response.body).await?;
+        let body = self.read_body(response.body, LONGEST_ANSWER).await?;
         let response = http.codec.decode(&body).map_err(Ended::no_answer)?;
         Ok(Response {
             warnings,
@@ -271,15 +272,18 @@ impl Upstream {
         Ended::of(failure, Reached::Refusal)
     }
 
-    async fn read_body(&self, mut answer: Body) -> Result<Vec<u8>, Ended> {
+    /// Reads a body of at most so many bytes.
+    async fn read_body(&self, mut answer: Body, longest: usize) -> Result<Vec<u8>, Ended> {
         let expected = answer.length().unwrap_or(0);
         let mut body = Vec::with_capacity(usize::try_from(expected).unwrap_or(0).min(64 * 1024));
         loop {
             let more = answer.read(|bytes| body.extend_from_slice(bytes));
             match tokio::time::timeout(self.provider.timeouts.idle, more).await {
                 Ok(Ok(false)) => return Ok(body),
-                Ok(Ok(true)) if body.len() > LONGEST_ANSWER => {
-                    return Err(Ended::bad_response("the answer is longer than 32 MiB"));
+                Ok(Ok(true)) if body.len() > longest => {
+                    let longest = longest >> 20;
+                    let problem = format!("the answer is longer than {longest} MiB");
+                    return Err(Ended::bad_response(&problem));
                 }
                 Ok(Ok(true)) => {}
                 Ok(Err(ended)) => return Err(ended),

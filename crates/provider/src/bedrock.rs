@@ -6,6 +6,7 @@
 
 mod answer;
 mod blocks;
+pub(crate) mod embeddings;
 mod encode;
 mod errors;
 mod event_stream;

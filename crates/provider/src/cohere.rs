@@ -17,6 +17,7 @@
 //! `provider_options.citation_options`, or read the sources from the text. An answer names no model.
 
 mod answer;
+pub(crate) mod embeddings;
 mod encode;
 mod errors;
 mod outgoing;

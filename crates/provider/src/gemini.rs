@@ -13,6 +13,7 @@
 
 mod answer;
 mod contents;
+pub(crate) mod embeddings;
 mod encode;
 mod errors;
 mod logprobs;

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use crate::chat::{
     Document, DocumentSource, Image, Message, Opaque, Part, Request, ResponseFormat, Source, Tool,
 };
+use crate::embeddings::{self, Input};
 
 /// What the frame of a conversation costs: the marks around it and the start of the answer.
 const PER_REQUEST: u64 = 8;
@@ -113,6 +114,17 @@ impl Counter {
         PER_REQUEST + messages + tools + format
     }
 
+    /// Counts the tokens of what is to be embedded. There is no frame around it.
+    #[must_use]
+    pub fn embeddings(&self, request: &embeddings::Request) -> u64 {
+        let input = |input: &Input| match input {
+            Input::Text(text) => self.text(text),
+            Input::Tokens(tokens) => tokens.len() as u64,
+            Input::Image(image) => of_image(image),
+        };
+        request.inputs.iter().map(input).sum()
+    }
+
     fn maybe(&self, text: Option<&str>) -> u64 {
         text.map_or(0, |text| self.text(text))
     }
@@ -137,10 +149,7 @@ impl Counter {
         match part {
             Part::Text(text) | Part::Refusal(text) => self.text(text),
             Part::Reasoning { text, opaque } => self.text(text) + state(opaque),
-            Part::Image(Image { detail, .. }) => match detail.as_deref() {
-                Some("low") => PER_SMALL_IMAGE,
-                _ => PER_IMAGE,
-            },
+            Part::Image(image) => of_image(image),
             Part::Audio { data, format } => {
                 let raw = matches!(format.as_str(), "wav" | "pcm16" | "pcm");
                 let per = if raw {
@@ -172,6 +181,13 @@ impl Counter {
             }
             DocumentSource::Text { text, .. } => self.text(text),
         }
+    }
+}
+
+fn of_image(image: &Image) -> u64 {
+    match image.detail.as_deref() {
+        Some("low") => PER_SMALL_IMAGE,
+        _ => PER_IMAGE,
     }
 }
 

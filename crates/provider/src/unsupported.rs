@@ -21,6 +21,11 @@ impl Unsupported {
         }
     }
 
+    /// The kind of provider that it is about.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// To be called for a field that the request has and the provider knows nothing of. After `Ok`
     /// the field must be left out.
     ///

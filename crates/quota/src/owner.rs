@@ -43,8 +43,8 @@ const SWEEP_EVERY_MS: u64 = 5_000;
 /// windows begin at once. What is left is due at once again.
 const MOST_PER_TICK: usize = 1_000;
 
-/// The owner's state machine, for one term of ownership.
-#[derive(Debug)]
+/// The owner's state machine, for one term of ownership. A copy goes on by itself: for trying out what may happen.
+#[derive(Debug, Clone)]
 pub struct Owner {
     epoch: Epoch,
     config: Config,
@@ -150,6 +150,13 @@ impl Owner {
         let horizon = self.horizon.look_at(&self.config);
         let others = self.sweep_at.into_iter().chain(horizon);
         timer.into_iter().chain(others).min()
+    }
+
+    /// Whether another owner could go on at once where this one ends: it has no counter that is kept by the horizon, of
+    /// which a new owner hands out nothing for a while.
+    #[must_use]
+    pub fn ends_without_a_gap(&self) -> bool {
+        !self.horizon.in_use
     }
 
     /// The live state of every counter in memory, in no order.

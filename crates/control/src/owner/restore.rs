@@ -6,20 +6,18 @@ use tollgate_quota::owner::{Event, LedgerRow};
 use tollgate_quota::{Counter, OwnerTime};
 use tracing::warn;
 
-use super::streams::Streams;
-use super::term::{Done, End, Term};
 use super::write::Desk;
-use super::{Thawing, record};
+use super::{Done, Shell, Thawing, record};
 use crate::error::{Error, Result};
 use crate::origin;
-use crate::ownership::guard;
+use crate::store::Txn;
 
 /// Rows looked at together.
 const PAGE: usize = 500;
 /// The wait after a failure.
 const RETRY: Duration = Duration::from_secs(1);
 
-impl Term {
+impl Shell {
     /// While quota is frozen, operators are shown what stands in the way of its thaw.
     pub(super) fn look_for_open_shares(&mut self) {
         if !self.origin.is_frozen() {
@@ -40,12 +38,12 @@ impl Term {
         });
     }
 
-    pub(super) fn opened(&mut self, counters: Option<Vec<Counter>>, streams: &Streams) {
+    pub(super) fn opened(&mut self, counters: Option<Vec<Counter>>) {
         let Some(counters) = counters else {
             return self.look_for_open_shares();
         };
         for counter in counters {
-            self.step(Event::Open(counter), streams);
+            self.step(counter.shard(), Event::Open(counter));
         }
     }
 
@@ -58,7 +56,7 @@ impl Term {
                 }
                 let open = desk.open_shares(now).await?;
                 refuse(&open)?;
-                let txn = thawing.audit.put_done(guard(desk.epoch));
+                let txn = thawing.audit.put_done(Txn::new());
                 origin::thaw(&desk.store, origin, txn).await
             };
             let outcome = outcome.await;
@@ -66,10 +64,10 @@ impl Term {
         });
     }
 
-    /// A term that is not frozen follows.
+    /// Terms that are not frozen follow; other replicas see it when they look.
     pub(super) fn thawed(&mut self, thawing: Thawing, outcome: Result<()>) {
         if outcome.is_ok() {
-            self.end = Some(End::Anew);
+            self.begin_anew();
         }
         // Whoever asked may have gone.
         let _ = thawing.done.send(outcome);

@@ -73,7 +73,7 @@ fn part(wire: wire::Part, path: &str, faults: &mut Faults) -> Option<Part> {
     // gateway nothing yet, and leaving them out changes no answer.
     match wire.part {
         Some(Kind::Text(text)) => Some(Part::Text(text)),
-        Some(Kind::Image(image)) => image_part(image, path, faults),
+        Some(Kind::Image(wire)) => image(wire, path, faults).map(Part::Image),
         Some(Kind::Audio(audio)) => audio_part(audio, path, faults),
         Some(Kind::Document(document)) => document_part(document, path, faults),
         Some(Kind::ToolCall(call)) => tool_call(call, path, faults),
@@ -90,7 +90,7 @@ fn part(wire: wire::Part, path: &str, faults: &mut Faults) -> Option<Part> {
     }
 }
 
-fn image_part(wire: wire::Image, path: &str, faults: &mut Faults) -> Option<Part> {
+pub(super) fn image(wire: wire::Image, path: &str, faults: &mut Faults) -> Option<Image> {
     use wire::image::Source as From;
     let source = match wire.source {
         Some(From::Url(url)) => {
@@ -112,7 +112,7 @@ fn image_part(wire: wire::Image, path: &str, faults: &mut Faults) -> Option<Part
             return None;
         }
     };
-    Some(Part::Image(Image { source, detail }))
+    Some(Image { source, detail })
 }
 
 fn audio_part(wire: wire::Audio, path: &str, faults: &mut Faults) -> Option<Part> {

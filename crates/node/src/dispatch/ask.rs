@@ -7,9 +7,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tollgate_balance::{Word, Words};
 use tollgate_policy::table::SlowStream;
 use tollgate_provider::chat::{Chunk, Response};
+use tollgate_provider::embeddings;
 use tollgate_provider::rate_limits::{Allowance, RateLimits};
 
 use super::Walk;
+use crate::asked::Asked;
 use crate::clock;
 use crate::meter::count_chunk;
 use crate::traffic::UnderWay;
@@ -18,6 +20,7 @@ use crate::upstream::{Ended, LiveStream, Upstream};
 /// What an attempt brought.
 pub(super) enum Answer {
     Whole(Box<Response>),
+    Embeddings(Box<embeddings::Response>),
     Stream(Box<Opening>),
 }
 
@@ -39,11 +42,20 @@ impl Walk<'_> {
     ) -> Result<Answer, Ended> {
         let opening = async {
             let heard = |headers: &HeaderMap| under_way.told(&words(headers));
-            if !self.stream {
-                let response = upstream.whole(self.request, model, &heard).await?;
-                return Ok(Answer::Whole(Box::new(response)));
-            }
-            let live = upstream.stream(self.request, model, &heard).await?;
+            let live = match self.asked {
+                Asked::Completion {
+                    request,
+                    stream: true,
+                } => upstream.stream(request, model, &heard).await?,
+                Asked::Completion { request, .. } => {
+                    let response = upstream.whole(request, model, &heard).await?;
+                    return Ok(Answer::Whole(Box::new(response)));
+                }
+                Asked::Embeddings(request) => {
+                    let response = upstream.embed(request, model, &heard).await?;
+                    return Ok(Answer::Embeddings(Box::new(response)));
+                }
+            };
             let opening = Opening::new(live).await?;
             under_way.streams();
             Ok(Answer::Stream(Box::new(opening)))
@@ -67,7 +79,9 @@ impl Walk<'_> {
     fn patience(&self) -> Option<Duration> {
         let limits = [
             self.model.per_attempt_timeout,
-            self.model.first_token_timeout.filter(|_| self.stream),
+            self.model
+                .first_token_timeout
+                .filter(|_| self.asked.streams()),
         ];
         limits.into_iter().flatten().min()
     }

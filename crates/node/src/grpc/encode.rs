@@ -5,14 +5,15 @@ use std::time::Duration;
 use serde::Deserialize;
 use tollgate_proto::completion::v1 as wire;
 use tollgate_provider::chat::{
-    Choice, Chunk, Delta, FinishReason, Json, Opaque, Part, Usage, UsageSource, Warning,
+    Choice, Chunk, Delta, FinishReason, Json, Opaque, Part, Response, Usage, UsageSource, Warning,
 };
 
 use crate::complete::{Piece, Whole};
+use crate::count::Count;
 use crate::meter::{Attempt, Summary};
 
 /// A whole answer.
-pub(super) fn whole(whole: Whole) -> wire::CompleteResponse {
+pub(super) fn whole(whole: Whole<Response>) -> wire::CompleteResponse {
     let Whole {
         head,
         response,
@@ -174,7 +175,7 @@ fn part(part: Part) -> Option<wire::Part> {
     })
 }
 
-fn warning(left_out: Warning) -> wire::Warning {
+pub(super) fn warning(left_out: Warning) -> wire::Warning {
     wire::Warning {
         field: left_out.field,
         problem: left_out.problem.to_owned(),
@@ -200,12 +201,7 @@ fn finish(reason: FinishReason) -> wire::FinishReason {
     }
 }
 
-fn usage(usage: &Usage) -> wire::Usage {
-    let source = match usage.source {
-        UsageSource::Provider => wire::UsageSource::Provider,
-        UsageSource::Counted => wire::UsageSource::Counted,
-        UsageSource::Estimated => wire::UsageSource::Estimated,
-    };
+pub(super) fn usage(usage: &Usage) -> wire::Usage {
     wire::Usage {
         input_tokens: usage.input_total,
         output_tokens: usage.output_total,
@@ -217,11 +213,30 @@ fn usage(usage: &Usage) -> wire::Usage {
         reasoning_tokens: usage.reasoning,
         input_audio_tokens: usage.input_audio,
         output_audio_tokens: usage.output_audio,
-        source: source.into(),
+        source: source(usage.source).into(),
     }
 }
 
-fn cost(summary: &Summary) -> wire::Cost {
+/// A count of tokens.
+pub(super) fn count(count: Count) -> wire::CountTokensResponse {
+    let deployment = count.deployment.map(|it| it.name.to_string());
+    wire::CountTokensResponse {
+        model: count.model.to_string(),
+        input_tokens: count.tokens,
+        source: source(count.source).into(),
+        deployment: deployment.unwrap_or_default(),
+    }
+}
+
+fn source(source: UsageSource) -> wire::UsageSource {
+    match source {
+        UsageSource::Provider => wire::UsageSource::Provider,
+        UsageSource::Counted => wire::UsageSource::Counted,
+        UsageSource::Estimated => wire::UsageSource::Estimated,
+    }
+}
+
+pub(super) fn cost(summary: &Summary) -> wire::Cost {
     wire::Cost {
         nano_usd: summary
             .cost
@@ -231,7 +246,7 @@ fn cost(summary: &Summary) -> wire::Cost {
     }
 }
 
-fn route(summary: &Summary) -> wire::RouteTaken {
+pub(super) fn route(summary: &Summary) -> wire::RouteTaken {
     wire::RouteTaken {
         provider: summary.deployment.provider.name.to_string(),
         deployment: summary.deployment.name.to_string(),

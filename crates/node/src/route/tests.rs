@@ -2,6 +2,7 @@ use tollgate_policy::table::{self, Sticky};
 use tollgate_provider::chat::{Message, Request, Role};
 
 use super::affinity;
+use crate::asked::Asked;
 
 fn pool(by: Sticky) -> table::Pool {
     let text = "providers: { p: { kind: simulated } }\n\
@@ -19,6 +20,13 @@ fn pool(by: Sticky) -> table::Pool {
     pool
 }
 
+fn asked(request: &Request) -> Asked {
+    Asked::Completion {
+        request: Box::new(request.clone()),
+        stream: false,
+    }
+}
+
 fn conversation(texts: &[(Role, &str)]) -> Request {
     let message = |(role, text): &(Role, &str)| Message::text(*role, *text);
     Request {
@@ -30,7 +38,7 @@ fn conversation(texts: &[(Role, &str)]) -> Request {
 #[test]
 fn requests_belong_together_by_what_the_pool_says() {
     let mut request = conversation(&[(Role::User, "hello")]);
-    let of = |by, key, request: &Request| affinity(&pool(by), key, request);
+    let of = |by, key, request: &Request| affinity(&pool(by), key, &asked(request));
     assert_eq!(of(Sticky::User, "k", &request), None);
     let session = || Sticky::Metadata("session".to_owned());
     assert_eq!(of(session(), "k", &request), None);
@@ -52,7 +60,10 @@ fn requests_belong_together_by_what_the_pool_says() {
 
 #[test]
 fn a_conversation_that_grows_keeps_its_beginning() {
-    let of = |texts: &[(Role, &str)]| affinity(&pool(Sticky::Prompt), "k", &conversation(texts));
+    let of = |texts: &[(Role, &str)]| {
+        let asked = asked(&conversation(texts));
+        affinity(&pool(Sticky::Prompt), "k", &asked)
+    };
     let first = of(&[(Role::System, "be brief"), (Role::User, "hello")]);
     let grown = [
         (Role::System, "be brief"),

@@ -1,12 +1,14 @@
 //! What is fuzzed, and the rules that no input may break.
 
+mod vectors;
+
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode};
 use tollgate_provider::chat::{Assembler, Chunk, Delta, Message, Part, Request, Role};
-use tollgate_provider::{Class, Codec, Failure, Kind, Target as To, openai, sse};
+use tollgate_provider::{Class, Codec, Error, Failure, Kind, Target as To, openai, sse};
 
 use crate::frames::framed;
 use crate::mutate::Random;
@@ -27,6 +29,10 @@ pub(crate) enum Target {
     Events,
     /// A request of a caller of the compatible edge.
     Request,
+    /// An answer of vectors.
+    Vectors(Kind),
+    /// A request for vectors at the compatible edge.
+    VectorRequest,
 }
 
 impl fmt::Display for Target {
@@ -38,6 +44,8 @@ impl fmt::Display for Target {
             Self::Framed => f.write_str("stream of bedrock in whole frames"),
             Self::Events => f.write_str("server-sent events"),
             Self::Request => f.write_str("request"),
+            Self::Vectors(kind) => write!(f, "vectors of {}", kind.as_str()),
+            Self::VectorRequest => f.write_str("request for vectors"),
         }
     }
 }
@@ -50,10 +58,12 @@ pub(crate) fn all() -> Vec<Target> {
             Target::Stream(kind),
             Target::Whole(kind),
             Target::Refusal(kind),
+            Target::Vectors(kind),
         ]
     };
     let mut all: Vec<_> = Kind::ALL.into_iter().flat_map(of_kind).collect();
     all.extend([
+        Target::VectorRequest,
         Target::Framed,
         Target::Framed,
         Target::Events,
@@ -73,6 +83,8 @@ pub(crate) fn run(target: Target, input: &[u8], slices: u64) -> Result<u64, Stri
         Target::Framed => stream(Kind::Bedrock, &framed(input), slices, &mut behaviour)?,
         Target::Events => events(input, slices, &mut behaviour)?,
         Target::Request => request(input, &mut behaviour)?,
+        Target::Vectors(kind) => vectors::answer(kind, input, slices, &mut behaviour)?,
+        Target::VectorRequest => vectors::request(input, &mut behaviour)?,
     }
     Ok(behaviour.finish())
 }
@@ -349,6 +361,17 @@ fn events(input: &[u8], slices: u64, behaviour: &mut DefaultHasher) -> Result<()
     Ok(())
 }
 
+/// What is said of a request that is wrong.
+fn check_error(error: &Error, behaviour: &mut DefaultHasher) -> Result<(), String> {
+    let told = error.to_string();
+    rule(told.len() <= 1000, "an error talks too much")?;
+    // Which field it is about, without the numbers in it.
+    let field = error.field().unwrap_or_default();
+    let letters: String = field.chars().filter(|c| !c.is_ascii_digit()).collect();
+    letters.chars().take(60).collect::<String>().hash(behaviour);
+    Ok(())
+}
+
 fn request(input: &[u8], behaviour: &mut DefaultHasher) -> Result<(), String> {
     match openai::parse_request(input) {
         Ok(parsed) => {
@@ -357,14 +380,6 @@ fn request(input: &[u8], behaviour: &mut DefaultHasher) -> Result<(), String> {
             parsed.request.tools.len().min(8).hash(behaviour);
             encode_everywhere(&parsed.request)
         }
-        Err(error) => {
-            let told = error.to_string();
-            rule(told.len() <= 1000, "an error talks too much")?;
-            // Which field it is about, without the numbers in it.
-            let field = error.field().unwrap_or_default();
-            let letters: String = field.chars().filter(|c| !c.is_ascii_digit()).collect();
-            letters.chars().take(60).collect::<String>().hash(behaviour);
-            Ok(())
-        }
+        Err(error) => check_error(&error, behaviour),
     }
 }

@@ -252,7 +252,7 @@ fn check(request: &Request, unsupported: &mut Unsupported) -> Result<(), Error> 
 }
 
 /// The path of a model: under `models`, or where the name says, such as `tunedModels/mine`.
-fn model_path(model: &str) -> String {
+pub(super) fn model_path(model: &str) -> String {
     let folder = if model.contains('/') { "" } else { "models/" };
     format!("/{folder}{}", path::encode(model, "/@"))
 }

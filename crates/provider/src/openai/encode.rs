@@ -178,7 +178,11 @@ pub(crate) fn encode(
         "application/json"
     };
     let path = if dialect.kind == Kind::AzureOpenAi {
-        Cow::Owned(azure::path(target.model, target.api_version))
+        Cow::Owned(azure::path(
+            "chat/completions",
+            target.model,
+            target.api_version,
+        ))
     } else {
         Cow::Borrowed("/chat/completions")
     };

@@ -21,7 +21,7 @@ struct Completion<'a> {
 }
 
 #[derive(Serialize)]
-struct WireWarning<'a> {
+pub(super) struct WireWarning<'a> {
     field: &'a str,
     problem: &'a str,
 }
@@ -393,7 +393,7 @@ pub fn render_error_event(error: &ErrorBody<'_>, out: &mut Vec<u8>) {
 }
 
 /// Appends a value as JSON.
-fn write_json<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
+pub(super) fn write_json<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
     #[expect(
         clippy::expect_used,
         reason = "what is written here is structs, text and numbers, and writing to a Vec has no errors"

@@ -11,7 +11,7 @@ use crate::{Counter, Kind, NodeTime, Window};
 pub(super) type Slot = u32;
 
 /// All accounts of a node, found by counter or by place.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Book {
     /// Counters bring a good hash with them.
     index: HashMap<Counter, Slot, BuildHasherDefault<Spread>>,

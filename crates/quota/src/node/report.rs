@@ -9,7 +9,7 @@ use crate::{NodeAccount, NodeMessage, NodeTime};
 const TURNS: u64 = 8;
 
 /// What waits to be told.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Outbox {
     changed: Vec<Slot>,
     send_at: Option<NodeTime>,

@@ -5,7 +5,7 @@ use crate::node::units::{Label, Pieces};
 use crate::node::{Ask, RequestId};
 
 /// One ask of a request, and what is held for it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Part {
     /// Index among the caller's asks.
     pub(super) ask: usize,
@@ -64,7 +64,7 @@ pub(super) enum Phase {
 }
 
 /// One reservation.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Request {
     pub(super) id: RequestId,
     /// In the order of their counters, which is the same on every node.

@@ -99,7 +99,7 @@ impl Supply {
 }
 
 /// One counter, as its owner sees it: how its charge is kept, and who shares it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Account {
     pub(super) counter: Counter,
     pub(super) keeping: Box<dyn Keeping>,

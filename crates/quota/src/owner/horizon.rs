@@ -62,7 +62,7 @@ impl From<Act> for Effect {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Horizon {
     epoch: Epoch,
     link: Link,

@@ -113,12 +113,29 @@ pub(super) struct Shown {
     pub(super) pending: bool,
 }
 
+/// Lets an owner be copied with its accounts.
+pub(super) trait Copied {
+    fn copied(&self) -> Box<dyn Keeping>;
+}
+
+impl<K: Keeping + Clone + 'static> Copied for K {
+    fn copied(&self) -> Box<dyn Keeping> {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for Box<dyn Keeping> {
+    fn clone(&self) -> Self {
+        (**self).copied()
+    }
+}
+
 /// How the charge of one counter is kept: what may be handed out, and what makes sure that no other owner,
 /// before or after, hands the same out.
 ///
 /// At every step of the owner `roll` is called before anything else, so that time-dependent state is that
 /// of `context.now`.
-pub(super) trait Keeping: fmt::Debug + Send {
+pub(super) trait Keeping: fmt::Debug + Send + Copied {
     /// Whether a record has to be read before anything can be said: [`Keeping::loaded`] follows.
     fn is_read_first(&self) -> bool {
         false

@@ -17,7 +17,7 @@ pub struct Raise {
 }
 
 /// All that an owner was told of.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Raises(HashMap<Counter, Raise>);
 
 impl Raises {

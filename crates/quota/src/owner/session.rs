@@ -17,7 +17,7 @@ pub(super) struct Session {
 const FORGET_AFTER_MS: u64 = 3_600_000;
 
 /// All node processes that were heard of.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Sessions(HashMap<Incarnation, Session>);
 
 impl Sessions {

@@ -38,6 +38,7 @@ impl Account {
         };
         self.refused.clear();
         self.cut_back(context, limit, wishes);
+        self.ask_returned(context, wishes);
         self.rebound(context, limit);
         let version = self.version;
         let head = self.serve(context, limit, wishes);
@@ -354,9 +355,21 @@ impl Account {
         Recall::Until(context.now.after(context.config.recall_ms))
     }
 
+    /// Asks those back too who were out of reach when units became scarce and have not spoken of this counter since.
+    fn ask_returned(&mut self, context: &Context<'_>, wishes: &mut Wishes) {
+        if !self.supply.is_scarce() {
+            return;
+        }
+        for returned in self.enlist(context) {
+            self.ask_back(returned, context.now);
+            wishes.tell.insert(returned);
+        }
+    }
+
     /// Makes rows for living processes that have not spoken of this counter in this term, and perhaps do not know
-    /// what they were granted: the message may have been lost with the last owner.
-    fn enlist(&mut self, context: &Context<'_>) {
+    /// what they were granted: the message may have been lost with the last owner. Answers whose.
+    fn enlist(&mut self, context: &Context<'_>) -> Vec<Incarnation> {
+        let mut enlisted = Vec::new();
         for share in self.keeping.open_shares() {
             let of = share.incarnation;
             if self.rows.contains_key(&of) || !context.sessions.reachable(of, context) {
@@ -367,7 +380,9 @@ impl Account {
             row.adopt(share);
             self.idle = self.idle.saturating_add(row.idle());
             self.rows.insert(of, Box::new(row));
+            enlisted.push(of);
         }
+        enlisted
     }
 
     fn ask_back(&mut self, from: Incarnation, now: OwnerTime) {

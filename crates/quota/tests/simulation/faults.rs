@@ -27,6 +27,10 @@ pub(crate) enum Fault {
     },
     /// A process was not heard of for a while.
     Silence(Incarnation),
+    /// A copy of the store is taken.
+    BackUp,
+    /// The store is restored from that copy.
+    Restore,
 }
 
 type Make = fn(&mut Random, usize) -> Fault;
@@ -52,6 +56,13 @@ const KINDS: [(u64, Make); 7] = [
     }),
     (3, |_, _| Fault::ChangeLimits),
 ];
+
+/// A store that is restored from a copy of a while ago, and when.
+pub(crate) fn restore(random: &mut Random, span: u64) -> [(u64, Fault); 2] {
+    let copied = random.within(1, span / 2);
+    let restored = copied + random.within(1, span / 3);
+    [(copied, Fault::BackUp), (restored, Fault::Restore)]
+}
 
 /// Draws what goes wrong within `span` milliseconds from `begin`, and when.
 pub(crate) fn draw(random: &mut Random, begin: u64, span: u64, nodes: usize) -> Vec<(u64, Fault)> {

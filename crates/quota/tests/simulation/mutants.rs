@@ -2,39 +2,114 @@
 
 use std::collections::BTreeMap;
 
-use tollgate_quota::node::{Admission, Ask, Settled};
-use tollgate_quota::owner::{HorizonRecord, Load, Owner};
+use tollgate_quota::node::Settled;
+use tollgate_quota::owner::{HorizonRecord, Load, Owner, Record};
 use tollgate_quota::{
     Counter, Epoch, Generation, Incarnation, NodeAccount, NodeMessage, NodeTime, OwnerMessage,
     OwnerTime, Window,
 };
 
 use crate::oracle::Oracle;
-use crate::plan::Mutation;
 use crate::store::Store;
+use crate::world::Open;
+
+/// One way to break the protocol. None of them touches the product's code: each alters what goes over
+/// the wire, in or out of the store, or how the machines are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mutation {
+    /// R3: grants travel as differences to the last message.
+    Deltas,
+    /// R3: what comes back travels as differences to the last message.
+    ReturnedAsDelta,
+    /// R4: units of a node that is not heard of are credited again after a while.
+    RecreditOnExpiry,
+    /// R1: the store's transactions compare nothing.
+    UnguardedWrite,
+    /// R1: a write whose outcome nobody knows is taken for done.
+    UnknownIsSuccess,
+    /// R2: a new owner begins with what nodes have admitted instead of the stored mark.
+    TrustReports,
+    /// R1: a new owner obeys its own policy though a newer one is stored.
+    LimitFromOwnCache,
+    /// R8: a new owner begins with its own clock's window, though a later one is stored.
+    WindowsGoBack,
+    /// R6: a node counts the rest of the window from its receipt of the answer.
+    DeadlineFromReceipt,
+    /// R6: a node allows for no drift.
+    NoDriftMargin,
+    /// R7: a node stamps with the clock reading it had before taking.
+    NoRestamp,
+    /// R3: a node forgets its accounts when their window has passed by its own estimate.
+    ForgetAtDeadline,
+    /// R9: a settlement's refund is counted twice.
+    SettledTwice,
+    /// Horizon: a new owner does not wait for what earlier ones may have handed out.
+    NoHorizonWait,
+    /// Horizon: a new owner reads it before it holds the epoch.
+    HorizonReadEarly,
+    /// Horizon: an owner renews it though it is one no more.
+    UnguardedHorizon,
+    /// R4: what was written off bears the generation of what is granted afterwards.
+    NoGeneration,
+    /// R9: a node reports as spent what may still come back.
+    HeldAsSpent,
+    /// R9: a node reports as spent what it was granted and has not used.
+    SpentAtGrant,
+    /// Shell: a request that ends early, by its caller's leaving, is never settled.
+    SettleSkipped,
+    /// Shell: what a request holds is put back although the request was sent.
+    UndoneAndSent,
+    /// Shell: a request that waits is not told that its units have come.
+    LostWake,
+    /// Journal: an heir closes at what was noted as spent, as nothing says what was reserved.
+    NoMark,
+    /// Journal: a process goes on before its mark is on disk.
+    MarkNotFlushed,
+    /// R4: what a dead process gave back counts although it is closed.
+    LateReturn,
+    /// R4: a closing frees what it frees twice.
+    ClosedTwice,
+    /// R4: a process that is cut off is closed by somebody who does not hold its lock.
+    ClosedWithoutLock,
+    /// R3: the processes of a node share a row.
+    OneSum,
+    /// Restore: owners hand out at once what an older copy of the store says is there.
+    NotFrozen,
+    /// Restore: they do before all that was open is closed.
+    ThawedEarly,
+    /// Restore: nodes go on with what they hold, and with their totals.
+    KeptOverRestore,
+}
 
 type Ledger = (i64, Incarnation, Counter, Window, Generation);
+type Share = (Incarnation, Counter, Window);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Mutants {
     mutation: Option<Mutation>,
     /// Last grant sent, and the sum of what arrived, per ledger.
     sent: BTreeMap<Ledger, u64>,
     arrived: BTreeMap<Ledger, u64>,
     /// Refunds counted once more.
-    twice: BTreeMap<(Incarnation, Counter, Window), u64>,
+    twice: BTreeMap<Share, u64>,
+    /// What was said to have come back, and what has come back, per share.
+    said: BTreeMap<Share, u64>,
+    back: BTreeMap<Share, u64>,
     /// Generations told to nodes last.
     generations: BTreeMap<(Incarnation, Counter), Generation>,
 }
 
 impl Mutants {
     pub(crate) fn new(mutation: Option<Mutation>) -> Self {
-        let (sent, arrived, twice, generations) = Default::default();
+        let (sent, arrived, twice) = Default::default();
+        let (said, back, generations) = Default::default();
         Self {
             mutation,
             sent,
             arrived,
             twice,
+            said,
+            back,
             generations,
         }
     }
@@ -92,23 +167,20 @@ impl Mutants {
         message
     }
 
-    pub(crate) fn settled(
-        &mut self,
-        incarnation: Incarnation,
-        asks: &[Ask],
-        admission: &Admission,
-        settled: &[Settled],
-    ) {
+    pub(crate) fn settled(&mut self, by: Incarnation, open: &Open, settled: &[Settled]) {
+        let Some((admission, _)) = &open.admission else {
+            return;
+        };
         if !self.is(Mutation::SettledTwice) {
             return;
         }
-        for ((ask, told), settled) in asks.iter().zip(&admission.limits).zip(settled) {
-            let key = (incarnation, ask.counter.clone(), told.window);
+        for ((ask, told), settled) in open.asks.iter().zip(&admission.limits).zip(settled) {
+            let key = (by, ask.counter.clone(), told.window);
             *self.twice.entry(key).or_default() += settled.refunded;
         }
     }
 
-    pub(crate) fn sent_to_owner(&mut self, mut message: NodeMessage) -> NodeMessage {
+    pub(crate) fn sent_to_owner(&mut self, node: usize, mut message: NodeMessage) -> NodeMessage {
         for a in &mut message.accounts {
             let key = (message.incarnation, a.counter.clone(), a.window);
             a.returned += self.twice.get(&key).copied().unwrap_or_default();
@@ -125,6 +197,26 @@ impl Mutants {
                 .get(&(message.incarnation, a.counter.clone()));
             if let Some(generation) = generation.filter(|_| self.is(Mutation::NoGeneration)) {
                 a.generation = *generation;
+            }
+            if self.is(Mutation::ReturnedAsDelta) {
+                let before = self.said.insert(key, a.returned).unwrap_or_default();
+                a.returned -= before;
+            }
+        }
+        if self.is(Mutation::OneSum) {
+            message.incarnation = Incarnation(node as u64);
+            message.closes.clear();
+        }
+        message
+    }
+
+    pub(crate) fn arrived_at_owner(&mut self, mut message: NodeMessage) -> NodeMessage {
+        if self.is(Mutation::ReturnedAsDelta) {
+            for a in &mut message.accounts {
+                let key = (message.incarnation, a.counter.clone(), a.window);
+                let back = self.back.entry(key).or_default();
+                *back += a.returned;
+                a.returned = *back;
             }
         }
         message
@@ -197,20 +289,36 @@ impl Mutants {
         Load::Found(record, revision)
     }
 
+    /// What a read of a counter's key finds.
     pub(crate) fn loaded(
         &self,
         found: Load,
         counter: &Counter,
-        (epoch, now): (Epoch, OwnerTime),
+        at: (Epoch, OwnerTime),
         oracle: &Oracle,
     ) -> Load {
-        let Load::Found(mut record, revision) = found else {
-            return found;
-        };
-        if record.epoch == epoch {
-            return found;
+        let read = |record| self.read(record, counter, at, oracle);
+        match found {
+            Load::Found(record, revision) => Load::Found(read(record), revision),
+            Load::Rows { record, rows } => Load::Rows {
+                record: record.map(|(record, revision)| (read(record), revision)),
+                rows,
+            },
+            other @ (Load::Absent | Load::Failed) => other,
         }
-        let own = Window::at(now, counter.kind().window_ms());
+    }
+
+    fn read(
+        &self,
+        mut record: Record,
+        counter: &Counter,
+        (epoch, now): (Epoch, OwnerTime),
+        oracle: &Oracle,
+    ) -> Record {
+        if record.epoch == epoch {
+            return record;
+        }
+        let own = counter.kind().span(now).window;
         if self.is(Mutation::TrustReports) {
             record.hwm = oracle.total(counter, record.window);
         }
@@ -221,6 +329,6 @@ impl Mutants {
             record.window = own;
             record.hwm = 0;
         }
-        Load::Found(record, revision)
+        record
     }
 }

@@ -1,9 +1,11 @@
 //! What must hold, whatever happens. Knows only what was admitted and what went over the wire.
 
+mod books;
 mod stamps;
 
 use std::collections::BTreeMap;
 
+use books::Spending;
 pub(crate) use stamps::Allowed;
 use stamps::Stamps;
 
@@ -13,13 +15,15 @@ use tollgate_quota::{
     Counter, Generation, Incarnation, Kind, NodeMessage, OwnerMessage, OwnerTime, Window,
 };
 
+use crate::world::Open;
+
 /// A broken invariant, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Violation(pub(crate) String);
 
 type Ledger = (Incarnation, i64, Counter, Window, Generation);
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Oracle {
     /// Units admitted under each label and not refunded.
     admitted: BTreeMap<(Counter, Window), u64>,
@@ -27,7 +31,8 @@ pub(crate) struct Oracle {
     stamps: BTreeMap<Counter, Stamps>,
     /// The last totals of every ledger on the wire.
     reports: BTreeMap<Ledger, [u64; 3]>,
-    grants: BTreeMap<Ledger, u64>,
+    grants: BTreeMap<(u64, Ledger), u64>,
+    spending: Spending,
     pub(crate) admissions: u64,
 }
 
@@ -76,7 +81,10 @@ impl Oracle {
                     *total, ask.counter, told.window
                 )
             })?;
-            let window_ms = ask.counter.kind().window_ms();
+            if !kind.has_windows() {
+                continue;
+            }
+            let window_ms = kind.window_ms();
             let (start, end) = (told.window.start(window_ms).0, told.window.end(window_ms).0);
             check(now + slack_ms >= start && now < end + slack_ms, || {
                 format!("I4: stamped at {now} for {} in {start}..{end}", ask.counter)
@@ -85,14 +93,13 @@ impl Oracle {
         Ok(self.admissions)
     }
 
-    pub(crate) fn settled(
-        &mut self,
-        (asks, admission, number): (&[Ask], &Admission, u64),
-        settled: &[Settled],
-    ) {
-        for ((ask, told), settled) in asks.iter().zip(&admission.limits).zip(settled) {
+    pub(crate) fn settled(&mut self, open: &Open, settled: &[Settled]) {
+        let Some((admission, number)) = &open.admission else {
+            return;
+        };
+        for ((ask, told), settled) in open.asks.iter().zip(&admission.limits).zip(settled) {
             if let Some(stamps) = self.stamps.get_mut(&ask.counter) {
-                stamps.refund(number, settled.refunded);
+                stamps.refund(*number, settled.refunded);
                 continue;
             }
             let label = (ask.counter.clone(), told.window);
@@ -159,7 +166,7 @@ impl Oracle {
     }
 
     /// I3 of the owner.
-    pub(crate) fn told(&mut self, message: &OwnerMessage) -> Result<(), Violation> {
+    pub(crate) fn told(&mut self, store: u64, message: &OwnerMessage) -> Result<(), Violation> {
         for a in &message.accounts {
             let key = (
                 message.incarnation,
@@ -168,7 +175,8 @@ impl Oracle {
                 a.window,
                 a.generation,
             );
-            let old = self.grants.insert(key, a.granted).unwrap_or_default();
+            let old = self.grants.insert((store, key), a.granted);
+            let old = old.unwrap_or_default();
             check(old <= a.granted, || {
                 format!(
                     "I3: granted of {} fell from {old} to {}",
@@ -186,9 +194,18 @@ impl Oracle {
             hwm,
             free,
             nodes,
+            limit,
+            books,
             ..
         } in owner.snapshot(now)
         {
+            if let Some(books) = books {
+                let sum = books.settled + books.outstanding + books.suspense + books.free;
+                check(sum == limit + books.debt, || {
+                    format!("I2: {counter}: {books:?} of {limit} do not balance")
+                })?;
+                continue;
+            }
             let gone = |n: &Holding| match counter.kind().is_windowed() {
                 true => 0,
                 false => n.spent.min(n.granted - n.returned),

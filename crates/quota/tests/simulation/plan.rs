@@ -2,60 +2,11 @@
 
 use tollgate_quota::Kind;
 
+use crate::mutants::Mutation;
 use crate::random::Random;
 
-/// The kind of most limits in a run.
+/// The kind of most limits that are kept by a mark.
 pub(crate) const FIXED_12_S: Kind = Kind::Fixed { window_ms: 12_000 };
-
-/// One way to break the protocol. None of them touches the product's code: each alters what goes over
-/// the wire, in or out of the store, or how the machines are called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mutation {
-    /// Grants travel as differences to the last message.
-    Deltas,
-    /// Units of a node that is not heard of are credited again after a while.
-    RecreditOnExpiry,
-    /// The store's transactions compare nothing.
-    UnguardedWrite,
-    /// A write whose outcome nobody knows is taken for done.
-    UnknownIsSuccess,
-    /// A new owner begins with what nodes have admitted instead of the stored mark.
-    TrustReports,
-    /// A node counts the rest of the window from its receipt of the answer.
-    DeadlineFromReceipt,
-    /// A node allows for no drift.
-    NoDriftMargin,
-    /// A node stamps with the clock reading it had before taking.
-    NoRestamp,
-    /// A new owner begins with its own clock's window, though a later one is stored.
-    WindowsGoBack,
-    /// A node forgets its accounts when their window has passed by its own estimate.
-    ForgetAtDeadline,
-    /// A settlement's refund is counted twice.
-    SettledTwice,
-    /// A new owner obeys its own policy though a newer one is stored.
-    LimitFromOwnCache,
-    /// A new owner does not wait for what earlier ones may have handed out by their horizon.
-    NoHorizonWait,
-    /// A new owner reads the horizon before it holds the epoch.
-    HorizonReadEarly,
-    /// An owner renews its horizon though it is one no more.
-    UnguardedHorizon,
-    /// Owners allow for no difference between their clocks.
-    NoSkewMargin,
-    /// What was written off bears the generation of what is granted afterwards.
-    NoGeneration,
-    /// A node reports as spent what may still come back.
-    HeldAsSpent,
-    /// A node reports as spent what it was granted and has not used.
-    SpentAtGrant,
-    /// A request that ends early, by its caller's leaving, is never settled.
-    SettleSkipped,
-    /// What a request holds is put back although the request was sent.
-    UndoneAndSent,
-    /// A request that waits is not told that its units have come.
-    LostWake,
-}
 
 /// One limit with its initial units.
 #[derive(Debug, Clone, Copy)]
@@ -66,28 +17,115 @@ pub(crate) struct PlannedLimit {
     /// How many tenths of its units a bucket holds.
     pub(crate) burst: u64,
     pub(crate) subjects: u64,
-    /// Requests ask for one unit each; tokens for up to a third of the limit.
-    pub(crate) tokens: bool,
+    /// Requests ask for up to this part of the limit; where there is none, for one unit each.
+    pub(crate) part: Option<u64>,
 }
 
-/// Limits that are kept alike.
+/// Limits whose charge is kept alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Family {
+    /// Windows with a mark each.
+    Counted,
+    /// Short windows.
     Brief,
     Sliding,
     Bucket,
+    /// A budget, and slots.
+    Ledger,
 }
 
 impl Family {
-    pub(crate) const ALL: [Self; 3] = [Self::Brief, Self::Sliding, Self::Bucket];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Counted,
+        Self::Brief,
+        Self::Sliding,
+        Self::Bucket,
+        Self::Ledger,
+    ];
 
-    pub(crate) fn kind(self, window_ms: u64) -> Kind {
+    fn limits(self, seed: u64) -> Vec<PlannedLimit> {
+        let mut random = Random::new(seed ^ 0xb0b);
         match self {
-            Self::Brief => Kind::Fixed { window_ms },
-            Self::Sliding => Kind::Sliding { window_ms },
-            Self::Bucket => Kind::Bucket { window_ms },
+            Self::Counted => counted(&mut Random::new(seed)),
+            Self::Brief => rolling(&mut random, |window_ms| Kind::Fixed { window_ms }),
+            Self::Sliding => rolling(&mut random, |window_ms| Kind::Sliding { window_ms }),
+            Self::Bucket => rolling(&mut random, |window_ms| Kind::Bucket { window_ms }),
+            Self::Ledger => ledgers(&mut random),
         }
     }
+
+    /// Whether the horizon keeps it.
+    fn is_by_horizon(self) -> bool {
+        matches!(self, Self::Brief | Self::Sliding | Self::Bucket)
+    }
+}
+
+fn counted(random: &mut Random) -> Vec<PlannedLimit> {
+    let units = [1, 2, 3, 5, 10, 30, 100];
+    let fleet = PlannedLimit {
+        name: "fleet",
+        kind: FIXED_12_S,
+        units: random.pick(&units),
+        burst: 10,
+        subjects: 1,
+        part: None,
+    };
+    let per_key = PlannedLimit {
+        name: "per-key",
+        kind: Kind::Fixed { window_ms: 15_000 },
+        units: random.pick(&units),
+        subjects: 2,
+        ..fleet
+    };
+    let tokens = PlannedLimit {
+        name: "tokens",
+        units: random.pick(&[20, 100, 1_000]),
+        part: Some(3),
+        ..fleet
+    };
+    vec![fleet, per_key, tokens]
+}
+
+fn rolling(random: &mut Random, kind: fn(u64) -> Kind) -> Vec<PlannedLimit> {
+    let mut limit = |name, subjects, part: Option<u64>| PlannedLimit {
+        name,
+        kind: kind(random.pick(&[1_000, 2_000, 3_000])),
+        units: match part {
+            Some(_) => random.pick(&[20, 100, 1_000]),
+            None => random.pick(&[1, 2, 3, 5, 10, 30]),
+        },
+        burst: random.pick(&[5, 10, 30]),
+        subjects,
+        part,
+    };
+    let mut limits = vec![
+        limit("fleet", 1, None),
+        limit("per-key", 2, None),
+        limit("tokens", 1, Some(3)),
+    ];
+    // What is rare with several limits at once is looked for with one.
+    limits.truncate(random.pick(&[1, 3]));
+    limits
+}
+
+fn ledgers(random: &mut Random) -> Vec<PlannedLimit> {
+    let budget = PlannedLimit {
+        name: "budget",
+        kind: Kind::Endless,
+        units: random.pick(&[50, 1_000, 20_000]),
+        burst: 10,
+        subjects: 2,
+        part: Some(random.pick(&[10, 50])),
+    };
+    let slots = PlannedLimit {
+        name: "slots",
+        kind: Kind::Concurrent,
+        units: random.pick(&[1, 2, 3, 10]),
+        subjects: 1,
+        part: None,
+        ..budget
+    };
+    vec![budget, slots]
 }
 
 impl PlannedLimit {
@@ -130,47 +168,27 @@ pub(crate) struct Plan {
     pub(crate) delay_ms: u64,
     /// Percentage of writes whose outcome stays unknown.
     pub(crate) unknown: u64,
+    /// Percentage of crashes that take the journal with them.
+    pub(crate) disk_lost: u64,
     /// How long a node keeps what it holds of limits without windows, in milliseconds.
     pub(crate) lease_ms: u64,
+    /// The store is restored from an older copy.
+    pub(crate) restored: bool,
     pub(crate) mutation: Option<Mutation>,
+    /// Where nothing is left to chance: the number that is drawn instead, and whether stamps wait for their turn.
+    pub(crate) number: Option<u64>,
+    pub(crate) pauses: bool,
     pub(crate) trace: bool,
 }
 
 impl Plan {
-    /// A run full of faults.
-    pub(crate) fn stormy(seed: u64) -> Self {
+    /// A run full of faults, over limits of that family.
+    pub(crate) fn stormy(seed: u64, family: Family) -> Self {
         let mut random = Random::new(seed);
-        let units = [1, 2, 3, 5, 10, 30, 100];
-        let limits = vec![
-            PlannedLimit {
-                name: "fleet",
-                kind: FIXED_12_S,
-                units: random.pick(&units),
-                burst: 10,
-                subjects: 1,
-                tokens: false,
-            },
-            PlannedLimit {
-                name: "per-key",
-                kind: Kind::Fixed { window_ms: 15_000 },
-                units: random.pick(&units),
-                burst: 10,
-                subjects: 2,
-                tokens: false,
-            },
-            PlannedLimit {
-                name: "tokens",
-                kind: FIXED_12_S,
-                units: random.pick(&[20, 100, 1_000]),
-                burst: 10,
-                subjects: 1,
-                tokens: true,
-            },
-        ];
-        Self {
+        let plan = Self {
             seed,
             nodes: random.within(2, 5),
-            limits,
+            limits: family.limits(seed),
             faulty_ms: random.within(30, 45) * 1_000,
             pace_ms: random.pick(&[60, 150, 400]),
             burst: 1,
@@ -181,45 +199,25 @@ impl Plan {
             repeated: random.pick(&[0, 10, 30]),
             delay_ms: random.pick(&[2, 10, 60]),
             unknown: random.pick(&[0, 10, 30]),
+            disk_lost: random.pick(&[0, 0, 30]),
             lease_ms: 2_000,
+            restored: false,
             mutation: None,
+            number: None,
+            pauses: false,
             trace: false,
-        }
-    }
-
-    /// A run full of faults, of limits that one kind of horizon keeps: brief windows, sliding ones, or
-    /// buckets.
-    pub(crate) fn stormy_by_horizon(seed: u64, family: Family) -> Self {
-        let mut random = Random::new(seed ^ 0xb0b);
-        let mut limit = |name, subjects, tokens| {
-            let window_ms = random.pick(&[1_000, 2_000, 3_000]);
-            let units: &[u64] = if tokens {
-                &[20, 100, 1_000]
-            } else {
-                &[1, 2, 3, 5, 10, 30]
-            };
-            PlannedLimit {
-                name,
-                kind: family.kind(window_ms),
-                units: random.pick(units),
-                burst: random.pick(&[5, 10, 30]),
-                subjects,
-                tokens,
-            }
         };
-        let mut limits = vec![limit("fleet", 1, false), limit("per-key", 2, false)];
-        limits.push(limit("tokens", 1, true));
-        // What is rare with several limits at once is looked for with one.
-        limits.truncate(random.pick(&[1, 3]));
+        if !family.is_by_horizon() {
+            return plan;
+        }
         Self {
-            limits,
             pace_ms: random.pick(&[20, 60, 150]),
             // Within the margin between two owners' clocks.
             skew_ms: random.pick(&[3, 250]),
             delay_ms: random.pick(&[2, 10, 60, 500]),
             // As short as a heartbeat, so that leases lapse though nothing is wrong.
             lease_ms: random.pick(&[1_000, 2_000]),
-            ..Self::stormy(seed)
+            ..plan
         }
     }
 
@@ -231,7 +229,7 @@ impl Plan {
             units,
             burst: 10,
             subjects: 1,
-            tokens: false,
+            part: None,
         };
         Self {
             limits: vec![limit],
@@ -245,7 +243,7 @@ impl Plan {
             repeated: 0,
             delay_ms: 2,
             unknown: 0,
-            ..Self::stormy(seed)
+            ..Self::stormy(seed, Family::Counted)
         }
     }
 }

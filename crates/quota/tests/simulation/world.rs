@@ -1,22 +1,25 @@
 //! The world the machines run in: true time, clocks that differ from it, a network, a store, and all
 //! that goes wrong. One seeded source of randomness and one queue of events: a seed is a run.
 
+pub(crate) mod journal;
 mod network;
 mod nodes;
 mod owners;
+mod restore;
 
 use std::collections::BTreeMap;
 
 use tollgate_quota::node::{Admission, Ask, Denial, Node, RequestId};
 use tollgate_quota::owner::{self, Effect, Owner};
-use tollgate_quota::{Epoch, Incarnation, NodeMessage, NodeTime, OwnerMessage, OwnerTime};
+use tollgate_quota::{Close, Epoch, Incarnation, NodeMessage, NodeTime, OwnerMessage, OwnerTime};
 
 use crate::faults::Fault;
-use crate::mutants::Mutants;
+use crate::mutants::{Mutants, Mutation};
 use crate::oracle::{Oracle, Violation};
-use crate::plan::{Mutation, Plan};
+use crate::plan::Plan;
 use crate::random::Random;
 use crate::store::Store;
+use crate::world::journal::Disk;
 
 /// One request at one node process.
 #[derive(Debug, Clone, Copy)]
@@ -40,12 +43,15 @@ pub(crate) enum Event {
     Cancel(Call),
     NodeTimer(usize),
     OwnerTimer(usize),
+    /// Messages say which store their totals stand in.
     ToOwner {
         owner: usize,
+        store: u64,
         message: NodeMessage,
     },
     ToNode {
         node: usize,
+        store: u64,
         message: OwnerMessage,
     },
     /// A read or a transaction reaches the store.
@@ -66,6 +72,18 @@ pub(crate) enum Event {
         node: usize,
         owner: usize,
     },
+    /// What a process wrote to its journal is on disk.
+    Flushed {
+        node: usize,
+        incarnation: Incarnation,
+    },
+    /// Somebody who does not hold the lock closes a process (a mutation).
+    Usurp {
+        owner: usize,
+        closes: Vec<Close>,
+    },
+    /// An operator tries to thaw a restored store.
+    Thaw,
     Fault(Fault),
 }
 
@@ -77,21 +95,30 @@ pub(crate) enum Answer {
     AlreadyUnknown,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct OwnerProcess {
     pub(crate) machine: Owner,
     pub(crate) epoch: Epoch,
     pub(crate) offset: i64,
     pub(crate) alive: bool,
     pub(crate) revision: usize,
+    /// The store it began with.
+    pub(crate) store: u64,
     paused_until: u64,
     timer_at: Option<u64>,
 }
 
-/// An admission, and the oracle's number for it.
-type Numbered = (Admission, u64);
+/// A request that is not over.
+#[derive(Debug, Clone)]
+pub(crate) struct Open {
+    pub(crate) asks: Vec<Ask>,
+    /// Once it is admitted, and the oracle's number for that.
+    pub(crate) admission: Option<(Admission, u64)>,
+    /// What of each ask is used for good.
+    pub(crate) spent: Vec<u64>,
+}
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct NodeProcess {
     pub(crate) machine: Node,
     pub(crate) incarnation: Incarnation,
@@ -100,17 +127,22 @@ pub(crate) struct NodeProcess {
     pub(crate) owner: usize,
     paused_until: u64,
     timer_at: Option<u64>,
-    open: BTreeMap<RequestId, (Vec<Ask>, Option<Numbered>)>,
+    open: BTreeMap<RequestId, Open>,
+    disk: Disk,
+    /// The store that its totals stand in; 0 while it has heard of none.
+    store: u64,
+    /// All that dead processes have left to it, and what it was itself under earlier numbers.
+    legacy: Vec<Close>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) random: Random,
     pub(crate) now: u64,
     begin: u64,
     sequence: u64,
-    queue: BTreeMap<(u64, u64), Box<Event>>,
+    pub(crate) queue: BTreeMap<(u64, u64), Box<Event>>,
     pub(crate) store: Store,
     pub(crate) owners: Vec<OwnerProcess>,
     pub(crate) nodes: Vec<NodeProcess>,
@@ -135,7 +167,10 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(plan: Plan) -> Self {
-        let mut random = Random::new(plan.seed ^ 0x5eed);
+        let mut random = match plan.number {
+            None => Random::new(plan.seed ^ 0x5eed),
+            Some(number) => Random::Fixed(number),
+        };
         let begin = 1_700_000_040_000 + random.within(0, 59_999);
         let mut world = Self {
             random,
@@ -226,38 +261,41 @@ impl World {
             | Event::Cancel(Call { node, .. })
             | Event::NodeTimer(node)
             | Event::ToNode { node, .. }
+            | Event::Flushed { node, .. }
             | Event::Connect { node, .. } => self.nodes[*node].paused_until,
             Event::ToOwner { owner, .. }
             | Event::Answer { owner, .. }
             | Event::Policy { owner }
             | Event::OwnerTimer(owner) => self.owners[*owner].paused_until,
-            Event::StoreOp { .. } | Event::Fault(_) => return None,
+            Event::StoreOp { .. } | Event::Usurp { .. } | Event::Thaw | Event::Fault(_) => {
+                return None;
+            }
         };
         Some(until).filter(|until| *until > self.now)
     }
 
-    fn handle(&mut self, event: Event) -> Result<(), Violation> {
+    pub(crate) fn handle(&mut self, event: Event) -> Result<(), Violation> {
         match event {
-            Event::Request(node) => {
-                // Node n asks as often as the first one divided by (n + 1) to the power `zipf`.
-                let slower = (node as f64 + 1.0).powf(self.plan.zipf);
-                let pace = (self.plan.pace_ms as f64 * slower) as u64;
-                let wait = self.random.within(1, 2 * pace);
-                self.schedule(wait, Event::Request(node));
-                for _ in 0..self.plan.burst {
-                    let asks = self.draw_asks();
-                    self.request(node, asks)?;
-                }
-                Ok(())
-            }
+            Event::Request(node) => self.requests_of(node),
             Event::Stamp { call, taken_at } => self.stamp(call, taken_at),
             Event::Settle(call) => self.settle(call),
             Event::Spend(call) => self.spend(call),
             Event::Cancel(call) => self.cancel(call),
             Event::NodeTimer(node) => self.node_timer(node),
             Event::OwnerTimer(owner) => self.owner_timer(owner),
-            Event::ToOwner { owner, message } => self.step(owner, owner::Event::Node(message)),
-            Event::ToNode { node, message } => self.deliver(node, message),
+            Event::ToOwner {
+                owner,
+                store,
+                message,
+            } => self.hear(owner, store, message),
+            Event::ToNode {
+                node,
+                store,
+                message,
+            } => self.deliver(node, store, message),
+            Event::Flushed { node, incarnation } => self.flushed(node, incarnation),
+            Event::Usurp { owner, closes } => self.usurp(owner, closes),
+            Event::Thaw => self.thaw(),
             Event::StoreOp {
                 owner,
                 effect,
@@ -277,12 +315,29 @@ impl World {
         }
     }
 
+    fn requests_of(&mut self, node: usize) -> Result<(), Violation> {
+        // Node n asks as often as the first one divided by (n + 1) to the power `zipf`.
+        let slower = (node as f64 + 1.0).powf(self.plan.zipf);
+        let pace = (self.plan.pace_ms as f64 * slower) as u64;
+        let wait = self.random.within(1, 2 * pace);
+        self.schedule(wait, Event::Request(node));
+        for _ in 0..self.plan.burst {
+            let asks = self.draw_asks();
+            self.request(node, asks)?;
+        }
+        Ok(())
+    }
+
     fn fault(&mut self, fault: Fault) -> Result<(), Violation> {
         match fault {
             Fault::Crash(node) => {
                 let old = self.nodes[node].incarnation;
-                self.nodes[node] = self.new_node();
+                self.replace(node);
                 let owner = self.owners.len() - 1;
+                if self.random.chance(50) {
+                    let event = owner::Event::Disconnected(old);
+                    self.schedule(20, Event::Answer { owner, event });
+                }
                 self.schedule(50, Event::Connect { node, owner });
                 self.schedule(1_000, Event::Fault(Fault::Silence(old)));
             }
@@ -304,12 +359,15 @@ impl World {
                 self.schedule(1_000, Event::Fault(Fault::Silence(incarnation)));
             }
             Fault::Silence(incarnation) => return self.silence(incarnation),
+            Fault::BackUp => self.store.back_up(),
+            Fault::Restore => self.restore(),
         }
         Ok(())
     }
 
     /// Nothing follows from silence, except under the mutation that thinks otherwise.
     fn silence(&mut self, incarnation: Incarnation) -> Result<(), Violation> {
+        self.claim_dead(incarnation);
         for owner in 0..self.owners.len() {
             let now = self.owner_time(owner);
             let process = &self.owners[owner];
@@ -329,7 +387,7 @@ impl World {
         NodeTime(offset + (elapsed + elapsed * drift_ppm / 1_000_000).unsigned_abs())
     }
 
-    fn owner_time(&self, owner: usize) -> OwnerTime {
+    pub(crate) fn owner_time(&self, owner: usize) -> OwnerTime {
         OwnerTime(self.now.saturating_add_signed(self.owners[owner].offset))
     }
 }

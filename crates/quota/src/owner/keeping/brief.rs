@@ -9,7 +9,7 @@ use crate::owner::account::Context;
 use crate::owner::keeping::{Keeping, Shown, Turn};
 use crate::{Incarnation, OwnerTime, Window};
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Brief {
     window_ms: u64,
     /// Never goes back (R8).

@@ -12,14 +12,14 @@ use crate::owner::{Commit, Load, Record};
 use crate::{Incarnation, OwnerTime, Window};
 
 /// What is being written.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Written {
     record: Record,
     /// By how much the mark is lowered for it, before anything else.
     forgiven: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Counted {
     window_ms: u64,
     /// Never goes back (R8).

@@ -27,7 +27,7 @@ const DROP_AFTER_MS: u64 = 3_600_000;
 const BLOCK_PART: u64 = 200;
 
 /// One process's share: as it is durable, and as it is known.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Share {
     durable: LedgerRow,
     known: LedgerRow,
@@ -48,13 +48,13 @@ impl Share {
 }
 
 /// What is being written.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Written {
     record: Record,
     rows: Vec<LedgerRow>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Ledger {
     kind: Kind,
     /// The window; it never goes back (R8).

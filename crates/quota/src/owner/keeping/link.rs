@@ -5,14 +5,14 @@ use crate::owner::account::{Context, Wishes};
 const LONGEST_BACKOFF: u32 = 5;
 
 /// The dealings of a keeping with the store: at most one at a time.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Link<W> {
     state: State<W>,
     /// Reads that failed one after another.
     failures: u32,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum State<W> {
     /// Being read.
     Reading,

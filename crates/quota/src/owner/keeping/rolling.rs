@@ -25,7 +25,7 @@ enum Stock {
     Bucket(Bucket),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Rolling {
     kind: Kind,
     /// None until it is known when earlier owners' grants are dead.

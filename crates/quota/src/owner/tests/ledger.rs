@@ -418,3 +418,30 @@ fn many_rows_are_written_a_bounded_number_at_a_time() {
     assert!(books.rows.values().all(|row| row.settled == 5));
     assert_eq!(books.books().settled, 500);
 }
+
+#[test]
+fn who_comes_back_is_asked_for_what_it_does_not_know_it_has() {
+    let mut books = Books::new(BUDGET, 10);
+    books.report(1, [0, 0, 0, 10]);
+    // The grant is lost with its owner, and process 1 is away as the next one finds nothing left.
+    books.take_over(10);
+    let told = books.report(2, [0, 0, 0, 3]);
+    assert_eq!(told.last().unwrap().1.exhausted_above, Some(0));
+    books.now = books.now.after(100);
+    let silent = NodeMessage {
+        node: "n1".into(),
+        incarnation: Incarnation(1),
+        t_node: NodeTime(100),
+        accounts: Vec::new(),
+        closes: Vec::new(),
+    };
+    books.step(Event::Node(silent));
+    // Whatever next is heard of the counter will do.
+    let told = books.report(2, [0, 0, 0, 0]);
+    let asked = told.iter().find(|(to, _)| *to == 1);
+    let asked = asked.map(|(_, account)| (account.granted, account.keep));
+    assert_eq!(asked, Some((10, Some(0))));
+    books.report(1, [10, 10, 0, 0]);
+    let told = books.report(2, [0, 0, 0, 3]);
+    assert_eq!(told.last().unwrap().1.granted, 3);
+}

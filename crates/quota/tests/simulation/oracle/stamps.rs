@@ -14,7 +14,7 @@ pub(crate) struct Allowed {
 }
 
 /// The stamps of one counter by true time, earliest first, with what of each was not refunded.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Stamps(VecDeque<(u64, u64, u64)>);
 
 impl Stamps {

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use tollgate_quota::node::{self, Admission, Ask, CounterView, Node, Outcome, Scope};
 use tollgate_quota::{Counter, Incarnation, Kind, NodeTime};
 
-use crate::oracle::Violation;
-use crate::oracle::{Allowed, by_horizon};
-use crate::plan::{FIXED_12_S, Mutation, Plan};
+use crate::mutants::Mutation;
+use crate::oracle::{Allowed, Violation, by_horizon};
+use crate::plan::{FIXED_12_S, Plan};
 use crate::store::Store;
-use crate::world::{Call, Event, NodeProcess, World};
+use crate::world::journal::Disk;
+use crate::world::{Call, Event, NodeProcess, Open, World};
 
 /// Nodes' clocks drift by at most this.
 const DRIFT_PPM: u64 = 5_000;
@@ -17,9 +18,8 @@ const DRIFT_PPM: u64 = 5_000;
 const WAIT_MS: u64 = 50;
 
 impl World {
-    pub(super) fn new_node(&mut self) -> NodeProcess {
-        self.incarnations += 1;
-        let incarnation = Incarnation(self.incarnations);
+    /// A machine that holds nothing.
+    pub(super) fn new_machine(&self, incarnation: Incarnation) -> Node {
         let margin = if self.mutated(Mutation::NoDriftMargin) {
             0
         } else {
@@ -27,15 +27,26 @@ impl World {
         };
         let config = node::Config {
             drift_ppm: margin,
+            journaled: true,
             ..node::Config::default()
         };
+        Node::new(&format!("n{}", incarnation.0), incarnation, config)
+    }
+
+    pub(super) fn new_incarnation(&mut self) -> Incarnation {
+        self.incarnations += 1;
+        Incarnation(self.incarnations)
+    }
+
+    pub(super) fn new_node(&mut self) -> NodeProcess {
+        let incarnation = self.new_incarnation();
         let drift = if self.plan.faulty_ms == 0 {
             0
         } else {
             DRIFT_PPM
         };
         NodeProcess {
-            machine: Node::new(&format!("n{}", incarnation.0), incarnation, config),
+            machine: self.new_machine(incarnation),
             incarnation,
             offset: self.random.within(1, 1_000_000),
             drift_ppm: self.random.within(0, 2 * drift).cast_signed() - drift.cast_signed(),
@@ -43,6 +54,9 @@ impl World {
             paused_until: 0,
             timer_at: None,
             open: BTreeMap::new(),
+            disk: Disk::default(),
+            store: 0,
+            legacy: Vec::new(),
         }
     }
 
@@ -55,10 +69,12 @@ impl World {
             let limit = self.plan.limits[usize::try_from(index).unwrap()];
             let subject = format!("k{}", self.random.within(1, limit.subjects));
             let counter = Counter::new(limit.name, limit.kind, &subject).unwrap();
-            let units = match limit.tokens {
-                false => 1,
-                true if !self.calm && self.random.chance(3) => limit.units * 3,
-                true => self.random.within(1, (limit.size(limit.units) / 3).max(1)),
+            let units = match limit.part {
+                None => 1,
+                Some(_) if !self.calm && self.random.chance(3) => limit.units * 3,
+                Some(part) => self
+                    .random
+                    .within(1, (limit.size(limit.units) / part).max(1)),
             };
             asks.push(Ask { counter, units });
         }
@@ -71,7 +87,16 @@ impl World {
         let process = &mut self.nodes[node];
         let (id, outcome) = process.machine.reserve(now, &asks, now.after(WAIT_MS));
         self.waits += u64::from(outcome == Outcome::Waiting);
-        process.open.insert(id, (asks, None));
+        let spent = vec![0; asks.len()];
+        let admission = None;
+        process.open.insert(
+            id,
+            Open {
+                asks,
+                admission,
+                spent,
+            },
+        );
         let call = Call {
             node,
             incarnation: process.incarnation,
@@ -91,9 +116,9 @@ impl World {
             Outcome::Waiting => Ok(()),
             Outcome::Taken => self.taken(call),
             Outcome::Denied(denial) => {
-                let (asks, _) = self.nodes[call.node].open.remove(&call.id).unwrap();
+                let open = self.nodes[call.node].open.remove(&call.id).unwrap();
                 if self.calm {
-                    self.denials.push((asks, denial));
+                    self.denials.push((open.asks, denial));
                 }
                 Ok(())
             }
@@ -104,6 +129,10 @@ impl World {
     /// Stamps, perhaps after a pause in the worst place.
     fn taken(&mut self, call: Call) -> Result<(), Violation> {
         let taken_at = self.node_time(call.node);
+        if self.random.is_fixed() && self.plan.pauses {
+            self.schedule(0, Event::Stamp { call, taken_at });
+            return Ok(());
+        }
         if self.calm || !self.random.chance(5) {
             return self.stamp(call, taken_at);
         }
@@ -114,11 +143,12 @@ impl World {
     }
 
     fn admitted(&mut self, call: Call, admission: Admission) -> Result<(), Violation> {
-        let (asks, open) = self.nodes[call.node].open.get_mut(&call.id).unwrap();
+        let open = self.nodes[call.node].open.get_mut(&call.id).unwrap();
         let now = (self.now, self.plan.skew_ms);
         let (policy, plan, store) = (&self.policy, &self.plan, &self.store);
         let window = |index: usize| admission.limits[index].window;
-        let allowed: Vec<Allowed> = asks
+        let allowed: Vec<Allowed> = open
+            .asks
             .iter()
             .enumerate()
             .map(|(index, ask)| match by_horizon(ask.counter.kind()) {
@@ -130,18 +160,13 @@ impl World {
                 },
             })
             .collect();
-        let number = self.oracle.admitted(now, asks, &admission, &allowed)?;
-        if self.plan.mutation == Some(Mutation::UndoneAndSent) && self.random.chance(20) {
-            let nothing = vec![0; asks.len()];
-            let process = &mut self.nodes[call.node];
-            process.open.remove(&call.id);
-            let now = self.node_time(call.node);
-            let undone = self.nodes[call.node].machine.settle(now, call.id, &nothing);
-            return undone
-                .map(drop)
-                .map_err(|error| Violation(error.to_string()));
+        let number = self
+            .oracle
+            .admitted(now, &open.asks, &admission, &allowed)?;
+        open.admission = Some((admission, number));
+        if self.mutated(Mutation::UndoneAndSent) && self.random.chance(20) {
+            return self.undo_and_send(call);
         }
-        *open = Some((admission, number));
         let hold = match (self.calm, self.random.within(0, 9)) {
             (true, _) => 0,
             (false, 0) => self.random.within(0, 20_000),
@@ -153,6 +178,17 @@ impl World {
         }
         self.schedule(hold, Event::Settle(call));
         Ok(())
+    }
+
+    fn undo_and_send(&mut self, call: Call) -> Result<(), Violation> {
+        let now = self.node_time(call.node);
+        let process = &mut self.nodes[call.node];
+        let open = process.open.remove(&call.id).unwrap();
+        let nothing = vec![0; open.asks.len()];
+        let undone = process.machine.settle(now, call.id, &nothing);
+        undone
+            .map(drop)
+            .map_err(|error| Violation(error.to_string()))
     }
 
     /// Whether the process that took the call still lives.
@@ -180,21 +216,20 @@ impl World {
         if !self.lives(call) {
             return Ok(());
         }
-        let (asks, admission) = self.nodes[call.node].open.remove(&call.id).unwrap();
-        let (admission, number) = admission.unwrap();
+        let open = self.nodes[call.node].open.remove(&call.id).unwrap();
         if self.mutated(Mutation::SettleSkipped) && self.random.chance(20) {
             return Ok(());
         }
-        let actual: Vec<u64> = asks.iter().map(|ask| self.draw_actual(ask.units)).collect();
+        let actual: Vec<u64> = open.asks.iter().map(|ask| self.draw_actual(ask)).collect();
         let now = self.node_time(call.node);
         let machine = &mut self.nodes[call.node].machine;
         let settled = machine.settle(now, call.id, &actual).unwrap();
         if machine.settle(now, call.id, &actual).is_ok() || machine.cancel(now, call.id) {
             return Err(Violation(format!("I6: {call:?} was resolved twice")));
         }
-        self.oracle.settled((&asks, &admission, number), &settled);
-        self.mutants
-            .settled(call.incarnation, &asks, &admission, &settled);
+        self.oracle.settled(&open, &settled);
+        self.oracle.spent(call.incarnation, &open, &actual);
+        self.mutants.settled(call.incarnation, &open, &settled);
         self.after_node(call.node)
     }
 
@@ -203,21 +238,37 @@ impl World {
         if !self.lives(call) {
             return Ok(());
         }
-        let Some((asks, Some(_))) = self.nodes[call.node].open.get(&call.id) else {
+        let now = self.node_time(call.node);
+        let process = &mut self.nodes[call.node];
+        let open = process.open.get_mut(&call.id);
+        let Some(open) = open.filter(|open| open.admission.is_some()) else {
             return Ok(());
         };
-        let asks = asks.clone();
-        let now = self.node_time(call.node);
-        for (ask, Ask { units, .. }) in asks.iter().enumerate() {
-            let used = self.random.within(0, *units);
-            let machine = &mut self.nodes[call.node].machine;
-            machine.spend(now, call.id, ask, used).unwrap();
+        let used: Vec<u64> = open
+            .asks
+            .iter()
+            .map(|ask| match ask.counter.kind() {
+                Kind::Concurrent => 0,
+                Kind::Fixed { .. }
+                | Kind::Calendar { .. }
+                | Kind::Endless
+                | Kind::Sliding { .. }
+                | Kind::Bucket { .. } => self.random.within(0, ask.units),
+            })
+            .collect();
+        for (ask, used) in used.iter().enumerate() {
+            process.machine.spend(now, call.id, ask, *used).unwrap();
         }
+        self.oracle.spent(call.incarnation, open, &used);
+        open.spent = used;
         self.after_node(call.node)
     }
 
-    pub(super) fn draw_actual(&mut self, units: u64) -> u64 {
+    fn draw_actual(&mut self, ask: &Ask) -> u64 {
+        let units = ask.units;
         match self.random.within(0, 9) {
+            // A slot is never used up.
+            _ if ask.counter.kind() == Kind::Concurrent => 0,
             _ if self.calm => units,
             0 => 0,
             1..=3 => self.random.within(0, units),
@@ -248,6 +299,17 @@ impl World {
         self.after_node(node)
     }
 
+    /// The node says what it has to say, though it may not be time.
+    pub(crate) fn speak(&mut self, node: usize, scope: Scope) -> Result<(), Violation> {
+        let now = self.node_time(node);
+        let machine = &mut self.nodes[node].machine;
+        machine.tick(now);
+        if let Some(message) = machine.poll_message(now, scope) {
+            self.send_to_owner(node, message)?;
+        }
+        self.after_node(node)
+    }
+
     pub(super) fn node_timer(&mut self, node: usize) -> Result<(), Violation> {
         // Another one was set for an earlier time, unless a pause held this one up; it is void.
         if self.nodes[node].timer_at.is_none_or(|at| at > self.now) {
@@ -267,21 +329,7 @@ impl World {
         };
         let message = scope.and_then(|scope| machine.poll_message(now, scope));
         if let Some(message) = message {
-            self.messages += 1;
-            if self.plan.mutation.is_none() {
-                self.oracle.reported(&message)?;
-            }
-            let owner = self.nodes[node].owner;
-            let message = self.mutants.sent_to_owner(message);
-            for after in self.arrivals((true, node)) {
-                self.schedule(
-                    after,
-                    Event::ToOwner {
-                        owner,
-                        message: message.clone(),
-                    },
-                );
-            }
+            self.send_to_owner(node, message)?;
         }
         self.after_node(node)
     }
@@ -303,6 +351,7 @@ impl World {
             )?;
         }
         self.forget_at_deadline(node);
+        self.flush_journal(node);
         let process = &self.nodes[node];
         let machine = &process.machine;
         let heartbeat = std::iter::once(machine.next_heartbeat());
@@ -313,7 +362,7 @@ impl World {
             .unwrap();
         // Where the clock's drift makes this early, the timer is set again.
         let at = self.now + due.since(self.node_time(node)).max(1);
-        if process.timer_at.is_none_or(|earlier| earlier > at) {
+        if !self.random.is_fixed() && process.timer_at.is_none_or(|earlier| earlier > at) {
             self.nodes[node].timer_at = Some(at);
             self.schedule(at - self.now, Event::NodeTimer(node));
         }
@@ -333,11 +382,7 @@ impl World {
             .is_some_and(|view| view.reset_ms == 0);
         if over {
             let incarnation = self.nodes[node].incarnation;
-            let config = node::Config {
-                drift_ppm: DRIFT_PPM,
-                ..node::Config::default()
-            };
-            self.nodes[node].machine = Node::new("forgetful", incarnation, config);
+            self.nodes[node].machine = self.new_machine(incarnation);
             self.nodes[node].machine.connected(now);
         }
     }

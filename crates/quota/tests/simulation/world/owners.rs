@@ -5,8 +5,9 @@ use std::sync::Arc;
 use tollgate_quota::owner::{self, Effect, HorizonRecord, Owner};
 use tollgate_quota::{LimitSpec, Limits};
 
+use crate::mutants::Mutation;
 use crate::oracle::Violation;
-use crate::plan::{Mutation, PlannedLimit};
+use crate::plan::PlannedLimit;
 use crate::world::{Answer, Event, OwnerProcess, World};
 
 impl World {
@@ -27,14 +28,17 @@ impl World {
     pub(crate) fn new_owner(&mut self, lag: usize) {
         let epoch = self.store.take_over();
         let revision = self.policy.len().saturating_sub(lag).max(1);
-        let mut config = owner::Config {
+        let config = owner::Config {
             lease_ms: if self.calm { 2_000 } else { self.plan.lease_ms },
             ..owner::Config::default()
         };
-        if self.mutated(Mutation::NoSkewMargin) {
-            config.clock_skew_ms = 0;
+        let mut machine = Owner::new(epoch, config, self.limits(revision));
+        if let Some(at) = self.store.thawed {
+            machine.restored(at);
         }
-        let machine = Owner::new(epoch, config, self.limits(revision));
+        if self.store.frozen {
+            machine.freeze();
+        }
         let skew = if self.calm { 0 } else { self.plan.skew_ms };
         let offset = self.random.within(0, 2 * skew).cast_signed() - skew.cast_signed();
         let process = OwnerProcess {
@@ -43,6 +47,7 @@ impl World {
             offset,
             alive: true,
             revision,
+            store: self.store.identity(),
             paused_until: 0,
             timer_at: None,
         };
@@ -62,8 +67,8 @@ impl World {
         if kill {
             self.owners.iter_mut().for_each(|owner| owner.alive = false);
         }
-        let lag = if self.random.chance(50) { 1 } else { 0 };
-        self.new_owner(lag);
+        let lag = self.random.within(0, 1);
+        self.new_owner(usize::try_from(lag).unwrap());
         let owner = self.owners.len() - 1;
         for node in 0..self.nodes.len() {
             let after = self.random.within(1, 3_000);
@@ -100,7 +105,7 @@ impl World {
         }
     }
 
-    pub(super) fn step(&mut self, owner: usize, event: owner::Event) -> Result<(), Violation> {
+    pub(crate) fn step(&mut self, owner: usize, event: owner::Event) -> Result<(), Violation> {
         if !self.owners[owner].alive {
             return Ok(());
         }
@@ -113,7 +118,9 @@ impl World {
         for effect in effects {
             self.trace(|| format!("  owner {owner}: {effect:?}"));
             match effect {
-                Effect::Send(message) => self.send_to_node(message)?,
+                Effect::Send(message) => {
+                    self.send_to_node(self.owners[owner].store, message)?;
+                }
                 Effect::StepDown(_) => self.owners[owner].alive = false,
                 op @ (Effect::Load(_)
                 | Effect::Persist { .. }
@@ -140,7 +147,7 @@ impl World {
             return;
         };
         let at = due.0.saturating_add_signed(-process.offset).max(self.now);
-        if process.timer_at.is_none_or(|earlier| earlier > at) {
+        if !self.random.is_fixed() && process.timer_at.is_none_or(|earlier| earlier > at) {
             self.owners[owner].timer_at = Some(at);
             self.schedule(at - self.now, Event::OwnerTimer(owner));
         }
@@ -184,7 +191,7 @@ impl World {
     }
 
     /// What an owner hears of a write of which nobody knows what became.
-    fn unknown(&self, effect: &Effect) -> owner::Event {
+    pub(crate) fn unknown(&self, effect: &Effect) -> owner::Event {
         let taken_for_done = self.mutated(Mutation::UnknownIsSuccess);
         let outcome = |modified| match taken_for_done {
             true => owner::Commit::Committed(modified),
@@ -193,10 +200,10 @@ impl World {
         if let Effect::Persist { counter, .. } = effect {
             return owner::Event::Persisted {
                 counter: counter.clone(),
-                outcome: outcome(modified(&self.store.read(counter))),
+                outcome: outcome(self.store.modified(counter)),
             };
         }
-        owner::Event::HorizonPersisted(outcome(modified(&self.store.read_horizon())))
+        owner::Event::HorizonPersisted(outcome(self.store.horizon_modified()))
     }
 
     /// Reads the horizon, or writes it.
@@ -224,7 +231,12 @@ impl World {
     }
 
     pub(super) fn transact(&mut self, owner: usize, effect: Effect, answer: Answer) {
-        let epoch = self.owners[owner].epoch;
+        let process = &self.owners[owner];
+        // It was meant for another store than there is now.
+        if process.store != self.store.identity() {
+            return;
+        }
+        let epoch = process.epoch;
         let event = match effect {
             Effect::Load(counter) => {
                 let own = self.owner_time(owner);
@@ -240,13 +252,14 @@ impl World {
             Effect::Persist {
                 counter,
                 record,
+                rows,
                 expected_mod_revision,
-                ..
             } => {
                 self.writes += 1;
+                let written = (record, rows);
                 let outcome = self
                     .store
-                    .write(epoch, &counter, record, expected_mod_revision);
+                    .write(epoch, &counter, written, expected_mod_revision);
                 owner::Event::Persisted { counter, outcome }
             }
             Effect::LoadHorizon => self.transact_horizon(owner, None),
@@ -259,12 +272,5 @@ impl World {
         if answer == Answer::Truth {
             self.schedule(1, Event::Answer { owner, event });
         }
-    }
-}
-
-fn modified<R>(found: &owner::Load<R>) -> i64 {
-    match found {
-        owner::Load::Found(_, modified) => *modified,
-        owner::Load::Absent | owner::Load::Failed | owner::Load::Rows { .. } => 0,
     }
 }
