@@ -105,7 +105,7 @@ const BROKEN: [&str; 5] = [
 ];
 
 /// Oddities that do not make a stream incomplete.
-const WHOLE: [&str; 11] = [
+const WHOLE: [&str; 12] = [
     "no-done",
     "dup-usage",
     "malformed-line",
@@ -113,6 +113,7 @@ const WHOLE: [&str; 11] = [
     "crlf",
     "split-utf8",
     "wrong-type",
+    "says-identity",
     "no-usage",
     "usage-nonsense",
     "usage-lies",
@@ -120,11 +121,12 @@ const WHOLE: [&str; 11] = [
 ];
 
 /// Answers that are none.
-const NO_ANSWER: [&str; 5] = [
+const NO_ANSWER: [&str; 6] = [
     "html",
     "bad-json",
     "redirect",
     "gzip-bomb-64",
+    "says-gzip",
     "giant-line-33",
 ];
 
@@ -150,15 +152,16 @@ fn policy() -> String {
     {
         // Writing to a String cannot fail.
         let provider = kind.replace('_', "-");
-        let _ = writeln!(
-            providers,
-            "  {provider}: {{ kind: {kind}, base_url: \"PROVIDER\", internal: true, timeouts: {{ idle: 500ms }}{settings} }}"
-        );
         for (index, behaviour) in behaviours.iter().enumerate() {
             let name = format!("{provider}-{index}");
+            // Each at a provider of its own, which a refused key takes out.
+            let _ = writeln!(
+                providers,
+                "  {name}: {{ kind: {kind}, base_url: \"PROVIDER\", internal: true, timeouts: {{ idle: 500ms }}{settings} }}"
+            );
             let lines = [
                 format!(
-                    "  {name}: {{ provider: {provider}, model: \"{name}@{behaviour}{habits}\", price: {{ input: 1, output: 2 }} }}"
+                    "  {name}: {{ provider: {name}, model: \"{name}@{behaviour}{habits}\", price: {{ input: 1, output: 2 }} }}"
                 ),
                 format!("  {name}: {{ targets: [ {{ deployment: {name} }} ] }}"),
                 format!(

@@ -1,12 +1,14 @@
 //! What a request is charged.
 
-use tollgate_policy::price::{Served, Tokens};
+use tollgate_policy::price::{Bounds, Served, Service, Tokens};
 use tollgate_policy::table::{Deployment, Use};
-use tollgate_provider::chat::Usage;
+use tollgate_provider::chat::{Tier, Usage};
 
 use super::{Meter, Sent, Summary};
 use crate::counting::Counted;
+use crate::keys::Known;
 use crate::permit::{Charge, Needs};
+use crate::plan::Line;
 
 impl Meter {
     /// The prompt was counted.
@@ -18,9 +20,11 @@ impl Meter {
         if let Some(usage) = self.final_usage() {
             return Charge::Used(self.used(&usage));
         }
+        let at_work = self.is_at_work();
         match self.sent {
+            Sent::Perhaps => Charge::Unknown(self.at_most(self.last())),
+            Sent::Nothing | Sent::Refused if at_work => Charge::Unknown(self.at_most(self.last())),
             Sent::Nothing => Charge::Nothing,
-            Sent::Perhaps => Charge::Unknown(self.at_most()),
             // A stream without usage has its own by estimate.
             Sent::Refused | Sent::Streaming => Charge::Used(Use::default()),
         }
@@ -29,7 +33,7 @@ impl Meter {
     /// Billionths of a US dollar that this usage of a deployment costs. None where its price is not known.
     pub(super) fn cost(&self, deployment: &Deployment, usage: &Usage) -> Option<u64> {
         let price = deployment.price.as_ref()?;
-        Some(price.cost(self.served(), &tokens(usage)))
+        Some(price.cost(self.served(usage), &tokens(usage)))
     }
 
     /// What an answer of this usage is charged.
@@ -46,17 +50,6 @@ impl Meter {
         }
     }
 
-    /// What an attempt may have been charged of which nothing is known.
-    pub(super) fn at_most(&self) -> Use {
-        let worst = self.needs().worst;
-        let attempt = self.attempts.last();
-        let price = attempt.and_then(|at| at.deployment.price.as_ref());
-        Use {
-            cost: price.map_or(worst.cost, |it| it.highest_cost(&self.bounds)),
-            ..worst
-        }
-    }
-
     /// What the request may use, or what is left of it to be tried.
     pub(crate) fn needs(&self) -> Needs {
         self.permit
@@ -64,8 +57,29 @@ impl Meter {
             .map_or_else(Needs::default, |permit| *permit.needs())
     }
 
-    fn served(&self) -> Served {
-        self.bounds.served
+    /// The most that the request may use.
+    pub(crate) fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
+    /// The caller's key, once it is known.
+    pub(crate) fn key(&self) -> Option<&Known> {
+        self.key.as_deref()
+    }
+
+    /// How much of the scarcest of these ceilings is left, as far as this node knows: 1 is all, or not known.
+    pub(crate) fn room_left(&self, ceilings: &[Line]) -> f64 {
+        let permit = self.permit.as_ref();
+        permit.map_or(1.0, |permit| permit.room_left(ceilings))
+    }
+
+    /// What the provider says it did counts before what it was asked for.
+    fn served(&self, usage: &Usage) -> Served {
+        let asked = self.bounds.served;
+        Served {
+            service: usage.tier.map_or(asked.service, service),
+            ..asked
+        }
     }
 }
 
@@ -76,6 +90,16 @@ impl Summary {
         price
             .and_then(|it| it.catalog.as_deref())
             .unwrap_or_default()
+    }
+}
+
+fn service(tier: Tier) -> Service {
+    match tier {
+        Tier::Standard => Service::Standard,
+        Tier::Flex => Service::Flex,
+        Tier::Priority => Service::Priority,
+        Tier::Fast => Service::Fast,
+        Tier::Batch => Service::Batch,
     }
 }
 
@@ -94,11 +118,11 @@ fn tokens(usage: &Usage) -> Tokens {
             cache_write: usage.cache_write,
             cache_write_1h: usage.cache_write_1h,
             input_audio: usage.input_audio,
-            input_image: 0,
+            input_image: usage.input_image,
             output: usage.output_total,
             reasoning: usage.reasoning,
             output_audio: usage.output_audio,
-            output_image: 0,
+            output_image: usage.output_image,
         },
     }
 }
