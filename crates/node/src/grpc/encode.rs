@@ -9,6 +9,7 @@ use tollgate_provider::chat::{
     UsageSource, Warning,
 };
 
+use crate::capabilities::Capability;
 use crate::complete::{Piece, Whole};
 use crate::count::Count;
 use crate::meter::{Attempt, Summary};
@@ -265,6 +266,14 @@ fn tier(tier: Tier) -> wire::ServiceTier {
         Tier::Priority => wire::ServiceTier::Priority,
         Tier::Fast => wire::ServiceTier::Fast,
         Tier::Batch => wire::ServiceTier::Batch,
+    }
+}
+
+/// What a model can be asked for.
+pub(super) fn capability(capability: Capability) -> wire::Capability {
+    match capability {
+        Capability::Completions => wire::Capability::Completions,
+        Capability::Embeddings => wire::Capability::Embeddings,
     }
 }
 
