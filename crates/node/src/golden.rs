@@ -6,6 +6,7 @@
 //! change that is meant, `TOLLGATE_BLESS=1 cargo test -p tollgate-node golden` writes both anew, to be read before
 //! they are committed.
 
+mod answers;
 mod coverage;
 mod features;
 mod table;

@@ -1,7 +1,7 @@
 //! The gRPC edge.
 
 mod embeddings;
-mod encode;
+pub(crate) mod encode;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use tonic::{Request, Response, Status};
 
 use crate::app::Node;
 use crate::asked::Asked;
+use crate::capabilities::capabilities;
 use crate::complete::{Answer, AnswerStream, Call, Refused, complete};
 use crate::count::count_tokens;
 use crate::error::Error;
@@ -130,6 +131,10 @@ impl ModelService for Grpc {
             name: model.name.to_string(),
             aliases: model.aliases.clone(),
             max_output_tokens: model.max_output_tokens,
+            capabilities: capabilities(&revision.table, model)
+                .into_iter()
+                .map(|it| encode::capability(it).into())
+                .collect(),
         };
         let models = revision.table.models().iter().map(model).collect();
         Ok(Response::new(ListModelsResponse { models }))

@@ -16,6 +16,7 @@ pub mod app;
 mod arriving;
 mod asked;
 mod bounds;
+mod capabilities;
 pub mod check;
 mod clock;
 mod complete;

@@ -12,6 +12,7 @@
 //! The answer ends with the last finish reason; there is no other end in this format.
 
 mod answer;
+mod citations;
 mod contents;
 pub(crate) mod embeddings;
 mod encode;

@@ -7,6 +7,7 @@
 
 mod answer;
 mod azure;
+mod citations;
 pub(crate) mod data_url;
 mod dialect;
 pub(crate) mod embeddings;

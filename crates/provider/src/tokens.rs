@@ -147,7 +147,7 @@ impl Counter {
 
     fn part(&self, part: &Part) -> u64 {
         match part {
-            Part::Text(text) | Part::Refusal(text) => self.text(text),
+            Part::Text(text) | Part::Cited { text, .. } | Part::Refusal(text) => self.text(text),
             Part::Reasoning { text, opaque } => self.text(text) + state(opaque),
             Part::Image(image) => of_image(image),
             Part::Audio { data, format } => {
@@ -159,7 +159,7 @@ impl Counter {
                 };
                 (data.len() as u64).div_ceil(per)
             }
-            Part::Document(Document { source, title }) => {
+            Part::Document(Document { source, title, .. }) => {
                 self.maybe(title.as_deref()) + self.document(source)
             }
             Part::ToolCall(call) => {

@@ -6,6 +6,7 @@ mod answer;
 mod block;
 mod config;
 mod event;
+mod few;
 mod horizon;
 mod keeping;
 mod ledger_row;
@@ -50,7 +51,8 @@ pub struct Owner {
     config: Config,
     limits: Arc<Limits>,
     raises: Raises,
-    accounts: HashMap<Counter, Account>,
+    /// Boxed, since there is room for more names than there are.
+    accounts: HashMap<Counter, Box<Account>>,
     sessions: Sessions,
     horizon: Horizon,
     /// When accounts are to be looked at again.
@@ -161,7 +163,7 @@ impl Owner {
 
     /// The live state of every counter in memory, in no order.
     pub fn snapshot(&self, now: OwnerTime) -> impl Iterator<Item = CounterState> + '_ {
-        let snapshot = move |account: &Account| {
+        let snapshot = move |account: &Box<Account>| {
             let state = account.snapshot(&self.context(now, account))?;
             let raise = self.raises.of(&account.counter, now);
             Some(CounterState { raise, ..state })
@@ -305,7 +307,7 @@ impl Owner {
             Entry::Occupied(_) => true,
             Entry::Vacant(_) if !room => false,
             Entry::Vacant(vacant) => {
-                let account = vacant.insert(Account::new(counter.clone(), now));
+                let account = vacant.insert(Box::new(Account::new(counter.clone(), now)));
                 if account.keeping.is_read_first() {
                     gathered.effects.push(Effect::Load(counter.clone()));
                 }

@@ -192,6 +192,9 @@ pub(super) fn render(facts: &Facts<'_>, behaviour: &Behaviour) -> Reply {
     if behaviour.fault == Fault::WrongType {
         answer.content_type = "text/plain";
     }
+    if let Fault::Coding(coding) = behaviour.fault {
+        answer.header = Some(("content-encoding", coding));
+    }
     answer.delay += behaviour.first;
     Reply::Answer(answer)
 }

@@ -322,3 +322,33 @@ async fn limits_hold_and_failover_goes_on() -> anyhow::Result<()> {
     assert_eq!(charged[..2], [(5, 5_000), (5, 5_000)], "{charged:?}");
     Ok(())
 }
+
+const KNOWN: &str = r#"
+providers:   { openai: { kind: openai, base_url: "PROVIDER", internal: true } }
+deployments: { small: { provider: openai, model: ok, base_model: text-embedding-3-small } }
+pools:       { small: { targets: [ { deployment: small } ] } }
+models:      { vectors: { routes: [ { pools: [small] } ] } }
+limits:      [ { name: spend, cost_usd: "0.0000002", window: 1h } ]
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_catalog_knows_what_vectors_cost() -> anyhow::Result<()> {
+    let cluster = Cluster::start(Store::Embedded, 1, KNOWN).await?;
+    let key = cluster.key("acme/a").await?;
+    let caller = cluster.caller(0, &key)?;
+    // 0.02 USD for a million tokens, of which there are five: nothing comes out that would cost.
+    for _ in 0..2 {
+        let answer = caller.embed(embed("vectors", &["nonce=n"])).await?;
+        let cost = answer.cost.unwrap_or_default();
+        assert_eq!(cost.nano_usd, Some(5 * 20));
+        assert!(cost.price_catalog.starts_with("genai-prices-"), "{cost:?}");
+    }
+    let status = caller.embed(embed("vectors", &["nonce=n"])).await;
+    let status = status.unwrap_err();
+    assert_eq!(caller::reason(&status), "LIMIT_EXCEEDED", "{status}");
+
+    let http = Http::new(&cluster.nodes[0].url, &key.secret);
+    let models = http.send(Method::GET, "/v1/models/vectors", "").await?;
+    assert_eq!(models.json()["capabilities"], json!(["embeddings"]));
+    Ok(())
+}

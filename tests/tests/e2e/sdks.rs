@@ -7,10 +7,11 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use tollgate_proto::completion::v1::{
-    CompleteRequest, CompleteResponse, EmbedInput, EmbedRequest, FunctionTool, Image, InputType,
-    JsonSchemaFormat, Message, Part, ReasoningRequest, ResponseFormat, Role, TokenList, Tool,
-    ToolCall, ToolChoice, ToolChoiceMode, ToolResult, Truncation, VectorEncoding, embed_input,
-    image, part, response_format, tool, tool_choice,
+    Citation, CompleteRequest, CompleteResponse, Document, EmbedInput, EmbedRequest, FunctionTool,
+    Image, InputType, JsonSchemaFormat, Message, Part, ProviderState, ReasoningRequest,
+    ResponseFormat, Role, TokenList, Tool, ToolCall, ToolChoice, ToolChoiceMode, ToolResult,
+    Truncation, VectorEncoding, document, embed_input, image, part, response_format, tool,
+    tool_choice,
 };
 use tollgate_tests::process::run;
 use tollgate_tests::provider::Recorded;
@@ -137,6 +138,7 @@ async fn converse(caller: &Caller, model: &str) -> anyhow::Result<()> {
         picture(model),
         schema(model),
         thinking(model),
+        sources(model),
     ];
     for request in requests {
         caller.send(request.clone()).await?;
@@ -318,6 +320,55 @@ fn schema(model: &str) -> CompleteRequest {
             format: Some(format),
         }),
         ..ask(model, "nonce=n")
+    }
+}
+
+/// A document to be cited, an answer that cited it, and what follows.
+fn sources(model: &str) -> CompleteRequest {
+    let document = part::Part::Document(Document {
+        source: Some(document::Source::Text("The sky is blue.".to_owned())),
+        title: "Sky".to_owned(),
+        citations: true,
+        ..Document::default()
+    });
+    let char_location = json!({
+        "type": "char_location", "cited_text": "The sky is blue.", "document_index": 0, "document_title": "Sky",
+        "start_char_index": 0, "end_char_index": 16,
+    });
+    let web = json!({
+        "type": "web_search_result_location", "cited_text": "Blue.", "encrypted_index": "x9", "title": "Sky",
+        "url": "https://sky.example",
+    });
+    let character = json!({
+        "title": "Sky", "sourceContent": [{ "text": "The sky is blue." }],
+        "location": { "documentChar": { "documentIndex": 0, "start": 0, "end": 16 } },
+    });
+    let cited = [
+        ("anthropic", char_location),
+        ("anthropic", web),
+        ("bedrock", character),
+    ];
+    let citations = cited.map(|(provider, json)| Citation {
+        end: 11,
+        provider_state: Some(ProviderState {
+            provider: provider.to_owned(),
+            kind: "citation".to_owned(),
+            data: json.to_string().into(),
+        }),
+        ..Citation::default()
+    });
+    let mut answer = message(Role::Assistant, vec![text("It is blue. So it is.")]);
+    for part in &mut answer.parts {
+        part.citations = citations.to_vec();
+    }
+    CompleteRequest {
+        messages: vec![
+            message(Role::User, vec![text("What?"), document]),
+            answer,
+            message(Role::User, vec![text("And again. nonce=n")]),
+        ],
+        max_output_tokens: Some(100),
+        ..ask(model, "")
     }
 }
 

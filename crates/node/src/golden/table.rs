@@ -148,6 +148,29 @@ fn answers(readme: &str) -> Vec<(&str, Vec<&str>)> {
     .collect()
 }
 
+/// The words of a title that may be a link.
+fn unlinked(title: &str) -> &str {
+    let link = title.strip_prefix('[').and_then(|it| it.split_once(']'));
+    link.map_or(title, |(words, _)| words)
+}
+
+#[test]
+fn the_readme_shows_what_callers_get_of_answers() {
+    let readme = readme();
+    let titles = answers(&readme).into_iter().map(|(title, _)| title);
+    let shown: BTreeSet<_> = titles.filter(|title| title.starts_with('[')).collect();
+    let is_shown = |name: &str| {
+        let file = format!("](../node/golden/answers/{name}.txt)");
+        shown.iter().any(|title| title.ends_with(&file))
+    };
+    let missing: Vec<_> = super::answers::FEATURES
+        .into_iter()
+        .filter(|name| !is_shown(name))
+        .collect();
+    assert!(missing.is_empty(), "no row shows {missing:?}");
+    assert_eq!(shown.len(), super::answers::FEATURES.len());
+}
+
 /// The source of every test of a format.
 fn sources(folder: &Path, out: &mut String) {
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -197,6 +220,7 @@ fn of_chunk(chunk: &Chunk) -> &'static str {
             Delta::ReasoningState(_) => "state of reasoning",
             Delta::ToolCall { .. } | Delta::ToolArguments { .. } => "parallel tool calls",
             Delta::ToolState { .. } => "state of tool calls",
+            Delta::Citation(_) => "sources of a text",
             Delta::Logprobs(_) => "log probabilities",
         },
         Chunk::Finish { reason, .. } => match reason {
@@ -222,6 +246,9 @@ fn of_usage(usage: &Usage) -> [&'static str; 4] {
         cache_write_1h: _,
         input_audio: _,
         output_audio: _,
+        input_image: _,
+        output_image: _,
+        tier: _,
         reasoning: _,
         billed: _,
         ..
@@ -254,7 +281,7 @@ fn the_readme_leaves_nothing_out() {
     let readme = readme();
     let told: BTreeSet<_> = answers(&readme)
         .into_iter()
-        .map(|(title, _)| title)
+        .map(|(title, _)| unlinked(title))
         .collect();
     let delta = |delta| Chunk::Delta { choice: 0, delta };
     let usage = Usage::of(1, 1, UsageSource::Provider);
@@ -283,6 +310,7 @@ fn the_readme_leaves_nothing_out() {
             index,
             state: opaque,
         }),
+        delta(Delta::Citation(tollgate_provider::chat::Citation::default())),
         delta(Delta::Logprobs(json)),
         Chunk::Finish {
             choice: 0,

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tollgate_policy::table::Model;
+use tollgate_policy::table::{Model, Table};
 use tollgate_provider::chat::{self, Chunk};
 use tollgate_provider::openai::{
     ChunkRenderer, parse_request, render_error_event, render_response,
@@ -19,9 +19,11 @@ use tollgate_provider::openai::{
 use super::{error, error_body, identify, refusal, with_body};
 use crate::app::Node;
 use crate::asked::Asked;
+use crate::capabilities::{Capability, capabilities};
 use crate::complete::{Answer, AnswerStream, Call, Piece, Whole, complete};
 use crate::edge::LARGEST_REQUEST;
 use crate::error::Error;
+use crate::revision::Revision;
 use crate::{clock, deadline, ratelimit};
 
 /// `POST /v1/chat/completions`.
@@ -97,8 +99,10 @@ pub(super) async fn list_models(
     State(node): State<Arc<Node>>,
     headers: HeaderMap,
 ) -> Response<Body> {
-    let listed = models(&node, &headers).await.map(|models| {
-        let data: Vec<_> = models.iter().map(|model| model_json(&model.name)).collect();
+    let listed = revision(&node, &headers).await.map(|revision| {
+        let table = &revision.table;
+        let data = table.models().iter();
+        let data: Vec<_> = data.map(|it| model_json(table, it, &it.name)).collect();
         serde_json::json!({ "object": "list", "data": data })
     });
     shown(listed)
@@ -110,10 +114,10 @@ pub(super) async fn get_model(
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Response<Body> {
-    let found = models(&node, &headers).await.and_then(|models| {
-        let is_it = |model: &&Arc<Model>| *model.name == *name || model.aliases.contains(&name);
-        match models.iter().find(is_it) {
-            Some(_) => Ok(model_json(&name)),
+    let found = revision(&node, &headers).await.and_then(|revision| {
+        let table = &revision.table;
+        match table.model(&name) {
+            Some(model) => Ok(model_json(table, model, &name)),
             None => Err(Error::ModelNotFound {
                 model: name.chars().take(128).collect(),
             }),
@@ -122,19 +126,27 @@ pub(super) async fn get_model(
     shown(found)
 }
 
-async fn models(node: &Node, headers: &HeaderMap) -> Result<Vec<Arc<Model>>, Error> {
+/// The policy in force, for a caller whose key is good.
+async fn revision(node: &Node, headers: &HeaderMap) -> Result<Arc<Revision>, Error> {
     node.keys
         .authenticate(authorization(headers))
         .await?
         .admit()?;
-    let revision = node.revision().ok_or(Error::NotReady {
+    node.revision().ok_or(Error::NotReady {
         why: "the node has no policy yet",
-    })?;
-    Ok(revision.table.models().to_vec())
+    })
 }
 
-fn model_json(name: &str) -> serde_json::Value {
-    serde_json::json!({ "id": name, "object": "model", "created": 0, "owned_by": "tollgate" })
+/// A model under one of its names. What it can be asked for is told where it is known.
+fn model_json(table: &Table, model: &Model, name: &str) -> serde_json::Value {
+    let known = capabilities(table, model).into_iter();
+    let known: Vec<_> = known.map(Capability::as_str).collect();
+    let mut shown =
+        serde_json::json!({ "id": name, "object": "model", "created": 0, "owned_by": "tollgate" });
+    if !known.is_empty() {
+        shown["capabilities"] = known.into();
+    }
+    shown
 }
 
 fn shown(result: Result<serde_json::Value, Error>) -> Response<Body> {

@@ -14,6 +14,7 @@ use tollgate_quota::{
 
 mod ceilings;
 mod race;
+mod served;
 mod vectors;
 
 use super::*;

@@ -13,7 +13,9 @@
 //! It does NOT measure coverage, and it keeps no corpus from run to run.
 #![expect(clippy::print_stdout, reason = "a tool shows what it found")]
 
+mod corpus;
 mod frames;
+mod inquiry;
 mod mutate;
 mod target;
 
@@ -130,9 +132,7 @@ struct Fuzzer {
 impl Fuzzer {
     #[expect(clippy::disallowed_methods, reason = "it runs for a time")]
     fn new(seed: u64, only: &str) -> Result<Self, Box<dyn Error>> {
-        let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples");
-        let mut corpus = Vec::new();
-        read_all(&samples, &mut corpus)?;
+        let corpus = corpus::samples()?;
         let mut targets = target::all();
         targets.retain(|target| target.to_string().contains(only));
         if targets.is_empty() {
@@ -254,22 +254,6 @@ fn execute(target: Target, input: &[u8], slices: u64) -> Result<u64, String> {
             Err(format!("panicked: {}", said.unwrap_or("no text")))
         }
     }
-}
-
-fn read_all(folder: &Path, out: &mut Vec<Vec<u8>>) -> Result<(), Box<dyn Error>> {
-    let mut paths: Vec<_> = std::fs::read_dir(folder)?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<_, _>>()?;
-    // Else the order, and with it every input, would depend on the file system.
-    paths.sort();
-    for path in paths {
-        if path.is_dir() {
-            read_all(&path, out)?;
-        } else {
-            out.push(std::fs::read(path)?);
-        }
-    }
-    Ok(())
 }
 
 /// The most memory the process has used, in KiB; 0 where the system does not say.

@@ -227,6 +227,8 @@ fn check(request: &Request, unsupported: &mut Unsupported) -> Result<(), Error> 
         &request.response_format,
         Some(ResponseFormat::JsonSchema(schema)) if schema.description.is_some()
     );
+    let cites = "it tells sources of its own searches only";
+    unsupported.cited_documents(&request.messages, cites)?;
     unsupported.fields([
         (
             !request.logit_bias.is_empty(),

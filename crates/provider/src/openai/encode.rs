@@ -310,6 +310,7 @@ fn check(request: &Request, dialect: &Dialect, unsupported: &mut Unsupported) ->
             "it has no such setting; set top_p",
         ),
     ])?;
+    unsupported.cited_documents(&request.messages, "it tells no sources of what it says")?;
     if dialect.forms == Forms::Mistral {
         check_mistral(request, unsupported)?;
     }

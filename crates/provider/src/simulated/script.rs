@@ -264,7 +264,8 @@ fn echo(request: &Request) -> Vec<String> {
     };
     let texts = message.parts.iter().filter_map(|part| match part {
         Part::Text(text) => Some(text.as_str()),
-        Part::Image(_)
+        Part::Cited { .. }
+        | Part::Image(_)
         | Part::Audio { .. }
         | Part::Document(_)
         | Part::ToolCall(_)

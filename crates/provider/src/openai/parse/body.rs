@@ -67,6 +67,7 @@ pub(super) struct WireMessage<'a> {
     pub(super) reasoning_content: Option<Text<'a>>,
     pub(super) reasoning: Option<Text<'a>>,
     pub(super) reasoning_details: Option<&'a RawValue>,
+    pub(super) citations: Option<&'a RawValue>,
     pub(super) tool_calls: Option<List<WholeCall<'a>, MOST_CALLS>>,
     pub(super) tool_call_id: Option<Text<'a>>,
     /// Sound of an earlier answer and the old form of calls; `null` when an answer is echoed.
