@@ -163,12 +163,13 @@ impl Owner {
 
     /// The live state of every counter in memory, in no order.
     pub fn snapshot(&self, now: OwnerTime) -> impl Iterator<Item = CounterState> + '_ {
-        let snapshot = move |account: &Box<Account>| {
+        let snapshot = move |account: &Account| {
             let state = account.snapshot(&self.context(now, account))?;
             let raise = self.raises.of(&account.counter, now);
             Some(CounterState { raise, ..state })
         };
-        self.accounts.values().filter_map(snapshot)
+        let accounts = self.accounts.values();
+        accounts.filter_map(move |account| snapshot(account))
     }
 
     /// The books of every counter in memory that is kept by rows, and its limit, in no order.
