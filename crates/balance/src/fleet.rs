@@ -200,6 +200,15 @@ impl Fleet {
         }
     }
 
+    /// Whether a target is left out, itself or with its provider, but for attempts that find out whether it is back.
+    #[must_use]
+    pub fn is_left_out(&self, target: usize) -> bool {
+        let state = self.targets.get(target);
+        let provider = state.and_then(|state| self.providers.get(state.member.provider));
+        let healths = [state.map(|state| &state.health), provider];
+        healths.into_iter().flatten().any(Health::is_away)
+    }
+
     /// How an attempt went. A stream may bring its first content and fail after it: then both are told.
     pub fn went(&mut self, attempt: &mut Attempt, outcome: Outcome, now: Duration) {
         let again = std::mem::replace(&mut attempt.is_told, true);

@@ -301,6 +301,11 @@ impl Health {
         }
     }
 
+    /// Whether it does not take part, but for probes.
+    pub(crate) fn is_away(&self) -> bool {
+        matches!(self.state, State::Away { .. })
+    }
+
     /// How long it still wants to be left alone, if at all.
     pub(crate) fn cooling_for(&self, now: Duration) -> Option<Duration> {
         let left = self.cooling_until.checked_sub(now);

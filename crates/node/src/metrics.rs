@@ -26,6 +26,7 @@ const SHADOW_REFUSALS: &str = "tollgate_limit_shadow_refusals_total";
 const UNBOUNDED: &str = "tollgate_limit_unbounded_admissions_total";
 const WAITS: &str = "tollgate_limit_waits_total";
 const PASSED_OVER: &str = "tollgate_deployments_passed_over_total";
+const LEFT_OUT: &str = "tollgate_deployments_left_out_total";
 const ATTEMPTS: &str = "tollgate_attempts_total";
 const ATTEMPT_LATENCY: &str = "tollgate_attempt_seconds";
 const TOKEN_COUNTS: &str = "tollgate_token_counts_total";
@@ -76,16 +77,7 @@ pub fn describe() {
         WAITS,
         "Requests that began to wait for a limit to have room, by limit"
     );
-    describe_counter!(
-        PASSED_OVER,
-        "Times that a deployment was passed over for want of room, by deployment and ceiling"
-    );
-    describe_counter!(ATTEMPTS, "Attempts at deployments, by outcome");
-    describe_histogram!(
-        ATTEMPT_LATENCY,
-        Unit::Seconds,
-        "From an attempt's beginning to its answer or first content"
-    );
+    describe_attempts();
     describe_counter!(
         JOURNAL_FAILURES,
         "Writes of the journal that failed: what needs them waits"
@@ -97,6 +89,23 @@ pub fn describe() {
     describe_gauge!(
         CONTROL_CONNECTED,
         "Whether a stream to the control plane is open, by stream"
+    );
+}
+
+fn describe_attempts() {
+    describe_counter!(
+        PASSED_OVER,
+        "Times that a deployment was passed over for want of room, by deployment and ceiling"
+    );
+    describe_counter!(
+        LEFT_OUT,
+        "Times that a deployment was taken out of use by what became of requests, or by its provider's word"
+    );
+    describe_counter!(ATTEMPTS, "Attempts at deployments, by outcome");
+    describe_histogram!(
+        ATTEMPT_LATENCY,
+        Unit::Seconds,
+        "From an attempt's beginning to its answer or first content"
     );
 }
 
@@ -280,6 +289,11 @@ pub(crate) fn waits(limit: &Arc<str>) {
 pub(crate) fn passed_over(deployment: &Arc<str>, ceiling: &Arc<str>) {
     counter!(PASSED_OVER, "deployment" => Arc::clone(deployment), "ceiling" => Arc::clone(ceiling))
         .increment(1);
+}
+
+/// A deployment was taken out of use.
+pub(crate) fn left_out(deployment: &Arc<str>) {
+    counter!(LEFT_OUT, "deployment" => Arc::clone(deployment)).increment(1);
 }
 
 /// Records a refusal by a limit.

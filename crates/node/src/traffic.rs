@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tollgate_balance::{
-    Attempts, Fleet, HealthConfig, Known, Load, Member, Outcome, Return, Wish, Words,
+    Attempt, Attempts, Fleet, HealthConfig, Known, Load, Member, Outcome, Return, Wish, Words,
 };
 use tollgate_policy::Table;
 use tollgate_policy::table::Health;
@@ -16,7 +16,7 @@ use tollgate_proto::completion::v1::AttemptOutcome;
 use tollgate_provider::Class;
 
 use crate::upstream::{Ended, Reached};
-use crate::{clock, random};
+use crate::{clock, metrics, random};
 
 /// How long a provider, or a deployment, is left alone that does not accept the key. A policy with another key, or a corrected one,
 /// starts afresh.
@@ -24,7 +24,11 @@ const DEAD_KEY_COOL_DOWN: Duration = Duration::from_secs(30);
 
 /// What traffic has told of deployments, by their places in the table.
 #[derive(Debug)]
-pub(crate) struct Traffic(Mutex<Fleet>);
+pub(crate) struct Traffic {
+    fleet: Mutex<Fleet>,
+    /// Names of the deployments.
+    names: Vec<Arc<str>>,
+}
 
 /// What decides about the next deployment of a request, beside traffic.
 pub(crate) struct Chooser<'a, K> {
@@ -70,14 +74,18 @@ impl Traffic {
         let all = members.len();
         let mut fleet = Fleet::new(members);
         if let Some(before) = before {
-            let known = before.traffic.0.lock();
+            let known = before.traffic.fleet.lock();
             for target in 0..all {
                 if let Some(old) = (before.place)(target) {
                     fleet.inherit(target, &known, old);
                 }
             }
         }
-        Self(Mutex::new(fleet))
+        let deployments = table.deployments().iter();
+        Self {
+            fleet: Mutex::new(fleet),
+            names: deployments.map(|it| Arc::clone(&it.name)).collect(),
+        }
     }
 
     /// The next deployment for a request to try, if there is any left that makes sense.
@@ -88,7 +96,7 @@ impl Traffic {
     ) -> Option<usize> {
         let now = clock::boot_time();
         let seen = (&chooser.wish, &chooser.known);
-        let fleet = self.0.lock();
+        let fleet = self.fleet.lock();
         attempts.next(random::number(), chooser.affinities, |target, strategy| {
             fleet.sight(target, strategy, seen, now)
         })
@@ -96,12 +104,12 @@ impl Traffic {
 
     /// How long a deployment is not to be asked, if so: it asked to be left alone, or has no room for so much.
     pub(crate) fn cooling(&self, target: usize, load: Load) -> Option<Duration> {
-        self.0.lock().cooling(target, load, clock::boot_time())
+        self.fleet.lock().cooling(target, load, clock::boot_time())
     }
 
     /// An attempt at a deployment begins.
     pub(crate) fn begin(self: &Arc<Self>, target: usize, load: Load) -> Option<UnderWay> {
-        let attempt = self.0.lock().begin(target, load, clock::boot_time())?;
+        let attempt = self.fleet.lock().begin(target, load, clock::boot_time())?;
         Some(UnderWay {
             traffic: Arc::clone(self),
             attempt,
@@ -127,7 +135,7 @@ fn config(it: &Health) -> HealthConfig {
 #[derive(Debug)]
 pub(crate) struct UnderWay {
     traffic: Arc<Traffic>,
-    attempt: tollgate_balance::Attempt,
+    attempt: Attempt,
     first_content: Option<Instant>,
 }
 
@@ -136,25 +144,21 @@ impl UnderWay {
     pub(crate) fn told(&self, words: &Words) {
         if *words != Words::default() {
             let now = clock::boot_time();
-            self.traffic.0.lock().told(&self.attempt, words, now);
+            self.traffic.fleet.lock().told(&self.attempt, words, now);
         }
     }
 
     /// A whole answer of so many tokens came.
     pub(crate) fn answered(&mut self, tokens: u64) {
-        let now = clock::boot_time();
-        let mut fleet = self.traffic.0.lock();
-        fleet.went(&mut self.attempt, Outcome::Answered, now);
-        fleet.whole(&self.attempt, tokens, now);
+        self.went(Outcome::Answered, |fleet, attempt, now| {
+            fleet.whole(attempt, tokens, now);
+        });
     }
 
     /// The first content of a stream came, so long after the attempt began.
     pub(crate) fn streams(&mut self) {
-        let now = clock::boot_time();
         self.first_content = Some(Instant::now());
-        let mut fleet = self.traffic.0.lock();
-        fleet.went(&mut self.attempt, Outcome::Answered, now);
-        fleet.first_content(&self.attempt, now);
+        self.went(Outcome::Answered, Fleet::first_content);
     }
 
     /// A stream came to its end after so many tokens, and the provider was waited for so long. Where the caller was
@@ -164,27 +168,56 @@ impl UnderWay {
         if all.is_some_and(|all| waited * 2 >= all) {
             let now = clock::boot_time();
             let sample = (waited, tokens.saturating_sub(1));
-            self.traffic.0.lock().tokens(&self.attempt, sample, now);
+            self.traffic.fleet.lock().tokens(&self.attempt, sample, now);
         }
     }
 
     /// It brought nothing before another did that was begun beside it.
     pub(crate) fn given_up(&self) {
         let now = clock::boot_time();
-        self.traffic.0.lock().given_up(&self.attempt, now);
+        self.traffic.fleet.lock().given_up(&self.attempt, now);
     }
 
     /// It brought no answer, or not to its end.
     pub(crate) fn failed(&mut self, ended: &Ended) {
-        let now = clock::boot_time();
-        let mut fleet = self.traffic.0.lock();
-        fleet.went(&mut self.attempt, outcome(ended), now);
+        self.went(outcome(ended), |_, _, _| {});
+    }
+
+    /// Notes how it went, and what `more` there is to it, and tells the operator where that takes the deployment out of
+    /// use or back.
+    fn went(&mut self, outcome: Outcome, more: impl FnOnce(&mut Fleet, &Attempt, Duration)) {
+        let (target, now) = (self.attempt.target, clock::boot_time());
+        let (before, after) = {
+            let mut fleet = self.traffic.fleet.lock();
+            let before = fleet.is_left_out(target);
+            fleet.went(&mut self.attempt, outcome, now);
+            more(&mut fleet, &self.attempt, now);
+            (before, fleet.is_left_out(target))
+        };
+        let Some(name) = self.traffic.names.get(target) else {
+            return;
+        };
+        match (before, after) {
+            (false, true) => {
+                metrics::left_out(name);
+                tracing::warn!(
+                    deployment = &**name,
+                    after = ?outcome,
+                    "a deployment is left out of use"
+                );
+            }
+            (true, false) => tracing::info!(deployment = &**name, "a deployment is back in use"),
+            (true, true) | (false, false) => {}
+        }
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.traffic.0.lock().end(self.attempt, clock::boot_time());
+        self.traffic
+            .fleet
+            .lock()
+            .end(self.attempt, clock::boot_time());
     }
 }
 

@@ -75,6 +75,8 @@ fn a_provider_out_of_reach_takes_all_its_targets_away_and_a_failing_target_only_
         assert_eq!(standing(&fleet, 0, NOW), Standing::Ejected);
         assert_eq!(standing(&fleet, 1, NOW), expect, "{outcome:?}");
         assert_eq!(standing(&fleet, 2, NOW), Standing::Ready);
+        let left_out = [0, 1, 2].map(|target| fleet.is_left_out(target));
+        assert_eq!(left_out, [true, expect == Standing::Ejected, false]);
     }
 }
 
