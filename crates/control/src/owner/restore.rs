@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tollgate_quota::owner::{Event, LedgerRow};
-use tollgate_quota::{Counter, OwnerTime};
+use tollgate_quota::{Counter, NodeMessage, OwnerTime};
 use tracing::warn;
 
 use super::streams::Streams;
@@ -18,6 +19,9 @@ use crate::ownership::guard;
 const PAGE: usize = 500;
 /// The wait after a failure.
 const RETRY: Duration = Duration::from_secs(1);
+/// Nodes repeat with every heartbeat, once a second, what is not durably closed, and say it in several messages where
+/// it is much. So after this long without such a word there is none left.
+const ALL_SAID: Duration = Duration::from_secs(3);
 
 impl Term {
     /// While quota is frozen, operators are shown what stands in the way of its thaw.
@@ -49,8 +53,17 @@ impl Term {
         }
     }
 
+    /// Notes that a process has more to say before quota can be thawed: it tells of others that are dead, or its own
+    /// totals stand in another store and it will give them up. The store may know nothing of either.
+    pub(super) fn note_unfinished(&mut self, message: &NodeMessage, stands_here: bool) {
+        if self.origin.is_frozen() && (!stands_here || !message.closes.is_empty()) {
+            self.unfinished = Some(Instant::now());
+        }
+    }
+
     pub(super) fn thaw(&mut self, thawing: Box<Thawing>) {
         let (desk, now, origin) = (self.desk.clone(), self.clock.now(), self.origin);
+        let heard = self.unfinished.map(|at| at.elapsed());
         self.jobs.spawn(async move {
             let outcome = async {
                 if !origin.is_frozen() {
@@ -58,6 +71,12 @@ impl Term {
                 }
                 let open = desk.open_shares(now).await?;
                 refuse(&open)?;
+                if heard.is_some_and(|ago| ago < ALL_SAID) {
+                    return Err(Error::NotPossible(
+                        "nodes are still closing what they had: try again in a few seconds"
+                            .to_owned(),
+                    ));
+                }
                 let txn = thawing.audit.put_done(guard(desk.epoch));
                 origin::thaw(&desk.store, origin, txn).await
             };

@@ -84,6 +84,8 @@ pub(super) struct Term {
     confirmed: Instant,
     /// Which store this is.
     pub(super) origin: Origin,
+    /// While quota is frozen: when a process last had more to say before it can be thawed.
+    pub(super) unfinished: Option<Instant>,
     sweeper: Sweeper,
     pub(super) end: Option<End>,
 }
@@ -147,6 +149,7 @@ impl Term {
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(2)),
             confirmed: Instant::now(),
             origin,
+            unfinished: None,
             sweeper: Sweeper::default(),
             end: None,
         }
@@ -216,7 +219,9 @@ impl Term {
             }
             Input::Message(mut message, store) => {
                 metrics::quota_message();
-                if store != 0 && store != self.origin.store {
+                let stands_here = store == 0 || store == self.origin.store;
+                self.note_unfinished(&message, stands_here);
+                if !stands_here {
                     // The node learns by the answer that what it holds is void.
                     message.accounts.clear();
                 }

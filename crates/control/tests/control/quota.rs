@@ -17,7 +17,7 @@ use tollgate_proto::node::v1 as pb;
 use tollgate_proto::node::v1::quota_service_client::QuotaServiceClient;
 use tollgate_quota::node::{Ask, Config, Node, Outcome, RequestId, Scope, Why};
 use tollgate_quota::{
-    Counter, Epoch, Generation, Incarnation, Kind, NodeMessage, NodeTime, OwnerAccount,
+    Close, Counter, Epoch, Generation, Incarnation, Kind, NodeMessage, NodeTime, OwnerAccount,
     OwnerMessage, OwnerTime, Window,
 };
 use tonic::{Code, Status, Streaming};
@@ -189,11 +189,31 @@ fn encode(message: &NodeMessage) -> pb::StreamQuotaRequest {
     });
     pb::StreamQuotaRequest {
         store: 0,
-        closes: Vec::new(),
+        closes: message.closes.iter().map(encode_close).collect(),
         node: message.node.to_string(),
         incarnation: message.incarnation.0,
         node_time_ms: message.t_node.0,
         accounts: accounts.collect(),
+    }
+}
+
+fn encode_close(close: &Close) -> pb::CloseShare {
+    pb::CloseShare {
+        incarnation: close.incarnation.0,
+        counter: close.counter.to_string(),
+        window: close.window.0,
+        mark: close.mark,
+        settled: close.settled,
+    }
+}
+
+fn decode_close(close: &pb::CloseShare) -> Close {
+    Close {
+        incarnation: Incarnation(close.incarnation),
+        counter: Counter::parse(&close.counter).unwrap(),
+        window: Window(close.window),
+        mark: close.mark,
+        settled: close.settled,
     }
 }
 
@@ -212,7 +232,7 @@ fn decode(message: pb::StreamQuotaResponse) -> OwnerMessage {
         coming: Vec::new(),
     });
     OwnerMessage {
-        closed: Vec::new(),
+        closed: message.closed.iter().map(decode_close).collect(),
         epoch: Epoch(message.epoch),
         incarnation: Incarnation(message.incarnation),
         echo_t_node: NodeTime(message.echo_node_time_ms),
