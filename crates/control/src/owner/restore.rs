@@ -55,8 +55,16 @@ impl Term {
 
     /// Notes that a process has more to say before quota can be thawed: it tells of others that are dead, or its own
     /// totals stand in another store and it will give them up. The store may know nothing of either.
-    pub(super) fn note_unfinished(&mut self, message: &NodeMessage, stands_here: bool) {
-        if self.origin.is_frozen() && (!stands_here || !message.closes.is_empty()) {
+    pub(super) fn note_unfinished(&mut self, message: &NodeMessage, store: u64) {
+        if !self.origin.is_frozen() {
+            return;
+        }
+        if store == self.origin.store {
+            // Where it holds anything, it has heard of it in this store only.
+            self.here.insert(message.incarnation);
+        }
+        let elsewhere = store != 0 && store != self.origin.store;
+        if elsewhere || !message.closes.is_empty() {
             self.unfinished = Some(Instant::now());
         }
     }
@@ -64,12 +72,14 @@ impl Term {
     pub(super) fn thaw(&mut self, thawing: Box<Thawing>) {
         let (desk, now, origin) = (self.desk.clone(), self.clock.now(), self.origin);
         let heard = self.unfinished.map(|at| at.elapsed());
+        let here = self.here.clone();
         self.jobs.spawn(async move {
             let outcome = async {
                 if !origin.is_frozen() {
                     return Err(Error::NotPossible("quota is not frozen".to_owned()));
                 }
-                let open = desk.open_shares(now).await?;
+                let mut open = desk.open_shares(now).await?;
+                open.retain(|(_, row)| !here.contains(&row.incarnation));
                 refuse(&open)?;
                 if heard.is_some_and(|ago| ago < ALL_SAID) {
                     return Err(Error::NotPossible(

@@ -1,12 +1,12 @@
 //! One term: the event loop around the machine.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, interval_at, sleep_until};
 use tollgate_quota::owner::{Books, Config, Effect, Event, HorizonRecord, Owner, Reason};
-use tollgate_quota::{Counter, Epoch, NodeMessage, OwnerTime};
+use tollgate_quota::{Counter, Epoch, Incarnation, NodeMessage, OwnerTime};
 use tracing::{debug, error, info, warn};
 
 use super::raises::Stored;
@@ -86,6 +86,8 @@ pub(super) struct Term {
     pub(super) origin: Origin,
     /// While quota is frozen: when a process last had more to say before it can be thawed.
     pub(super) unfinished: Option<Instant>,
+    /// And which processes stand in this store.
+    pub(super) here: HashSet<Incarnation>,
     sweeper: Sweeper,
     pub(super) end: Option<End>,
 }
@@ -150,6 +152,7 @@ impl Term {
             confirmed: Instant::now(),
             origin,
             unfinished: None,
+            here: HashSet::new(),
             sweeper: Sweeper::default(),
             end: None,
         }
@@ -219,9 +222,8 @@ impl Term {
             }
             Input::Message(mut message, store) => {
                 metrics::quota_message();
-                let stands_here = store == 0 || store == self.origin.store;
-                self.note_unfinished(&message, stands_here);
-                if !stands_here {
+                self.note_unfinished(&message, store);
+                if store != 0 && store != self.origin.store {
                     // The node learns by the answer that what it holds is void.
                     message.accounts.clear();
                 }

@@ -46,7 +46,14 @@ impl World {
                 self.step(owner, owner::Event::Release(close))?;
             }
         }
-        let open = self.store.all_rows().any(|(_, row)| !row.closed);
+        let open = self.store.all_rows().any(|(_, row)| {
+            // A living process stands here, as all do, and holds what is in this store's rows.
+            let lives = self
+                .nodes
+                .iter()
+                .any(|it| it.incarnation == row.incarnation);
+            !row.closed && !lives
+        });
         if open && !early {
             return Ok(());
         }
