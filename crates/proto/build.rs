@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 use prost::Message;
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "tollgate/admin/v1/key_service.proto",
     "tollgate/admin/v1/limit_service.proto",
     "tollgate/admin/v1/node_service.proto",
     "tollgate/admin/v1/policy_service.proto",
     "tollgate/admin/v1/subject_service.proto",
     "tollgate/completion/v1/completion.proto",
+    "tollgate/completion/v1/embedding.proto",
     "tollgate/completion/v1/model.proto",
     "tollgate/node/v1/config.proto",
     "tollgate/node/v1/quota.proto",

@@ -9,7 +9,7 @@ import botocore.session
 from botocore.validate import ParamValidator
 
 import oracle
-from oracle import CACHED, CALLS, INPUT, KEY, OUTPUT, PROMPT, PROVIDER, RICH, TEXT, THINKING, fails, same
+from oracle import CACHED, CALLS, COUNT, EMBEDDED, INPUT, KEY, LENGTH, OUTPUT, PROMPT, PROVIDER, RICH, TEXT, THINKING, fails, same
 
 MESSAGES = [{"role": "user", "content": [{"text": PROMPT}]}]
 OPERATIONS = {"converse": "Converse", "converse-stream": "ConverseStream"}
@@ -22,6 +22,27 @@ def check_requests(client) -> None:
         parameters = {**request["body"], "modelId": urllib.parse.unquote(model)}
         report = ParamValidator().validate(parameters, shape)
         assert not report.has_errors(), f"{request['path']}: {report.generate_report()}"
+
+
+def check_vectors(client) -> None:
+    """The body is whatever the model's maker says: botocore knows only the call around it."""
+    shape = client.meta.service_model.operation_model("InvokeModel").input_shape
+    for request in oracle.embeddings("bedrock"):
+        _, model, action = request["path"].rsplit("/", 2)
+        same(action, "invoke")
+        parameters = {"modelId": urllib.parse.unquote(model), "body": json.dumps(request["body"])}
+        report = ParamValidator().validate(parameters, shape)
+        assert not report.has_errors(), f"{request['path']}: {report.generate_report()}"
+
+    def invoke(body: dict) -> tuple[dict, dict]:
+        answer = client.invoke_model(modelId="ok", body=json.dumps(body))
+        return json.loads(answer["body"].read()), answer["ResponseMetadata"]["HTTPHeaders"]
+
+    vectors, headers = invoke({"texts": EMBEDDED, "input_type": "search_query"})
+    same([len(vector) for vector in vectors["embeddings"]["float"]], [LENGTH] * len(EMBEDDED))
+    same(headers["x-amzn-bedrock-input-token-count"], str(COUNT))
+    vector, _ = invoke({"inputText": EMBEDDED[0]})
+    same((vector["embedding"], vector["inputTextTokenCount"]), (vectors["embeddings"]["float"][0], COUNT // 2))
 
 
 def check_answers(client) -> None:
@@ -79,6 +100,7 @@ if __name__ == "__main__":
         config=botocore.config.Config(retries={"total_max_attempts": 1}),
     )
     check_requests(sdk)
+    check_vectors(sdk)
     check_answers(sdk)
     check_errors(sdk)
     print("all is well")

@@ -11,27 +11,44 @@ import cohere.errors
 import httpx
 from cohere.core.client_wrapper import SyncClientWrapper
 from cohere.v2.client import V2Client
+from cohere.types import EmbedByTypeResponse
 from cohere.v2.types import V2ChatResponse, V2ChatStreamResponse
 from pydantic import TypeAdapter
 
 import oracle
-from oracle import CACHED, CALLS, INPUT, KEY, OUTPUT, PROMPT, PROVIDER, RICH, TEXT, THINKING, fails, same
+from oracle import CACHED, CALLS, COUNT, EMBEDDED, INPUT, KEY, LENGTH, OUTPUT, PROMPT, PROVIDER, RICH, TEXT, THINKING, fails, same
 
 MESSAGES = [{"role": "user", "content": PROMPT}]
 
 
-def check_requests() -> None:
-    call = V2Client.chat
+def check_call(call: typing.Callable, body: dict, path: str) -> None:
+    """Fails unless the SDK's own method takes all of a body."""
     fields = set(inspect.signature(call).parameters) - {"self", "request_options"}
     types = typing.get_type_hints(call)
+    unknown = set(body) - fields
+    assert not unknown, f"{path}: the SDK knows no {unknown}"
+    for name, value in body.items():
+        oracle.described(types[name], value, f"{path} {name}")
+
+
+def check_requests() -> None:
     for request in oracle.requests("cohere"):
         body = dict(request["body"])
         assert isinstance(body.pop("stream"), bool), body
-        unknown = set(body) - fields
-        assert not unknown, f"{request['path']}: the SDK knows no {unknown}"
-        for name, value in body.items():
-            oracle.described(types[name], value, f"{request['path']} {name}")
+        check_call(V2Client.chat, body, request["path"])
         assert request["path"].endswith("/chat"), request["path"]
+
+
+def check_vectors(client: V2Client) -> None:
+    for request in oracle.embeddings("cohere"):
+        check_call(V2Client.embed, request["body"], request["path"])
+        assert request["path"].endswith("/embed"), request["path"]
+    for kind in ("float", "int8", "uint8", "ubinary"):
+        answer = client.embed(model="ok", texts=EMBEDDED, input_type="search_query", embedding_types=[kind])
+        oracle.nothing_extra(TypeAdapter(EmbedByTypeResponse).validate_python(answer.dict()), "vectors")
+        vectors = getattr(answer.embeddings, "float_" if kind == "float" else kind)
+        same([len(vector) for vector in vectors], [LENGTH // 8 if kind == "ubinary" else LENGTH] * len(EMBEDDED))
+        same(answer.meta.billed_units.input_tokens, COUNT)
 
 
 def check_answers(client: V2Client) -> None:
@@ -83,6 +100,7 @@ def check_errors(client: V2Client) -> None:
 if __name__ == "__main__":
     sdk = V2Client(client_wrapper=SyncClientWrapper(base_url=PROVIDER, token=KEY, httpx_client=httpx.Client()))
     check_requests()
+    check_vectors(sdk)
     check_answers(sdk)
     check_errors(sdk)
     print("all is well")

@@ -5,7 +5,7 @@ import google.genai.errors
 from google.genai import types
 
 import oracle
-from oracle import CACHED, CALLS, INPUT, KEY, OUTPUT, PROMPT, PROVIDER, RICH, TEXT, THINKING, fails, same
+from oracle import CACHED, CALLS, COUNT, EMBEDDED, INPUT, KEY, LENGTH, OUTPUT, PROMPT, PROVIDER, RICH, TEXT, THINKING, fails, same
 
 # The fields of a request, each with the type that the SDK has for it. It has none for the whole.
 FIELDS = {
@@ -20,6 +20,16 @@ FIELDS = {
 }
 
 
+# The same of one request for a vector, of which a batch is made.
+FIELDS_OF_VECTOR = {
+    "model": str,
+    "content": types.Content,
+    "taskType": str,
+    "title": str,
+    "outputDimensionality": int,
+}
+
+
 def check_requests() -> None:
     for request in oracle.requests("gemini"):
         unknown = set(request["body"]) - set(FIELDS)
@@ -29,6 +39,20 @@ def check_requests() -> None:
         path, _, query = request["path"].partition("?")
         action = path.rpartition(":")[2]
         assert (action, query) in [("generateContent", ""), ("streamGenerateContent", "alt=sse")], request["path"]
+
+
+def check_vectors(client: google.genai.Client) -> None:
+    for request in oracle.embeddings("gemini"):
+        assert request["path"].endswith(":batchEmbedContents"), request["path"]
+        same(set(request["body"]), {"requests"})
+        for one in request["body"]["requests"]:
+            unknown = set(one) - set(FIELDS_OF_VECTOR)
+            assert not unknown, f"{request['path']}: Gemini knows no {unknown}"
+            for name, value in one.items():
+                oracle.described(FIELDS_OF_VECTOR[name], value, f"{request['path']} {name}")
+    answer = client.models.embed_content(model="ok", contents=EMBEDDED)
+    same([len(item.values) for item in answer.embeddings], [LENGTH] * len(EMBEDDED))
+    same(answer.usage_metadata.prompt_token_count, COUNT)
 
 
 def check_answers(client: google.genai.Client) -> None:
@@ -72,6 +96,7 @@ def check_errors(client: google.genai.Client) -> None:
 if __name__ == "__main__":
     sdk = google.genai.Client(api_key=KEY, http_options=types.HttpOptions(base_url=PROVIDER))
     check_requests()
+    check_vectors(sdk)
     check_answers(sdk)
     check_errors(sdk)
     print("all is well")

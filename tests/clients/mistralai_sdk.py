@@ -6,7 +6,7 @@ import mistralai.client
 from mistralai.client import errors, models
 
 import oracle
-from oracle import CALLS, INPUT, KEY, OUTPUT, PROMPT, PROVIDER, RICH, TEXT, fails, same
+from oracle import CALLS, COUNT, EMBEDDED, INPUT, KEY, LENGTH, OUTPUT, PROMPT, PROVIDER, RICH, TEXT, fails, same
 
 MESSAGES = [{"role": "user", "content": PROMPT}]
 
@@ -17,6 +17,17 @@ def check_requests() -> None:
         shape = models.ChatCompletionStreamRequest if streams else models.ChatCompletionRequest
         oracle.described(shape, request["body"], request["path"])
         assert request["path"].endswith("/chat/completions"), request["path"]
+
+
+def check_vectors(client: mistralai.client.Mistral) -> None:
+    for request in oracle.embeddings("mistral"):
+        oracle.described(models.EmbeddingRequest, request["body"], request["path"])
+        assert request["path"].endswith("/embeddings"), request["path"]
+    answer = client.embeddings.create(model="ok", inputs=EMBEDDED)
+    same([len(item.embedding) for item in answer.data], [LENGTH] * len(EMBEDDED))
+    same((answer.usage.prompt_tokens, answer.usage.total_tokens), (COUNT, COUNT))
+    small = client.embeddings.create(model="ok", inputs=EMBEDDED, output_dtype="int8")
+    assert all(number == int(number) for number in small.data[0].embedding), small
 
 
 def check_answers(client: mistralai.client.Mistral) -> None:
@@ -43,6 +54,7 @@ def check_errors(client: mistralai.client.Mistral) -> None:
 if __name__ == "__main__":
     sdk = mistralai.client.Mistral(api_key=KEY, server_url=PROVIDER)
     check_requests()
+    check_vectors(sdk)
     check_answers(sdk)
     check_errors(sdk)
     print("all is well")

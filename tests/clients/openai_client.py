@@ -47,8 +47,14 @@ def check() -> None:
     else:
         raise AssertionError("a wrong key gets in")
 
-    for _ in range(2):
-        client.chat.completions.create(model="chat", messages=MESSAGES)
+    # The SDK asks for base64 and decodes it itself.
+    embedded = client.embeddings.create(model="chat", input=["one", "two"])
+    assert [len(item.embedding) for item in embedded.data] == [8, 8], embedded
+    assert (embedded.model, embedded.usage.total_tokens) == ("chat", 8), embedded
+    listed = client.embeddings.create(model="chat", input="one", encoding_format="float", dimensions=4)
+    assert listed.data[0].embedding == embedded.data[0].embedding[:4], (listed, embedded)
+    assert all(abs(number) < 1 for number in listed.data[0].embedding), listed
+
     try:
         client.chat.completions.create(model="chat", messages=MESSAGES)
     except openai.RateLimitError as error:

@@ -3,10 +3,11 @@
 import json
 
 import openai
+from openai.types import CreateEmbeddingResponse, EmbeddingCreateParams
 from openai.types.chat import ChatCompletion, ChatCompletionChunk, completion_create_params
 
 import oracle
-from oracle import CACHED, CALLS, INPUT, KEY, OUTPUT, PROMPT, PROVIDER, RICH, TEXT, THINKING, fails, same
+from oracle import CACHED, CALLS, COUNT, EMBEDDED, INPUT, KEY, LENGTH, OUTPUT, PROMPT, PROVIDER, RICH, TEXT, THINKING, fails, same
 
 MESSAGES = [{"role": "user", "content": PROMPT}]
 # Not of OpenAI's own format, but of those who imitate it.
@@ -24,6 +25,21 @@ def check_requests() -> None:
         )
         oracle.described(shape, body, request["path"])
         assert request["path"].endswith("/chat/completions"), request["path"]
+
+
+def check_vectors(client: openai.OpenAI) -> None:
+    for request in oracle.embeddings("openai", "azure_openai"):
+        oracle.described(EmbeddingCreateParams, request["body"], request["path"])
+        assert request["path"].endswith("/embeddings"), request["path"]
+
+    options = {"model": "ok", "input": EMBEDDED}
+    raw = client.embeddings.with_raw_response.create(**options, encoding_format="float")
+    # Mistral's, in the same format, have an id; it counts output too.
+    oracle.nothing_extra(CreateEmbeddingResponse.model_validate_json(raw.text), "vectors", frozenset(["id", "completion_tokens"]))
+    listed, decoded = raw.parse(), client.embeddings.create(**options)
+    same([len(item.embedding) for item in listed.data], [LENGTH] * len(EMBEDDED))
+    same([item.embedding for item in decoded.data], [item.embedding for item in listed.data])
+    same((listed.usage.prompt_tokens, listed.usage.total_tokens), (COUNT, COUNT))
 
 
 def check_answers(client: openai.OpenAI) -> None:
@@ -70,6 +86,7 @@ def check_errors(client: openai.OpenAI) -> None:
 if __name__ == "__main__":
     sdk = openai.OpenAI(base_url=PROVIDER + "/v1", api_key=KEY, max_retries=0)
     check_requests()
+    check_vectors(sdk)
     check_answers(sdk)
     check_errors(sdk)
     print("all is well")

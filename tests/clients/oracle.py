@@ -29,16 +29,29 @@ THINKING = "think:0 think:1 "
 TEXT = "n:0 n:1 n:2 "
 CALLS = [("lookup", {"n": 0}), ("lookup", {"n": 1})]
 INPUT, OUTPUT, CACHED = 5, 7, 2
+# The same of vectors: of two inputs, each of eight numbers, with a count for each.
+EMBEDDED = ["one", "two"]
+LENGTH, COUNT = 8, 8
 
 
 def requests(*kinds: str) -> list[dict[str, Any]]:
-    """The captured requests for those kinds, each with `path`, `headers` and `body`; some for each that must be there."""
+    """The captured completions for those kinds, each with `path`, `headers` and `body`; some for each that must be there."""
+    return captured(kinds, embed=False, fewest=5)
+
+
+def embeddings(*kinds: str) -> list[dict[str, Any]]:
+    """The same of requests for vectors."""
+    return captured(kinds, embed=True, fewest=2)
+
+
+def captured(kinds: tuple[str, ...], embed: bool, fewest: int) -> list[dict[str, Any]]:
     lines = Path(os.environ["TOLLGATE_REQUESTS"]).read_text().splitlines()
-    captured = [json.loads(line) for line in lines]
-    found = [request for request in captured if request["kind"] in kinds]
+    ends = ("/embeddings", "/embed", ":batchEmbedContents", "/invoke")
+    found = [request for request in map(json.loads, lines) if request["kind"] in kinds]
+    found = [request for request in found if request["path"].endswith(ends) == embed]
     for kind in set(kinds) & set(os.environ["TOLLGATE_KINDS"].split()):
         count = sum(request["kind"] == kind for request in found)
-        assert count >= 5, f"{count} requests of kind {kind}"
+        assert count >= fewest, f"{count} requests of kind {kind}"
         print(f"{count} requests of kind {kind}")
     return found
 

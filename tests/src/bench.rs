@@ -88,6 +88,15 @@ const SCENARIOS: &[Scenario] = &[
         seconds: 6,
     },
     Scenario {
+        name: "stream of 50, 1000/s",
+        model: "ok-50",
+        chunks: 50,
+        stream: true,
+        pace: Pace::Open { rate: 1000.0 },
+        callers: 64,
+        seconds: 6,
+    },
+    Scenario {
         name: "stream of 50 with gaps of 20 ms, 50/s",
         model: "ok-50x20ms",
         chunks: 50,

@@ -1,7 +1,7 @@
 //! A fake provider: an HTTP/1.1 server that speaks the wire formats of the providers and behaves as it is told.
 //!
 //! It serves the completions of every [`Format`], unary and streamed, whatever path stands in front of the part that a
-//! format is known by, lists its models at `…/models`, and counts the tokens of a request where a format has that. What it does with a request is named by the request's model, or
+//! format is known by, embeds for those that have it, lists its models at `…/models`, and counts the tokens of a request where a format has that. What it does with a request is named by the request's model, or
 //! overridden while it runs: see [`Behaviour`] for the whole grammar, which means the same in every format. Its ledger
 //! says what really reached a provider, which is what a test of limits, settlement and cancellation has to compare with.
 //!
@@ -30,6 +30,7 @@ mod record;
 mod reply;
 mod request;
 mod server;
+mod vectors;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -46,6 +47,7 @@ pub use reply::expected_content;
 pub(crate) use reply::push_chunk;
 
 pub use record::Recorded;
+pub use vectors::expected_vector;
 
 use server::State;
 

@@ -32,6 +32,7 @@ mod owner;
 mod ownership;
 mod page;
 mod peers;
+mod placement;
 mod policy_service;
 mod quota_service;
 mod revisions;

@@ -1,7 +1,7 @@
 //! `LimitService`: shows the live state of limits, and lets operators intervene.
 //!
 //! Only the owner of a counter knows its state and may change it, so what is asked of another replica is handed on to
-//! the owner.
+//! the owner, and whoever is asked for all counters asks all owners.
 
 mod shown;
 
@@ -27,6 +27,7 @@ use crate::audit::{self, Asker};
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::owner::Handle;
+use crate::ownership::Replica;
 use crate::page;
 use crate::peers::{self, Peers};
 use crate::snapshot::{self, Current};
@@ -64,9 +65,21 @@ impl LimitService for Service {
         &self,
         request: Request<ListLimitsRequest>,
     ) -> Result<Response<ListLimitsResponse>, Status> {
-        let there = async |mut owner: Client, request| owner.list_limits(request).await;
-        self.at_owner(request, async |asked| self.list(asked).await, there)
-            .await
+        let forwarded = peers::is_forwarded(request.metadata());
+        let asked = request.into_inner();
+        let mut all = self.list(&asked).await?;
+        if !forwarded {
+            for owner in self.owner.others()? {
+                let there = async |mut owner: Client, request| owner.list_limits(request).await;
+                add(
+                    &mut all,
+                    self.ask(&owner, asked.clone(), there).await?.into_inner(),
+                );
+            }
+            all.limits.sort_by(|a, b| a.name.cmp(&b.name));
+            cut(&mut all, page::size(asked.page_size)?);
+        }
+        Ok(Response::new(all))
     }
 
     async fn close_share(
@@ -132,22 +145,30 @@ impl Service {
         let forwarded = peers::is_forwarded(request.metadata());
         let asked = request.into_inner();
         match here(asked.clone()).await {
-            Err(Error::NotOwner(owner)) if !forwarded && !owner.url.is_empty() => {
-                let answer = there(self.peers.limits(&owner)?, self.peers.request(asked)).await;
-                answer.map_err(|status| match std::error::Error::source(&status) {
-                    // Made on this side: the connection failed.
-                    Some(_) => {
-                        Error::Busy("the control replica that owns the limits cannot be reached")
-                            .into()
-                    }
-                    None => status,
-                })
-            }
+            Err(Error::NotOwner(owner)) if !forwarded => self.ask(&owner, asked, there).await,
             answer => Ok(Response::new(answer?)),
         }
     }
 
-    async fn list(&self, request: ListLimitsRequest) -> Result<ListLimitsResponse> {
+    /// Has another replica answer.
+    async fn ask<Q, A>(
+        &self,
+        owner: &Replica,
+        asked: Q,
+        there: impl AsyncFnOnce(Client, Request<Q>) -> Result<Response<A>, Status>,
+    ) -> Result<Response<A>, Status> {
+        let answer = there(self.peers.limits(owner)?, self.peers.request(asked)).await;
+        answer.map_err(|status| match std::error::Error::source(&status) {
+            // Made on this side: the connection failed.
+            Some(_) => {
+                Error::Busy("the control replica that owns the limits cannot be reached").into()
+            }
+            None => status,
+        })
+    }
+
+    /// Lists the counters of this replica.
+    async fn list(&self, request: &ListLimitsRequest) -> Result<ListLimitsResponse> {
         let size = page::size(request.page_size)?;
         let snapshot = snapshot::now(&self.current)?;
         let mut states = self.owner.counters().await?;
@@ -177,6 +198,7 @@ impl Service {
             label,
             unit,
         } = subject(&self.current, &request.counter)?;
+        self.owner.check(&counter)?;
         let (state, holding) = self.share(&counter, of).await?;
         if state.books.is_none() {
             let hint =
@@ -257,6 +279,7 @@ impl Service {
             label,
             unit,
         } = subject(&self.current, &request.counter)?;
+        self.owner.check(&counter)?;
         if counter.kind() == Kind::Concurrent {
             let hint = "slots are held and not spent: they come back when requests end, and those \
                         of a dead process when its share is closed";
@@ -328,6 +351,25 @@ impl Service {
     fn shown(&self, state: &CounterState) -> Result<LimitState> {
         Ok(shown::state(state, &*snapshot::now(&self.current)?))
     }
+}
+
+/// Adds what another replica lists. More may follow there than it says.
+fn add(all: &mut ListLimitsResponse, others: ListLimitsResponse) {
+    all.limits.extend(others.limits);
+    if all.next_page_token.is_empty() {
+        all.next_page_token = others.next_page_token;
+    }
+    all.frozen_since = all.frozen_since.or(others.frozen_since);
+}
+
+/// Keeps one page of what several replicas have listed, each as much as that.
+fn cut(all: &mut ListLimitsResponse, size: usize) {
+    if all.limits.len() <= size && all.next_page_token.is_empty() {
+        return;
+    }
+    all.limits.truncate(size);
+    let last = all.limits.last().map(|limit| limit.name.clone());
+    all.next_page_token = last.unwrap_or_default();
 }
 
 /// Until when a limit is raised.

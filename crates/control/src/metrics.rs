@@ -14,6 +14,7 @@ const QUOTA_MESSAGES: &str = "tollgate_control_quota_messages_total";
 const QUOTA_WRITES: &str = "tollgate_control_quota_writes_total";
 const QUOTA_WRITE_SECONDS: &str = "tollgate_control_quota_write_seconds";
 const QUOTA_EPOCH: &str = "tollgate_control_quota_epoch";
+const QUOTA_SHARDS: &str = "tollgate_control_quota_shards";
 const QUOTA_FROZEN: &str = "tollgate_control_quota_frozen";
 const QUOTA_DROPPED: &str = "tollgate_control_quota_answers_dropped_total";
 
@@ -36,7 +37,11 @@ pub fn describe() {
     );
     describe_gauge!(
         QUOTA_EPOCH,
-        "Epoch in which quota is handed out here. 0: it is not."
+        "Latest epoch in which quota is handed out here. 0: it is not."
+    );
+    describe_gauge!(
+        QUOTA_SHARDS,
+        "Shards of counters, of 256 over all replicas, whose quota is handed out here."
     );
     describe_gauge!(
         QUOTA_FROZEN,
@@ -102,6 +107,10 @@ pub(crate) fn quota_write(outcome: &'static str, seconds: f64) {
 
 pub(crate) fn quota_epoch(epoch: u64) {
     gauge!(QUOTA_EPOCH).set(float(epoch));
+}
+
+pub(crate) fn quota_shards(count: usize) {
+    gauge!(QUOTA_SHARDS).set(float(count as u64));
 }
 
 pub(crate) fn quota_frozen(frozen: bool) {

@@ -1,7 +1,7 @@
 //! Which store the state of quota was written in.
 //!
 //! A store that is restored from an older copy does not know what was handed out since. It tells itself from the one
-//! that the copy was taken of: an etcd cluster has another number when it is restored with another token. So the owner
+//! that the copy was taken of: an etcd cluster has another number when it is restored with another token. So the replica
 //! that finds another number than the one written down freezes quota: nothing is handed out, every process of a node
 //! gives up what it holds and closes its share with all it has used, and an operator thaws it.
 
@@ -14,8 +14,7 @@ use tracing::{debug, error};
 use crate::audit::Asker;
 use crate::clock;
 use crate::error::{Error, Result};
-use crate::ownership::{Replica, guard};
-use crate::store::{Outcome, SharedStore, Txn};
+use crate::store::{Entry, Outcome, SharedStore, Txn};
 
 /// Where the record is.
 const PATH: &str = "/q/store";
@@ -42,12 +41,11 @@ impl Origin {
     }
 }
 
-/// Finds out whether quota may be handed out in this store, and writes down what is new about it. For the owner of that
-/// epoch.
+/// Finds out whether quota may be handed out in this store, and writes down what is new about it.
 ///
 /// # Errors
-/// [`Error::NotOwner`] where another one is by now, and those of the store.
-pub(crate) async fn settle(store: &SharedStore, epoch: u64) -> Result<Origin> {
+/// [`Error::Busy`] where another replica writes it down at this moment, and those of the store.
+pub(crate) async fn settle(store: &SharedStore) -> Result<Origin> {
     let identity = store.identity().await?;
     if identity == 0 {
         return Ok(Origin::default());
@@ -59,7 +57,7 @@ pub(crate) async fn settle(store: &SharedStore, epoch: u64) -> Result<Origin> {
             reason: error.to_string(),
         })
     });
-    let txn = guard(epoch);
+    let txn = Txn::new().when_modified(PATH, revision(entry.as_ref()));
     let (origin, txn) = match known.transpose()? {
         Some(known) if known.store == identity => return Ok(known),
         None => {
@@ -94,6 +92,12 @@ pub(crate) async fn settle(store: &SharedStore, epoch: u64) -> Result<Origin> {
 /// # Errors
 /// As [`settle`].
 pub(crate) async fn thaw(store: &SharedStore, origin: Origin, txn: Txn) -> Result<()> {
+    let entry = store.get(PATH).await?.entry;
+    let now = entry.as_ref().map(|entry| entry.value.as_ref());
+    if now != Some(origin.encode_to_vec().as_slice()) {
+        return Err(changed_meanwhile());
+    }
+    let txn = txn.when_modified(PATH, revision(entry.as_ref()));
     let thawed = Origin {
         frozen_ms: 0,
         thawed_ms: clock::wall_ms(),
@@ -105,8 +109,16 @@ pub(crate) async fn thaw(store: &SharedStore, origin: Origin, txn: Txn) -> Resul
 async fn commit(store: &SharedStore, txn: Txn) -> Result<()> {
     match store.commit(txn).await? {
         Outcome::Committed(_) => Ok(()),
-        Outcome::Conflict => Err(Error::NotOwner(Replica::default())),
+        Outcome::Conflict => Err(changed_meanwhile()),
     }
+}
+
+fn revision(entry: Option<&Entry>) -> u64 {
+    entry.map_or(0, |entry| entry.mod_revision)
+}
+
+fn changed_meanwhile() -> Error {
+    Error::Busy("another replica has just noted which store this is")
 }
 
 /// Ends when the store is not the one any more that this replica began with. What the replica has in memory is of the

@@ -1,6 +1,6 @@
-//! Who hands out quota: one replica at a time, fenced by the store.
+//! Who hands out quota: of each shard of counters one replica at a time, fenced by the store.
 //!
-//! The record at [`OWN`] names the owner, and the revision that last wrote it is the owner's **epoch**. Every
+//! The record of a shard below [`OWNERS`] names its owner, and the revision that last wrote it is the **epoch**. Every
 //! write of a quota record is guarded by that revision, so that writes of an owner that has been replaced
 //! fail, however long they were on their way, and without anybody having to make sure that it has stopped.
 //!
@@ -12,40 +12,36 @@
 //! The epoch is the record's *changing* revision rather than its creating one, because one transaction can
 //! replace a record but cannot remove and create it: a takeover then is one step, with no moment in between.
 //!
+//! A replica registers below [`REPLICAS`], and writes that record anew while it lives, so that the others can tell.
 //! Leases of the store play no part: they may lapse early or late, and a lapsed one proves nothing.
 
+use std::collections::BTreeMap;
+
 use prost::Message;
-use tracing::info;
+use tollgate_quota::Shard;
 
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::store::{Entry, Outcome, SharedStore, Txn};
 
-/// The owner's record. There is one shard now.
-pub(crate) const OWN: &str = "/q/own/0";
-/// Rewritten by a living owner, so that another replica can tell.
-const BEAT: &str = "/q/beat/0";
+/// The owners' records, by shard.
+const OWNERS: &str = "/q/own/";
+/// The replicas' records, by name.
+const REPLICAS: &str = "/q/replica/";
 
-/// The owner's record.
+/// An owner's record, or a replica's.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 struct Record {
     #[prost(string, tag = "1")]
     name: String,
-    /// Tells one claim from every other, where the store did not say what became of it.
-    #[prost(uint64, tag = "2")]
-    nonce: u64,
+    #[prost(fixed64, tag = "5")]
+    process: u64,
+    /// When the shard was claimed, or the latest sign of life.
     #[prost(uint64, tag = "3")]
-    claimed_ms: u64,
+    at_ms: u64,
     /// Where other replicas reach it. Empty where it cannot be said.
     #[prost(string, tag = "4")]
     url: String,
-}
-
-/// This replica's part in it.
-#[derive(Clone, Debug)]
-pub(crate) struct Ownership {
-    store: SharedStore,
-    me: Replica,
 }
 
 /// A replica of the control plane.
@@ -57,101 +53,139 @@ pub struct Replica {
     pub url: String,
 }
 
-/// What a replica that waits sees of the owner. While it changes, the owner is alive.
+/// One process of a replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Process {
+    pub(crate) replica: Replica,
+    /// Tells it from earlier and later ones of the same name.
+    pub(crate) number: u64,
+}
+
+/// What the store says at one moment.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Sighting {
-    pub(crate) owner: Replica,
-    pub(crate) epoch: u64,
-    beat: u64,
+    /// Who owns each shard, and in which epoch.
+    pub(crate) owners: BTreeMap<Shard, (Process, u64)>,
+    /// All who have registered, and the revisions of their last signs of life.
+    pub(crate) replicas: Vec<(Process, u64)>,
+}
+
+/// This process's part in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Ownership {
+    store: SharedStore,
+    me: Process,
 }
 
 impl Ownership {
-    pub(crate) fn new(store: SharedStore, me: Replica) -> Self {
+    /// `number` is a random one.
+    pub(crate) fn new(store: SharedStore, replica: Replica, number: u64) -> Self {
+        let me = Process { replica, number };
         Self { store, me }
     }
 
-    /// This replica's name.
-    pub(crate) fn name(&self) -> &str {
-        &self.me.name
+    /// This process.
+    pub(crate) fn me(&self) -> &Process {
+        &self.me
     }
 
-    /// Becomes the owner in place of the record of that revision, 0 where there is none. Returns the epoch.
-    ///
-    /// # Errors
-    /// [`Error::NotOwner`] where the record is another one by now: of several that claim, one succeeds.
-    pub(crate) async fn claim(&self, over: u64) -> Result<u64> {
-        let record = Record {
-            name: self.me.name.clone(),
-            url: self.me.url.clone(),
-            nonce: getrandom::u64().map_err(|error| Error::Randomness(error.to_string()))?,
-            claimed_ms: clock::wall_ms(),
-        };
-        let txn = Txn::new()
-            .when_modified(OWN, over)
-            .put(OWN, record.encode_to_vec());
-        let epoch = match self.store.commit(txn).await {
-            Ok(Outcome::Committed(epoch)) => epoch,
-            Ok(Outcome::Conflict) => {
-                return Err(Error::NotOwner(Replica {
-                    name: "another".to_owned(),
-                    url: String::new(),
-                }));
-            }
-            Err(Error::OutcomeUnknown(reason)) => {
-                let now = self.store.get(OWN).await?.entry;
-                let ours = now.filter(|entry| decode(entry).is_ok_and(|found| found == record));
-                ours.ok_or(Error::OutcomeUnknown(reason))?.mod_revision
-            }
-            Err(error) => return Err(error),
-        };
-        info!(epoch, over, "handing out quota");
-        Ok(epoch)
+    /// Becomes the owner of shards in place of the records of those revisions, 0 where there is none. Returns the
+    /// epoch; none where one of the records is another by now: of several that claim, one succeeds. At most as many as
+    /// a transaction can compare.
+    pub(crate) async fn claim(&self, shards: &[(Shard, u64)]) -> Result<Option<u64>> {
+        let txn = shards.iter().fold(Txn::new(), |txn, (shard, over)| {
+            txn.when_modified(path(*shard), *over)
+                .put(path(*shard), self.record())
+        });
+        match self.store.commit(txn).await? {
+            Outcome::Committed(epoch) => Ok(Some(epoch)),
+            Outcome::Conflict => Ok(None),
+        }
     }
 
-    /// Whether the epoch is still the current one.
-    pub(crate) async fn holds(&self, epoch: u64) -> Result<bool> {
-        let entry = self.store.get(OWN).await?.entry;
-        Ok(entry.is_some_and(|entry| entry.mod_revision == epoch))
+    /// Gives a sign of life, in place of the one of that revision, 0 where there is none. False where the record is
+    /// another by now.
+    pub(crate) async fn register(&self, over: u64) -> Result<bool> {
+        let key = format!("{REPLICAS}{}", self.me.replica.name);
+        let txn = Txn::new().when_modified(&key, over).put(key, self.record());
+        Ok(self.store.commit(txn).await? != Outcome::Conflict)
     }
 
-    /// Shows that the owner is alive. False where it no longer is the owner.
-    pub(crate) async fn beat(&self, epoch: u64) -> Result<bool> {
-        let now = clock::wall_ms().to_string();
-        let outcome = self.store.commit(guard(epoch).put(BEAT, now)).await?;
-        Ok(outcome != Outcome::Conflict)
-    }
-
-    /// Gives ownership up, so that another replica need not wait.
-    pub(crate) async fn release(&self, epoch: u64) -> Result<()> {
-        // A conflict means that somebody else has taken it already.
-        self.store.commit(guard(epoch).delete(OWN)).await?;
+    /// Takes this process's registration back, so that nobody waits for a sign of it.
+    pub(crate) async fn deregister(&self) -> Result<()> {
+        let sighting = self.look().await?;
+        let mut mine = sighting.replicas.iter();
+        if let Some((_, revision)) = mine.find(|(process, _)| *process == self.me) {
+            let key = format!("{REPLICAS}{}", self.me.replica.name);
+            // A conflict means that a later process of this name is there.
+            let txn = Txn::new().when_modified(&key, *revision).delete(key);
+            self.store.commit(txn).await?;
+        }
         Ok(())
     }
 
-    /// Looks for the owner. None where there is none.
-    pub(crate) async fn look(&self) -> Result<Option<Sighting>> {
-        let Some(own) = self.store.get(OWN).await?.entry else {
-            return Ok(None);
+    /// Looks who is there, and who owns what.
+    pub(crate) async fn look(&self) -> Result<Sighting> {
+        let mut sighting = Sighting::default();
+        // First who is there: whoever owns anything had registered before.
+        for entry in self.store.range(REPLICAS).await?.entries {
+            sighting
+                .replicas
+                .push((decode(&entry)?, entry.mod_revision));
+        }
+        for entry in self.store.range(OWNERS).await?.entries {
+            if let Some(shard) = shard_of(&entry.key) {
+                let owner = (decode(&entry)?, entry.mod_revision);
+                sighting.owners.insert(shard, owner);
+            }
+        }
+        Ok(sighting)
+    }
+
+    fn record(&self) -> Vec<u8> {
+        let record = Record {
+            name: self.me.replica.name.clone(),
+            url: self.me.replica.url.clone(),
+            process: self.me.number,
+            at_ms: clock::wall_ms(),
         };
-        let beat = self.store.get(BEAT).await?.entry;
-        let Record { name, url, .. } = decode(&own)?;
-        Ok(Some(Sighting {
-            owner: Replica { name, url },
-            epoch: own.mod_revision,
-            beat: beat.map_or(0, |entry| entry.mod_revision),
-        }))
+        record.encode_to_vec()
     }
 }
 
-/// A transaction that only the owner of this epoch can make.
-pub(crate) fn guard(epoch: u64) -> Txn {
-    Txn::new().when_modified(OWN, epoch)
+/// A transaction that only the owner of the shard in this epoch can make.
+pub(crate) fn guard(term: (Shard, u64)) -> Txn {
+    guarded(Txn::new(), term)
 }
 
-fn decode(entry: &Entry) -> Result<Record> {
-    Record::decode(entry.value.clone()).map_err(|error| Error::Damaged {
+/// The transaction, to be made only by the owner of the shard in this epoch as well.
+pub(crate) fn guarded(txn: Txn, (shard, epoch): (Shard, u64)) -> Txn {
+    txn.when_modified(path(shard), epoch)
+}
+
+/// The key of a shard's owner.
+pub(crate) fn path(shard: Shard) -> String {
+    format!("{OWNERS}{:03}", shard.0)
+}
+
+fn shard_of(key: &str) -> Option<Shard> {
+    let number = key.strip_prefix(OWNERS)?;
+    // Before there were shards, there was one owner, of a shorter key.
+    let number = Some(number).filter(|number| number.len() == 3)?;
+    number.parse().ok().map(Shard)
+}
+
+fn decode(entry: &Entry) -> Result<Process> {
+    let record = Record::decode(entry.value.clone()).map_err(|error| Error::Damaged {
         key: entry.key.clone(),
         reason: error.to_string(),
+    })?;
+    let Record {
+        name, url, process, ..
+    } = record;
+    Ok(Process {
+        replica: Replica { name, url },
+        number: process,
     })
 }
 
@@ -162,45 +196,57 @@ mod tests {
     use super::*;
     use crate::store::embedded::Embedded;
 
-    fn replica(name: &str) -> Replica {
-        Replica {
+    fn ownership(store: &SharedStore, name: &str, number: u64) -> Ownership {
+        let replica = Replica {
             name: name.to_owned(),
             url: format!("http://{name}:1"),
-        }
+        };
+        Ownership::new(Arc::clone(store), replica, number)
     }
 
     #[tokio::test]
     async fn a_takeover_raises_the_epoch_and_fences_the_old_owner() {
         let home = tempfile::tempdir().unwrap();
         let store: SharedStore = Arc::new(Embedded::open(home.path()).unwrap());
-        let a = Ownership::new(Arc::clone(&store), replica("a"));
-        let b = Ownership::new(Arc::clone(&store), replica("b"));
+        let (a, b) = (ownership(&store, "a", 1), ownership(&store, "b", 2));
+        let (one, two) = (Shard(0), Shard(255));
 
-        let first = a.claim(0).await.unwrap();
-        assert!(a.beat(first).await.unwrap());
-        let second = b.claim(first).await.unwrap();
-        assert!(
-            a.claim(first).await.is_err(),
-            "of two that claim one succeeds"
-        );
+        let first = a.claim(&[(one, 0), (two, 0)]).await.unwrap().unwrap();
+        let second = b.claim(&[(one, first)]).await.unwrap().unwrap();
         assert!(second > first);
-        assert!(!a.holds(first).await.unwrap());
-        assert!(!a.beat(first).await.unwrap());
-        let write = guard(first).put("/q/acct/x", "1");
-        assert_eq!(store.commit(write).await.unwrap(), Outcome::Conflict);
-        assert_eq!(b.look().await.unwrap().unwrap().owner, replica("b"));
-
-        a.release(first).await.unwrap();
+        let late = a.claim(&[(one, first), (two, first)]).await.unwrap();
+        assert_eq!(late, None, "of two that claim one succeeds");
+        let write = |term| guard(term).put("/q/acct/x", "1");
+        let outcome = store.commit(write((one, first))).await.unwrap();
+        assert_eq!(outcome, Outcome::Conflict);
+        let outcome = store.commit(write((two, first))).await.unwrap();
         assert!(
-            b.holds(second).await.unwrap(),
-            "the old owner cannot release what it lost"
+            matches!(outcome, Outcome::Committed(_)),
+            "the other shard is its own still"
         );
-        let again = b.claim(second).await.unwrap();
+        let seen = b.look().await.unwrap().owners;
+        assert_eq!(seen[&one], (b.me().clone(), second));
+        assert_eq!(seen[&two], (a.me().clone(), first));
+        let again = b.claim(&[(one, second)]).await.unwrap().unwrap();
         assert!(
             again > second,
             "a claim by the owner itself is a new epoch as well"
         );
-        b.release(again).await.unwrap();
-        assert_eq!(b.look().await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn one_process_of_a_name_is_registered() {
+        let home = tempfile::tempdir().unwrap();
+        let store: SharedStore = Arc::new(Embedded::open(home.path()).unwrap());
+        let (old, new) = (ownership(&store, "a", 1), ownership(&store, "a", 2));
+        assert!(old.register(0).await.unwrap());
+        let at = old.look().await.unwrap().replicas[0].1;
+        assert!(new.register(at).await.unwrap());
+        assert!(!old.register(at).await.unwrap());
+        old.deregister().await.unwrap();
+        let replicas = new.look().await.unwrap().replicas;
+        assert_eq!(replicas[0].0, *new.me(), "not the old one's to take back");
+        new.deregister().await.unwrap();
+        assert!(new.look().await.unwrap().replicas.is_empty());
     }
 }

@@ -68,17 +68,45 @@ fn counter(name: &str) -> Result<Counter> {
     Counter::parse(name).map_err(|error| Error::Protocol(format!("counter {name:?}: {error}")))
 }
 
-/// Writes an owner's message, and which store its grants stand in.
-pub(crate) fn owner_message(message: &OwnerMessage, store: u64) -> pb::StreamQuotaResponse {
-    pb::StreamQuotaResponse {
-        epoch: message.epoch.0,
-        incarnation: message.incarnation.0,
-        echo_node_time_ms: message.echo_t_node.0,
-        owner_time_ms: message.owner_now.0,
-        accounts: message.accounts.iter().map(owner_account).collect(),
-        closed: message.closed.iter().map(closed).collect(),
-        store,
+/// Writes what owners say to one process at once, and which store their grants stand in; the first answer also what this
+/// replica owns, where that is news. Messages of one moment share an answer.
+pub(crate) fn owner_messages(
+    incarnation: Incarnation,
+    messages: &[OwnerMessage],
+    store: u64,
+    mut owned: Option<pb::OwnedShards>,
+) -> Vec<pb::StreamQuotaResponse> {
+    let moment = |message: &OwnerMessage| (message.echo_t_node, message.owner_now);
+    let together = messages.chunk_by(|a, b| moment(a) == moment(b));
+    let mut answers: Vec<_> = together
+        .filter_map(|messages| {
+            let first = messages.first()?;
+            let accounts = messages.iter().flat_map(|message| {
+                let accounts = message.accounts.iter();
+                accounts.map(|account| owner_account(account, message.epoch))
+            });
+            let shares = messages.iter().flat_map(|message| &message.closed);
+            Some(pb::StreamQuotaResponse {
+                epoch: first.epoch.0,
+                incarnation: incarnation.0,
+                echo_node_time_ms: first.echo_t_node.0,
+                owner_time_ms: first.owner_now.0,
+                accounts: accounts.collect(),
+                closed: shares.map(closed).collect(),
+                store,
+                owned: owned.take(),
+            })
+        })
+        .collect();
+    if owned.is_some() {
+        answers.push(pb::StreamQuotaResponse {
+            incarnation: incarnation.0,
+            store,
+            owned,
+            ..pb::StreamQuotaResponse::default()
+        });
     }
+    answers
 }
 
 fn closed(close: &Close) -> pb::CloseShare {
@@ -91,7 +119,7 @@ fn closed(close: &Close) -> pb::CloseShare {
     }
 }
 
-fn owner_account(account: &OwnerAccount) -> pb::OwnerAccount {
+fn owner_account(account: &OwnerAccount, epoch: Epoch) -> pb::OwnerAccount {
     pb::OwnerAccount {
         counter: account.counter.as_str().to_owned(),
         window: account.window.0,
@@ -104,6 +132,7 @@ fn owner_account(account: &OwnerAccount) -> pb::OwnerAccount {
         limit: account.limit,
         remaining: account.remaining,
         coming: account.coming.iter().map(coming).collect(),
+        epoch: epoch.0,
     }
 }
 

@@ -285,7 +285,12 @@ async fn announce(node: Arc<Node>, health: HealthReporter, stopping: Cancellatio
             } else {
                 ServingStatus::NotServing
             };
-            for service in ["", edge::COMPLETION_SERVICE, edge::MODEL_SERVICE] {
+            for service in [
+                "",
+                edge::COMPLETION_SERVICE,
+                edge::EMBEDDING_SERVICE,
+                edge::MODEL_SERVICE,
+            ] {
                 health.set_service_status(service, status).await;
             }
             if let Some(channel) = &node.config.readiness {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tollgate_policy::price::{Bounds, Served, Service};
 use tollgate_provider::chat::{Message, Part, Request};
+use tollgate_provider::embeddings::{self, Input};
 
 use crate::clock;
 
@@ -21,15 +22,32 @@ pub(crate) fn bounds(request: &Request, input: u64) -> Bounds {
     let mut points = request.cache_points.iter();
     let output = u64::from(request.max_output_tokens.unwrap_or(0));
     Bounds {
-        served: Served {
-            at: i64::try_from(clock::unix_time().as_secs()).unwrap_or(i64::MAX),
-            service: service.map(Service::named).unwrap_or_default(),
-        },
+        served: served_now(service),
         input,
         output: output.saturating_mul(u64::from(request.choice_count())),
         audio: unread || has(|part| matches!(part, Part::Audio { .. })),
         image: unread || has(|part| matches!(part, Part::Image(_) | Part::Document(_))),
         hour: unread || points.any(|point| point.time_to_live >= Some(HOUR)),
+    }
+}
+
+/// The bounds of a request for embeddings, with so many tokens of input. There is no output.
+pub(crate) fn embedding_bounds(request: &embeddings::Request, input: u64) -> Bounds {
+    let is_image = |input: &Input| matches!(input, Input::Image(_));
+    Bounds {
+        served: served_now(None),
+        input,
+        output: 0,
+        audio: false,
+        image: !request.provider_options.is_empty() || request.inputs.iter().any(is_image),
+        hour: false,
+    }
+}
+
+fn served_now(service: Option<&str>) -> Served {
+    Served {
+        at: i64::try_from(clock::unix_time().as_secs()).unwrap_or(i64::MAX),
+        service: service.map(Service::named).unwrap_or_default(),
     }
 }
 

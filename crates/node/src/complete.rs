@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, timeout_at};
 use tollgate_policy::table::Model;
-use tollgate_provider::chat::{Chunk, Request, Response};
+use tollgate_provider::chat::{self, Chunk};
+use tollgate_provider::embeddings;
 
 use crate::app::Node;
-use crate::bounds::bounds;
+use crate::asked::Asked;
 use crate::dispatch::{Begun, Reply, dispatch};
 use crate::error::Error;
 use crate::meter::{Meter, Summary};
@@ -29,29 +30,22 @@ pub(crate) struct Call<'a> {
     pub(crate) timeout: Option<Duration>,
 }
 
-/// What a caller asks for.
-#[derive(Debug)]
-pub(crate) struct Asked {
-    /// The conversation.
-    pub(crate) request: Request,
-    /// Whether the answer is to be streamed.
-    pub(crate) stream: bool,
-}
-
 /// An answer.
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// In one piece.
-    Whole(Box<Whole>),
+    Whole(Box<Whole<chat::Response>>),
     /// Piece by piece.
     Stream(Box<AnswerStream>),
+    /// Vectors.
+    Embeddings(Box<Whole<embeddings::Response>>),
 }
 
 /// An answer in one piece.
 #[derive(Debug)]
-pub(crate) struct Whole {
+pub(crate) struct Whole<R> {
     pub(crate) head: Head,
-    pub(crate) response: Response,
+    pub(crate) response: R,
     pub(crate) summary: Summary,
 }
 
@@ -104,22 +98,20 @@ async fn answer(
     let key = node.keys.authenticate(call.authorization).await?;
     meter.caller(&key);
     key.admit()?;
-    let Asked {
-        mut request,
-        stream,
-    } = decode()?;
-    let model = find_model(&revision, &request)?;
-    cap_output(&mut request, &model)?;
+    let mut asked = decode()?;
+    let model = find_model(&revision, asked.model())?;
+    asked.cap_output(&model)?;
     let until = deadline::earliest(meter.started(), call.timeout, model.deadline);
-    let counted = revision.counting(&model).count(&request);
-    let bounds = bounds(&request, counted.held());
+    let counted = asked.count(revision.counting(&model));
+    let bounds = asked.bounds(counted.held());
     meter.counted(counted);
-    meter.asked(&model, revision.table.revision(), stream, bounds);
+    let number = revision.table.revision();
+    meter.asked(&model, number, asked.operation(), bounds);
     let work = async {
         let plan = key.plan(&revision, &model)?;
         let needs = plan.needs(&revision, &model, &bounds);
         reserve(node, plan, (needs, until), meter).await?;
-        dispatch(&revision, &model, &request, stream, meter).await
+        dispatch(&revision, &model, &asked, meter).await
     };
     let reply = timeout_at(until, work)
         .await
@@ -127,35 +119,19 @@ async fn answer(
     Ok((model, until, reply))
 }
 
-fn find_model(revision: &Revision, request: &Request) -> Result<Arc<Model>, Error> {
-    if request.model.is_empty() {
+/// The model of that name, or alias.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn find_model(revision: &Revision, name: &str) -> Result<Arc<Model>, Error> {
+    if name.is_empty() {
         return Err(Error::field("model", "must name a model"));
     }
-    match revision.table.model(&request.model) {
+    match revision.table.model(name) {
         Some(model) => Ok(Arc::clone(model)),
         None => Err(Error::ModelNotFound {
-            model: request.model.chars().take(128).collect(),
+            model: name.chars().take(128).collect(),
         }),
-    }
-}
-
-/// Makes sure that the answer has a ceiling, the one that is reserved.
-fn cap_output(request: &mut Request, model: &Model) -> Result<(), Error> {
-    let most = model.max_output_tokens;
-    match request.max_output_tokens {
-        Some(0) => Err(Error::field("max_output_tokens", "must be at least 1")),
-        Some(asked) if asked > most => Err(Error::field(
-            "max_output_tokens",
-            format!(
-                "is {asked}, and model `{}` allows at most {most}",
-                model.name
-            ),
-        )),
-        Some(_) => Ok(()),
-        None => {
-            request.max_output_tokens = Some(most);
-            Ok(())
-        }
     }
 }
 
@@ -192,19 +168,11 @@ fn finish(
     match reply {
         Reply::Whole(response) => {
             meter.answered(&response);
-            let Some(summary) = meter.complete() else {
-                return Err(refuse(
-                    meter,
-                    Error::Internal {
-                        what: "summing up the answer",
-                    },
-                ));
-            };
-            Ok(Answer::Whole(Box::new(Whole {
-                head,
-                response: *response,
-                summary,
-            })))
+            whole(head, meter, *response).map(Answer::Whole)
+        }
+        Reply::Embeddings(response) => {
+            meter.embedded(&response);
+            whole(head, meter, *response).map(Answer::Embeddings)
         }
         Reply::Stream(begun) => {
             meter.streaming();
@@ -213,6 +181,18 @@ fn finish(
             ))))
         }
     }
+}
+
+fn whole<R>(head: Head, mut meter: Meter, response: R) -> Result<Box<Whole<R>>, Box<Refused>> {
+    let Some(summary) = meter.complete() else {
+        let what = "summing up the answer";
+        return Err(refuse(meter, Error::Internal { what }));
+    };
+    Ok(Box::new(Whole {
+        head,
+        response,
+        summary,
+    }))
 }
 
 fn refuse(mut meter: Meter, error: Error) -> Box<Refused> {

@@ -50,6 +50,17 @@ impl Control {
         })
     }
 
+    /// Each address by itself, for streams that are kept to all of them.
+    pub(crate) fn each(&self) -> Vec<Self> {
+        let endpoints = self.endpoints.iter();
+        let alone = endpoints.map(|endpoint| Self {
+            endpoints: vec![endpoint.clone()],
+            at: 0,
+            ..self.clone()
+        });
+        alone.collect()
+    }
+
     /// A connection to the current address, made when it is first used.
     ///
     /// # Errors

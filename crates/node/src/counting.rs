@@ -11,6 +11,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tollgate_policy::table::{Model, Table};
 use tollgate_provider::chat::{Request, Usage, UsageSource};
+use tollgate_provider::embeddings;
 use tollgate_provider::tokens::{Counter, Encoding, Tokeniser};
 
 /// What stands for the factor 1.
@@ -69,11 +70,28 @@ impl Counting {
             counting: self,
         }
     }
+
+    /// Counts what is to be embedded.
+    pub(crate) fn count_inputs(self: Arc<Self>, request: &embeddings::Request) -> Counted {
+        Counted {
+            tokens: self.counter.embeddings(request),
+            counting: self,
+        }
+    }
 }
 
 // === impl Counted ===
 
 impl Counted {
+    /// The tokens as they were counted, and by what.
+    pub(crate) fn told(&self) -> (u64, UsageSource) {
+        let source = match self.counting.counter {
+            Counter::Exact(_) => UsageSource::Counted,
+            Counter::Estimate => UsageSource::Estimated,
+        };
+        (self.tokens, source)
+    }
+
     /// The tokens to hold.
     pub(crate) fn held(&self) -> u64 {
         self.counting.factor.lock().corrected(self.tokens)

@@ -2,7 +2,10 @@
 //! named with its path, all of them at once.
 
 mod cache;
+mod embeddings;
 mod message;
+
+use std::collections::HashMap;
 
 use prost_types::Struct;
 use prost_types::value::Kind;
@@ -11,7 +14,10 @@ use tollgate_provider::chat::{
     Effort, Json, JsonSchema, MAX_JSON_DEPTH, Reasoning, Request, ResponseFormat, Tool, ToolChoice,
 };
 
+use crate::count::Counting;
 use crate::error::{Error, Violation};
+
+pub(crate) use embeddings::embeddings;
 
 /// Bounds on parts of a request; each is far beyond honest use and keeps what follows proportional.
 const MOST_MESSAGES: usize = 10_000;
@@ -37,6 +43,15 @@ impl Faults {
             self.add(field, problem);
         }
     }
+
+    /// What was decoded, if nothing is wrong.
+    fn none<T>(self, decoded: T) -> Result<T, Error> {
+        if self.0.is_empty() {
+            Ok(decoded)
+        } else {
+            Err(Error::Invalid(self.0))
+        }
+    }
 }
 
 /// Decodes a request.
@@ -46,7 +61,7 @@ impl Faults {
 pub(crate) fn request(wire: wire::CompleteRequest) -> Result<Request, Error> {
     let mut faults = Faults::default();
     faults.unless(!wire.model.is_empty(), "model", "must name a model");
-    check_labels(&wire, &mut faults);
+    check_labels(&wire.metadata, &mut faults);
     refuse_unsupported(&wire, &mut faults);
     let cache_points = cache::points(&wire, &mut faults);
     let request = Request {
@@ -92,20 +107,30 @@ pub(crate) fn request(wire: wire::CompleteRequest) -> Result<Request, Error> {
         };
         faults.add(field, problem);
     }
-    if faults.0.is_empty() {
-        Ok(request)
-    } else {
-        Err(Error::Invalid(faults.0))
-    }
+    faults.none(request)
 }
 
-fn check_labels(wire: &wire::CompleteRequest, faults: &mut Faults) {
+/// Decodes a request to count.
+///
+/// # Errors
+/// [`Error::Invalid`] with every field at fault, by its path in the conversation.
+pub(crate) fn counting(wire: wire::CountTokensRequest) -> Result<Counting, Error> {
+    let Some(conversation) = wire.request else {
+        return Err(Error::field("request", "must hold a conversation"));
+    };
+    Ok(Counting {
+        request: request(conversation)?,
+        local: wire.local,
+    })
+}
+
+fn check_labels(labels: &HashMap<String, String>, faults: &mut Faults) {
     faults.unless(
-        wire.metadata.len() <= MOST_LABELS,
+        labels.len() <= MOST_LABELS,
         "metadata",
         "must hold at most 16 labels",
     );
-    for (key, value) in &wire.metadata {
+    for (key, value) in labels {
         let fine = (1..=LONGEST_LABEL_KEY).contains(&key.chars().count())
             && value.chars().count() <= LONGEST_LABEL_VALUE;
         if !fine {

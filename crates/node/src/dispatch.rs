@@ -9,9 +9,11 @@ use tollgate_balance::{Load, Route, Word, Words};
 use tollgate_policy::table::{Deployment, Model, Use};
 use tollgate_proto::completion::v1::AttemptOutcome;
 use tollgate_provider::Class;
-use tollgate_provider::chat::{Chunk, Request, Response};
+use tollgate_provider::chat::{Chunk, Response};
+use tollgate_provider::embeddings;
 use tollgate_provider::rate_limits::{Allowance, RateLimits};
 
+use crate::asked::Asked;
 use crate::error::Error;
 use crate::meter::{Attempt, Meter, outcome_name};
 use crate::permit::{Needs, Room};
@@ -29,6 +31,8 @@ pub(crate) enum Reply {
     Whole(Box<Response>),
     /// A stream that has brought its first content.
     Stream(Box<Begun>),
+    /// Vectors.
+    Embeddings(Box<embeddings::Response>),
 }
 
 /// A stream that has brought its first content.
@@ -46,8 +50,7 @@ pub(crate) struct Begun {
 struct Walk<'a> {
     revision: &'a Revision,
     model: &'a Model,
-    request: &'a Request,
-    stream: bool,
+    asked: &'a Asked,
     /// What an attempt takes of what providers count, at most.
     load: Load,
     /// The deployments that had no room.
@@ -72,8 +75,7 @@ struct NoRoom;
 pub(crate) async fn dispatch(
     revision: &Revision,
     model: &Model,
-    request: &Request,
-    stream: bool,
+    asked: &Asked,
     meter: &mut Meter,
 ) -> Result<Reply, Error> {
     let route = revision.route(model).ok_or(Error::Internal {
@@ -82,8 +84,7 @@ pub(crate) async fn dispatch(
     let mut walk = Walk {
         revision,
         model,
-        request,
-        stream,
+        asked,
         load: load(&meter.needs().worst),
         full: Vec::new(),
     };
@@ -164,16 +165,25 @@ impl Walk<'_> {
         deployment: &Deployment,
         heard: Heard<'_>,
     ) -> Result<Reply, Ended> {
-        let (request, model) = (self.request, &deployment.model);
+        let model = &deployment.model;
         let answer = async {
-            if self.stream {
-                let live = upstream.stream(request, model, heard).await?;
-                let begun = begin(live).await?;
-                Ok(Reply::Stream(Box::new(begun)))
-            } else {
-                let response = upstream.whole(request, model, heard).await?;
-                Ok(Reply::Whole(Box::new(response)))
-            }
+            Ok(match self.asked {
+                Asked::Completion {
+                    request,
+                    stream: true,
+                } => {
+                    let live = upstream.stream(request, model, heard).await?;
+                    Reply::Stream(Box::new(begin(live).await?))
+                }
+                Asked::Completion { request, .. } => {
+                    let response = upstream.whole(request, model, heard).await?;
+                    Reply::Whole(Box::new(response))
+                }
+                Asked::Embeddings(request) => {
+                    let response = upstream.embed(request, model, heard).await?;
+                    Reply::Embeddings(Box::new(response))
+                }
+            })
         };
         let Some(patience) = self.model.per_attempt_timeout else {
             return answer.await;

@@ -20,6 +20,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use hyper::body::Incoming;
 use tollgate_proto::completion::v1::completion_service_server::{self, CompletionServiceServer};
+use tollgate_proto::completion::v1::embedding_service_server::{self, EmbeddingServiceServer};
 use tollgate_proto::completion::v1::model_service_server::{self, ModelServiceServer};
 use tonic::server::NamedService;
 use tonic::service::Routes;
@@ -37,6 +38,7 @@ pub(crate) const LARGEST_REQUEST: usize = 4 * 1024 * 1024;
 
 /// Names by which health is asked for.
 pub(crate) const COMPLETION_SERVICE: &str = completion_service_server::SERVICE_NAME;
+pub(crate) const EMBEDDING_SERVICE: &str = embedding_service_server::SERVICE_NAME;
 pub(crate) const MODEL_SERVICE: &str = model_service_server::SERVICE_NAME;
 
 /// What answers requests on the node's port.
@@ -128,16 +130,20 @@ impl Services {
         let grpc = Grpc::new(Arc::clone(node));
         let completions =
             CompletionServiceServer::new(grpc.clone()).max_decoding_message_size(LARGEST_REQUEST);
+        let embeddings =
+            EmbeddingServiceServer::new(grpc.clone()).max_decoding_message_size(LARGEST_REQUEST);
         let models = ModelServiceServer::new(grpc).max_decoding_message_size(64 * 1024);
         let reflection = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(tollgate_proto::FILE_DESCRIPTOR_SET)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
                 .with_service_name(COMPLETION_SERVICE)
+                .with_service_name(EMBEDDING_SERVICE)
                 .with_service_name(MODEL_SERVICE)
                 .with_service_name("grpc.health.v1.Health")
         };
         let routes = Routes::new(models)
+            .add_service(embeddings)
             .add_service(health)
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?);

@@ -6,9 +6,11 @@
 //! change that is meant, `TOLLGATE_BLESS=1 cargo test -p tollgate-node golden` writes both anew, to be read before
 //! they are committed.
 
+mod answers;
 mod coverage;
 mod features;
 mod table;
+mod vectors;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -83,28 +85,33 @@ fn compare(path: &Path, text: &str) {
     assert!(golden == text, "{} differs in its end", path.display());
 }
 
-/// Reads a request as the gRPC edge does.
-fn by_grpc(json: &RawValue) -> Request {
+/// Reads a message of the contract.
+fn message<M: prost::Message + Default>(json: &RawValue, name: &str) -> M {
     let pool = DescriptorPool::decode(tollgate_proto::FILE_DESCRIPTOR_SET).unwrap();
-    let message = pool.get_message_by_name("tollgate.completion.v1.CompleteRequest");
+    let message = pool.get_message_by_name(&format!("tollgate.completion.v1.{name}"));
     let mut reader = serde_json::Deserializer::from_str(json.get());
     let message = DynamicMessage::deserialize(message.unwrap(), &mut reader).unwrap();
-    decode::request(message.transcode_to::<CompleteRequest>().unwrap()).unwrap()
+    message.transcode_to().unwrap()
 }
 
-fn outcome(kind: Kind, request: &Request, stream: bool) -> Outcome {
-    let strict = Target::of(model(kind));
+/// Reads a request as the gRPC edge does.
+fn by_grpc(json: &RawValue) -> Request {
+    decode::request(message::<CompleteRequest>(json, "CompleteRequest")).unwrap()
+}
+
+/// What comes of encoding for a target, strict or lenient.
+fn outcome(model: &str, encode: impl Fn(&Target<'_>) -> Result<HttpRequest, Error>) -> Outcome {
+    let strict = Target::of(model);
     let lenient = Target {
         drop_unsupported: true,
         ..strict
     };
-    let codec = Codec::new(kind);
-    let refusal = match codec.encode(request, &strict, stream) {
+    let refusal = match encode(&strict) {
         Ok(sent) => return Outcome::Sent(shown(&sent)),
         Err(error @ Error::Unsupported { .. }) => error.to_string(),
-        Err(error) => panic!("{}: {error}", kind.as_str()),
+        Err(error) => panic!("{model}: {error}"),
     };
-    match codec.encode(request, &lenient, stream) {
+    match encode(&lenient) {
         Ok(sent) => {
             assert!(!sent.warnings.is_empty(), "left out without a word");
             let sent = shown(&sent);
@@ -133,19 +140,23 @@ fn shown(sent: &HttpRequest) -> String {
 
 /// What comes of a request at every kind of provider.
 fn outcomes(request: &Request, stream: bool) -> Vec<(Kind, Outcome)> {
-    let of = |kind| (kind, outcome(kind, request, stream));
+    let of = |kind| {
+        let codec = Codec::new(kind);
+        let encode = |target: &Target<'_>| codec.encode(request, target, stream);
+        (kind, outcome(model(kind), encode))
+    };
     Kind::ALL.into_iter().map(of).collect()
 }
 
-fn written(outcomes: &[(Kind, Outcome)]) -> String {
+fn written<'a>(outcomes: impl IntoIterator<Item = (&'static str, &'a Outcome)>) -> String {
     let mut out = String::new();
-    for (kind, outcome) in outcomes {
+    for (title, outcome) in outcomes {
         let text = match outcome {
             Outcome::Sent(sent) => sent.clone(),
             Outcome::LeftOut { refusal, sent } => format!("refused: {refusal}\nor {sent}"),
             Outcome::Refused(refusal) => format!("refused: {refusal}\n"),
         };
-        let _ = writeln!(out, "# {}\n{text}", kind.as_str());
+        let _ = writeln!(out, "# {title}\n{text}");
     }
     out
 }
@@ -156,12 +167,16 @@ fn check(feature: &str) {
     let text = std::fs::read(folder().join(format!("{feature}.json"))).unwrap();
     let fixture: Fixture<'_> = serde_json::from_slice(&text).unwrap();
     let stream = feature == "streaming";
-    let told = written(&outcomes(&by_grpc(fixture.grpc), stream));
+    let written = |request: &Request| {
+        let outcomes = outcomes(request, stream);
+        written(outcomes.iter().map(|(kind, it)| (kind.as_str(), it)))
+    };
+    let told = written(&by_grpc(fixture.grpc));
     compare(&folder().join(format!("{feature}.txt")), &told);
     if let Some(http) = fixture.http {
         let asked = parse_request(http.get().as_bytes()).unwrap();
         assert_eq!(asked.stream, stream);
-        let by_http = written(&outcomes(&asked.request, stream));
+        let by_http = written(&asked.request);
         assert!(by_http == told, "the edges differ:\n{by_http}\n{told}");
     }
 }

@@ -1,23 +1,28 @@
 //! The gRPC edge.
 
-mod encode;
+mod embeddings;
+pub(crate) mod encode;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::Stream;
 use http::HeaderMap;
 use tollgate_proto::completion::v1::completion_service_server::CompletionService;
 use tollgate_proto::completion::v1::model_service_server::ModelService;
 use tollgate_proto::completion::v1::{
-    CompleteRequest, CompleteResponse, ListModelsRequest, ListModelsResponse, Model,
-    StreamCompleteResponse,
+    CompleteRequest, CompleteResponse, CountTokensRequest, CountTokensResponse, ListModelsRequest,
+    ListModelsResponse, Model, StreamCompleteResponse,
 };
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use crate::app::Node;
-use crate::complete::{Answer, AnswerStream, Asked, Call, Refused, complete};
+use crate::asked::Asked;
+use crate::capabilities::capabilities;
+use crate::complete::{Answer, AnswerStream, Call, Refused, complete};
+use crate::count::count_tokens;
 use crate::error::Error;
 use crate::permit::LimitState;
 use crate::{deadline, decode, ratelimit};
@@ -34,22 +39,25 @@ impl Grpc {
         Self { node }
     }
 
-    async fn answer(
+    async fn completion(
         &self,
         request: Request<CompleteRequest>,
         stream: bool,
     ) -> Result<Answer, Status> {
-        let (metadata, _, message) = request.into_parts();
-        let headers = metadata.into_headers();
-        let timeout = deadline::grpc(&headers)
-            .map_err(|malformed| Error::field(malformed.header, malformed.problem).to_status())?;
-        let call = Call {
-            edge: "grpc",
-            authorization: authorization(&headers),
-            timeout,
+        let decode = |message| {
+            let request = Box::new(decode::request(message)?);
+            Ok(Asked::Completion { request, stream })
         };
-        let decode = || decode::request(message).map(|request| Asked { request, stream });
-        complete(&self.node, call, decode)
+        self.answer(request, decode).await
+    }
+
+    async fn answer<M>(
+        &self,
+        request: Request<M>,
+        decode: impl FnOnce(M) -> Result<Asked, Error>,
+    ) -> Result<Answer, Status> {
+        let (headers, timeout, message) = received(request)?;
+        complete(&self.node, call(&headers, timeout), || decode(message))
             .await
             .map_err(|refused| refusal(&refused))
     }
@@ -61,18 +69,26 @@ impl CompletionService for Grpc {
         &self,
         request: Request<CompleteRequest>,
     ) -> Result<Response<CompleteResponse>, Status> {
-        match self.answer(request, false).await? {
+        match self.completion(request, false).await? {
             Answer::Whole(whole) => {
                 let limits = whole.head.limits;
                 let mut response = Response::new(encode::whole(*whole));
                 add_limits(response.metadata_mut(), &limits);
                 Ok(response)
             }
-            Answer::Stream(_) => Err(Error::Internal {
-                what: "a stream where none was asked for",
-            }
-            .to_status()),
+            Answer::Stream(_) | Answer::Embeddings(_) => Err(unlike_asked()),
         }
+    }
+
+    async fn count_tokens(
+        &self,
+        request: Request<CountTokensRequest>,
+    ) -> Result<Response<CountTokensResponse>, Status> {
+        let (headers, timeout, message) = received(request)?;
+        let decode = || decode::counting(message);
+        let count = count_tokens(&self.node, call(&headers, timeout), decode).await;
+        let count = count.map_err(|error| error.to_status())?;
+        Ok(Response::new(encode::count(count)))
     }
 
     type StreamCompleteStream =
@@ -82,17 +98,14 @@ impl CompletionService for Grpc {
         &self,
         request: Request<CompleteRequest>,
     ) -> Result<Response<Self::StreamCompleteStream>, Status> {
-        match self.answer(request, true).await? {
+        match self.completion(request, true).await? {
             Answer::Stream(answer) => {
                 let limits = answer.head.limits;
                 let mut response = Response::new(stream(answer));
                 add_limits(response.metadata_mut(), &limits);
                 Ok(response)
             }
-            Answer::Whole(_) => Err(Error::Internal {
-                what: "no stream where one was asked for",
-            }
-            .to_status()),
+            Answer::Whole(_) | Answer::Embeddings(_) => Err(unlike_asked()),
         }
     }
 }
@@ -118,6 +131,10 @@ impl ModelService for Grpc {
             name: model.name.to_string(),
             aliases: model.aliases.clone(),
             max_output_tokens: model.max_output_tokens,
+            capabilities: capabilities(&revision.table, model)
+                .into_iter()
+                .map(|it| encode::capability(it).into())
+                .collect(),
         };
         let models = revision.table.models().iter().map(model).collect();
         Ok(Response::new(ListModelsResponse { models }))
@@ -141,6 +158,29 @@ fn stream(answer: Box<AnswerStream>) -> <Grpc as CompletionService>::StreamCompl
             Some((Ok(message), (answer, false)))
         },
     ))
+}
+
+/// The headers of a request, how long the caller waits, and the message.
+fn received<M>(request: Request<M>) -> Result<(HeaderMap, Option<Duration>, M), Status> {
+    let (metadata, _, message) = request.into_parts();
+    let headers = metadata.into_headers();
+    let timeout = deadline::grpc(&headers)
+        .map_err(|malformed| Error::field(malformed.header, malformed.problem).to_status())?;
+    Ok((headers, timeout, message))
+}
+
+fn call(headers: &HeaderMap, timeout: Option<Duration>) -> Call<'_> {
+    Call {
+        edge: "grpc",
+        authorization: authorization(headers),
+        timeout,
+    }
+}
+
+/// A defect of this gateway.
+fn unlike_asked() -> Status {
+    let what = "another kind of answer than was asked for";
+    Error::Internal { what }.to_status()
 }
 
 fn refusal(refused: &Refused) -> Status {

@@ -1,12 +1,13 @@
-//! The HTTP edge: OpenAI's chat completions and list of models.
+//! The HTTP edge: OpenAI's chat completions, embeddings and list of models.
 
+mod embeddings;
 mod openai;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::routing::get;
+use axum::routing::{get, post};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
 use tollgate_provider::openai::{ErrorBody, render_error};
@@ -26,6 +27,7 @@ pub(crate) use openai::chat_completions;
 /// The paths of the HTTP edge, but for the one that is asked for all the time.
 pub(crate) fn router(node: Arc<Node>) -> Router {
     Router::new()
+        .route("/v1/embeddings", post(embeddings::embeddings))
         .route("/v1/models", get(openai::list_models))
         .route("/v1/models/{model}", get(openai::get_model))
         .with_state(node)
@@ -50,7 +52,7 @@ pub(crate) fn error(error: &Error) -> Response<Body> {
 /// The answer to a path or method that is not served.
 pub(crate) fn not_found(method: &Method, uri: &Uri) -> Response<Body> {
     let message = format!(
-        "there is no {method} {}: this is a Tollgate node, which serves POST /v1/chat/completions and GET /v1/models",
+        "there is no {method} {}: this is a Tollgate node, which serves POST /v1/chat/completions, POST /v1/embeddings and GET /v1/models",
         uri.path()
     );
     let body = ErrorBody {

@@ -14,13 +14,16 @@
 mod address;
 pub mod app;
 mod arriving;
+mod asked;
 mod bounds;
+mod capabilities;
 pub mod check;
 mod clock;
 mod complete;
 pub mod config;
 mod config_stream;
 mod control;
+mod count;
 mod counting;
 mod deadline;
 mod decode;

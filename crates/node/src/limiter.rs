@@ -5,6 +5,7 @@
 //! `.await`. What the machine wants to say to the owners is sent by `quota_stream`.
 
 mod edge;
+mod outgoing;
 mod queue;
 mod reservation;
 mod trial;
@@ -17,11 +18,12 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tollgate_quota::node::{
-    Admission, Ask, CounterView, Denial, Node, Note, Outcome, RequestId, Scope, Wake,
+    Admission, Ask, CounterView, Denial, Node, Note, Outcome, RequestId, Wake,
 };
-use tollgate_quota::{Close, Counter, Incarnation, NodeMessage, NodeTime, OwnerMessage};
+use tollgate_quota::{Close, Counter, Incarnation, NodeTime, OwnerMessage};
 
 use edge::no_answer;
+pub(crate) use outgoing::Outgoing;
 pub(crate) use queue::Place;
 use queue::Queues;
 pub(crate) use reservation::{Reservation, Waiter};
@@ -254,14 +256,6 @@ impl Limiter {
         self.state.lock().machine.last_notes()
     }
 
-    /// A stream to an owner was opened: it is told everything. Returns the term that the stream is for.
-    pub(crate) fn connected(&self) -> u64 {
-        let mut state = self.state.lock();
-        state.machine.connected(now());
-        self.after(&mut state);
-        state.term
-    }
-
     /// Begins anew under another number, with nothing: what the process held stays charged until its windows
     /// end. For a process whose clock has stood still, as in a snapshot of its machine: its leases may be over
     /// without its knowledge.
@@ -307,57 +301,6 @@ impl Limiter {
         self.earlier.notify_one();
     }
 
-    /// The next message for the owner, once there is one; none after the last, at shutdown or when the term is
-    /// over. To be called by one task only.
-    pub(crate) async fn next_message(&self, term: u64) -> Option<NodeMessage> {
-        loop {
-            let earlier = self.earlier.notified();
-            let due = {
-                let mut state = self.state.lock();
-                if state.term != term {
-                    return None;
-                }
-                match state.draining {
-                    Draining::No => {}
-                    Draining::Begun => {
-                        state.draining = Draining::Said;
-                        return state.machine.poll_message(now(), Scope::All);
-                    }
-                    Draining::Said => return None,
-                }
-                if let Some(message) = self.poll(&mut state) {
-                    return Some(message);
-                }
-                state.sender_wakes
-            };
-            let sleep = Duration::from_millis(due.since(now()));
-            tokio::select! {
-                () = earlier => {}
-                () = tokio::time::sleep(sleep) => {}
-            }
-        }
-    }
-
-    fn poll(&self, state: &mut State) -> Option<NodeMessage> {
-        let now = now();
-        state.machine.tick(now);
-        self.after(state);
-        let heartbeat = now >= state.machine.next_heartbeat();
-        let scope = if heartbeat {
-            Scope::All
-        } else {
-            Scope::Changed
-        };
-        let due = heartbeat || state.machine.next_message().is_some_and(|due| due <= now);
-        let message = if due {
-            state.machine.poll_message(now, scope)
-        } else {
-            None
-        };
-        state.sender_wakes = state.due();
-        message
-    }
-
     /// Refuses all who wait and gives back everything. The sender then says so and ends.
     pub(crate) fn drain(&self) {
         let mut state = self.state.lock();
@@ -365,11 +308,6 @@ impl Limiter {
         state.draining = Draining::Begun;
         self.after(&mut state);
         self.earlier.notify_one();
-    }
-
-    /// Whether the last message has been said.
-    pub(crate) fn is_drained(&self) -> bool {
-        self.state.lock().draining == Draining::Said
     }
 
     fn tick(&self) {

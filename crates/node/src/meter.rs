@@ -7,6 +7,7 @@
 mod charge;
 mod count;
 mod outcome;
+mod whole;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +16,10 @@ use tokio::time::Instant;
 use tollgate_policy::price::Bounds;
 use tollgate_policy::table::{Deployment, Model, Use};
 use tollgate_proto::completion::v1::AttemptOutcome;
-use tollgate_provider::chat::{Chunk, Response, Usage, UsageSource};
+use tollgate_provider::chat::{Chunk, Usage, UsageSource};
 use tollgate_quota::node::Denial;
 
+use crate::asked::Operation;
 use crate::counting::Counted;
 use crate::error::Error;
 use crate::keys::Known;
@@ -25,7 +27,7 @@ use crate::permit::{Charge, LimitState, Permit, Room};
 use crate::plan::{Line, Plan};
 use crate::upstream::{Ended, Reached};
 use crate::{metrics, random};
-use count::{count, count_delta};
+use count::count_delta;
 pub(crate) use outcome::{Attempt, outcome_name};
 
 /// Limits are told of a stream's output while it runs, every so many tokens.
@@ -52,7 +54,7 @@ pub(crate) struct Meter {
     /// The model that the provider says it used.
     provider_model: String,
     sent: Sent,
-    stream: bool,
+    operation: Operation,
     /// The most that it was thought to use before it was sent.
     bounds: Bounds,
     counted: Option<Counted>,
@@ -109,7 +111,7 @@ impl Meter {
             answering: None,
             provider_model: String::new(),
             sent: Sent::Nothing,
-            stream: false,
+            operation: Operation::default(),
             bounds: Bounds::default(),
             counted: None,
             streamed_output: 0,
@@ -135,12 +137,12 @@ impl Meter {
         &mut self,
         model: &Arc<Model>,
         revision: u64,
-        stream: bool,
+        operation: Operation,
         bounds: Bounds,
     ) {
         self.model = Some(Arc::clone(model));
         self.revision = revision;
-        self.stream = stream;
+        self.operation = operation;
         self.bounds = bounds;
     }
 
@@ -248,20 +250,6 @@ impl Meter {
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.retry_after = ended.failure.retry_after;
         }
-    }
-
-    /// The attempt brought a whole answer.
-    pub(crate) fn answered(&mut self, response: &Response) {
-        self.answering = self.close_attempt(AttemptOutcome::Answered, Some(200));
-        self.provider_model.clone_from(&response.model);
-        self.usage = Some(response.usage.unwrap_or_else(|| {
-            let output = response
-                .choices
-                .iter()
-                .flat_map(|choice| &choice.message.parts)
-                .map(count);
-            Usage::of(self.bounds.input, output.sum(), UsageSource::Estimated)
-        }));
     }
 
     /// The attempt brought the first content of a stream.
@@ -410,7 +398,8 @@ impl Meter {
             key = self.key.as_ref().map(|key| &*key.id),
             subject = self.key.as_ref().map(|key| key.subject.as_str()),
             model = self.model.as_ref().map(|model| &*model.name),
-            stream = self.stream,
+            operation = self.operation.as_str(),
+            stream = self.operation == Operation::Stream,
             provider = self.answering.as_ref().map(|at| &*at.provider.name),
             deployment = self.answering.as_ref().map(|at| &*at.name),
             attempts,

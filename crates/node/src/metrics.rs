@@ -11,7 +11,7 @@ use metrics::{
     histogram,
 };
 use tollgate_policy::table::{Deployment, Model};
-use tollgate_provider::chat::Usage;
+use tollgate_provider::chat::{Usage, UsageSource};
 
 use crate::meter::{Attempt, outcome_name};
 
@@ -28,6 +28,7 @@ const WAITS: &str = "tollgate_limit_waits_total";
 const PASSED_OVER: &str = "tollgate_deployments_passed_over_total";
 const ATTEMPTS: &str = "tollgate_attempts_total";
 const ATTEMPT_LATENCY: &str = "tollgate_attempt_seconds";
+const TOKEN_COUNTS: &str = "tollgate_token_counts_total";
 const IN_FLIGHT: &str = "tollgate_requests_in_flight";
 const POLICY_REVISION: &str = "tollgate_policy_revision";
 const POLICY_REFUSED: &str = "tollgate_policy_refused_total";
@@ -43,6 +44,7 @@ pub fn describe() {
         "Requests that have ended, by model, edge and status"
     );
     describe_counter!(TOKENS, "Tokens used, by model and direction");
+    describe_counter!(TOKEN_COUNTS, "Counts made for callers, by model and source");
     describe_counter!(
         COST,
         "Cost of requests in billionths of a US dollar, where the price is known"
@@ -303,6 +305,11 @@ pub(crate) fn policy_revision(revision: u64) {
 /// Records that a policy revision was refused.
 pub(crate) fn policy_refused() {
     counter!(POLICY_REFUSED).increment(1);
+}
+
+/// Records that a conversation was counted for a caller.
+pub(crate) fn counted(model: &Arc<str>, source: UsageSource) {
+    counter!(TOKEN_COUNTS, "model" => Arc::clone(model), "source" => source.as_str()).increment(1);
 }
 
 /// Records whether a stream to the control plane is open.

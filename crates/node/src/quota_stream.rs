@@ -1,69 +1,112 @@
 //! Carries the limiter's messages to the owners of limits and theirs back.
 //!
-//! Every message holds totals, so nothing is sent twice on purpose and nothing is lost with a stream: a new one
-//! begins with everything.
+//! Every control replica owns some shards of counters and says which, so a stream is kept open to each, and what is
+//! said of a counter goes to its owner ([`links`]).
+//!
+//! Every message holds totals, so nothing is sent twice on purpose and nothing is lost with a stream: whoever comes to
+//! own a shard is told everything.
+
+mod links;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tollgate_proto::node::v1::StreamQuotaRequest;
+use tokio_stream::wrappers::ReceiverStream;
 use tollgate_proto::node::v1::quota_service_client::QuotaServiceClient;
 use tonic::Status;
 
+use self::links::Links;
 use crate::control::Control;
 use crate::limiter::Limiter;
 use crate::{clock, metrics, random, wire};
 
 /// Owners answer every heartbeat, which is sent once a second.
 const LONGEST_SILENCE: Duration = Duration::from_secs(3);
+/// Messages that may wait for one stream. Beyond that it is stuck, and they are said again with the next heartbeat.
+const WAITING: usize = 64;
 
 /// How often the clocks are compared, and how far they may move against each other meanwhile. Corrections of a
 /// running clock are a thousand times smaller.
 const CLOCK_CHECK: Duration = Duration::from_millis(500);
 const LARGEST_JUMP: Duration = Duration::from_millis(100);
 
-/// Keeps a stream open for as long as it is polled, or until the limiter has been drained and has said so.
-pub(crate) async fn run(limiter: Arc<Limiter>, mut control: Control) {
+/// Keeps a stream open to every replica for as long as it is polled, or until the limiter has been drained and has
+/// said so.
+pub(crate) async fn run(limiter: Arc<Limiter>, control: Control) {
+    let replicas = control.each();
+    let links = Links::new(replicas.len());
+    let streams = replicas.into_iter().enumerate();
+    let streams = streams.map(|(index, replica)| keep_open(&limiter, &links, (index, replica)));
+    tokio::join!(join_all(streams), say(&limiter, &links));
+}
+
+/// Hands the limiter's messages to the streams that they are for.
+async fn say(limiter: &Limiter, links: &Links) {
     loop {
-        match exchange(&limiter, &mut control).await {
-            Ok(()) if limiter.is_drained() => return,
-            Ok(()) => control.report("quota", &Status::unavailable("the owner ended the stream")),
-            Err(status) => control.report("quota", &status),
-        }
-        metrics::connected("quota", false);
-        if limiter.is_drained() {
-            return;
-        }
-        control.next_after_wait().await;
+        links.opened().await;
+        let Some(outgoing) = limiter.next_message().await else {
+            return links.finish();
+        };
+        links.send(&outgoing, limiter.store());
     }
 }
 
-async fn exchange(limiter: &Arc<Limiter>, control: &mut Control) -> Result<(), Status> {
-    let mut client = QuotaServiceClient::new(control.channel()?);
-    let term = limiter.connected();
-    let messages = futures_util::stream::unfold(Arc::clone(limiter), move |limiter| async move {
-        let message = limiter.next_message(term).await?;
-        let request = StreamQuotaRequest {
-            store: limiter.store(),
-            ..wire::encode(&message)
-        };
-        Some((request, limiter))
-    });
-    let request = control.authorised(messages)?;
+/// Keeps the stream to one replica.
+async fn keep_open(limiter: &Limiter, links: &Links, (index, mut replica): (usize, Control)) {
+    while !links.is_finished() {
+        let ended = exchange(limiter, links, (index, &mut replica)).await;
+        metrics::connected("quota", links.close(index));
+        if links.is_finished() {
+            return;
+        }
+        match ended {
+            Ok(()) => replica.report("quota", &Status::unavailable("the owner ended the stream")),
+            Err(status) => replica.report("quota", &status),
+        }
+        tokio::select! {
+            () = replica.next_after_wait() => {}
+            () = links.finished() => {}
+        }
+    }
+}
+
+async fn exchange(
+    limiter: &Limiter,
+    links: &Links,
+    (index, replica): (usize, &mut Control),
+) -> Result<(), Status> {
+    let mut client = QuotaServiceClient::new(replica.channel()?);
+    let (sender, messages) = mpsc::channel(WAITING);
+    let greeting = limiter.greeting();
+    let term = greeting.term;
+    let said = sender.try_send(links::encode(&greeting.message, limiter.store()));
+    said.map_err(|_| Status::internal("a stream has no room for its first message"))?;
+    let request = replica.authorised(ReceiverStream::new(messages))?;
     let silent = |_| Status::deadline_exceeded("the owner has fallen silent");
-    let opened = timeout(LONGEST_SILENCE, client.stream_quota(request))
-        .await
-        .map_err(silent)??;
+    let opened = tokio::select! {
+        opened = timeout(LONGEST_SILENCE, client.stream_quota(request)) => opened.map_err(silent)??,
+        () = links.finished() => return Ok(()),
+    };
     let mut stream = opened.into_inner();
-    metrics::connected("quota", true);
+    links.open(index, term, sender);
     while let Some(message) = timeout(LONGEST_SILENCE, stream.message())
         .await
         .map_err(silent)??
     {
-        control.connected();
+        replica.connected();
         limiter.stands_in(message.store);
-        limiter.receive(&wire::decode(&message));
+        for message in wire::decode(&message) {
+            limiter.receive(&message);
+        }
+        if let Some(owned) = &message.owned
+            && links.own(index, owned)
+        {
+            limiter.connected();
+            metrics::connected("quota", links.is_complete());
+        }
     }
     Ok(())
 }

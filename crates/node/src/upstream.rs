@@ -6,6 +6,7 @@
 //! into them.
 
 mod client;
+mod embed;
 mod ended;
 mod http1;
 mod inquiry;
@@ -17,7 +18,7 @@ mod simulated;
 use std::sync::{Arc, OnceLock};
 use std::time::UNIX_EPOCH;
 
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use tollgate_policy::table::{Endpoint, Kind, Protocol, Provider};
 use tollgate_proto::completion::v1::AttemptOutcome;
@@ -124,7 +125,7 @@ impl Upstream {
         };
         let sent = self.send(http, request, (model, false), heard);
         let (response, warnings) = sent.await?;
-        let body = self.read_body(response.body).await?;
+        let body = self.read_body(response.body, LONGEST_ANSWER).await?;
         let response = http.codec.decode(&body).map_err(Ended::no_answer)?;
         Ok(Response {
             warnings,
@@ -202,7 +203,12 @@ impl Upstream {
         };
         heard(&response.headers);
         if response.status.is_success() {
-            return Ok(response);
+            return match coding(&response.headers) {
+                None => Ok(response),
+                Some(coding) => Err(Ended::bad_response(&format!(
+                    "the provider sent its answer coded as {coding}, which it was asked not to"
+                ))),
+            };
         }
         Err(self.refused(http, response).await)
     }
@@ -255,7 +261,8 @@ impl Upstream {
     async fn refused(&self, http: &Http, mut response: client::Response) -> Ended {
         let mut body = Vec::new();
         let idle = self.provider.timeouts.idle;
-        while body.len() < LONGEST_ERROR {
+        let coding = coding(&response.headers);
+        while coding.is_none() && body.len() < LONGEST_ERROR {
             let more = response.body.read(|bytes| body.extend_from_slice(bytes));
             // What is there by now has to do: the status alone already says that it failed.
             match tokio::time::timeout(idle, more).await {
@@ -265,21 +272,28 @@ impl Upstream {
         }
         body.truncate(LONGEST_ERROR);
         let now = UNIX_EPOCH + clock::unix_time();
-        let failure = http
+        let mut failure = http
             .codec
             .classify(response.status, &response.headers, &body, now);
+        if let Some(coding) = coding {
+            // The status has to do.
+            failure.detail = format!("its words cannot be read: they are coded as {coding}");
+        }
         Ended::of(failure, Reached::Refusal)
     }
 
-    async fn read_body(&self, mut answer: Body) -> Result<Vec<u8>, Ended> {
+    /// Reads a body of at most so many bytes.
+    async fn read_body(&self, mut answer: Body, longest: usize) -> Result<Vec<u8>, Ended> {
         let expected = answer.length().unwrap_or(0);
         let mut body = Vec::with_capacity(usize::try_from(expected).unwrap_or(0).min(64 * 1024));
         loop {
             let more = answer.read(|bytes| body.extend_from_slice(bytes));
             match tokio::time::timeout(self.provider.timeouts.idle, more).await {
                 Ok(Ok(false)) => return Ok(body),
-                Ok(Ok(true)) if body.len() > LONGEST_ANSWER => {
-                    return Err(Ended::bad_response("the answer is longer than 32 MiB"));
+                Ok(Ok(true)) if body.len() > longest => {
+                    let longest = longest >> 20;
+                    let problem = format!("the answer is longer than {longest} MiB");
+                    return Err(Ended::bad_response(&problem));
                 }
                 Ok(Ok(true)) => {}
                 Ok(Err(ended)) => return Err(ended),
@@ -347,6 +361,15 @@ fn codec_kind(protocol: Protocol) -> tollgate_provider::Kind {
         Protocol::Cohere => tollgate_provider::Kind::Cohere,
         Protocol::Bedrock => tollgate_provider::Kind::Bedrock,
     }
+}
+
+/// How a body is coded (RFC 9110, section 8.4), where it is at all; the beginning of it, where it is long.
+fn coding(headers: &HeaderMap) -> Option<String> {
+    let lines = headers.get_all(CONTENT_ENCODING).into_iter();
+    let lines = lines.map(|line| String::from_utf8_lossy(line.as_bytes()).trim().to_owned());
+    let mut codings = lines.filter(|it| !it.is_empty() && !it.eq_ignore_ascii_case("identity"));
+    let first = codings.next()?;
+    Some(format!("{:?}", first.chars().take(40).collect::<String>()))
 }
 
 /// The media type of an answer that is certainly no stream. A missing or unusual one is given a chance: servers

@@ -45,16 +45,28 @@ fn encode_account(account: &NodeAccount) -> pb::NodeAccount {
     }
 }
 
-/// An owner's message, as it travelled.
-pub(crate) fn decode(message: &StreamQuotaResponse) -> OwnerMessage {
-    OwnerMessage {
-        epoch: Epoch(message.epoch),
+/// What owners say in one message, as it travelled: one for each epoch that it speaks of, in turn.
+pub(crate) fn decode(message: &StreamQuotaResponse) -> Vec<OwnerMessage> {
+    let epoch = |account: &pb::OwnerAccount| match account.epoch {
+        0 => message.epoch,
+        epoch => epoch,
+    };
+    let of = |epoch: i64, accounts: &[pb::OwnerAccount], closed: &[pb::CloseShare]| OwnerMessage {
+        epoch: Epoch(epoch),
         incarnation: Incarnation(message.incarnation),
         echo_t_node: NodeTime(message.echo_node_time_ms),
         owner_now: OwnerTime(message.owner_time_ms),
-        accounts: message.accounts.iter().filter_map(decode_account).collect(),
-        closed: message.closed.iter().filter_map(decode_close).collect(),
+        accounts: accounts.iter().filter_map(decode_account).collect(),
+        closed: closed.iter().filter_map(decode_close).collect(),
+    };
+    let together = message.accounts.chunk_by(|a, b| epoch(a) == epoch(b));
+    let mut messages: Vec<_> = together
+        .filter_map(|accounts| Some(of(epoch(accounts.first()?), accounts, &[])))
+        .collect();
+    if !message.closed.is_empty() {
+        messages.push(of(message.epoch, &[], &message.closed));
     }
+    messages
 }
 
 fn decode_close(close: &pb::CloseShare) -> Option<Close> {

@@ -6,6 +6,7 @@
 
 mod answer;
 mod blocks;
+mod citations;
 mod encode;
 mod errors;
 mod stream;
@@ -23,5 +24,7 @@ const PROVIDER: &str = "anthropic";
 const SIGNATURE: &str = "signature";
 /// State: a thought that only the provider can read.
 const REDACTED: &str = "redacted_thinking";
+/// State: a citation, as JSON.
+const CITATION: &str = "citation";
 /// State: a whole block of a type that means nothing here, as JSON.
 const BLOCK: &str = "block";

@@ -6,6 +6,8 @@
 
 mod answer;
 mod blocks;
+mod citations;
+pub(crate) mod embeddings;
 mod encode;
 mod errors;
 mod event_stream;
@@ -26,5 +28,7 @@ const PROVIDER: &str = "bedrock";
 const SIGNATURE: &str = "signature";
 /// State: a thought that only the provider can read, decoded from base64.
 const REDACTED: &str = "redacted_content";
+/// State: a citation, as JSON.
+const CITATION: &str = "citation";
 /// State: a whole block of a type that means nothing here, as JSON.
 const BLOCK: &str = "block";

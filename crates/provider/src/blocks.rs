@@ -8,7 +8,8 @@ use serde_json::value::RawValue;
 
 use crate::Error;
 use crate::chat::{
-    self, CachePlace, CachePoint, Document, Image, Json, Opaque, Part, Request, Role, ToolCall,
+    self, CachePlace, CachePoint, Citation, Document, Image, Json, Opaque, Part, Request, Role,
+    ToolCall,
 };
 use crate::unsupported::Unsupported;
 
@@ -21,8 +22,11 @@ pub(crate) trait Format {
     type Block<'a>;
     /// Whose state goes back in it.
     const PROVIDER: &'static str;
+    /// What the state of a citation is called, which is its JSON.
+    const CITATION: &'static str;
 
-    fn text(text: &str) -> Self::Block<'_>;
+    /// A text and its sources, as they came.
+    fn text<'a>(text: &'a str, citations: Vec<&'a RawValue>) -> Self::Block<'a>;
     fn image<'a>(image: &'a Image, at: &Place<'_>) -> Result<Self::Block<'a>, Error>;
     fn audio<'a>(data: &[u8], format: &'a str, at: &Place<'_>) -> Result<Self::Block<'a>, Error>;
     fn document<'a>(document: &'a Document, at: &Place<'_>) -> Result<Self::Block<'a>, Error>;
@@ -71,6 +75,11 @@ pub(crate) struct Place<'u> {
 impl Place<'_> {
     fn field(&self, rest: &str) -> String {
         format!("messages[{}].parts[{}]{rest}", self.message, self.part)
+    }
+
+    /// The error for what no provider would take.
+    fn invalid(&self, rest: &str, problem: &'static str) -> Error {
+        Error::invalid(self.field(rest), problem)
     }
 
     /// The error for what cannot be left out: what is said is never left out, whatever the target allows.
@@ -207,6 +216,9 @@ fn write_part<'a, F: Format>(
         (Part::Text(text), _) | (Part::Refusal(text), Role::Assistant) => {
             out.extend(text_block::<F>(text));
         }
+        (Part::Cited { text, citations }, Role::Assistant) => {
+            cited_text::<F>(text, citations, at, out)?;
+        }
         (Part::Image(image), Role::User) => out.push(image_block::<F>(image, at)?),
         (Part::Audio { data, format }, Role::User) => out.push(F::audio(data, format, at)?),
         (Part::Document(document), Role::User) => out.push(F::document(document, at)?),
@@ -228,7 +240,8 @@ fn write_part<'a, F: Format>(
             out.push(F::result(tool_call_id, content, *is_error, at)?);
         }
         (
-            Part::Image(_)
+            Part::Cited { .. }
+            | Part::Image(_)
             | Part::Audio { .. }
             | Part::Document(_)
             | Part::Refusal(_)
@@ -243,7 +256,46 @@ fn write_part<'a, F: Format>(
 
 /// Empty text is refused by the providers, and says nothing.
 fn text_block<F: Format>(text: &str) -> Option<F::Block<'_>> {
-    (!text.is_empty()).then(|| F::text(text))
+    (!text.is_empty()).then(|| F::text(text, Vec::new()))
+}
+
+/// A text with its sources goes back in the blocks it came in: each passage with its own. Sources that others told mean
+/// nothing to the provider.
+fn cited_text<'a, F: Format>(
+    text: &'a str,
+    citations: &'a [Citation],
+    at: &Place<'_>,
+    out: &mut Vec<F::Block<'a>>,
+) -> Result<(), Error> {
+    let altered = || at.invalid(".citations", "must be sent back as they came");
+    let place = |at: u32| usize::try_from(at).unwrap_or(usize::MAX);
+    let mut told = Vec::new();
+    for Citation {
+        passage, opaque, ..
+    } in citations
+    {
+        let own = |it: &&Opaque| it.provider == F::PROVIDER && it.kind == F::CITATION;
+        // Of an empty text there is nothing to be sent.
+        if let Some(state) = opaque.as_ref().filter(own).filter(|_| !passage.is_empty()) {
+            let json = serde_json::from_slice::<&RawValue>(&state.bytes).ok();
+            let json = json.filter(|json| json.get().starts_with('{'));
+            let passage = place(passage.start)..place(passage.end);
+            told.push((passage, json.ok_or_else(altered)?));
+        }
+    }
+    let mut rest = 0;
+    for sources in told.chunk_by(|(one, _), (next, _)| one == next) {
+        let passage = sources[0].0.clone();
+        out.extend(text_block::<F>(
+            text.get(rest..passage.start).ok_or_else(altered)?,
+        ));
+        rest = passage.end;
+        let passage = text.get(passage).ok_or_else(altered)?;
+        let sources = sources.iter().map(|(_, json)| *json).collect();
+        out.push(F::text(passage, sources));
+    }
+    out.extend(text_block::<F>(&text[rest..]));
+    Ok(())
 }
 
 fn image_block<'a, F: Format>(image: &'a Image, at: &mut Place<'_>) -> Result<F::Block<'a>, Error> {
@@ -267,6 +319,7 @@ fn result<'a, F: Format>(
             Part::Image(image) => out.push(image_block::<F>(image, at)?),
             Part::Document(document) => out.push(F::document(document, at)?),
             Part::Audio { .. }
+            | Part::Cited { .. }
             | Part::ToolCall(_)
             | Part::ToolResult { .. }
             | Part::Reasoning { .. }
@@ -290,8 +343,8 @@ fn input<'a>(call: &'a ToolCall, at: &Place<'_>) -> Result<&'a RawValue, Error> 
         .ok()
         .filter(|_| arguments.starts_with('{'));
     input.ok_or_else(|| {
-        let field = at.field(".tool_call.arguments_json");
-        Error::invalid(field, "must be a JSON object for a provider of this kind")
+        let problem = "must be a JSON object for a provider of this kind";
+        at.invalid(".tool_call.arguments_json", problem)
     })
 }
 
@@ -305,8 +358,7 @@ fn thoughts<'a, F: Format>(
 ) -> Result<(), Error> {
     for state in opaque.iter().filter(|it| it.provider == F::PROVIDER) {
         let thought = F::thought(state, &mut text).ok_or_else(|| {
-            let field = at.field(".reasoning.provider_state");
-            Error::invalid(field, "must be sent back as it came")
+            at.invalid(".reasoning.provider_state", "must be sent back as it came")
         })?;
         out.push(thought);
     }

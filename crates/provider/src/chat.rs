@@ -5,6 +5,7 @@
 //! unseen on the way from caller to model.
 
 mod assemble;
+mod citation;
 mod join;
 mod json;
 mod message;
@@ -12,6 +13,8 @@ mod request;
 mod response;
 
 pub use assemble::Assembler;
+pub use citation::{Citation, Location, Unit};
+pub(crate) use citation::{Extent, MOST_CITATIONS, Ruler};
 pub use json::Json;
 pub use message::{Document, DocumentSource, Image, Message, Opaque, Part, Role, Source, ToolCall};
 pub use request::{
@@ -19,5 +22,5 @@ pub use request::{
     Tool, ToolChoice,
 };
 pub use response::{
-    Billed, Choice, Chunk, Delta, FinishReason, Response, Usage, UsageSource, Warning,
+    Billed, Choice, Chunk, Delta, FinishReason, Response, Tier, Usage, UsageSource, Warning,
 };

@@ -1,5 +1,7 @@
 //! The seam between the canonical conversation and a provider's wire format.
 
+mod embeddings;
+
 use std::borrow::Cow;
 use std::time::SystemTime;
 

@@ -12,11 +12,13 @@
 //! | `strict` of a tool | `strict_tools` of the request | one switch for all: tools that differ are refused |
 //! | text documents | in user messages text, in tool results a document | the one place for documents beside these is the request as a whole, which would move them out of their turn; `provider_options.documents` still can |
 //! | log probabilities | one entry per piece of text | the sum over its tokens, which is the logarithm of the piece's probability |
+//! | citations | those of text | a citation counts once for each of its sources; those of thoughts have no place |
 //!
-//! Citations have no place in the canonical answer and are left out: ask for none by
-//! `provider_options.citation_options`, or read the sources from the text. An answer names no model.
+//! An answer names no model.
 
 mod answer;
+mod citations;
+pub(crate) mod embeddings;
 mod encode;
 mod errors;
 mod outgoing;

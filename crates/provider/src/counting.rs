@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use crate::chat::Request;
 use crate::codec::{Codec, HttpRequest, Kind, Target};
 use crate::failure::{Class, Failure};
+use crate::usage::count;
 use crate::{Error, path};
 
 /// What of a request counts, as each format names it.
@@ -109,17 +110,17 @@ pub(crate) fn encode(
 #[derive(Deserialize)]
 struct Count {
     #[serde(alias = "totalTokens", alias = "inputTokens")]
-    input_tokens: u64,
+    input_tokens: f64,
 }
 
 /// Reads the body of a 200.
 ///
 /// # Errors
-/// It tells no count.
+/// It tells no count that can be believed.
 pub(crate) fn decode(body: &[u8]) -> Result<u64, Failure> {
-    let count: Count = serde_json::from_slice(body)
-        .map_err(|_| Failure::new(Class::Server, "the answer tells no count of tokens"))?;
-    Ok(count.input_tokens)
+    let told = serde_json::from_slice::<Count>(body).ok();
+    told.and_then(|told| count(told.input_tokens))
+        .ok_or_else(|| Failure::new(Class::Server, "the answer tells no count of tokens"))
 }
 
 #[cfg(test)]
@@ -179,8 +180,9 @@ mod tests {
         ] {
             assert_eq!(read(body), Ok(14), "{body}");
         }
-        for body in ["", "{}", r#"{"input_tokens":-1}"#] {
-            assert_eq!(read(body).unwrap_err().class, Class::Server, "{body}");
+        let nonsense = [-1.0, 1.5, 9e9].map(|count| format!(r#"{{"input_tokens":{count}}}"#));
+        for body in ["", "{}"].map(str::to_owned).into_iter().chain(nonsense) {
+            assert_eq!(read(&body).unwrap_err().class, Class::Server, "{body}");
         }
     }
 }

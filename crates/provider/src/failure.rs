@@ -5,6 +5,8 @@
 //! scrubbed piece of them is kept for the operator.
 
 mod error_object;
+#[cfg(test)]
+mod matrix;
 mod retry_after;
 pub(crate) mod scrub;
 

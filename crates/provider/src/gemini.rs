@@ -12,7 +12,9 @@
 //! The answer ends with the last finish reason; there is no other end in this format.
 
 mod answer;
+mod citations;
 mod contents;
+pub(crate) mod embeddings;
 mod encode;
 mod errors;
 mod logprobs;

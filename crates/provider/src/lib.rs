@@ -2,7 +2,7 @@
 //!
 //! `chat` is the canonical conversation. A `Codec` encodes a `chat::Request` into the HTTP request
 //! of one kind of provider and decodes the bytes that come back into a `chat::Response` or, one
-//! slice at a time, into `chat::Chunk`s. `failure` reduces every way a provider can fail to what the
+//! slice at a time, into `chat::Chunk`s. `embeddings` is the same for vectors. `failure` reduces every way a provider can fail to what the
 //! gateway must do about it. `openai` also holds the other direction, which the gateway's
 //! OpenAI-compatible edge needs: parsing a caller's request body and rendering the answer. `tokens`
 //! estimates, `simulated` scripts a provider that does not exist.
@@ -18,6 +18,7 @@ pub mod chat;
 pub mod codec;
 mod cohere;
 mod counting;
+pub mod embeddings;
 mod error;
 pub mod failure;
 mod gemini;

@@ -3,12 +3,14 @@
 //! Towards a provider: `encode`, `decode`, `StreamDecoder`, `classify`; the differences between
 //! `OpenAI` itself, Azure, Mistral and servers that imitate it are the one table in `dialect`. Towards a caller, for
 //! the gateway's OpenAI-compatible edge: `parse_request`, `render_response`, `ChunkRenderer`,
-//! `render_error`.
+//! `render_error`, and for embeddings `parse_embedding_request` and `render_embeddings`.
 
 mod answer;
 mod azure;
+mod citations;
 pub(crate) mod data_url;
 mod dialect;
+pub(crate) mod embeddings;
 mod encode;
 mod errors;
 mod extra_content;
@@ -26,6 +28,7 @@ pub(crate) mod wire;
 pub(crate) use answer::decode;
 pub(crate) use azure::authorize as authorize_azure;
 pub(crate) use dialect::{AZURE, COMPATIBLE, MISTRAL, OPENAI};
+pub use embeddings::{EmbeddingRequest, parse_embedding_request, render_embeddings};
 pub(crate) use encode::encode;
 pub(crate) use errors::classify;
 pub use parse::{ChatRequest, parse_request};

@@ -9,8 +9,10 @@ use crate::chat::Chunk;
 use crate::failure::Failure;
 
 mod script;
+mod vectors;
 
 pub use script::Script;
+pub use vectors::{Embedded, embed};
 
 /// How the simulated provider behaves.
 #[derive(Debug, Clone, PartialEq, Eq)]

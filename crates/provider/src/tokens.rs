@@ -14,6 +14,7 @@ use std::sync::Arc;
 use crate::chat::{
     Document, DocumentSource, Image, Message, Opaque, Part, Request, ResponseFormat, Source, Tool,
 };
+use crate::embeddings::{self, Input};
 
 /// What the frame of a conversation costs: the marks around it and the start of the answer.
 const PER_REQUEST: u64 = 8;
@@ -113,6 +114,17 @@ impl Counter {
         PER_REQUEST + messages + tools + format
     }
 
+    /// Counts the tokens of what is to be embedded. There is no frame around it.
+    #[must_use]
+    pub fn embeddings(&self, request: &embeddings::Request) -> u64 {
+        let input = |input: &Input| match input {
+            Input::Text(text) => self.text(text),
+            Input::Tokens(tokens) => tokens.len() as u64,
+            Input::Image(image) => of_image(image),
+        };
+        request.inputs.iter().map(input).sum()
+    }
+
     fn maybe(&self, text: Option<&str>) -> u64 {
         text.map_or(0, |text| self.text(text))
     }
@@ -135,12 +147,9 @@ impl Counter {
 
     fn part(&self, part: &Part) -> u64 {
         match part {
-            Part::Text(text) | Part::Refusal(text) => self.text(text),
+            Part::Text(text) | Part::Cited { text, .. } | Part::Refusal(text) => self.text(text),
             Part::Reasoning { text, opaque } => self.text(text) + state(opaque),
-            Part::Image(Image { detail, .. }) => match detail.as_deref() {
-                Some("low") => PER_SMALL_IMAGE,
-                _ => PER_IMAGE,
-            },
+            Part::Image(image) => of_image(image),
             Part::Audio { data, format } => {
                 let raw = matches!(format.as_str(), "wav" | "pcm16" | "pcm");
                 let per = if raw {
@@ -150,7 +159,7 @@ impl Counter {
                 };
                 (data.len() as u64).div_ceil(per)
             }
-            Part::Document(Document { source, title }) => {
+            Part::Document(Document { source, title, .. }) => {
                 self.maybe(title.as_deref()) + self.document(source)
             }
             Part::ToolCall(call) => {
@@ -172,6 +181,13 @@ impl Counter {
             }
             DocumentSource::Text { text, .. } => self.text(text),
         }
+    }
+}
+
+fn of_image(image: &Image) -> u64 {
+    match image.detail.as_deref() {
+        Some("low") => PER_SMALL_IMAGE,
+        _ => PER_IMAGE,
     }
 }
 

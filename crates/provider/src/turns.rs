@@ -139,9 +139,10 @@ impl Place {
         self.refuse(match (part, role) {
             (_, Role::Assistant) => "assistant messages may not hold such a part",
             (_, Role::Tool) => "tool messages may hold tool results only",
-            (Part::ToolCall(_) | Part::Reasoning { .. } | Part::Refusal(_), _) => {
-                "only assistant messages may hold such a part"
-            }
+            (
+                Part::Cited { .. } | Part::ToolCall(_) | Part::Reasoning { .. } | Part::Refusal(_),
+                _,
+            ) => "only assistant messages may hold such a part",
             (Part::ToolResult { .. }, _) => "tool results belong in a message of role tool",
             (Part::Text(_) | Part::Image(_) | Part::Audio { .. } | Part::Document(_), _) => media,
         })
@@ -171,7 +172,8 @@ impl Place {
             for part in parts {
                 out.push(match part {
                     Part::Text(text) => P::of_text(Cow::Borrowed(text)),
-                    Part::Image(_)
+                    Part::Cited { .. }
+                    | Part::Image(_)
                     | Part::Audio { .. }
                     | Part::Document(_)
                     | Part::ToolCall(_)

@@ -1,7 +1,7 @@
 //! What a provider has no words for.
 
 use crate::Error;
-use crate::chat::Warning;
+use crate::chat::{Document, Message, Part, Warning};
 use crate::codec::{Kind, Target};
 
 /// Refuses what cannot be sent, or notes that it was left out, as the target says.
@@ -19,6 +19,11 @@ impl Unsupported {
             drop: target.drop_unsupported,
             warnings: Vec::new(),
         }
+    }
+
+    /// The kind of provider that it is about.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// To be called for a field that the request has and the provider knows nothing of. After `Ok`
@@ -50,6 +55,32 @@ impl Unsupported {
         for (present, field, problem) in fields {
             if present {
                 self.field(field, problem)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// For those who tell no sources of what they say: documents of which they are asked for.
+    ///
+    /// # Errors
+    /// That may not be left out.
+    pub(crate) fn cited_documents(
+        &mut self,
+        messages: &[Message],
+        problem: &'static str,
+    ) -> Result<(), Error> {
+        let cited =
+            |part: &Part| matches!(part, Part::Document(Document { citations, .. }) if *citations);
+        for (index, message) in messages.iter().enumerate() {
+            for (at, part) in message.parts.iter().enumerate() {
+                let (parts, place) = if let Part::ToolResult { parts, .. } = part {
+                    (parts.as_slice(), "tool_result.parts")
+                } else {
+                    (std::slice::from_ref(part), "document.citations")
+                };
+                if parts.iter().any(cited) {
+                    self.field(format!("messages[{index}].parts[{at}].{place}"), problem)?;
+                }
             }
         }
         Ok(())

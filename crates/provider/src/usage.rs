@@ -1,6 +1,6 @@
 //! Reading a provider's count of tokens: what the formats share.
 
-use crate::chat::Usage;
+use crate::chat::{Tier, Usage};
 
 /// The largest count believed: beyond it a number is a bug, not a bill.
 const MOST: f64 = 2_147_483_648.0;
@@ -20,13 +20,27 @@ pub(crate) fn part(number: Option<f64>) -> Option<u64> {
     number.map_or(Some(0), count)
 }
 
+/// The class of processing that a provider names as the one that it used. Nothing for a name that says no price: what was
+/// paid for in advance, and what is yet to come.
+pub(crate) fn tier(name: &str) -> Option<Tier> {
+    let name = name.strip_prefix("ON_DEMAND_").unwrap_or(name);
+    Some(match name.to_ascii_lowercase().as_str() {
+        "standard" | "default" | "on_demand" => Tier::Standard,
+        "flex" => Tier::Flex,
+        "priority" => Tier::Priority,
+        "fast" => Tier::Fast,
+        "batch" => Tier::Batch,
+        _ => return None,
+    })
+}
+
 /// The usage, unless a part of it is larger than its whole. A report that cannot be right is better
 /// none, so that the gateway counts for itself, than one that would release a reservation.
 pub(crate) fn believable(usage: Usage) -> Option<Usage> {
     let whole = usage.cache_read.saturating_add(usage.cache_write) <= usage.input_total
         && usage.cache_write_1h <= usage.cache_write
-        && usage.input_audio <= usage.input_total
+        && usage.input_audio.saturating_add(usage.input_image) <= usage.input_total
         && usage.reasoning <= usage.output_total
-        && usage.output_audio <= usage.output_total;
+        && usage.output_audio.saturating_add(usage.output_image) <= usage.output_total;
     whole.then_some(usage)
 }

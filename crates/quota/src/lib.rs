@@ -28,8 +28,8 @@
 //! # Names
 //! - A *counter* ([`Counter`]) is a limit together with the subject it counts for; an *account* is a
 //!   counter in one window ([`Window`], aligned to the Unix epoch on the owner's clock).
-//! - The *owner* of a counter is one control-plane replica; its term is the *epoch*, the creation
-//!   revision of the ownership key, which only rises. An old owner may go on acting after its term:
+//! - Counters are divided into *shards* ([`Shard`]) by their names. The *owner* of a shard is one
+//!   control-plane replica; its term is the *epoch*, the revision of the shard's ownership key, which only rises. An old owner may go on acting after its term:
 //!   nothing here relies on stopping it.
 //! - An *incarnation* is one process of a node. Grants for another one are dropped.
 //! - Per account, epoch and incarnation there is a *ledger* of totals: `granted` (by the owner; what
@@ -122,6 +122,7 @@ pub mod owner;
 mod period;
 #[cfg(test)]
 mod properties;
+mod shard;
 
 pub use clock::{NodeTime, OwnerTime, Window};
 pub use counter::Counter;
@@ -133,3 +134,4 @@ pub use message::{
     OwnerAccount, OwnerMessage,
 };
 pub use period::{Period, Span, Zone};
+pub use shard::Shard;

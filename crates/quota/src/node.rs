@@ -34,7 +34,7 @@ pub struct Config {
     pub drift_ppm: u64,
     /// Messages are collected for this long when someone waits, in milliseconds.
     pub urgent_ms: u64,
-    /// Messages are collected for this long when nobody waits, in milliseconds.
+    /// Messages are collected for this long when nobody waits and it matters that the owner hears, in milliseconds.
     pub relaxed_ms: u64,
     /// Time between heartbeats, in milliseconds.
     pub heartbeat_ms: u64,
@@ -229,7 +229,7 @@ impl Node {
         let delay = if overrun > 0 {
             self.config.urgent_ms
         } else {
-            account.patience_ms(self.config.relaxed_ms)
+            account.patience_ms(&self.config)
         };
         self.outbox.mark(account, part.slot, now.after(delay));
         self.note(part.slot);
@@ -267,7 +267,7 @@ impl Node {
         if part.spend(&mut self.book, total) {
             let slot = part.slot;
             if let Some(account) = self.book.get_mut(slot) {
-                let delay = account.patience_ms(self.config.relaxed_ms);
+                let delay = account.patience_ms(&self.config);
                 self.outbox.mark(account, slot, now.after(delay));
             }
         }
@@ -414,6 +414,12 @@ impl Node {
     #[must_use]
     pub fn edges(&self, now: NodeTime, counter: &Counter) -> Option<Edges> {
         self.book.get(self.book.find(counter)?)?.edges(now)
+    }
+
+    /// The number of this process.
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        self.incarnation
     }
 
     /// Whether it is shutting down.

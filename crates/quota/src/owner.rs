@@ -6,6 +6,7 @@ mod answer;
 mod block;
 mod config;
 mod event;
+mod few;
 mod horizon;
 mod keeping;
 mod ledger_row;
@@ -50,7 +51,8 @@ pub struct Owner {
     config: Config,
     limits: Arc<Limits>,
     raises: Raises,
-    accounts: HashMap<Counter, Account>,
+    /// Boxed, since there is room for more names than there are.
+    accounts: HashMap<Counter, Box<Account>>,
     sessions: Sessions,
     horizon: Horizon,
     /// When accounts are to be looked at again.
@@ -152,6 +154,13 @@ impl Owner {
         timer.into_iter().chain(others).min()
     }
 
+    /// Whether another owner could go on at once where this one ends: it has no counter that is kept by the horizon, of
+    /// which a new owner hands out nothing for a while.
+    #[must_use]
+    pub fn ends_without_a_gap(&self) -> bool {
+        !self.horizon.in_use
+    }
+
     /// The live state of every counter in memory, in no order.
     pub fn snapshot(&self, now: OwnerTime) -> impl Iterator<Item = CounterState> + '_ {
         let snapshot = move |account: &Account| {
@@ -159,7 +168,8 @@ impl Owner {
             let raise = self.raises.of(&account.counter, now);
             Some(CounterState { raise, ..state })
         };
-        self.accounts.values().filter_map(snapshot)
+        let accounts = self.accounts.values().map(Box::as_ref);
+        accounts.filter_map(snapshot)
     }
 
     /// The books of every counter in memory that is kept by rows, and its limit, in no order.
@@ -298,7 +308,7 @@ impl Owner {
             Entry::Occupied(_) => true,
             Entry::Vacant(_) if !room => false,
             Entry::Vacant(vacant) => {
-                let account = vacant.insert(Account::new(counter.clone(), now));
+                let account = vacant.insert(Box::new(Account::new(counter.clone(), now)));
                 if account.keeping.is_read_first() {
                     gathered.effects.push(Effect::Load(counter.clone()));
                 }

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::verbs::{
-    apply, complete, control, dev, get, history, keys, limits, node, nodes, prices, providers,
-    subjects, validate,
+    apply, complete, control, dev, embed, get, history, keys, limits, node, nodes, prices,
+    providers, subjects, validate,
 };
 
 /// An LLM gateway: exact limits over many nodes, failover, and one API for every provider.
@@ -47,4 +47,6 @@ pub(crate) enum Verb {
     Providers(providers::Arguments),
     /// Send a prompt to a model and stream the answer to the terminal
     Complete(complete::Arguments),
+    /// Turn texts into vectors
+    Embed(embed::Arguments),
 }

@@ -3,6 +3,7 @@
 //! This file parses, runs the verb and turns its outcome into an exit code: 0 done, 1 failed, 2 not called
 //! rightly, 64 configured wrongly. Each verb is one file under `verbs/`.
 
+mod caller;
 mod cli;
 mod config;
 mod duration;

@@ -4,6 +4,7 @@ pub(crate) mod apply;
 pub(crate) mod complete;
 pub(crate) mod control;
 pub(crate) mod dev;
+pub(crate) mod embed;
 pub(crate) mod get;
 pub(crate) mod history;
 pub(crate) mod keys;
@@ -38,5 +39,6 @@ pub(crate) async fn run(verb: Verb) -> Result<(), Error> {
         Verb::Limits(arguments) => limits::run(arguments).await,
         Verb::Providers(arguments) => providers::run(arguments).await,
         Verb::Complete(arguments) => complete::run(arguments).await,
+        Verb::Embed(arguments) => embed::run(arguments).await,
     }
 }

@@ -100,20 +100,19 @@ impl Outages {
     }
 }
 
+/// From the last look that found owners of all shards to the next one.
 fn takeovers(looks: &[Look]) -> Vec<u64> {
     let mut takeovers = Vec::new();
-    let mut last: Option<(u64, u64)> = None;
+    let (mut owned_at, mut gap) = (None, false);
     for look in looks {
-        let Some((_, epoch)) = look.owner() else {
+        if !look.is_owned() {
+            gap = owned_at.is_some();
             continue;
-        };
-        match last {
-            // An old owner that is still seen while the new one does not answer is none.
-            Some((_, known)) if epoch < known => continue,
-            Some((seen, known)) if epoch > known => takeovers.push(look.at_ms - seen),
-            Some(_) | None => {}
         }
-        last = Some((look.at_ms, epoch));
+        if let Some(since) = owned_at.replace(look.at_ms).filter(|_| gap) {
+            takeovers.push(look.at_ms - since);
+        }
+        gap = false;
     }
     takeovers
 }
@@ -245,8 +244,8 @@ impl Report {
         )?;
         let outages = &self.outages;
         for (name, spread) in [
-            ("no owner, until the next", &outages.takeovers),
-            ("node without an owner", &outages.unconnected),
+            ("shards without an owner", &outages.takeovers),
+            ("node without all owners", &outages.unconnected),
             ("node undecided", &outages.undecided),
             ("storm's end until all well", &outages.recoveries),
         ] {
@@ -264,12 +263,12 @@ impl Report {
 mod tests {
     use super::*;
 
-    fn look(at_ms: u64, epochs: &[(u8, u64)], connected: bool) -> Look {
+    fn look(at_ms: u64, shards: &[(u8, u64)], connected: bool) -> Look {
         Look {
             at_ms,
-            epochs: epochs
+            shards: shards
                 .iter()
-                .map(|(n, e)| (Member::Control(*n), *e))
+                .map(|(n, count)| (Member::Control(*n), *count))
                 .collect(),
             connected: [(Member::Node(0), connected)].into(),
         }
@@ -278,12 +277,13 @@ mod tests {
     #[test]
     fn outages_are_measured_from_sign_to_sign() {
         let looks = [
-            look(1_000, &[(0, 5)], true),
-            look(1_200, &[(0, 5)], true),
-            look(1_400, &[(1, 0)], false),
-            look(1_600, &[(1, 7), (0, 5)], false),
+            look(800, &[(0, 200)], true),
+            look(1_000, &[(0, 200), (1, 56)], true),
+            look(1_200, &[(0, 200), (1, 56)], true),
+            look(1_400, &[(1, 56)], false),
             // The old owner does not know yet.
-            look(1_800, &[(0, 5)], true),
+            look(1_600, &[(1, 256), (0, 200)], false),
+            look(1_800, &[(0, 0), (1, 256)], true),
         ];
         assert_eq!(takeovers(&looks), [400]);
         assert_eq!(unconnected(&looks), [400]);

@@ -1,5 +1,5 @@
 //! Looks at every process's metrics a few times a second: who hands out quota, which policy each replica runs,
-//! and whether nodes are connected to an owner.
+//! and whether nodes are connected to all owners.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +13,8 @@ use crate::process::get;
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_millis(200);
+/// Shards of counters.
+const SHARDS: u64 = 256;
 /// A process that does not answer within this time is stopped, dead or overloaded.
 const PATIENCE: Duration = Duration::from_millis(150);
 
@@ -20,9 +22,9 @@ const PATIENCE: Duration = Duration::from_millis(150);
 #[derive(Debug, Clone, Default)]
 pub(super) struct Look {
     pub(super) at_ms: u64,
-    /// By replica, of those that answered: the epoch in which it hands out quota, or 0.
-    pub(super) epochs: BTreeMap<Member, u64>,
-    /// By node, of those that answered: whether it has a stream to an owner.
+    /// By replica, of those that answered: of how many shards it hands out quota.
+    pub(super) shards: BTreeMap<Member, u64>,
+    /// By node, of those that answered: whether it has streams to the owners of all shards.
     pub(super) connected: BTreeMap<Member, bool>,
 }
 
@@ -63,8 +65,8 @@ impl Watch {
             };
             let value = |name: &str| value(&text, name).unwrap_or(0.0) as u64;
             if let Member::Control(_) = member {
-                let epoch = value("tollgate_control_quota_epoch");
-                look.epochs.insert(member, epoch);
+                let shards = value("tollgate_control_quota_shards");
+                look.shards.insert(member, shards);
                 revisions.push((member, value("tollgate_control_policy_revision")));
             } else {
                 let connected = value("tollgate_control_connected{stream=\"quota\"}") == 1;
@@ -82,18 +84,18 @@ impl Watch {
         seen.looks.push(look);
     }
 
-    /// The replica that hands out quota, as far as the last look knows.
+    /// The replica that hands out quota of the most shards, as far as the last look knows.
     pub(super) fn owner(&self) -> Option<Member> {
-        self.last()?.owner().map(|(member, _)| member)
+        self.last()?.owner()
     }
 
-    /// Whether all is well: every process answers, one replica hands out quota, every node hears it.
+    /// Whether all is well: every process answers, every shard has one owner, every node hears it.
     pub(super) fn is_well(&self) -> bool {
         self.last().is_some_and(|look| {
-            let owners = look.epochs.values().filter(|epoch| **epoch > 0).count();
-            let all = look.epochs.len() == Member::controls().count()
+            let owned: u64 = look.shards.values().sum();
+            let all = look.shards.len() == Member::controls().count()
                 && look.connected.len() == Member::nodes().count();
-            all && owners == 1 && look.connected.values().all(|connected| *connected)
+            all && owned == SHARDS && look.connected.values().all(|connected| *connected)
         })
     }
 
@@ -121,12 +123,17 @@ impl Watch {
 }
 
 impl Look {
-    /// The replica of the highest epoch, and the epoch. An earlier owner that does not know better yet is none.
-    pub(super) fn owner(&self) -> Option<(Member, u64)> {
-        let owners = self.epochs.iter().filter(|(_, epoch)| **epoch > 0);
+    fn owner(&self) -> Option<Member> {
+        let owners = self.shards.iter().filter(|(_, shards)| **shards > 0);
         owners
-            .max_by_key(|(_, epoch)| **epoch)
-            .map(|(member, epoch)| (*member, *epoch))
+            .max_by_key(|(_, shards)| **shards)
+            .map(|(member, _)| *member)
+    }
+
+    /// Whether replicas that answer hand out quota of every shard. One that does not know yet that it has been replaced
+    /// counts as well.
+    pub(super) fn is_owned(&self) -> bool {
+        self.shards.values().sum::<u64>() >= SHARDS
     }
 }
 
@@ -141,15 +148,16 @@ pub(super) async fn leader() -> Option<Member> {
     None
 }
 
-/// Units that the replica which hands out quota knows to be lost or invented; none while no replica does.
+/// Units that the owners know to be lost or invented; none where one of them does not say.
 pub(super) async fn imbalance() -> Option<f64> {
+    let mut lost = 0.0;
     for member in Member::controls() {
-        let text = metrics(member).await.unwrap_or_default();
-        if value(&text, "tollgate_control_quota_epoch").is_some_and(|epoch| epoch > 0.0) {
-            return Some(sum(&text, "tollgate_control_ledger_imbalance{"));
-        }
+        lost += sum(
+            &metrics(member).await?,
+            "tollgate_control_ledger_imbalance{",
+        );
     }
-    None
+    Some(lost)
 }
 
 async fn metrics(member: Member) -> Option<String> {
@@ -189,14 +197,14 @@ mod tests {
     }
 
     #[test]
-    fn the_owner_is_the_one_of_the_highest_epoch() {
-        let look = Look {
-            epochs: [(0, 7), (1, 0), (2, 9)]
-                .map(|(n, e)| (Member::Control(n), e))
-                .into(),
+    fn the_owner_is_the_one_of_the_most_shards() {
+        let look = |shards: [u64; 3]| Look {
+            shards: (0..).map(Member::Control).zip(shards).collect(),
             ..Look::default()
         };
-        assert_eq!(look.owner(), Some((Member::Control(2), 9)));
-        assert_eq!(Look::default().owner(), None);
+        assert_eq!(look([70, 0, 90]).owner(), Some(Member::Control(2)));
+        assert_eq!(look([0, 0, 0]).owner(), None);
+        assert!(look([80, 86, 90]).is_owned());
+        assert!(!look([80, 85, 90]).is_owned());
     }
 }

@@ -138,6 +138,13 @@ impl CompletionService for Node {
         }))
     }
 
+    async fn count_tokens(
+        &self,
+        _request: Request<pb::CountTokensRequest>,
+    ) -> Result<Response<pb::CountTokensResponse>, Status> {
+        Err(Status::unimplemented("no load is made of counts"))
+    }
+
     async fn stream_complete(
         &self,
         request: Request<pb::CompleteRequest>,

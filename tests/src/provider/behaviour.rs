@@ -50,6 +50,8 @@ use anyhow::{Context, bail, ensure};
 /// | `html` | fault: status 200 with an HTML page |
 /// | `wrong-type` | oddity: the answer is whole, but its content type is `text/plain` |
 /// | `redirect` | fault: status 307 to `/_redirected`, whose visits are counted |
+/// | `says-gzip` | fault: the answer is whole, but it says that it is compressed |
+/// | `says-identity` | oddity: the answer says that it is not compressed |
 /// | `gzip-bomb-M` | fault: a compressed body, though nobody asked for one, that unfolds into M MiB |
 /// | `giant-line-M` | fault: one event (unary: one body) with M MiB of content |
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,14 +84,24 @@ pub struct Behaviour {
 )]
 pub enum Fault {
     None,
-    Status { code: u16, retry_after: Option<u32> },
+    Status {
+        code: u16,
+        retry_after: Option<u32>,
+    },
     Refuse(Refusal),
     Hang,
     Reset,
     Close,
-    Cut { after: u32, how: Cut },
-    TruncateAt { bytes: usize },
-    ErrorInStream { after: u32 },
+    Cut {
+        after: u32,
+        how: Cut,
+    },
+    TruncateAt {
+        bytes: usize,
+    },
+    ErrorInStream {
+        after: u32,
+    },
     NoDone,
     NoUsage,
     DupUsage,
@@ -103,9 +115,15 @@ pub enum Fault {
     BadJson,
     Html,
     WrongType,
+    /// The answer names this coding, and is not coded.
+    Coding(&'static str),
     Redirect,
-    GzipBomb { mebibytes: u32 },
-    GiantLine { mebibytes: u32 },
+    GzipBomb {
+        mebibytes: u32,
+    },
+    GiantLine {
+        mebibytes: u32,
+    },
 }
 
 /// Why a provider refuses, told in the words of each format. A format that does not tell two of them apart has one
@@ -187,6 +205,8 @@ pub const EXAMPLES: &[&str] = &[
     "bad-json",
     "html",
     "wrong-type",
+    "says-gzip",
+    "says-identity",
     "redirect",
     "gzip-bomb-64",
     "giant-line-64",
@@ -325,6 +345,8 @@ fn bare_fault(part: &str) -> Option<Fault> {
         "bad-json" => Fault::BadJson,
         "html" => Fault::Html,
         "wrong-type" => Fault::WrongType,
+        "says-gzip" => Fault::Coding("gzip"),
+        "says-identity" => Fault::Coding("identity"),
         "redirect" => Fault::Redirect,
         _ => return None,
     })

@@ -6,15 +6,15 @@ use http::header::AUTHORIZATION;
 /// A wire format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// `POST …/chat/completions`
+    /// `POST …/chat/completions`, `…/embeddings`
     OpenAi,
     /// `POST …/messages`
     Anthropic,
-    /// `POST …/models/MODEL:generateContent`, `…:streamGenerateContent`
+    /// `POST …/models/MODEL:generateContent`, `…:streamGenerateContent`, `…:batchEmbedContents`
     Gemini,
-    /// `POST …/chat`
+    /// `POST …/chat`, `…/embed`
     Cohere,
-    /// `POST …/model/MODEL/converse`, `…/converse-stream`
+    /// `POST …/model/MODEL/converse`, `…/converse-stream`, `…/invoke` for embeddings
     Bedrock,
 }
 
@@ -26,38 +26,48 @@ pub(super) struct Route {
     pub(super) model: Option<String>,
     /// Whether a stream is asked for, where the address says it.
     pub(super) stream: Option<bool>,
+    /// Whether vectors are asked for.
+    pub(super) embeds: bool,
 }
 
 impl Route {
     /// Reads a path, whatever stands before the part that the format is known by.
     pub(super) fn of(path: &str) -> Option<Self> {
-        let plain = |format| Self {
+        let plain = |format, embeds| Self {
             format,
             model: None,
             stream: None,
+            embeds,
         };
-        if path.ends_with("/chat/completions") {
-            return Some(plain(Format::OpenAi));
-        }
-        if path.ends_with("/messages") {
-            return Some(plain(Format::Anthropic));
-        }
-        if path.ends_with("/chat") {
-            return Some(plain(Format::Cohere));
-        }
+        let plain = match path.rsplit('/').next().unwrap_or_default() {
+            "completions" if path.ends_with("/chat/completions") => plain(Format::OpenAi, false),
+            "embeddings" => plain(Format::OpenAi, true),
+            "messages" => plain(Format::Anthropic, false),
+            "chat" => plain(Format::Cohere, false),
+            "embed" => plain(Format::Cohere, true),
+            _ => return Self::of_model(path),
+        };
+        Some(plain)
+    }
+
+    /// Reads a path that names the model.
+    fn of_model(path: &str) -> Option<Self> {
         let (front, action) = path.rsplit_once(['/', ':'])?;
         let (format, stream) = match action {
-            "generateContent" => (Format::Gemini, false),
-            "streamGenerateContent" => (Format::Gemini, true),
-            "converse" => (Format::Bedrock, false),
-            "converse-stream" => (Format::Bedrock, true),
+            "generateContent" => (Format::Gemini, Some(false)),
+            "streamGenerateContent" => (Format::Gemini, Some(true)),
+            "batchEmbedContents" => (Format::Gemini, None),
+            "converse" => (Format::Bedrock, Some(false)),
+            "converse-stream" => (Format::Bedrock, Some(true)),
+            "invoke" => (Format::Bedrock, None),
             _ => return None,
         };
         let (_, model) = front.rsplit_once('/')?;
         Some(Self {
             format,
             model: Some(decoded(model)),
-            stream: Some(stream),
+            stream,
+            embeds: stream.is_none(),
         })
     }
 
@@ -132,6 +142,12 @@ mod tests {
             assert_eq!(route.format, format, "{path}");
             assert_eq!(route.model.as_deref(), model, "{path}");
             assert_eq!(route.stream, stream, "{path}");
+            let embeds = ["embed", "embeddings", "invoke"];
+            assert_eq!(
+                route.embeds,
+                embeds.iter().any(|it| path.ends_with(it)),
+                "{path}"
+            );
         };
         check("/v1/chat/completions", Format::OpenAi, None, None);
         check(
@@ -142,6 +158,9 @@ mod tests {
         );
         check("/v1/messages", Format::Anthropic, None, None);
         check("/v2/chat", Format::Cohere, None, None);
+        check("/v2/embed", Format::Cohere, None, None);
+        check("/v1/embeddings", Format::OpenAi, None, None);
+        check("/model/ok/invoke", Format::Bedrock, Some("ok"), None);
         check(
             "/v1beta/models/ok-3:streamGenerateContent",
             Format::Gemini,

@@ -5,6 +5,7 @@ mod gzip;
 pub(super) mod wire;
 mod writer;
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use super::behaviour::{Behaviour, Fault};
 use super::format::Format;
 use super::ledger::Outcome;
+use super::vectors::Vectors;
 use wire::Refused;
 use writer::Writer;
 
@@ -35,7 +37,7 @@ pub(super) struct Answer {
     pub(super) retry_after: Option<u32>,
     pub(super) location: Option<&'static str>,
     /// Name and value of one more header.
-    pub(super) header: Option<(&'static str, &'static str)>,
+    pub(super) header: Option<(&'static str, Cow<'static, str>)>,
     /// Pause before the head.
     pub(super) delay: Duration,
     pub(super) steps: Vec<Step>,
@@ -95,6 +97,8 @@ pub(super) struct Facts<'a> {
     pub(super) stream: bool,
     /// Whether the request asks for usage in a stream.
     pub(super) include_usage: bool,
+    /// What is to be embedded, if that is asked for.
+    pub(super) vectors: Option<&'a Vectors>,
 }
 
 const JSON: &str = "application/json";
@@ -134,7 +138,7 @@ impl Answer {
         Self {
             status: refused.status,
             retry_after: refused.retry_after,
-            header: refused.header,
+            header: refused.header.map(|(name, value)| (name, value.into())),
             ..Self::of(JSON, vec![body], Outcome::Refused)
         }
     }
@@ -173,7 +177,7 @@ pub(super) fn render(facts: &Facts<'_>, behaviour: &Behaviour) -> Reply {
             let kind = if facts.stream { SSE } else { JSON };
             let bomb = Step::Bytes(gzip::bomb(*mebibytes));
             Answer {
-                header: Some(("content-encoding", "gzip")),
+                header: Some(("content-encoding", "gzip".into())),
                 ..Answer::of(kind, vec![bomb], Outcome::Refused)
             }
         }
@@ -187,6 +191,9 @@ pub(super) fn render(facts: &Facts<'_>, behaviour: &Behaviour) -> Reply {
     };
     if behaviour.fault == Fault::WrongType {
         answer.content_type = "text/plain";
+    }
+    if let Fault::Coding(coding) = behaviour.fault {
+        answer.header = Some(("content-encoding", coding));
     }
     answer.delay += behaviour.first;
     Reply::Answer(answer)

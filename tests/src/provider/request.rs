@@ -126,7 +126,7 @@ fn text_of_string(raw: &str) -> anyhow::Result<Cow<'_, str>> {
     Ok(text.0)
 }
 
-fn find_nonce(text: &str) -> &str {
+pub(super) fn find_nonce(text: &str) -> &str {
     let Some(start) = text.find("nonce=").map(|at| at + "nonce=".len()) else {
         return "";
     };

@@ -27,7 +27,8 @@ use super::inquiry;
 use super::ledger::{Entry, Ledger, Outcome, Ticket, key_hash, wall_ms};
 use super::record::Recorder;
 use super::reply::{Answer, Facts, Reply, render};
-use super::request::ChatRequest;
+use super::request::{ChatRequest, find_nonce};
+use super::vectors::Vectors;
 
 /// Everything the connections share.
 #[derive(Debug)]
@@ -296,16 +297,31 @@ fn decide(
     body: &[u8],
 ) -> anyhow::Result<(Ticket, Reply, Option<Standing>)> {
     let arrived_ms = wall_ms();
+    if route.embeds {
+        let vectors = Vectors::parse(route.format, body)?;
+        let facts = Facts {
+            format: route.format,
+            seq: state.ledger.next_seq(),
+            created_s: arrived_ms / 1000,
+            model: route.model.as_deref().unwrap_or(&vectors.model),
+            nonce: find_nonce(vectors.last()),
+            prompt_tokens: vectors.tokens,
+            max_tokens: None,
+            stream: false,
+            include_usage: false,
+            vectors: Some(&vectors),
+        };
+        return Ok(enter(state, &facts, arrived_ms, parts));
+    }
     let request = ChatRequest::parse(body)?;
     let query = parts.uri.query().unwrap_or_default();
     if let Some(problem) = route.refuses(&parts.headers, query, request.max_tokens()) {
         bail!(problem);
     }
     let prompt = request.prompt()?;
-    let seq = state.ledger.next_seq();
     let facts = Facts {
         format: route.format,
-        seq,
+        seq: state.ledger.next_seq(),
         created_s: arrived_ms / 1000,
         model: route.model.as_deref().unwrap_or(&request.model),
         nonce: &prompt.nonce,
@@ -313,29 +329,40 @@ fn decide(
         max_tokens: request.max_tokens(),
         stream: route.stream.or(request.stream).unwrap_or(false),
         include_usage: request.include_usage(),
+        vectors: None,
     };
+    Ok(enter(state, &facts, arrived_ms, parts))
+}
+
+/// Enters a request in the ledger, and renders its reply.
+fn enter(
+    state: &State,
+    facts: &Facts<'_>,
+    arrived_ms: u64,
+    parts: &Parts,
+) -> (Ticket, Reply, Option<Standing>) {
     let entry = state
         .ledger
         .keeps_entries()
-        .then(|| entry(&facts, arrived_ms, credential(&parts.headers)));
-    let ticket = state.ledger.open(seq, entry);
+        .then(|| entry(facts, arrived_ms, credential(&parts.headers)));
+    let ticket = state.ledger.open(facts.seq, entry);
     let (behaviour, standing) = match state.admit(facts.model) {
         Ok(standing) => (state.behaviour(facts.model), standing),
         Err(refusal) => (Ok(refusal), None),
     };
     let reply = match behaviour {
-        Ok(behaviour) => render(&facts, &behaviour),
+        Ok(behaviour) => render(facts, &behaviour),
         Err(error) => {
             let message = format!("{error:#}");
             Reply::Answer(Answer::error(
-                route.format,
+                facts.format,
                 404,
                 &message,
                 "model_not_found",
             ))
         }
     };
-    Ok((ticket, reply, standing))
+    (ticket, reply, standing)
 }
 
 fn entry(facts: &Facts<'_>, arrived_ms: u64, key: &str) -> Entry {
@@ -401,7 +428,10 @@ fn response(
     }
     if let Some((name, value)) = answer.header {
         let name = HeaderName::from_static(name);
-        headers.insert(name, HeaderValue::from_static(value));
+        // Made here, of letters and digits.
+        if let Ok(value) = HeaderValue::try_from(value.as_ref()) {
+            headers.insert(name, value);
+        }
     }
     response
 }

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use tollgate_proto::completion::v1::completion_service_client::CompletionServiceClient;
+use tollgate_proto::completion::v1::embedding_service_client::EmbeddingServiceClient;
 use tollgate_proto::completion::v1::{
-    CompleteRequest, CompleteResponse, Message, Part, Role, RouteTaken, StreamCompleteResponse,
-    Usage, part, part_delta,
+    CompleteRequest, CompleteResponse, CountTokensRequest, CountTokensResponse, EmbedInput,
+    EmbedRequest, EmbedResponse, Message, Part, Role, RouteTaken, StreamCompleteResponse, Usage,
+    embed_input, part, part_delta,
 };
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
@@ -16,6 +18,7 @@ use tonic_types::StatusExt;
 #[derive(Debug, Clone)]
 pub struct Caller {
     client: CompletionServiceClient<Channel>,
+    embeddings: EmbeddingServiceClient<Channel>,
     authorization: MetadataValue<Ascii>,
 }
 
@@ -34,7 +37,8 @@ impl Caller {
     pub fn new(url: &str, secret: &str) -> anyhow::Result<Self> {
         let channel = Channel::from_shared(url.to_owned())?.connect_lazy();
         Ok(Self {
-            client: CompletionServiceClient::new(channel),
+            client: CompletionServiceClient::new(channel.clone()),
+            embeddings: EmbeddingServiceClient::new(channel),
             authorization: format!("Bearer {secret}").parse()?,
         })
     }
@@ -49,6 +53,20 @@ impl Caller {
     /// Asks `model` once.
     pub async fn complete(&self, model: &str, text: &str) -> Result<CompleteResponse, Status> {
         self.send(ask(model, text)).await
+    }
+
+    /// Asks for vectors.
+    pub async fn embed(&self, request: EmbedRequest) -> Result<EmbedResponse, Status> {
+        let mut client = self.embeddings.clone();
+        let answer = client.embed(self.authorized(request)).await?;
+        Ok(answer.into_inner())
+    }
+
+    /// Has a conversation counted.
+    pub async fn count(&self, request: CountTokensRequest) -> Result<CountTokensResponse, Status> {
+        let mut client = self.client.clone();
+        let answer = client.count_tokens(self.authorized(request)).await?;
+        Ok(answer.into_inner())
     }
 
     /// Opens a stream.
@@ -77,7 +95,7 @@ impl Caller {
         }
     }
 
-    fn authorized(&self, message: CompleteRequest) -> Request<CompleteRequest> {
+    fn authorized<M>(&self, message: M) -> Request<M> {
         let mut request = Request::new(message);
         let value = self.authorization.clone();
         request.metadata_mut().insert("authorization", value);
@@ -123,6 +141,18 @@ pub fn ask(model: &str, text: &str) -> CompleteRequest {
             ..Message::default()
         }],
         ..CompleteRequest::default()
+    }
+}
+
+/// A request for the vectors of texts.
+pub fn embed(model: &str, texts: &[&str]) -> EmbedRequest {
+    let input = |text: &&str| EmbedInput {
+        input: Some(embed_input::Input::Text((*text).to_owned())),
+    };
+    EmbedRequest {
+        model: model.to_owned(),
+        inputs: texts.iter().map(input).collect(),
+        ..EmbedRequest::default()
     }
 }
 

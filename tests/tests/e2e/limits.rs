@@ -6,6 +6,7 @@ mod operator;
 mod race;
 mod restore;
 mod rolling;
+mod shards;
 mod waiting;
 
 use std::collections::BTreeMap;

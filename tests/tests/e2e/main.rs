@@ -28,6 +28,7 @@ mod clients;
 mod conversation;
 mod dev;
 mod edges;
+mod embeddings;
 mod failover;
 mod inquiry;
 mod limits;

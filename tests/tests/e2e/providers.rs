@@ -105,7 +105,7 @@ const BROKEN: [&str; 5] = [
 ];
 
 /// Oddities that do not make a stream incomplete.
-const WHOLE: [&str; 11] = [
+const WHOLE: [&str; 12] = [
     "no-done",
     "dup-usage",
     "malformed-line",
@@ -113,6 +113,7 @@ const WHOLE: [&str; 11] = [
     "crlf",
     "split-utf8",
     "wrong-type",
+    "says-identity",
     "no-usage",
     "usage-nonsense",
     "usage-lies",
@@ -120,11 +121,12 @@ const WHOLE: [&str; 11] = [
 ];
 
 /// Answers that are none.
-const NO_ANSWER: [&str; 5] = [
+const NO_ANSWER: [&str; 6] = [
     "html",
     "bad-json",
     "redirect",
     "gzip-bomb-64",
+    "says-gzip",
     "giant-line-33",
 ];
 

@@ -55,6 +55,7 @@ async fn every_block_of_the_readme_works() -> anyhow::Result<()> {
         let text = text.replace("127.0.0.1:8080", address);
         let (said, expected) = match language.as_str() {
             "sh" if text.contains("grpc_tools.protoc") => (shell.paste(&text)?, ""),
+            "sh" if text.contains("/v1/embeddings") => (shell.paste(&text)?, "\"embedding\":["),
             "sh" => (shell.paste(&text)?, "Say hello."),
             "python" => (shell.python(&text)?, "Say hello."),
             other => anyhow::bail!("a block of {other}"),

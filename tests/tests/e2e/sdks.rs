@@ -7,14 +7,17 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use tollgate_proto::completion::v1::{
-    CompleteRequest, CompleteResponse, FunctionTool, Image, JsonSchemaFormat, Message, Part,
-    ReasoningRequest, ResponseFormat, Role, Tool, ToolCall, ToolChoice, ToolChoiceMode, ToolResult,
-    image, part, response_format, tool, tool_choice,
+    Citation, CompleteRequest, CompleteResponse, Document, EmbedInput, EmbedRequest, FunctionTool,
+    Image, InputType, JsonSchemaFormat, Message, Part, ProviderState, ReasoningRequest,
+    ResponseFormat, Role, TokenList, Tool, ToolCall, ToolChoice, ToolChoiceMode, ToolResult,
+    Truncation, VectorEncoding, document, embed_input, image, part, response_format, tool,
+    tool_choice,
 };
 use tollgate_tests::process::run;
 use tollgate_tests::provider::Recorded;
+use tonic::Code;
 
-use super::caller::{Caller, ask};
+use super::caller::{Caller, ask, embed};
 use super::cluster::{Cluster, Store};
 use super::environment::{repository, required};
 use super::providers::KINDS;
@@ -36,20 +39,30 @@ fn policy() -> String {
     for kind in KINDS {
         let (settings, habits) = (kind.settings, kind.habits);
         let kind = kind.name;
-        let name = kind.replace('_', "-");
-        let lines = [
-            format!(
-                "  {name}: {{ kind: {kind}, base_url: \"PROVIDER/{kind}\", internal: true, drop_unsupported: true{settings} }}"
+        let provider = kind.replace('_', "-");
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            parts[0],
+            "  {provider}: {{ kind: {kind}, base_url: \"PROVIDER/{kind}\", internal: true, drop_unsupported: true{settings} }}"
+        );
+        let models = [
+            (
+                provider.clone(),
+                format!("ok-3+think-2+calls-2+cached-2{habits}"),
             ),
-            format!(
-                "  {name}: {{ provider: {name}, model: ok-3+think-2+calls-2+cached-2{habits} }}"
-            ),
-            format!("  {name}: {{ targets: [ {{ deployment: {name} }} ] }}"),
-            format!("  {name}: {{ routes: [ {{ pools: [{name}] }} ], retry: {{ attempts: 1 }} }}"),
+            (vectors(kind), "cohere.embed-v4@ok".to_owned()),
         ];
-        for (part, line) in parts.iter_mut().zip(lines) {
-            // Writing to a String cannot fail.
-            let _ = writeln!(part, "{line}");
+        for (name, model) in models {
+            let lines = [
+                format!("  {name}: {{ provider: {provider}, model: \"{model}\" }}"),
+                format!("  {name}: {{ targets: [ {{ deployment: {name} }} ] }}"),
+                format!(
+                    "  {name}: {{ routes: [ {{ pools: [{name}] }} ], retry: {{ attempts: 1 }} }}"
+                ),
+            ];
+            for (part, line) in parts[1..].iter_mut().zip(lines) {
+                let _ = writeln!(part, "{line}");
+            }
         }
     }
     let [providers, deployments, pools, models] = parts;
@@ -57,6 +70,11 @@ fn policy() -> String {
         "providers:\n{providers}deployments:\n{deployments}pools:\n{pools}models:\n{models}\
          limits: [ {{ name: tokens, per: [key], tokens: 10000000, window: 1h }} ]\n"
     )
+}
+
+/// The model for vectors at a provider of a kind.
+fn vectors(kind: &str) -> String {
+    format!("{}-vectors", kind.replace('_', "-"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -67,6 +85,9 @@ async fn the_providers_sdks_agree_with_what_is_sent_and_answered() -> anyhow::Re
     let caller = cluster.caller(0, &key)?;
     for kind in KINDS {
         converse(&caller, &kind.name.replace('_', "-")).await?;
+        if kind.name != "anthropic" {
+            ask_for_vectors(&caller, &vectors(kind.name)).await?;
+        }
     }
     let captured = tempfile::NamedTempFile::new()?;
     std::fs::write(captured.path(), lines(&cluster.provider.recorded())?)?;
@@ -117,6 +138,7 @@ async fn converse(caller: &Caller, model: &str) -> anyhow::Result<()> {
         picture(model),
         schema(model),
         thinking(model),
+        sources(model),
     ];
     for request in requests {
         caller.send(request.clone()).await?;
@@ -128,6 +150,49 @@ async fn converse(caller: &Caller, model: &str) -> anyhow::Result<()> {
     caller.send(next.clone()).await?;
     let streamed = caller.stream(next).await;
     streamed.map_err(|(status, _)| status)?;
+    Ok(())
+}
+
+/// Asks for vectors in every way that some kind has words for.
+async fn ask_for_vectors(caller: &Caller, model: &str) -> anyhow::Result<()> {
+    let plain = EmbedRequest {
+        input_type: InputType::Query.into(),
+        ..embed(model, &["one", "two"])
+    };
+    let settings = EmbedRequest {
+        dimensions: Some(16),
+        input_type: InputType::Document.into(),
+        encoding: VectorEncoding::Binary.into(),
+        truncation: Truncation::End.into(),
+        end_user: "ann".to_owned(),
+        ..embed(model, &["one"])
+    };
+    caller.embed(plain.clone()).await?;
+    caller.embed(settings).await?;
+    let with = |inputs: Vec<embed_input::Input>| EmbedRequest {
+        inputs: inputs
+            .into_iter()
+            .map(|it| EmbedInput { input: Some(it) })
+            .collect(),
+        ..plain.clone()
+    };
+    // Only some kinds take these: whoever does not refuses before anything is sent.
+    let tokens = TokenList { tokens: vec![1, 2] };
+    let others = [
+        with(vec![embed_input::Input::Tokens(tokens)]),
+        with(vec![embed_input::Input::Image(pixel())]),
+        with(vec![
+            embed_input::Input::Text("one".to_owned()),
+            embed_input::Input::Image(pixel()),
+        ]),
+    ];
+    for request in others {
+        match caller.embed(request).await {
+            Ok(_) => {}
+            Err(status) if status.code() == Code::InvalidArgument => {}
+            Err(status) => anyhow::bail!("{model}: {status}"),
+        }
+    }
     Ok(())
 }
 
@@ -221,14 +286,18 @@ fn tools(model: &str) -> CompleteRequest {
     }
 }
 
-fn picture(model: &str) -> CompleteRequest {
-    // The smallest GIF there is.
+/// The smallest GIF there is.
+fn pixel() -> Image {
     const PIXEL: &[u8] = b"GIF89a\x01\x00\x01\x00\x00\x00\x00;";
-    let image = part::Part::Image(Image {
+    Image {
         source: Some(image::Source::Data(PIXEL.into())),
         media_type: "image/gif".to_owned(),
         ..Image::default()
-    });
+    }
+}
+
+fn picture(model: &str) -> CompleteRequest {
+    let image = part::Part::Image(pixel());
     CompleteRequest {
         messages: vec![message(Role::User, vec![text("What? nonce=n"), image])],
         ..ask(model, "")
@@ -251,6 +320,55 @@ fn schema(model: &str) -> CompleteRequest {
             format: Some(format),
         }),
         ..ask(model, "nonce=n")
+    }
+}
+
+/// A document to be cited, an answer that cited it, and what follows.
+fn sources(model: &str) -> CompleteRequest {
+    let document = part::Part::Document(Document {
+        source: Some(document::Source::Text("The sky is blue.".to_owned())),
+        title: "Sky".to_owned(),
+        citations: true,
+        ..Document::default()
+    });
+    let char_location = json!({
+        "type": "char_location", "cited_text": "The sky is blue.", "document_index": 0, "document_title": "Sky",
+        "start_char_index": 0, "end_char_index": 16,
+    });
+    let web = json!({
+        "type": "web_search_result_location", "cited_text": "Blue.", "encrypted_index": "x9", "title": "Sky",
+        "url": "https://sky.example",
+    });
+    let character = json!({
+        "title": "Sky", "sourceContent": [{ "text": "The sky is blue." }],
+        "location": { "documentChar": { "documentIndex": 0, "start": 0, "end": 16 } },
+    });
+    let cited = [
+        ("anthropic", char_location),
+        ("anthropic", web),
+        ("bedrock", character),
+    ];
+    let citations = cited.map(|(provider, json)| Citation {
+        end: 11,
+        provider_state: Some(ProviderState {
+            provider: provider.to_owned(),
+            kind: "citation".to_owned(),
+            data: json.to_string().into(),
+        }),
+        ..Citation::default()
+    });
+    let mut answer = message(Role::Assistant, vec![text("It is blue. So it is.")]);
+    for part in &mut answer.parts {
+        part.citations = citations.to_vec();
+    }
+    CompleteRequest {
+        messages: vec![
+            message(Role::User, vec![text("What?"), document]),
+            answer,
+            message(Role::User, vec![text("And again. nonce=n")]),
+        ],
+        max_output_tokens: Some(100),
+        ..ask(model, "")
     }
 }
 

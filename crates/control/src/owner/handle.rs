@@ -1,23 +1,28 @@
 //! How others speak to the owner's task.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use tokio::sync::{mpsc, oneshot, watch};
 use tollgate_quota::owner::{CounterState, Raise};
-use tollgate_quota::{Close, Counter, Incarnation, NodeMessage};
+use tollgate_quota::{Close, Counter, Incarnation, NodeMessage, Shard};
 
 use super::Outlet;
 use crate::audit;
 use crate::error::{Error, Result};
 use crate::ownership::Replica;
 
-/// Whether this replica hands out quota.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// Not yet: the store has not answered so far.
-    Starting,
-    /// It does, or would, but for the freeze since that time in milliseconds since the Unix epoch.
-    Owner { frozen_ms: Option<u64> },
-    /// Another replica does.
-    Elsewhere(Replica),
+/// Who hands out quota of which shards.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Standing {
+    /// Who does was found out once since the start.
+    pub(super) settled: bool,
+    /// Nothing is handed out since that time, in milliseconds since the Unix epoch.
+    pub(super) frozen_ms: Option<u64>,
+    /// This replica does, or would, but for the freeze.
+    pub(super) held: BTreeSet<Shard>,
+    /// Others that are alive do.
+    pub(super) others: BTreeMap<Shard, Arc<Replica>>,
 }
 
 /// What the owner's task is told and asked.
@@ -67,25 +72,28 @@ pub(super) struct Thawing {
 #[derive(Clone, Debug)]
 pub(crate) struct Handle {
     inputs: mpsc::Sender<Input>,
-    standing: watch::Receiver<Standing>,
+    standing: watch::Receiver<Arc<Standing>>,
 }
 
 impl Handle {
-    pub(super) fn new(inputs: mpsc::Sender<Input>, standing: watch::Receiver<Standing>) -> Self {
+    pub(super) fn new(
+        inputs: mpsc::Sender<Input>,
+        standing: watch::Receiver<Arc<Standing>>,
+    ) -> Self {
         Self { inputs, standing }
     }
 
     /// Opens a node's stream. `stream` tells it from the node's other ones.
     ///
     /// # Errors
-    /// [`Error::NotOwner`] or [`Error::Busy`] where quota is not handed out here.
+    /// [`Error::Busy`] where it is not known yet who hands out quota.
     pub(crate) async fn open(
         &self,
         stream: u64,
         incarnation: Incarnation,
         outlet: Outlet,
     ) -> Result<()> {
-        self.check()?;
+        self.check_settled()?;
         let opened = Input::Opened {
             stream,
             incarnation,
@@ -113,18 +121,31 @@ impl Handle {
             .await;
     }
 
-    /// Reads the live state of every counter.
+    /// Reads the live state of every counter of this replica's.
     ///
     /// # Errors
-    /// [`Error::NotOwner`] or [`Error::Busy`] where quota is not handed out here.
+    /// [`Error::Busy`] where it is not known yet who hands out quota.
     pub(crate) async fn counters(&self) -> Result<Vec<CounterState>> {
-        self.check()?;
+        self.check_settled()?;
         let (reply, states) = oneshot::channel();
         self.send(Input::Counters(reply)).await?;
-        match states.await {
-            Ok(states) => Ok(states),
-            Err(_) => self.check().and(Err(starting())),
+        states.await.map_err(|_| starting())
+    }
+
+    /// The other replicas that own counters.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] where nobody is known to own some.
+    pub(crate) fn others(&self) -> Result<Vec<Arc<Replica>>> {
+        let standing = Arc::clone(&self.standing.borrow());
+        let mut others: Vec<Arc<Replica>> = Vec::new();
+        for shard in Shard::all().filter(|shard| !standing.held.contains(shard)) {
+            let owner = standing.others.get(&shard).ok_or_else(ownerless)?;
+            if !others.contains(owner) {
+                others.push(Arc::clone(owner));
+            }
         }
+        Ok(others)
     }
 
     /// Closes a dead process's share, on an operator's word. It becomes durable soon after.
@@ -132,7 +153,7 @@ impl Handle {
     /// # Errors
     /// [`Error::NotOwner`] or [`Error::Busy`] where quota is not handed out here.
     pub(crate) async fn release(&self, close: Close) -> Result<()> {
-        self.check()?;
+        self.check(&close.counter)?;
         self.send(Input::Release(close)).await
     }
 
@@ -141,7 +162,7 @@ impl Handle {
     /// # Errors
     /// [`Error::NotOwner`] or [`Error::Busy`] where quota is not handed out here.
     pub(crate) async fn reset(&self, counter: Counter) -> Result<()> {
-        self.check()?;
+        self.check(&counter)?;
         self.send(Input::Reset(counter)).await
     }
 
@@ -156,7 +177,7 @@ impl Handle {
         raise: Option<Raise>,
         audit: audit::Record,
     ) -> Result<()> {
-        self.check()?;
+        self.check(&counter)?;
         let (done, outcome) = oneshot::channel();
         let raising = Raising {
             counter,
@@ -173,7 +194,7 @@ impl Handle {
     /// # Errors
     /// [`Error::NotPossible`] where nothing is frozen or shares are open, else as [`Handle::raise`].
     pub(crate) async fn thaw(&self, audit: audit::Record) -> Result<()> {
-        self.check()?;
+        self.check_settled()?;
         let (done, outcome) = oneshot::channel();
         self.send(Input::Thaw(Box::new(Thawing { audit, done })))
             .await?;
@@ -182,32 +203,38 @@ impl Handle {
 
     /// Since when nothing is handed out because the store was restored, in milliseconds since the Unix epoch.
     pub(crate) fn frozen_since(&self) -> Option<u64> {
-        match &*self.standing.borrow() {
-            Standing::Owner { frozen_ms } => *frozen_ms,
-            Standing::Starting | Standing::Elsewhere(_) => None,
-        }
+        self.standing.borrow().frozen_ms
     }
 
-    /// What came of something asked; where the task dropped it, why.
+    /// What came of something asked; where the task dropped it, its shard has another owner by now.
     async fn outcome(&self, outcome: oneshot::Receiver<Result<()>>) -> Result<()> {
-        match outcome.await {
-            Ok(outcome) => outcome,
-            Err(_) => self.check().and(Err(starting())),
-        }
+        outcome.await.unwrap_or_else(|_| Err(ownerless()))
     }
 
-    /// Waits until it is known whether quota is handed out here or elsewhere.
+    /// Waits until it is known who hands out quota.
     pub(crate) async fn settled(&mut self) {
-        let starting = |standing: &Standing| *standing == Standing::Starting;
         // Where the task has ended, nothing will change any more.
-        let _ = self.standing.wait_for(|standing| !starting(standing)).await;
+        let _ = self.standing.wait_for(|standing| standing.settled).await;
     }
 
-    fn check(&self) -> Result<()> {
-        match &*self.standing.borrow() {
-            Standing::Owner { .. } => Ok(()),
-            Standing::Starting => Err(starting()),
-            Standing::Elsewhere(owner) => Err(Error::NotOwner(owner.clone())),
+    /// Whether this replica owns the counter.
+    ///
+    /// # Errors
+    /// [`Error::NotOwner`] where another one does, [`Error::Busy`] where nobody is known to.
+    pub(crate) fn check(&self, counter: &Counter) -> Result<()> {
+        let standing = self.standing.borrow();
+        let shard = counter.shard();
+        if standing.held.contains(&shard) {
+            return Ok(());
+        }
+        let owner = standing.others.get(&shard).ok_or_else(ownerless)?;
+        Err(Error::NotOwner(Replica::clone(owner)))
+    }
+
+    fn check_settled(&self) -> Result<()> {
+        match self.standing.borrow().settled {
+            true => Ok(()),
+            false => Err(starting()),
         }
     }
 
@@ -218,5 +245,9 @@ impl Handle {
 }
 
 fn starting() -> Error {
-    Error::Busy("this control replica does not hand out quota yet")
+    Error::Busy("this control replica does not know yet who hands out quota")
+}
+
+fn ownerless() -> Error {
+    Error::Busy("nobody hands out quota of some limits at this moment")
 }

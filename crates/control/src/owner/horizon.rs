@@ -1,18 +1,19 @@
-//! The horizon's record in the store: until when the owner may hand out units whose charge is not written down
+//! The horizons' records in the store: until when the owner of a shard may hand out units whose charge is not written down
 //! counter by counter.
 
 use prost::Message;
-use tollgate_quota::owner::{Commit, Event, HorizonRecord, Load};
-use tollgate_quota::{Epoch, OwnerTime};
+use tollgate_quota::owner::{HorizonRecord, Load};
+use tollgate_quota::{Epoch, OwnerTime, Shard};
 use tracing::{debug, error};
 
-use super::write::{Answered, Desk, signed};
+use super::write::{Desk, signed};
 use crate::error::{Error, Result};
-use crate::ownership::guard;
 use crate::store::Entry;
 
-/// Where the record is. There is one shard now.
-const PATH: &str = "/q/horizon/0";
+/// Where the records are, by shard.
+const PREFIX: &str = "/q/horizon/";
+/// The one of all counters, before they were divided into shards. It counts where a shard has none of its own.
+const FORMER: &str = "/q/horizon/0";
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 struct Stored {
@@ -24,7 +25,11 @@ struct Stored {
     epoch: i64,
 }
 
-fn encode(record: &HorizonRecord) -> Vec<u8> {
+pub(super) fn path(shard: Shard) -> String {
+    format!("{PREFIX}{:03}", shard.0)
+}
+
+pub(super) fn encode(record: &HorizonRecord) -> Vec<u8> {
     let stored = Stored {
         until: record.until.0,
         revision: record.revision,
@@ -47,64 +52,51 @@ fn decode(entry: &Entry) -> Result<HorizonRecord> {
 }
 
 impl Desk {
-    pub(super) async fn load_horizon(&self) -> Answered {
-        let outcome = match self.store.get(PATH).await {
-            Ok(lookup) => match lookup.entry.as_ref().map(decode).transpose() {
-                Ok(Some(record)) => {
-                    let revision = lookup.entry.map_or(0, |entry| entry.mod_revision);
-                    Load::Found(record, signed(revision))
-                }
-                Ok(None) => Load::Absent,
-                Err(damaged) => {
-                    error!(error = %damaged, "cannot hand out units by the horizon");
-                    Load::Failed
-                }
-            },
-            Err(unread) => {
-                debug!(error = %unread, "cannot read the horizon");
-                Load::Failed
+    pub(super) async fn load_horizon(&self, shard: Shard) -> Load<HorizonRecord> {
+        let read = self.read_horizon(shard).await;
+        read.unwrap_or_else(|error| {
+            if matches!(error, Error::Damaged { .. }) {
+                error!(%error, "cannot hand out units by the horizon");
+            } else {
+                debug!(%error, "cannot read the horizon");
             }
-        };
-        Answered {
-            failed: outcome == Load::Failed,
-            events: vec![Event::HorizonLoaded(outcome)],
-        }
+            Load::Failed
+        })
     }
 
-    pub(super) async fn write_horizon(&self, record: HorizonRecord, expected: i64) -> Answered {
-        let expected = u64::try_from(expected).unwrap_or(0);
-        let txn = guard(self.epoch)
-            .when_modified(PATH, expected)
-            .put(PATH, encode(&record));
-        let outcome = self.commit(txn).await;
-        Answered {
-            failed: outcome == Commit::Unknown,
-            events: vec![Event::HorizonPersisted(outcome)],
+    async fn read_horizon(&self, shard: Shard) -> Result<Load<HorizonRecord>> {
+        if let Some(entry) = self.store.get(&path(shard)).await?.entry {
+            return Ok(Load::Found(decode(&entry)?, signed(entry.mod_revision)));
         }
-    }
-
-    /// At the end of a term that hands out nothing more: the next one need not wait longer than leases last.
-    pub(super) async fn lower_horizon(&self, record: HorizonRecord) -> Result<()> {
-        let txn = guard(self.epoch).put(PATH, encode(&record));
-        // A conflict means that somebody else is the owner by now, and has read it already.
-        self.store.commit(txn).await?;
-        Ok(())
+        // The shard's own record does not exist, which is what the first write of it is to find.
+        let former = self.store.get(FORMER).await?.entry;
+        let former = former.as_ref().map(decode).transpose()?;
+        Ok(former.map_or(Load::Absent, |record| Load::Found(record, 0)))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::ownership::{Ownership, Replica};
+    use crate::store::embedded::Embedded;
+    use crate::store::{SharedStore, Txn};
+
+    fn record(until: u64) -> HorizonRecord {
+        HorizonRecord {
+            until: OwnerTime(until),
+            revision: 7,
+            epoch: Epoch(9),
+        }
+    }
 
     #[test]
     fn the_record_is_read_back() {
-        let record = HorizonRecord {
-            until: OwnerTime(1_700_000_000_000),
-            revision: 7,
-            epoch: Epoch(9),
-        };
+        let record = record(1_700_000_000_000);
         let entry = Entry {
-            key: PATH.to_owned(),
+            key: path(Shard(3)),
             value: encode(&record).into(),
             create_revision: 1,
             mod_revision: 2,
@@ -115,5 +107,23 @@ mod tests {
             ..entry
         };
         assert!(matches!(decode(&damaged), Err(Error::Damaged { .. })));
+    }
+
+    #[tokio::test]
+    async fn the_one_horizon_of_old_bounds_every_shard_until_it_has_its_own() {
+        let home = tempfile::tempdir().unwrap();
+        let store: SharedStore = Arc::new(Embedded::open(home.path()).unwrap());
+        let desk = Desk {
+            store: Arc::clone(&store),
+            ownership: Ownership::new(Arc::clone(&store), Replica::default(), 1),
+        };
+        assert_eq!(desk.load_horizon(Shard(4)).await, Load::Absent);
+        let put = Txn::new().put(FORMER, encode(&record(5)));
+        store.commit(put).await.unwrap();
+        assert_eq!(desk.load_horizon(Shard(4)).await, Load::Found(record(5), 0));
+        let put = Txn::new().put(path(Shard(4)), encode(&record(6)));
+        store.commit(put).await.unwrap();
+        let found = desk.load_horizon(Shard(4)).await;
+        assert!(matches!(found, Load::Found(own, 1..) if own == record(6)));
     }
 }

@@ -3,14 +3,12 @@
 
 use prost::Message;
 use tollgate_quota::owner::{Event, Raise};
-use tollgate_quota::{Counter, OwnerTime};
+use tollgate_quota::{Counter, OwnerTime, Shard};
 use tracing::{error, warn};
 
-use super::Raising;
 use super::record::escaped;
-use super::streams::Streams;
-use super::term::{Done, Term};
 use super::write::Desk;
+use super::{Done, Raising, Shell};
 use crate::error::{Error, Result};
 use crate::ownership::guard;
 use crate::store::{Entry, Outcome};
@@ -36,50 +34,56 @@ pub(super) struct Stored {
     pub(super) raise: Raise,
 }
 
-impl Term {
-    /// Until they are read, policy's limits hold, which are lower.
-    pub(super) fn load_raises(&mut self) {
-        let (desk, wait) = (self.desk.clone(), self.next_wait());
+impl Shell {
+    /// For shards whose terms begin. Until they are read, policy's limits hold, which are lower.
+    pub(super) fn load_raises(&mut self, shards: Vec<Shard>) {
+        let (desk, wait) = (self.desk.clone(), self.backoff.draw());
         self.jobs.spawn(async move {
             match desk.load_raises().await {
-                Ok(raises) => Done::Raises(Some(raises)),
+                Ok(raises) => Done::Raises(shards, Some(raises)),
                 Err(error) => {
                     warn!(%error, "cannot read which limits are raised, trying again");
                     tokio::time::sleep(wait).await;
-                    Done::Raises(None)
+                    Done::Raises(shards, None)
                 }
             }
         });
     }
 
+    pub(super) fn raises(&mut self, shards: Vec<Shard>, raises: Option<Vec<Stored>>) {
+        let Some(raises) = raises else {
+            return self.load_raises(shards);
+        };
+        for Stored { counter, raise } in raises {
+            let shard = counter.shard();
+            if shards.contains(&shard) {
+                let raise = Some(raise);
+                self.step(shard, Event::Raised { counter, raise });
+            }
+        }
+    }
+
     pub(super) fn raise(&mut self, raising: Box<Raising>) {
+        let shard = raising.counter.shard();
+        // Dropping it tells the asker to look at the standing.
+        let Some(epoch) = self.terms.epoch(shard) else {
+            return;
+        };
         let desk = self.desk.clone();
         self.jobs.spawn(async move {
-            let outcome = desk.write_raise(&raising).await;
+            let outcome = desk.write_raise((shard, epoch), &raising).await;
             Done::Raised(raising, outcome)
         });
     }
 
-    pub(super) fn raised(
-        &mut self,
-        raising: Box<Raising>,
-        outcome: Result<(), Error>,
-        streams: &Streams,
-    ) {
+    pub(super) fn raised(&mut self, raising: Box<Raising>, outcome: Result<()>) {
         if outcome.is_ok() {
             let Raising { counter, raise, .. } = &*raising;
             let (counter, raise) = (counter.clone(), *raise);
-            self.step(Event::Raised { counter, raise }, streams);
+            self.step(counter.shard(), Event::Raised { counter, raise });
         }
         // Whoever asked may have gone.
         let _ = raising.done.send(outcome);
-    }
-
-    pub(super) fn raises(&mut self, raises: Vec<Stored>, streams: &Streams) {
-        for Stored { counter, raise } in raises {
-            let raise = Some(raise);
-            self.step(Event::Raised { counter, raise }, streams);
-        }
     }
 }
 
@@ -95,9 +99,9 @@ impl Desk {
     }
 
     /// Writes one, or removes it, together with what the audit says of it.
-    pub(super) async fn write_raise(&self, raising: &Raising) -> Result<()> {
+    pub(super) async fn write_raise(&self, term: (Shard, u64), raising: &Raising) -> Result<()> {
         let path = path(&raising.counter);
-        let txn = raising.audit.put_done(guard(self.epoch));
+        let txn = raising.audit.put_done(guard(term));
         let wanted = raising.raise.map(|raise| encode(&raising.counter, raise));
         let txn = match &wanted {
             Some(record) => txn.put(&path, record.clone()),

@@ -7,13 +7,11 @@ use tollgate_quota::owner::{Event, LedgerRow};
 use tollgate_quota::{Counter, NodeMessage, OwnerTime};
 use tracing::warn;
 
-use super::streams::Streams;
-use super::term::{Done, End, Term};
 use super::write::Desk;
-use super::{Thawing, record};
+use super::{Done, Shell, Thawing, record};
 use crate::error::{Error, Result};
 use crate::origin;
-use crate::ownership::guard;
+use crate::store::Txn;
 
 /// Rows looked at together.
 const PAGE: usize = 500;
@@ -23,7 +21,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// it is much. So after this long without such a word there is none left.
 const ALL_SAID: Duration = Duration::from_secs(3);
 
-impl Term {
+impl Shell {
     /// While quota is frozen, operators are shown what stands in the way of its thaw.
     pub(super) fn look_for_open_shares(&mut self) {
         if !self.origin.is_frozen() {
@@ -44,12 +42,12 @@ impl Term {
         });
     }
 
-    pub(super) fn opened(&mut self, counters: Option<Vec<Counter>>, streams: &Streams) {
+    pub(super) fn opened(&mut self, counters: Option<Vec<Counter>>) {
         let Some(counters) = counters else {
             return self.look_for_open_shares();
         };
         for counter in counters {
-            self.step(Event::Open(counter), streams);
+            self.step(counter.shard(), Event::Open(counter));
         }
     }
 
@@ -61,7 +59,7 @@ impl Term {
         }
         if store == self.origin.store {
             // Where it holds anything, it has heard of it in this store only.
-            self.here.insert(message.incarnation);
+            self.here.insert((store, message.incarnation));
         }
         let elsewhere = store != 0 && store != self.origin.store;
         if elsewhere || !message.closes.is_empty() {
@@ -79,7 +77,7 @@ impl Term {
                     return Err(Error::NotPossible("quota is not frozen".to_owned()));
                 }
                 let mut open = desk.open_shares(now).await?;
-                open.retain(|(_, row)| !here.contains(&row.incarnation));
+                open.retain(|(_, row)| !here.contains(&(origin.store, row.incarnation)));
                 refuse(&open)?;
                 if heard.is_some_and(|ago| ago < ALL_SAID) {
                     return Err(Error::NotPossible(
@@ -87,7 +85,7 @@ impl Term {
                             .to_owned(),
                     ));
                 }
-                let txn = thawing.audit.put_done(guard(desk.epoch));
+                let txn = thawing.audit.put_done(Txn::new());
                 origin::thaw(&desk.store, origin, txn).await
             };
             let outcome = outcome.await;
@@ -95,10 +93,10 @@ impl Term {
         });
     }
 
-    /// A term that is not frozen follows.
+    /// Terms that are not frozen follow; other replicas see it when they look.
     pub(super) fn thawed(&mut self, thawing: Thawing, outcome: Result<()>) {
         if outcome.is_ok() {
-            self.end = Some(End::Anew);
+            self.begin_anew();
         }
         // Whoever asked may have gone.
         let _ = thawing.done.send(outcome);

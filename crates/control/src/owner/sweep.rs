@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tollgate_quota::OwnerTime;
+use tollgate_quota::{OwnerTime, Shard};
 use tracing::{debug, warn};
 
 use super::write::MOST_OPERATIONS;
@@ -26,11 +26,11 @@ pub(super) struct Sweeper {
 }
 
 impl Sweeper {
-    /// Looks at every record and row once. Returns how many were removed.
+    /// Looks at every record and row once, for the owner of that shard in that epoch. Returns how many were removed.
     pub(super) async fn sweep(
         &mut self,
         store: &SharedStore,
-        epoch: u64,
+        term: (Shard, u64),
         now: OwnerTime,
     ) -> Result<usize> {
         let mut removed = 0;
@@ -43,7 +43,7 @@ impl Sweeper {
                     .entries
                     .iter()
                     .filter(|entry| is_over(entry, now) || self.is_long_empty(entry, &before));
-                removed += remove(store, epoch, &old.collect::<Vec<_>>()).await?;
+                removed += remove(store, term, &old.collect::<Vec<_>>()).await?;
                 match page.entries.last() {
                     Some(last) if page.more => after.clone_from(&last.key),
                     Some(_) | None => break,
@@ -67,10 +67,10 @@ impl Sweeper {
 }
 
 /// Removes those that have not changed since they were read. Returns how many.
-async fn remove(store: &SharedStore, epoch: u64, old: &[&Entry]) -> Result<usize> {
+async fn remove(store: &SharedStore, term: (Shard, u64), old: &[&Entry]) -> Result<usize> {
     let mut removed = 0;
     for batch in old.chunks(MOST_OPERATIONS) {
-        let txn = batch.iter().fold(guard(epoch), |txn, entry| {
+        let txn = batch.iter().fold(guard(term), |txn, entry| {
             txn.when_modified(&entry.key, entry.mod_revision)
                 .delete(&entry.key)
         });
@@ -120,14 +120,17 @@ mod tests {
     use crate::store::Txn;
     use crate::store::embedded::Embedded;
 
+    async fn own(store: &SharedStore) -> (Shard, u64) {
+        let ownership = Ownership::new(Arc::clone(store), Replica::default(), 1);
+        let claimed = ownership.claim(&[(Shard(0), 0)]).await.unwrap();
+        (Shard(0), claimed.unwrap())
+    }
+
     #[tokio::test]
     async fn only_records_of_long_past_windows_go_and_only_for_the_owner() {
         let home = tempfile::tempdir().unwrap();
         let store: SharedStore = Arc::new(Embedded::open(home.path()).unwrap());
-        let epoch = Ownership::new(Arc::clone(&store), Replica::default())
-            .claim(0)
-            .await
-            .unwrap();
+        let term = own(&store).await;
         let now = OwnerTime(1_000 * 60_000);
         for (name, window) in [("old", 900), ("edge", 939), ("young", 940), ("now", 1_000)] {
             let counter = Counter::new(name, Kind::Fixed { window_ms: 60_000 }, "").unwrap();
@@ -143,14 +146,14 @@ mod tests {
         }
         assert_eq!(
             Sweeper::default()
-                .sweep(&store, epoch + 1, now)
+                .sweep(&store, (term.0, term.1 + 1), now)
                 .await
                 .unwrap(),
             0,
             "not the owner"
         );
         assert_eq!(
-            Sweeper::default().sweep(&store, epoch, now).await.unwrap(),
+            Sweeper::default().sweep(&store, term, now).await.unwrap(),
             2
         );
         let left = store.range(record::PREFIX).await.unwrap();
@@ -170,10 +173,7 @@ mod tests {
     async fn rows_of_past_months_go_and_those_without_a_window_stay() {
         let home = tempfile::tempdir().unwrap();
         let store: SharedStore = Arc::new(Embedded::open(home.path()).unwrap());
-        let epoch = Ownership::new(Arc::clone(&store), Replica::default())
-            .claim(0)
-            .await
-            .unwrap();
+        let term = own(&store).await;
         let month = Kind::Calendar {
             period: Period::Month,
             zone: Zone::named("Asia/Tokyo").unwrap(),
@@ -206,14 +206,11 @@ mod tests {
         }
         let early = OwnerTime(now.0 - 1);
         assert_eq!(
-            Sweeper::default()
-                .sweep(&store, epoch, early)
-                .await
-                .unwrap(),
+            Sweeper::default().sweep(&store, term, early).await.unwrap(),
             0
         );
         assert_eq!(
-            Sweeper::default().sweep(&store, epoch, now).await.unwrap(),
+            Sweeper::default().sweep(&store, term, now).await.unwrap(),
             1
         );
         let left = store.range(record::LEDGERS).await.unwrap();
@@ -224,10 +221,7 @@ mod tests {
     async fn rows_of_the_dead_that_say_nothing_go_at_the_second_sweep() {
         let home = tempfile::tempdir().unwrap();
         let store: SharedStore = Arc::new(Embedded::open(home.path()).unwrap());
-        let epoch = Ownership::new(Arc::clone(&store), Replica::default())
-            .claim(0)
-            .await
-            .unwrap();
+        let term = own(&store).await;
         let counter = Counter::new("slots", Kind::Concurrent, "a").unwrap();
         let dead = LedgerRow {
             granted: 4,
@@ -261,11 +255,11 @@ mod tests {
         }
         let mut sweeper = Sweeper::default();
         let now = OwnerTime(1_800_000_000_000);
-        assert_eq!(sweeper.sweep(&store, epoch, now).await.unwrap(), 0);
+        assert_eq!(sweeper.sweep(&store, term, now).await.unwrap(), 0);
         // One is written anew meanwhile.
         put(&of(5, &dead)).await;
-        assert_eq!(sweeper.sweep(&store, epoch, now).await.unwrap(), 1);
-        assert_eq!(sweeper.sweep(&store, epoch, now).await.unwrap(), 1);
+        assert_eq!(sweeper.sweep(&store, term, now).await.unwrap(), 1);
+        assert_eq!(sweeper.sweep(&store, term, now).await.unwrap(), 1);
         let left = store.range(record::LEDGERS).await.unwrap();
         assert_eq!(left.entries.len(), 3);
     }

@@ -3,12 +3,12 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::ownership::OWN;
+use crate::ownership::path;
 use crate::snapshot::Follower;
 use crate::store::embedded::Embedded;
 
 async fn epoch(store: &SharedStore) -> Option<u64> {
-    let entry = store.get(OWN).await.unwrap().entry;
+    let entry = store.get(&path(Shard(0))).await.unwrap().entry;
     entry.map(|entry| entry.mod_revision)
 }
 

@@ -1,70 +1,127 @@
-//! Reads and guarded writes of counters' records.
+//! Reads and guarded writes of what the machines keep in the store.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tollgate_quota::Counter;
-use tollgate_quota::owner::{Commit, Event, LedgerRow, Load, Record};
+use tollgate_quota::owner::{Commit, Event, HorizonRecord, LedgerRow, Load, Record};
+use tollgate_quota::{Counter, Shard};
 use tracing::{debug, error};
 
-use super::record;
+use super::leave::Leaving;
+use super::{horizon, record};
 use crate::error::{Error, Result};
 use crate::metrics;
-use crate::ownership::{Ownership, guard};
+use crate::ownership::{Ownership, guarded};
 use crate::store::{Outcome, SharedStore, Txn};
 
 /// Most records and rows written by one transaction, within a store's 128. One counter's are at most half.
 pub(super) const MOST_OPERATIONS: usize = 120;
 
+/// A shard, and the epoch in which something is asked for it.
+pub(super) type Held = (Shard, u64);
+
+/// What is to be read.
+#[derive(Debug)]
+pub(super) enum Read {
+    Counter(Held, Counter),
+    Horizon(Held),
+}
+
 /// A record to be written.
 #[derive(Debug)]
 pub(super) struct Write {
-    pub(super) counter: Counter,
-    pub(super) record: Record,
-    /// Rows to write with it.
-    pub(super) rows: Vec<LedgerRow>,
+    pub(super) term: Held,
+    pub(super) what: What,
     pub(super) expected: i64,
 }
 
-impl Write {
-    /// Operations of a transaction.
-    pub(super) fn operations(&self) -> usize {
-        1 + self.rows.len()
+/// What it says.
+#[derive(Debug)]
+pub(super) enum What {
+    Counter {
+        counter: Counter,
+        record: Record,
+        /// Rows to write with it.
+        rows: Vec<LedgerRow>,
+    },
+    Horizon(HorizonRecord),
+}
+
+impl Read {
+    pub(super) fn term(&self) -> Held {
+        match self {
+            Self::Counter(term, _) | Self::Horizon(term) => *term,
+        }
     }
 }
 
-/// Reads and writes in one term.
+impl Write {
+    /// Operations of a transaction: it writes a record and its rows, and compares the record's revision and that of the
+    /// shard's owner.
+    pub(super) fn operations(&self) -> usize {
+        match &self.what {
+            What::Counter { rows, .. } => (1 + rows.len()).max(2),
+            What::Horizon(_) => 2,
+        }
+    }
+
+    /// What the machine is to hear of it.
+    fn heard(self, outcome: Commit) -> (Held, Event) {
+        let event = match self.what {
+            What::Counter { counter, .. } => Event::Persisted { counter, outcome },
+            What::Horizon(_) => Event::HorizonPersisted(outcome),
+        };
+        (self.term, event)
+    }
+}
+
+/// Reads and writes of this replica.
 #[derive(Clone, Debug)]
 pub(super) struct Desk {
     pub(super) store: SharedStore,
     pub(super) ownership: Ownership,
-    pub(super) epoch: u64,
 }
 
 /// What came of it, and whether the store failed.
+#[derive(Debug)]
 pub(super) struct Answered {
-    pub(super) events: Vec<Event>,
+    pub(super) events: Vec<(Held, Event)>,
     pub(super) failed: bool,
 }
 
 impl Desk {
-    pub(super) async fn load(&self, counter: Counter) -> Answered {
-        let read = match counter.kind().is_ledger() {
-            true => self.read_rows(&counter).await,
-            false => self.read_record(&counter).await,
+    pub(super) async fn read(&self, read: Read) -> Answered {
+        let (term, event, failed) = match read {
+            Read::Counter(term, counter) => {
+                let outcome = self.load(&counter).await;
+                let failed = outcome == Load::Failed;
+                (term, Event::Loaded { counter, outcome }, failed)
+            }
+            Read::Horizon(term) => {
+                let outcome = self.load_horizon(term.0).await;
+                let failed = outcome == Load::Failed;
+                (term, Event::HorizonLoaded(outcome), failed)
+            }
         };
-        let outcome = read.unwrap_or_else(|error| {
+        Answered {
+            events: vec![(term, event)],
+            failed,
+        }
+    }
+
+    async fn load(&self, counter: &Counter) -> Load {
+        let read = match counter.kind().is_ledger() {
+            true => self.read_rows(counter).await,
+            false => self.read_record(counter).await,
+        };
+        read.unwrap_or_else(|error| {
             if matches!(error, Error::Damaged { .. }) {
                 error!(%error, "cannot hand out units of a counter");
             } else {
                 debug!(%error, "cannot read a counter");
             }
             Load::Failed
-        });
-        Answered {
-            failed: outcome == Load::Failed,
-            events: vec![Event::Loaded { counter, outcome }],
-        }
+        })
     }
 
     async fn read_record(&self, counter: &Counter) -> Result<Load> {
@@ -91,64 +148,108 @@ impl Desk {
         })
     }
 
-    /// Writes records in one transaction: all of them or none.
     pub(super) async fn write(&self, writes: Vec<Write>) -> Answered {
         let started = Instant::now();
-        let outcome = self.commit(self.transaction(&writes)).await;
-        let name = match outcome {
-            Commit::Committed(_) => "committed",
-            Commit::Conflict => "conflict",
-            Commit::Lost => "lost",
-            Commit::Unknown => "unknown",
+        let outcomes = self.commit(&writes).await;
+        let name = match outcomes.first() {
+            Some(Commit::Committed(_)) => "committed",
+            Some(Commit::Unknown) => "unknown",
+            Some(_) if outcomes.contains(&Commit::Lost) => "lost",
+            Some(Commit::Conflict | Commit::Lost) | None => "conflict",
         };
         metrics::quota_write(name, started.elapsed().as_secs_f64());
-        let events = writes.into_iter();
-        let events = events.map(|Write { counter, .. }| Event::Persisted { counter, outcome });
+        let failed = outcomes.contains(&Commit::Unknown);
+        let events = writes.into_iter().zip(outcomes);
+        let events = events.map(|(write, outcome)| write.heard(outcome));
         Answered {
             events: events.collect(),
-            failed: outcome == Commit::Unknown,
+            failed,
         }
     }
 
-    fn transaction(&self, writes: &[Write]) -> Txn {
-        writes.iter().fold(guard(self.epoch), |txn, write| {
-            let path = record::path(&write.counter);
-            let expected = u64::try_from(write.expected).unwrap_or(0);
-            let value = record::encode(&write.counter, &write.record);
-            let txn = txn.when_modified(&path, expected).put(path, value);
-            write.rows.iter().fold(txn, |txn, row| {
-                txn.put(
-                    record::row_path(&write.counter, row),
-                    record::encode_row(row),
-                )
-            })
-        })
-    }
-
-    pub(super) async fn commit(&self, txn: Txn) -> Commit {
-        match self.store.commit(txn).await {
-            Ok(Outcome::Committed(revision)) => Commit::Committed(signed(revision)),
-            Ok(Outcome::Conflict) => self.explain().await,
+    /// Writes all or nothing. Returns what became of each.
+    async fn commit(&self, writes: &[Write]) -> Vec<Commit> {
+        let all = |outcome: Commit| vec![outcome; writes.len()];
+        match self.store.commit(transaction(writes)).await {
+            Ok(Outcome::Committed(revision)) => all(Commit::Committed(signed(revision))),
+            Ok(Outcome::Conflict) => self.explain(writes).await,
             Err(Error::OutcomeUnknown(reason)) => {
                 debug!(reason, "cannot tell whether counters were written");
-                Commit::Unknown
+                all(Commit::Unknown)
             }
             // Nothing was written. To the machine an unknown outcome is the safe reading of that.
             Err(error) => {
                 debug!(%error, "cannot write counters");
-                Commit::Unknown
+                all(Commit::Unknown)
             }
         }
     }
 
-    /// Why a guarded write conflicted: because of the guard, or because of a record.
-    async fn explain(&self) -> Commit {
-        match self.ownership.holds(self.epoch).await {
-            Ok(false) => Commit::Lost,
+    /// Why guarded writes conflicted: because of a guard, or because of a record.
+    async fn explain(&self, writes: &[Write]) -> Vec<Commit> {
+        let owners = self.ownership.look().await;
+        let owners = owners.map(|sighting| sighting.owners);
+        let outcome = |(shard, epoch): Held| match &owners {
+            Ok(owners) if owners.get(&shard).map(|(_, epoch)| *epoch) != Some(epoch) => {
+                Commit::Lost
+            }
             // Where the store cannot say, the records are read again, and the next write tells.
-            Ok(true) | Err(_) => Commit::Conflict,
-        }
+            Ok(_) | Err(_) => Commit::Conflict,
+        };
+        writes.iter().map(|write| outcome(write.term)).collect()
     }
+
+    /// Releases shards, each as far as it is still held.
+    pub(super) async fn release(&self, shards: &[Leaving]) -> Result<()> {
+        if self.store.commit(release(shards)).await? != Outcome::Conflict {
+            return Ok(());
+        }
+        for shard in shards {
+            // A conflict means that somebody else has taken it already.
+            self.store.commit(release(&[*shard])).await?;
+        }
+        Ok(())
+    }
+}
+
+fn transaction(writes: &[Write]) -> Txn {
+    let mut terms: Vec<_> = writes.iter().map(|write| write.term).collect();
+    terms.sort_unstable();
+    terms.dedup();
+    let txn = terms.into_iter().fold(Txn::new(), guarded);
+    writes.iter().fold(txn, |txn, write| {
+        let expected = u64::try_from(write.expected).unwrap_or(0);
+        match &write.what {
+            What::Counter {
+                counter,
+                record,
+                rows,
+            } => {
+                let path = record::path(counter);
+                let value = record::encode(counter, record);
+                let txn = txn.when_modified(&path, expected).put(path, value);
+                rows.iter().fold(txn, |txn, row| {
+                    txn.put(record::row_path(counter, row), record::encode_row(row))
+                })
+            }
+            What::Horizon(record) => {
+                let path = horizon::path(write.term.0);
+                let value = horizon::encode(record);
+                txn.when_modified(&path, expected).put(path, value)
+            }
+        }
+    })
+}
+
+fn release(shards: &[Leaving]) -> Txn {
+    shards.iter().fold(Txn::new(), |txn, leaving| {
+        let (shard, _) = leaving.term;
+        let txn = guarded(txn, leaving.term).delete(crate::ownership::path(shard));
+        match &leaving.horizon {
+            Some(record) => txn.put(horizon::path(shard), horizon::encode(record)),
+            None => txn,
+        }
+    })
 }
 
 /// Waits after a failure before the machine hears of it, since it asks again at once.

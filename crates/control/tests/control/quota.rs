@@ -4,7 +4,7 @@ mod operator;
 mod replicas;
 mod restore;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ use tollgate_proto::node::v1 as pb;
 use tollgate_proto::node::v1::quota_service_client::QuotaServiceClient;
 use tollgate_quota::node::{Ask, Config, Node, Outcome, RequestId, Scope, Why};
 use tollgate_quota::{
-    Close, Counter, Epoch, Generation, Incarnation, Kind, NodeMessage, NodeTime, OwnerAccount,
-    OwnerMessage, OwnerTime, Window,
+    Counter, Epoch, Generation, Incarnation, Kind, NodeMessage, NodeTime, OwnerAccount,
+    OwnerMessage, OwnerTime, Shard, Window,
 };
 use tonic::{Code, Status, Streaming};
 
@@ -45,6 +45,8 @@ struct Caller {
 struct Link {
     outbound: mpsc::Sender<pb::StreamQuotaRequest>,
     inbound: Streaming<pb::StreamQuotaResponse>,
+    /// The shards that the replica owns; none before it has said so.
+    owned: Option<BTreeSet<Shard>>,
 }
 
 impl Caller {
@@ -67,8 +69,26 @@ impl Caller {
         self.link = Some(Link {
             outbound,
             inbound: inbound.into_inner(),
+            owned: None,
         });
         self.machine.connected(self.now());
+    }
+
+    /// Which shards the replica says to own that it is connected to, once it has said something.
+    async fn owned(&mut self) -> BTreeSet<Shard> {
+        loop {
+            self.exchange().await.unwrap();
+            let link = self.link.as_ref().unwrap();
+            if let Some(owned) = &link.owned {
+                return owned.clone();
+            }
+        }
+    }
+
+    /// Waits until the replica says to own as much as wanted.
+    async fn until_owned(&mut self, wanted: impl Fn(&BTreeSet<Shard>) -> bool) {
+        let said = async { while !wanted(&self.owned().await) {} };
+        timeout(LONG, said).await.expect("it owns something else");
     }
 
     fn now(&self) -> NodeTime {
@@ -145,7 +165,14 @@ impl Caller {
         };
         match message {
             Ok(Some(message)) => {
-                self.machine.receive(self.now(), &decode(message));
+                if let (Some(link), Some(owned)) = (&mut self.link, &message.owned) {
+                    let shards = owned.terms.iter().flat_map(|term| &term.shards);
+                    let shards = shards.map(|shard| Shard(u8::try_from(*shard).unwrap()));
+                    link.owned = Some(shards.collect());
+                }
+                for message in decode(message) {
+                    self.machine.receive(self.now(), &message);
+                }
                 Ok(())
             }
             Ok(None) => {
@@ -189,7 +216,7 @@ fn encode(message: &NodeMessage) -> pb::StreamQuotaRequest {
     });
     pb::StreamQuotaRequest {
         store: 0,
-        closes: message.closes.iter().map(encode_close).collect(),
+        closes: message.closes.iter().map(restore::encode_close).collect(),
         node: message.node.to_string(),
         incarnation: message.incarnation.0,
         node_time_ms: message.t_node.0,
@@ -197,48 +224,37 @@ fn encode(message: &NodeMessage) -> pb::StreamQuotaRequest {
     }
 }
 
-fn encode_close(close: &Close) -> pb::CloseShare {
-    pb::CloseShare {
-        incarnation: close.incarnation.0,
-        counter: close.counter.to_string(),
-        window: close.window.0,
-        mark: close.mark,
-        settled: close.settled,
-    }
-}
-
-fn decode_close(close: &pb::CloseShare) -> Close {
-    Close {
-        incarnation: Incarnation(close.incarnation),
-        counter: Counter::parse(&close.counter).unwrap(),
-        window: Window(close.window),
-        mark: close.mark,
-        settled: close.settled,
-    }
-}
-
-fn decode(message: pb::StreamQuotaResponse) -> OwnerMessage {
-    let accounts = message.accounts.into_iter().map(|account| OwnerAccount {
-        counter: Counter::parse(&account.counter).unwrap(),
-        window: Window(account.window),
-        generation: Generation(account.generation),
-        granted: account.granted,
-        rem_ms: account.remaining_ms,
-        version: account.version,
-        exhausted_above: account.exhausted_above,
-        keep: account.keep,
-        limit: account.limit,
-        remaining: account.remaining,
-        coming: Vec::new(),
-    });
-    OwnerMessage {
-        closed: message.closed.iter().map(decode_close).collect(),
-        epoch: Epoch(message.epoch),
+/// One message for each account, as each has an owner of its own.
+fn decode(message: pb::StreamQuotaResponse) -> Vec<OwnerMessage> {
+    let accounts = message.accounts.into_iter().map(|account| OwnerMessage {
+        closed: Vec::new(),
+        epoch: Epoch(account.epoch),
         incarnation: Incarnation(message.incarnation),
         echo_t_node: NodeTime(message.echo_node_time_ms),
         owner_now: OwnerTime(message.owner_time_ms),
-        accounts: accounts.collect(),
-    }
+        accounts: vec![OwnerAccount {
+            counter: Counter::parse(&account.counter).unwrap(),
+            window: Window(account.window),
+            generation: Generation(account.generation),
+            granted: account.granted,
+            rem_ms: account.remaining_ms,
+            version: account.version,
+            exhausted_above: account.exhausted_above,
+            keep: account.keep,
+            limit: account.limit,
+            remaining: account.remaining,
+            coming: Vec::new(),
+        }],
+    });
+    let closed = OwnerMessage {
+        closed: message.closed.iter().map(restore::decode_close).collect(),
+        epoch: Epoch(0),
+        incarnation: Incarnation(message.incarnation),
+        echo_t_node: NodeTime(message.echo_node_time_ms),
+        owner_now: OwnerTime(message.owner_time_ms),
+        accounts: Vec::new(),
+    };
+    accounts.chain([closed]).collect()
 }
 
 /// Units admitted by window. A test may meet the end of an hour: then it sees two.

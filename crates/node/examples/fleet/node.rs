@@ -58,7 +58,9 @@ pub(crate) async fn run(
         tokio::select! {
             message = incoming.message() => {
                 let message = message?.ok_or("the owner ended the stream")?;
-                node.machine.receive(node.now(), &wire::decode(&message));
+                for message in wire::decode(&message) {
+                    node.machine.receive(node.now(), &message);
+                }
                 node.note(|seen| seen.received += 1);
             }
             () = sleep_until(begin + Duration::from_millis(due.0)) => {}

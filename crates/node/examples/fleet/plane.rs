@@ -60,21 +60,28 @@ impl Plane {
         &self.url
     }
 
-    /// Tries until the control plane is ready.
     async fn apply(&self, tollgate: &Path, policy: &str) -> Result<(), Box<dyn Error>> {
         let file = self.data.path().join("policy.yaml");
         std::fs::write(&file, policy)?;
+        let file = file.display().to_string();
+        self.until_done(tollgate, &["apply", "-f", &file]).await?;
+        // Its limits have owners once it can list them.
+        self.until_done(tollgate, &["limits"]).await
+    }
+
+    /// Tries until the control plane is ready.
+    async fn until_done(&self, tollgate: &Path, verb: &[&str]) -> Result<(), Box<dyn Error>> {
         let begin = Instant::now();
         loop {
             let mut command = Command::new(tollgate);
-            command.args(["apply", "-f"]).arg(&file);
-            let output = command.env("TOLLGATE_CONTROL", &self.url).output()?;
+            command.args(verb).env("TOLLGATE_CONTROL", &self.url);
+            let output = command.output()?;
             if output.status.success() {
                 return Ok(());
             }
             if begin.elapsed() > PATIENCE {
                 let said = String::from_utf8_lossy(&output.stderr);
-                return Err(format!("the control plane does not take the policy: {said}").into());
+                return Err(format!("the control plane does not do {verb:?}: {said}").into());
             }
             sleep(Duration::from_millis(100)).await;
         }

@@ -2,7 +2,7 @@
 
 use tollgate_proto::completion::v1 as wire;
 use tollgate_provider::chat::{
-    Document, DocumentSource, Image, Message, Opaque, Part, Role, Source, ToolCall,
+    Citation, Document, DocumentSource, Image, Message, Opaque, Part, Role, Source, ToolCall,
 };
 
 use super::Faults;
@@ -56,8 +56,12 @@ fn parts(wire: Vec<wire::Part>, role: Role, path: &str, faults: &mut Faults) -> 
 /// What is wrong with a part in a message of that role.
 fn misplaced(part: &Part, role: Role) -> Option<&'static str> {
     match (part, role) {
-        (Part::ToolCall(_) | Part::Reasoning { .. } | Part::Refusal(_), Role::Assistant)
+        (
+            Part::Cited { .. } | Part::ToolCall(_) | Part::Reasoning { .. } | Part::Refusal(_),
+            Role::Assistant,
+        )
         | (Part::ToolResult { .. }, Role::Tool) => None,
+        (Part::Cited { .. }, _) => Some("may have citations in messages of role assistant only"),
         (Part::ToolCall(_) | Part::Reasoning { .. } | Part::Refusal(_), _) => {
             Some("is only allowed in messages of role assistant")
         }
@@ -69,11 +73,10 @@ fn misplaced(part: &Part, role: Role) -> Option<&'static str> {
 
 fn part(wire: wire::Part, path: &str, faults: &mut Faults) -> Option<Part> {
     use wire::part::Part as Kind;
-    // Cache hints are read apart, by their place. The sources of an earlier answer tell the providers of this
-    // gateway nothing yet, and leaving them out changes no answer.
+    // Cache hints are read apart, by their place.
     match wire.part {
-        Some(Kind::Text(text)) => Some(Part::Text(text)),
-        Some(Kind::Image(image)) => image_part(image, path, faults),
+        Some(Kind::Text(text)) => Some(cited(text, wire.citations)),
+        Some(Kind::Image(wire)) => image(wire, path, faults).map(Part::Image),
         Some(Kind::Audio(audio)) => audio_part(audio, path, faults),
         Some(Kind::Document(document)) => document_part(document, path, faults),
         Some(Kind::ToolCall(call)) => tool_call(call, path, faults),
@@ -90,7 +93,25 @@ fn part(wire: wire::Part, path: &str, faults: &mut Faults) -> Option<Part> {
     }
 }
 
-fn image_part(wire: wire::Image, path: &str, faults: &mut Faults) -> Option<Part> {
+/// A text of an earlier answer with its sources. Those without state of a provider's tell no provider anything, and
+/// leaving them out changes no answer.
+fn cited(text: String, sources: Vec<wire::Citation>) -> Part {
+    let sources = sources.into_iter().filter_map(|source| {
+        Some(Citation {
+            passage: source.start..source.end,
+            opaque: Some(opaque(source.provider_state?)),
+            ..Citation::default()
+        })
+    });
+    let citations: Vec<_> = sources.collect();
+    if citations.is_empty() {
+        Part::Text(text)
+    } else {
+        Part::Cited { text, citations }
+    }
+}
+
+pub(super) fn image(wire: wire::Image, path: &str, faults: &mut Faults) -> Option<Image> {
     use wire::image::Source as From;
     let source = match wire.source {
         Some(From::Url(url)) => {
@@ -112,7 +133,7 @@ fn image_part(wire: wire::Image, path: &str, faults: &mut Faults) -> Option<Part
             return None;
         }
     };
-    Some(Part::Image(Image { source, detail }))
+    Some(Image { source, detail })
 }
 
 fn audio_part(wire: wire::Audio, path: &str, faults: &mut Faults) -> Option<Part> {
@@ -176,6 +197,7 @@ fn document_part(wire: wire::Document, path: &str, faults: &mut Faults) -> Optio
     Some(Part::Document(Document {
         source,
         title: filled(wire.title),
+        citations: wire.citations,
     }))
 }
 

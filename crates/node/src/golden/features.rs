@@ -3,7 +3,7 @@
 use super::check;
 
 /// Every feature, in the order of the table.
-pub(super) const FEATURES: [&str; 47] = [
+pub(super) const FEATURES: [&str; 49] = [
     "plain",
     "text",
     "developer_role",
@@ -29,6 +29,7 @@ pub(super) const FEATURES: [&str; 47] = [
     "document_data",
     "document_address",
     "document_text",
+    "document_to_be_cited",
     "tools",
     "strict_tools",
     "tool_choice_required",
@@ -50,6 +51,7 @@ pub(super) const FEATURES: [&str; 47] = [
     "reasoning_returned",
     "hidden_reasoning_returned",
     "refusal_returned",
+    "sources_returned",
     "cache_hints",
 ];
 
@@ -281,6 +283,16 @@ fn hidden_reasoning_returned() {
 #[test]
 fn refusal_returned() {
     check("refusal_returned");
+}
+
+#[test]
+fn document_to_be_cited() {
+    check("document_to_be_cited");
+}
+
+#[test]
+fn sources_returned() {
+    check("sources_returned");
 }
 
 #[test]

@@ -28,9 +28,19 @@ fn readme() -> String {
 
 /// Why something is refused, each reason once, by its number.
 #[derive(Default)]
-struct Reasons(Vec<String>);
+pub(super) struct Reasons(Vec<String>);
 
 impl Reasons {
+    /// The list of them, below a table.
+    pub(super) fn notes(&self) -> String {
+        let mut out = "\n".to_owned();
+        for (index, reason) in self.0.iter().enumerate() {
+            let _ = writeln!(out, "{}. {reason}", index + 1);
+        }
+        out.push('\n');
+        out
+    }
+
     fn number(&mut self, refusal: &str, kind: Kind) -> usize {
         // A refusal names the field, the kind and the reason.
         let marker = format!("{}: ", kind.as_str());
@@ -51,17 +61,35 @@ fn row(feature: &str, reasons: &mut Reasons) -> String {
     let stream = feature == "streaming";
     let with = outcomes(&by_grpc(fixture.grpc), stream);
     let without = outcomes(&by_grpc(fixture.without.unwrap_or(plain.grpc)), false);
-    let title = feature.replace('_', " ");
     let edges = fixture.http.map_or("gRPC", |_| "both");
-    let mut out = format!("| [{title}](../node/golden/{feature}.txt) | {edges} |");
-    for ((kind, with), (_, without)) in with.iter().zip(&without) {
+    let with = with.iter().map(|(kind, it)| (*kind, it));
+    let without = without.iter().map(|(_, it)| it);
+    let mut out = head(feature, "golden", edges);
+    out.push_str(&cells(feature == "plain", with.zip(without), reasons));
+    out
+}
+
+/// The first cells of a row.
+pub(super) fn head(feature: &str, folder: &str, edges: &str) -> String {
+    let title = feature.replace('_', " ");
+    format!("| [{title}](../node/{folder}/{feature}.txt) | {edges} |")
+}
+
+/// The cells of a row, each of what comes of a request with the feature, and without it.
+pub(super) fn cells<'a>(
+    plain: bool,
+    outcomes: impl Iterator<Item = ((Kind, &'a Outcome), &'a Outcome)>,
+    reasons: &mut Reasons,
+) -> String {
+    let mut out = String::new();
+    for ((kind, with), without) in outcomes {
         let cell = match with {
-            _ if feature != "plain" && with == without => "untold".to_owned(),
+            _ if !plain && with == without => "untold".to_owned(),
             Outcome::Sent(_) => "yes".to_owned(),
             Outcome::LeftOut { refusal, .. } => {
-                format!("no, or left out ({})", reasons.number(refusal, *kind))
+                format!("no, or left out ({})", reasons.number(refusal, kind))
             }
-            Outcome::Refused(refusal) => format!("no ({})", reasons.number(refusal, *kind)),
+            Outcome::Refused(refusal) => format!("no ({})", reasons.number(refusal, kind)),
         };
         let _ = write!(out, " {cell} |");
     }
@@ -80,22 +108,18 @@ fn requests() -> String {
     for feature in FEATURES {
         out.push_str(&row(feature, &mut reasons));
     }
-    out.push('\n');
-    for (index, reason) in reasons.0.iter().enumerate() {
-        let _ = writeln!(out, "{}. {reason}", index + 1);
-    }
-    out.push('\n');
+    out.push_str(&reasons.notes());
     out
 }
 
-#[test]
-fn the_readme_says_what_each_kind_takes() {
+/// Holds the part of the README after a line against what it should say, or writes it anew.
+#[track_caller]
+pub(super) fn compare_part(begin: &str, made: &str) {
     let readme = readme();
-    let (front, rest) = readme.split_once(BEGIN).unwrap();
+    let (front, rest) = readme.split_once(begin).unwrap();
     let (table, back) = rest.split_once(END).unwrap();
-    let made = requests();
     if blessed() {
-        let text = format!("{front}{BEGIN}{made}{END}{back}");
+        let text = format!("{front}{begin}{made}{END}{back}");
         std::fs::write(crate_folder().join("README.md"), text).unwrap();
     } else {
         assert!(
@@ -103,6 +127,11 @@ fn the_readme_says_what_each_kind_takes() {
             "crates/provider/README.md is not what `golden` says:\n{made}"
         );
     }
+}
+
+#[test]
+fn the_readme_says_what_each_kind_takes() {
+    compare_part(BEGIN, &requests());
 }
 
 /// The rows of the second table: title, and a cell for each format.
@@ -117,6 +146,29 @@ fn answers(readme: &str) -> Vec<(&str, Vec<&str>)> {
         (cells.next().unwrap(), cells.collect())
     })
     .collect()
+}
+
+/// The words of a title that may be a link.
+fn unlinked(title: &str) -> &str {
+    let link = title.strip_prefix('[').and_then(|it| it.split_once(']'));
+    link.map_or(title, |(words, _)| words)
+}
+
+#[test]
+fn the_readme_shows_what_callers_get_of_answers() {
+    let readme = readme();
+    let titles = answers(&readme).into_iter().map(|(title, _)| title);
+    let shown: BTreeSet<_> = titles.filter(|title| title.starts_with('[')).collect();
+    let is_shown = |name: &str| {
+        let file = format!("](../node/golden/answers/{name}.txt)");
+        shown.iter().any(|title| title.ends_with(&file))
+    };
+    let missing: Vec<_> = super::answers::FEATURES
+        .into_iter()
+        .filter(|name| !is_shown(name))
+        .collect();
+    assert!(missing.is_empty(), "no row shows {missing:?}");
+    assert_eq!(shown.len(), super::answers::FEATURES.len());
 }
 
 /// The source of every test of a format.
@@ -168,6 +220,7 @@ fn of_chunk(chunk: &Chunk) -> &'static str {
             Delta::ReasoningState(_) => "state of reasoning",
             Delta::ToolCall { .. } | Delta::ToolArguments { .. } => "parallel tool calls",
             Delta::ToolState { .. } => "state of tool calls",
+            Delta::Citation(_) => "sources of a text",
             Delta::Logprobs(_) => "log probabilities",
         },
         Chunk::Finish { reason, .. } => match reason {
@@ -193,6 +246,9 @@ fn of_usage(usage: &Usage) -> [&'static str; 4] {
         cache_write_1h: _,
         input_audio: _,
         output_audio: _,
+        input_image: _,
+        output_image: _,
+        tier: _,
         reasoning: _,
         billed: _,
         ..
@@ -225,7 +281,7 @@ fn the_readme_leaves_nothing_out() {
     let readme = readme();
     let told: BTreeSet<_> = answers(&readme)
         .into_iter()
-        .map(|(title, _)| title)
+        .map(|(title, _)| unlinked(title))
         .collect();
     let delta = |delta| Chunk::Delta { choice: 0, delta };
     let usage = Usage::of(1, 1, UsageSource::Provider);
@@ -254,6 +310,7 @@ fn the_readme_leaves_nothing_out() {
             index,
             state: opaque,
         }),
+        delta(Delta::Citation(tollgate_provider::chat::Citation::default())),
         delta(Delta::Logprobs(json)),
         Chunk::Finish {
             choice: 0,

@@ -5,14 +5,17 @@ use std::time::Duration;
 use serde::Deserialize;
 use tollgate_proto::completion::v1 as wire;
 use tollgate_provider::chat::{
-    Choice, Chunk, Delta, FinishReason, Json, Opaque, Part, Usage, UsageSource, Warning,
+    Choice, Chunk, Citation, Delta, FinishReason, Json, Opaque, Part, Response, Tier, Unit, Usage,
+    UsageSource, Warning,
 };
 
+use crate::capabilities::Capability;
 use crate::complete::{Piece, Whole};
+use crate::count::Count;
 use crate::meter::{Attempt, Summary};
 
 /// A whole answer.
-pub(super) fn whole(whole: Whole) -> wire::CompleteResponse {
+pub(super) fn whole(whole: Whole<Response>) -> wire::CompleteResponse {
     let Whole {
         head,
         response,
@@ -48,7 +51,7 @@ pub(super) fn piece(piece: Piece) -> wire::StreamCompleteResponse {
     }
 }
 
-fn add(message: &mut wire::StreamCompleteResponse, chunk: Chunk) {
+pub(crate) fn add(message: &mut wire::StreamCompleteResponse, chunk: Chunk) {
     let choices = &mut message.choices;
     match chunk {
         Chunk::Warning(left_out) => message.warnings.push(warning(left_out)),
@@ -62,6 +65,7 @@ fn add(message: &mut wire::StreamCompleteResponse, chunk: Chunk) {
                 | Delta::ReasoningState(_)
                 | Delta::ToolCall { .. }
                 | Delta::ToolState { .. }
+                | Delta::Citation(_)
                 | Delta::ToolArguments { .. } => add_part(&mut place.parts, delta),
             }
         }
@@ -126,13 +130,14 @@ fn add_part(parts: &mut Vec<wire::PartDelta>, delta: Delta) {
             provider_state: vec![opaque(state)],
             ..call(index)
         }),
+        Delta::Citation(source) => Out::Citation(citation(source)),
         // Told beside the parts.
         Delta::Logprobs(_) => return,
     };
     parts.push(wire::PartDelta { delta: Some(delta) });
 }
 
-fn choice(choice: Choice) -> wire::Choice {
+pub(crate) fn choice(choice: Choice) -> wire::Choice {
     wire::Choice {
         index: choice.index,
         message: Some(wire::Message {
@@ -147,8 +152,16 @@ fn choice(choice: Choice) -> wire::Choice {
 
 fn part(part: Part) -> Option<wire::Part> {
     use wire::part::Part as Out;
+    let mut citations = Vec::new();
     let part = match part {
         Part::Text(text) => Out::Text(text),
+        Part::Cited {
+            text,
+            citations: sources,
+        } => {
+            citations = sources.into_iter().map(citation).collect();
+            Out::Text(text)
+        }
         Part::Refusal(text) => Out::Refusal(text),
         Part::Reasoning {
             text,
@@ -170,11 +183,12 @@ fn part(part: Part) -> Option<wire::Part> {
     };
     Some(wire::Part {
         part: Some(part),
+        citations,
         ..Default::default()
     })
 }
 
-fn warning(left_out: Warning) -> wire::Warning {
+pub(super) fn warning(left_out: Warning) -> wire::Warning {
     wire::Warning {
         field: left_out.field,
         problem: left_out.problem.to_owned(),
@@ -189,6 +203,32 @@ fn opaque(state: Opaque) -> wire::ProviderState {
     }
 }
 
+fn citation(source: Citation) -> wire::Citation {
+    wire::Citation {
+        url: source.url.unwrap_or_default(),
+        title: source.title.unwrap_or_default(),
+        quoted_text: source.quoted_text.unwrap_or_default(),
+        start: source.passage.start,
+        end: source.passage.end,
+        source_id: source.source_id.unwrap_or_default(),
+        document: source.document,
+        location: source.location.map(|place| wire::SourceLocation {
+            unit: unit(place.unit).into(),
+            start: place.range.start,
+            end: place.range.end,
+        }),
+        provider_state: source.opaque.map(opaque),
+    }
+}
+
+fn unit(unit: Unit) -> wire::SourceUnit {
+    match unit {
+        Unit::Characters => wire::SourceUnit::Characters,
+        Unit::Pages => wire::SourceUnit::Pages,
+        Unit::Blocks => wire::SourceUnit::Blocks,
+    }
+}
+
 fn finish(reason: FinishReason) -> wire::FinishReason {
     match reason {
         FinishReason::Stop => wire::FinishReason::Stop,
@@ -200,12 +240,7 @@ fn finish(reason: FinishReason) -> wire::FinishReason {
     }
 }
 
-fn usage(usage: &Usage) -> wire::Usage {
-    let source = match usage.source {
-        UsageSource::Provider => wire::UsageSource::Provider,
-        UsageSource::Counted => wire::UsageSource::Counted,
-        UsageSource::Estimated => wire::UsageSource::Estimated,
-    };
+pub(crate) fn usage(usage: &Usage) -> wire::Usage {
     wire::Usage {
         input_tokens: usage.input_total,
         output_tokens: usage.output_total,
@@ -217,11 +252,51 @@ fn usage(usage: &Usage) -> wire::Usage {
         reasoning_tokens: usage.reasoning,
         input_audio_tokens: usage.input_audio,
         output_audio_tokens: usage.output_audio,
-        source: source.into(),
+        input_image_tokens: usage.input_image,
+        output_image_tokens: usage.output_image,
+        service_tier: usage.tier.map(tier).unwrap_or_default().into(),
+        source: source(usage.source).into(),
     }
 }
 
-fn cost(summary: &Summary) -> wire::Cost {
+fn tier(tier: Tier) -> wire::ServiceTier {
+    match tier {
+        Tier::Standard => wire::ServiceTier::Standard,
+        Tier::Flex => wire::ServiceTier::Flex,
+        Tier::Priority => wire::ServiceTier::Priority,
+        Tier::Fast => wire::ServiceTier::Fast,
+        Tier::Batch => wire::ServiceTier::Batch,
+    }
+}
+
+/// What a model can be asked for.
+pub(super) fn capability(capability: Capability) -> wire::Capability {
+    match capability {
+        Capability::Completions => wire::Capability::Completions,
+        Capability::Embeddings => wire::Capability::Embeddings,
+    }
+}
+
+/// A count of tokens.
+pub(super) fn count(count: Count) -> wire::CountTokensResponse {
+    let deployment = count.deployment.map(|it| it.name.to_string());
+    wire::CountTokensResponse {
+        model: count.model.to_string(),
+        input_tokens: count.tokens,
+        source: source(count.source).into(),
+        deployment: deployment.unwrap_or_default(),
+    }
+}
+
+fn source(source: UsageSource) -> wire::UsageSource {
+    match source {
+        UsageSource::Provider => wire::UsageSource::Provider,
+        UsageSource::Counted => wire::UsageSource::Counted,
+        UsageSource::Estimated => wire::UsageSource::Estimated,
+    }
+}
+
+pub(super) fn cost(summary: &Summary) -> wire::Cost {
     wire::Cost {
         nano_usd: summary
             .cost
@@ -231,7 +306,7 @@ fn cost(summary: &Summary) -> wire::Cost {
     }
 }
 
-fn route(summary: &Summary) -> wire::RouteTaken {
+pub(super) fn route(summary: &Summary) -> wire::RouteTaken {
     wire::RouteTaken {
         provider: summary.deployment.provider.name.to_string(),
         deployment: summary.deployment.name.to_string(),

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -9,17 +10,20 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tollgate_policy::table::Model;
-use tollgate_provider::chat::Chunk;
+use tollgate_policy::table::{Model, Table};
+use tollgate_provider::chat::{self, Chunk};
 use tollgate_provider::openai::{
     ChunkRenderer, parse_request, render_error_event, render_response,
 };
 
 use super::{error, error_body, identify, refusal, with_body};
 use crate::app::Node;
-use crate::complete::{Answer, AnswerStream, Asked, Call, Piece, Whole, complete};
+use crate::asked::Asked;
+use crate::capabilities::{Capability, capabilities};
+use crate::complete::{Answer, AnswerStream, Call, Piece, Whole, complete};
 use crate::edge::LARGEST_REQUEST;
 use crate::error::Error;
+use crate::revision::Revision;
 use crate::{clock, deadline, ratelimit};
 
 /// `POST /v1/chat/completions`.
@@ -27,34 +31,66 @@ pub(crate) async fn chat_completions<B>(node: &Node, request: Request<B>) -> Res
 where
     B: http_body::Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>>,
 {
-    let (head, body) = request.into_parts();
-    let headers = head.headers;
-    let body = match Limited::new(body, LARGEST_REQUEST).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(problem) => return error(&unreadable(&*problem)),
-    };
-    let timeout = match deadline::http(&headers) {
-        Ok(timeout) => timeout,
-        Err(malformed) => return error(&Error::field(malformed.header, malformed.problem)),
+    let Received {
+        headers,
+        body,
+        timeout,
+    } = match receive(request).await {
+        Ok(received) => received,
+        Err(problem) => return error(&problem),
     };
     let mut include_usage = false;
     let decode = || {
         let parsed = parse_request(&body).map_err(|problem| invalid(&problem))?;
         include_usage = parsed.include_usage;
-        Ok(Asked {
-            request: parsed.request,
+        Ok(Asked::Completion {
+            request: Box::new(parsed.request),
             stream: parsed.stream,
         })
     };
-    let call = Call {
-        edge: "http",
-        authorization: authorization(&headers),
-        timeout,
-    };
-    match complete(node, call, decode).await {
+    match complete(node, call(&headers, timeout), decode).await {
         Ok(Answer::Whole(answer)) => whole(*answer),
         Ok(Answer::Stream(answer)) => stream(*answer, include_usage),
+        Ok(Answer::Embeddings(_)) => error(&Error::Internal {
+            what: "another kind of answer than was asked for",
+        }),
         Err(refused) => refusal(&refused),
+    }
+}
+
+/// A request that has arrived.
+pub(super) struct Received {
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    /// How long the caller waits.
+    pub(super) timeout: Option<Duration>,
+}
+
+/// Takes a request in.
+///
+/// # Errors
+/// It did not come whole, is too large, or its time-out cannot be read.
+pub(super) async fn receive<B>(request: Request<B>) -> Result<Received, Error>
+where
+    B: http_body::Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>>,
+{
+    let (head, body) = request.into_parts();
+    let body = Limited::new(body, LARGEST_REQUEST).collect().await;
+    let body = body.map_err(|problem| unreadable(&*problem))?.to_bytes();
+    let timeout = deadline::http(&head.headers)
+        .map_err(|malformed| Error::field(malformed.header, malformed.problem))?;
+    Ok(Received {
+        headers: head.headers,
+        body,
+        timeout,
+    })
+}
+
+pub(super) fn call(headers: &HeaderMap, timeout: Option<Duration>) -> Call<'_> {
+    Call {
+        edge: "http",
+        authorization: authorization(headers),
+        timeout,
     }
 }
 
@@ -63,8 +99,10 @@ pub(super) async fn list_models(
     State(node): State<Arc<Node>>,
     headers: HeaderMap,
 ) -> Response<Body> {
-    let listed = models(&node, &headers).await.map(|models| {
-        let data: Vec<_> = models.iter().map(|model| model_json(&model.name)).collect();
+    let listed = revision(&node, &headers).await.map(|revision| {
+        let table = &revision.table;
+        let data = table.models().iter();
+        let data: Vec<_> = data.map(|it| model_json(table, it, &it.name)).collect();
         serde_json::json!({ "object": "list", "data": data })
     });
     shown(listed)
@@ -76,10 +114,10 @@ pub(super) async fn get_model(
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Response<Body> {
-    let found = models(&node, &headers).await.and_then(|models| {
-        let is_it = |model: &&Arc<Model>| *model.name == *name || model.aliases.contains(&name);
-        match models.iter().find(is_it) {
-            Some(_) => Ok(model_json(&name)),
+    let found = revision(&node, &headers).await.and_then(|revision| {
+        let table = &revision.table;
+        match table.model(&name) {
+            Some(model) => Ok(model_json(table, model, &name)),
             None => Err(Error::ModelNotFound {
                 model: name.chars().take(128).collect(),
             }),
@@ -88,19 +126,27 @@ pub(super) async fn get_model(
     shown(found)
 }
 
-async fn models(node: &Node, headers: &HeaderMap) -> Result<Vec<Arc<Model>>, Error> {
+/// The policy in force, for a caller whose key is good.
+async fn revision(node: &Node, headers: &HeaderMap) -> Result<Arc<Revision>, Error> {
     node.keys
         .authenticate(authorization(headers))
         .await?
         .admit()?;
-    let revision = node.revision().ok_or(Error::NotReady {
+    node.revision().ok_or(Error::NotReady {
         why: "the node has no policy yet",
-    })?;
-    Ok(revision.table.models().to_vec())
+    })
 }
 
-fn model_json(name: &str) -> serde_json::Value {
-    serde_json::json!({ "id": name, "object": "model", "created": 0, "owned_by": "tollgate" })
+/// A model under one of its names. What it can be asked for is told where it is known.
+fn model_json(table: &Table, model: &Model, name: &str) -> serde_json::Value {
+    let known = capabilities(table, model).into_iter();
+    let known: Vec<_> = known.map(Capability::as_str).collect();
+    let mut shown =
+        serde_json::json!({ "id": name, "object": "model", "created": 0, "owned_by": "tollgate" });
+    if !known.is_empty() {
+        shown["capabilities"] = known.into();
+    }
+    shown
 }
 
 fn shown(result: Result<serde_json::Value, Error>) -> Response<Body> {
@@ -110,7 +156,7 @@ fn shown(result: Result<serde_json::Value, Error>) -> Response<Body> {
     }
 }
 
-fn whole(answer: Whole) -> Response<Body> {
+fn whole(answer: Whole<chat::Response>) -> Response<Body> {
     let Whole {
         head,
         mut response,
@@ -197,11 +243,12 @@ pub(super) fn field(name: &str) -> &str {
         "choice_count" | "choices" => "n",
         "reasoning.effort" => "reasoning_effort",
         "log_probs" => "logprobs",
+        _ if name.starts_with("inputs") => "input",
         other => other,
     }
 }
 
-fn invalid(problem: &tollgate_provider::Error) -> Error {
+pub(super) fn invalid(problem: &tollgate_provider::Error) -> Error {
     match problem {
         tollgate_provider::Error::Invalid { path, problem } if path == "body" => {
             Error::field(path, format!("is not the JSON that is expected: {problem}"))

@@ -1,8 +1,8 @@
 //! What a request is charged.
 
-use tollgate_policy::price::{Served, Tokens};
+use tollgate_policy::price::{Served, Service, Tokens};
 use tollgate_policy::table::{Deployment, Use};
-use tollgate_provider::chat::Usage;
+use tollgate_provider::chat::{Tier, Usage};
 
 use super::{Meter, Sent, Summary};
 use crate::counting::Counted;
@@ -29,7 +29,7 @@ impl Meter {
     /// Billionths of a US dollar that this usage of a deployment costs. None where its price is not known.
     pub(super) fn cost(&self, deployment: &Deployment, usage: &Usage) -> Option<u64> {
         let price = deployment.price.as_ref()?;
-        Some(price.cost(self.served(), &tokens(usage)))
+        Some(price.cost(self.served(usage), &tokens(usage)))
     }
 
     /// What an answer of this usage is charged.
@@ -64,8 +64,13 @@ impl Meter {
             .map_or_else(Needs::default, |permit| *permit.needs())
     }
 
-    fn served(&self) -> Served {
-        self.bounds.served
+    /// What the provider says it did counts before what it was asked for.
+    fn served(&self, usage: &Usage) -> Served {
+        let asked = self.bounds.served;
+        Served {
+            service: usage.tier.map_or(asked.service, service),
+            ..asked
+        }
     }
 }
 
@@ -76,6 +81,16 @@ impl Summary {
         price
             .and_then(|it| it.catalog.as_deref())
             .unwrap_or_default()
+    }
+}
+
+fn service(tier: Tier) -> Service {
+    match tier {
+        Tier::Standard => Service::Standard,
+        Tier::Flex => Service::Flex,
+        Tier::Priority => Service::Priority,
+        Tier::Fast => Service::Fast,
+        Tier::Batch => Service::Batch,
     }
 }
 
@@ -94,11 +109,11 @@ fn tokens(usage: &Usage) -> Tokens {
             cache_write: usage.cache_write,
             cache_write_1h: usage.cache_write_1h,
             input_audio: usage.input_audio,
-            input_image: 0,
+            input_image: usage.input_image,
             output: usage.output_total,
             reasoning: usage.reasoning,
             output_audio: usage.output_audio,
-            output_image: 0,
+            output_image: usage.output_image,
         },
     }
 }

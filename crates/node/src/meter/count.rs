@@ -5,9 +5,10 @@ use tollgate_provider::tokens;
 
 pub(super) fn count(part: &Part) -> u64 {
     match part {
-        Part::Text(text) | Part::Refusal(text) | Part::Reasoning { text, .. } => {
-            tokens::count_text(text)
-        }
+        Part::Text(text)
+        | Part::Cited { text, .. }
+        | Part::Refusal(text)
+        | Part::Reasoning { text, .. } => tokens::count_text(text),
         Part::ToolCall(call) => {
             tokens::count_text(&call.name) + tokens::count_text(&call.arguments)
         }
@@ -22,6 +23,9 @@ pub(super) fn count_delta(delta: &Delta) -> u64 {
         }
         Delta::ToolCall { name, .. } => tokens::count_text(name),
         Delta::ToolArguments { fragment, .. } => tokens::count_text(fragment),
-        Delta::ReasoningState(_) | Delta::ToolState { .. } | Delta::Logprobs(_) => 0,
+        Delta::ReasoningState(_)
+        | Delta::ToolState { .. }
+        | Delta::Citation(_)
+        | Delta::Logprobs(_) => 0,
     }
 }

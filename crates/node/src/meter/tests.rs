@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tollgate_proto::node::v1::Key;
 use tollgate_provider::chat::Delta;
-use tollgate_provider::chat::{Choice, FinishReason, Message, Role};
+use tollgate_provider::chat::{Choice, FinishReason, Message, Response, Role};
 use tollgate_provider::tokens;
 use tollgate_provider::{Class, Failure};
 use tollgate_quota::{
@@ -13,6 +13,8 @@ use tollgate_quota::{
 };
 
 mod ceilings;
+mod served;
+mod vectors;
 
 use super::*;
 use crate::limiter::Limiter;
@@ -96,18 +98,18 @@ impl Bench {
         let permit = Permit::take(&self.limiter, &self.plan, self.needs, until);
         let permit = self.with_owner(permit).await.unwrap();
         let mut meter = Meter::start("http");
-        meter.asked(&self.model, 1, false, bounds());
+        meter.asked(&self.model, 1, Operation::Completion, bounds());
         meter.admitted(permit);
         meter
     }
 
     /// Lets something happen that may wait for the owner's grants.
     async fn with_owner<T>(&self, work: impl Future<Output = T>) -> T {
-        let term = self.limiter.connected();
+        self.limiter.connected();
         let owner = async {
             loop {
-                let asked = self.limiter.next_message(term).await.unwrap();
-                self.grant(&asked);
+                let asked = self.limiter.next_message().await.unwrap();
+                self.grant(&asked.message);
             }
         };
         tokio::select! {
@@ -154,8 +156,8 @@ impl Bench {
     }
 
     async fn spent_of<const N: usize>(&self, limits: [&str; N]) -> [u64; N] {
-        let term = self.limiter.connected();
-        let message = self.limiter.next_message(term).await.unwrap();
+        self.limiter.connected();
+        let message = self.limiter.next_message().await.unwrap().message;
         limits.map(|limit| {
             let mut accounts = message.accounts.iter();
             accounts

@@ -1,8 +1,8 @@
-//! What an operator asks a provider, rather than a caller: which models it has, how it counts.
+//! What is asked of a provider beside work: which models it has, how it counts.
 
 use tollgate_provider::chat::Request;
 
-use super::{Ended, Transport, Upstream};
+use super::{Ended, LONGEST_ANSWER, Transport, Upstream};
 
 /// The most parts of a list of models that are asked for. Each holds a thousand where the provider lets it.
 const MOST_PAGES: usize = 50;
@@ -23,7 +23,7 @@ impl Upstream {
                 return Ok(None);
             };
             let response = self.exchange(http, request, &|_| {}).await?;
-            let body = self.read_body(response.body).await?;
+            let body = self.read_body(response.body, LONGEST_ANSWER).await?;
             let part = http.codec.decode_models(&body).map_err(Ended::no_answer)?;
             names.extend(part.names);
             page = part.next;
@@ -53,7 +53,7 @@ impl Upstream {
             return Ok(None);
         };
         let response = self.exchange(http, question, &|_| {}).await?;
-        let body = self.read_body(response.body).await?;
+        let body = self.read_body(response.body, LONGEST_ANSWER).await?;
         let count = http.codec.decode_count(&body).map_err(Ended::no_answer)?;
         Ok(Some(count))
     }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 use tollgate_provider::chat::{Chunk, Usage, Warning};
 use tollgate_provider::simulated::{Action, Script};
-use tollgate_provider::{Class, Failure, StreamDecoder};
+use tollgate_provider::{Failure, StreamDecoder};
 
 use super::client::Body;
-use super::{Ended, Reached};
+use super::{Ended, Reached, simulated};
 
 /// A stream that a provider has begun. Dropping it ends the request at the provider.
 #[derive(Debug)]
@@ -205,15 +205,7 @@ async fn play(
             out.push(chunk);
             Ok(true)
         }
-        Action::Fail(failure) => {
-            let refused = failure.status.is_some() && failure.class != Class::Truncated;
-            let reached = if refused {
-                Reached::Refusal
-            } else {
-                Reached::Perhaps
-            };
-            Err(Ended::of(failure, reached))
-        }
+        Action::Fail(failure) => Err(simulated::failed(failure)),
         Action::Hang => std::future::pending().await,
     }
 }

@@ -2,25 +2,55 @@
 
 use tollgate_policy::table::{Effect, Simulated};
 use tollgate_provider::chat::{Assembler, Request, Response};
-use tollgate_provider::simulated::{Config, Fault, Script};
-use tollgate_provider::{Class, Failure};
+use tollgate_provider::simulated::{self as simulation, Config, Embedded, Fault, Script};
+use tollgate_provider::{Class, Failure, embeddings};
 
 use super::{Ended, LiveStream, Reached};
 use crate::random;
 
 /// The script of one request. Whether it meets the configured fault is drawn here.
 pub(super) fn script(simulated: &Simulated, request: &Request, model: &str) -> Script {
+    Script::new(&config(simulated), request, model, random::number())
+}
+
+/// Plays an answer of vectors.
+pub(super) async fn embed(
+    simulated: &Simulated,
+    request: &embeddings::Request,
+    model: &str,
+) -> Result<embeddings::Response, Ended> {
+    let (after, outcome) = simulation::embed(&config(simulated), request, model);
+    tokio::time::sleep(after).await;
+    match outcome {
+        Embedded::Answer(response) => Ok(response),
+        Embedded::Fail(failure) => Err(failed(failure)),
+        // The caller's deadline ends it.
+        Embedded::Hang => std::future::pending().await,
+    }
+}
+
+/// How an attempt ended whose script fails.
+pub(super) fn failed(failure: Failure) -> Ended {
+    let refused = failure.status.is_some() && failure.class != Class::Truncated;
+    let reached = if refused {
+        Reached::Refusal
+    } else {
+        Reached::Perhaps
+    };
+    Ended::of(failure, reached)
+}
+
+fn config(simulated: &Simulated) -> Config {
     let fault = match &simulated.fault {
         Some(fault) if random::below(100) < fault.percent => effect(&fault.effect),
         _ => Fault::None,
     };
-    let config = Config {
+    Config {
         first_token_latency: simulated.first_token_latency,
         token_interval: simulated.token_interval,
         output_tokens: simulated.output_tokens,
         fault,
-    };
-    Script::new(&config, request, model, random::number())
+    }
 }
 
 /// Plays a whole answer.

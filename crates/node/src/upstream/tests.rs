@@ -11,6 +11,7 @@ use tollgate_provider::chat::{Chunk, Message, Role};
 
 use super::*;
 
+mod coding;
 mod kinds;
 
 const ANSWER: &str = r#"{"id":"1","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4}}"#;

@@ -294,7 +294,13 @@ impl QuotaService for Control {
             let mut known = None;
             while let Some(Ok(message)) = said.next().await {
                 let incarnation = Incarnation(message.incarnation);
-                known = Some(incarnation);
+                if known.replace(incarnation).is_none() {
+                    let all = StreamQuotaResponse {
+                        owned: Some(everything()),
+                        ..StreamQuotaResponse::default()
+                    };
+                    let _ = say.try_send(Ok(all));
+                }
                 control
                     .owner
                     .lock()
@@ -309,6 +315,16 @@ impl QuotaService for Control {
             }
         });
         Ok(Response::new(ReceiverStream::new(out)))
+    }
+}
+
+/// All shards of counters.
+fn everything() -> wire::OwnedShards {
+    wire::OwnedShards {
+        terms: vec![wire::OwnedSince {
+            epoch: 1,
+            shards: (0..256).collect(),
+        }],
     }
 }
 
@@ -381,6 +397,7 @@ fn encode(message: &OwnerMessage) -> StreamQuotaResponse {
         limit: account.limit,
         remaining: account.remaining,
         coming: Vec::new(),
+        epoch: 0,
     };
     StreamQuotaResponse {
         closed: Vec::new(),
@@ -390,5 +407,6 @@ fn encode(message: &OwnerMessage) -> StreamQuotaResponse {
         owner_time_ms: message.owner_now.0,
         accounts: message.accounts.iter().map(account).collect(),
         store: 0,
+        owned: None,
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! For each kind of provider: a streamed answer of 1,000 chunks of a word each, in slices of one TCP segment; a whole
 //! answer of 100 KB; and a request of 100 KB with a long conversation and tools. Each is done for a while in rounds;
-//! the figure is the processor time of the thread in the median round, so that a busy machine shows little.
+//! the figure is the processor time of the thread in the median round, so that a busy machine shows little. Then how
+//! fast the tokens of texts of 100 KB are counted, and what memory that takes.
 //!
 //! `cargo xtask bench codec [--out FILE] [--quick]`; the table goes to the terminal, the same as JSON to
 //! `target/codec.json`.
@@ -15,6 +16,8 @@
 mod bodies;
 #[path = "../fuzz/frames.rs"]
 mod frames;
+mod texts;
+mod tokens;
 
 use std::error::Error;
 use std::hint::black_box;
@@ -52,6 +55,12 @@ struct Row {
     encode_mb_per_s: f64,
 }
 
+#[derive(Debug, Serialize)]
+struct All {
+    codecs: Vec<Row>,
+    counting: tokens::Counting,
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let options = options()?;
     println!(
@@ -73,7 +82,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         );
         rows.push(row);
     }
-    std::fs::write(&options.out, serde_json::to_vec_pretty(&rows)?)?;
+    let counting = tokens::measure(&options)?;
+    let all = All {
+        codecs: rows,
+        counting,
+    };
+    std::fs::write(&options.out, serde_json::to_vec_pretty(&all)?)?;
     println!("\nthe same as JSON: {}", options.out.display());
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! Feeds every decoder of this crate with damaged samples until the time is up.
 //!
 //! ```text
-//! cargo xtask fuzz [--minutes N] [--seed S]
-//! cargo run --profile fuzz -p tollgate-provider --example fuzz -- [--minutes N] [--seed S] [FILE…]
+//! cargo xtask fuzz [--minutes N] [--seed S] [--only WORD]
+//! cargo run --profile fuzz -p tollgate-provider --example fuzz -- [--minutes N] [--seed S] [--only WORD] [FILE…]
 //! ```
 //!
 //! A mutational fuzzer in the manner of AFL, without its instrumentation, which needs a nightly compiler: an input
@@ -13,7 +13,9 @@
 //! It does NOT measure coverage, and it keeps no corpus from run to run.
 #![expect(clippy::print_stdout, reason = "a tool shows what it found")]
 
+mod corpus;
 mod frames;
+mod inquiry;
 mod mutate;
 mod target;
 
@@ -42,6 +44,8 @@ const REPORT: Duration = Duration::from_secs(60);
 struct Options {
     minutes: f64,
     seed: u64,
+    /// What the names of targets must hold.
+    only: String,
     files: Vec<PathBuf>,
 }
 
@@ -52,7 +56,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     if !options.files.is_empty() {
         return again(&options.files);
     }
-    let mut fuzzer = Fuzzer::new(options.seed)?;
+    let mut fuzzer = Fuzzer::new(options.seed, &options.only)?;
     println!(
         "{} samples, {} targets, seed {}",
         fuzzer.corpus.len(),
@@ -77,14 +81,16 @@ fn options() -> Result<Options, Box<dyn Error>> {
     let mut options = Options {
         minutes: 1.0,
         seed: 1,
+        only: String::new(),
         files: Vec::new(),
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
-        let mut value = || arguments.next().ok_or(format!("{argument} needs a number"));
+        let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
             "--minutes" => options.minutes = value()?.parse()?,
             "--seed" => options.seed = value()?.parse()?,
+            "--only" => options.only = value()?,
             _ => options.files.push(argument.into()),
         }
     }
@@ -125,12 +131,15 @@ struct Fuzzer {
 
 impl Fuzzer {
     #[expect(clippy::disallowed_methods, reason = "it runs for a time")]
-    fn new(seed: u64) -> Result<Self, Box<dyn Error>> {
-        let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples");
-        let mut corpus = Vec::new();
-        read_all(&samples, &mut corpus)?;
+    fn new(seed: u64, only: &str) -> Result<Self, Box<dyn Error>> {
+        let corpus = corpus::samples()?;
+        let mut targets = target::all();
+        targets.retain(|target| target.to_string().contains(only));
+        if targets.is_empty() {
+            return Err(format!("no target's name holds `{only}`").into());
+        }
         Ok(Self {
-            targets: target::all(),
+            targets,
             dictionary: Dictionary::of(&corpus),
             samples: corpus.len(),
             corpus,
@@ -245,22 +254,6 @@ fn execute(target: Target, input: &[u8], slices: u64) -> Result<u64, String> {
             Err(format!("panicked: {}", said.unwrap_or("no text")))
         }
     }
-}
-
-fn read_all(folder: &Path, out: &mut Vec<Vec<u8>>) -> Result<(), Box<dyn Error>> {
-    let mut paths: Vec<_> = std::fs::read_dir(folder)?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<_, _>>()?;
-    // Else the order, and with it every input, would depend on the file system.
-    paths.sort();
-    for path in paths {
-        if path.is_dir() {
-            read_all(&path, out)?;
-        } else {
-            out.push(std::fs::read(path)?);
-        }
-    }
-    Ok(())
 }
 
 /// The most memory the process has used, in KiB; 0 where the system does not say.

@@ -1,14 +1,17 @@
 //! What is fuzzed, and the rules that no input may break.
 
+mod vectors;
+
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode};
 use tollgate_provider::chat::{Assembler, Chunk, Delta, Message, Part, Request, Role};
-use tollgate_provider::{Class, Codec, Failure, Kind, Target as To, openai, sse};
+use tollgate_provider::{Class, Codec, Error, Failure, Kind, Target as To, openai, sse};
 
 use crate::frames::framed;
+use crate::inquiry;
 use crate::mutate::Random;
 
 /// A decoder.
@@ -23,10 +26,20 @@ pub(crate) enum Target {
     /// A streamed answer of Bedrock's whose frames are whole: its events are written as server-sent ones, since
     /// damage to a frame is found out by its checksum before anything in it is read.
     Framed,
+    /// A list of models.
+    Models(Kind),
+    /// A count of tokens.
+    Count(Kind),
+    /// Headers of an answer that tell of limits, and how long to wait.
+    Headers,
     /// The frames of server-sent events.
     Events,
     /// A request of a caller of the compatible edge.
     Request,
+    /// An answer of vectors.
+    Vectors(Kind),
+    /// A request for vectors at the compatible edge.
+    VectorRequest,
 }
 
 impl fmt::Display for Target {
@@ -35,9 +48,14 @@ impl fmt::Display for Target {
             Self::Stream(kind) => write!(f, "stream of {}", kind.as_str()),
             Self::Whole(kind) => write!(f, "answer of {}", kind.as_str()),
             Self::Refusal(kind) => write!(f, "error of {}", kind.as_str()),
+            Self::Models(kind) => write!(f, "models of {}", kind.as_str()),
+            Self::Count(kind) => write!(f, "count of {}", kind.as_str()),
+            Self::Headers => f.write_str("headers"),
             Self::Framed => f.write_str("stream of bedrock in whole frames"),
             Self::Events => f.write_str("server-sent events"),
             Self::Request => f.write_str("request"),
+            Self::Vectors(kind) => write!(f, "vectors of {}", kind.as_str()),
+            Self::VectorRequest => f.write_str("request for vectors"),
         }
     }
 }
@@ -50,10 +68,17 @@ pub(crate) fn all() -> Vec<Target> {
             Target::Stream(kind),
             Target::Whole(kind),
             Target::Refusal(kind),
+            Target::Vectors(kind),
         ]
     };
     let mut all: Vec<_> = Kind::ALL.into_iter().flat_map(of_kind).collect();
+    let asked = [Kind::Anthropic, Kind::Gemini, Kind::Bedrock];
+    all.extend(asked.map(Target::Count));
+    // One reads the lists of all kinds.
+    all.push(Target::Models(Kind::Gemini));
     all.extend([
+        Target::Headers,
+        Target::VectorRequest,
         Target::Framed,
         Target::Framed,
         Target::Events,
@@ -70,14 +95,19 @@ pub(crate) fn run(target: Target, input: &[u8], slices: u64) -> Result<u64, Stri
         Target::Stream(kind) => stream(kind, input, slices, &mut behaviour)?,
         Target::Whole(kind) => whole(kind, input, &mut behaviour)?,
         Target::Refusal(kind) => refusal(kind, input, slices, &mut behaviour)?,
+        Target::Models(kind) => inquiry::models(kind, input, &mut behaviour)?,
+        Target::Count(kind) => inquiry::count(kind, input, &mut behaviour)?,
+        Target::Headers => inquiry::headers(input, &mut behaviour)?,
         Target::Framed => stream(Kind::Bedrock, &framed(input), slices, &mut behaviour)?,
         Target::Events => events(input, slices, &mut behaviour)?,
         Target::Request => request(input, &mut behaviour)?,
+        Target::Vectors(kind) => vectors::answer(kind, input, slices, &mut behaviour)?,
+        Target::VectorRequest => vectors::request(input, &mut behaviour)?,
     }
     Ok(behaviour.finish())
 }
 
-fn rule(holds: bool, rule: &str) -> Result<(), String> {
+pub(crate) fn rule(holds: bool, rule: &str) -> Result<(), String> {
     if holds { Ok(()) } else { Err(rule.to_owned()) }
 }
 
@@ -223,6 +253,7 @@ fn kind_of(chunk: &Chunk) -> u8 {
             Delta::ToolArguments { .. } => 25,
             Delta::ToolState { .. } => 26,
             Delta::Logprobs(_) => 27,
+            Delta::Citation(_) => 28,
         },
     }
 }
@@ -236,12 +267,13 @@ fn size_of_chunk(chunk: &Chunk) -> usize {
             Delta::ToolCall { id, name, .. } => id.len() + name.len(),
             Delta::ToolArguments { fragment, .. } => fragment.len(),
             Delta::Logprobs(json) => json.get().len(),
+            Delta::Citation(source) => source.opaque.as_ref().map_or(0, |it| it.bytes.len()),
         },
         Chunk::Warning(_) | Chunk::Finish { .. } | Chunk::Usage(_) => 0,
     }
 }
 
-fn check_failure(failure: Option<&Failure>) -> Result<(), String> {
+pub(crate) fn check_failure(failure: Option<&Failure>) -> Result<(), String> {
     let Some(failure) = failure else {
         return Ok(());
     };
@@ -254,7 +286,7 @@ fn check_failure(failure: Option<&Failure>) -> Result<(), String> {
     )
 }
 
-fn hash_end(failure: Option<&Failure>, behaviour: &mut DefaultHasher) {
+pub(crate) fn hash_end(failure: Option<&Failure>, behaviour: &mut DefaultHasher) {
     failure.map(|failure| failure.class).hash(behaviour);
     failure
         .map(|failure| failure.code.is_some())
@@ -349,6 +381,17 @@ fn events(input: &[u8], slices: u64, behaviour: &mut DefaultHasher) -> Result<()
     Ok(())
 }
 
+/// What is said of a request that is wrong.
+fn check_error(error: &Error, behaviour: &mut DefaultHasher) -> Result<(), String> {
+    let told = error.to_string();
+    rule(told.len() <= 1000, "an error talks too much")?;
+    // Which field it is about, without the numbers in it.
+    let field = error.field().unwrap_or_default();
+    let letters: String = field.chars().filter(|c| !c.is_ascii_digit()).collect();
+    letters.chars().take(60).collect::<String>().hash(behaviour);
+    Ok(())
+}
+
 fn request(input: &[u8], behaviour: &mut DefaultHasher) -> Result<(), String> {
     match openai::parse_request(input) {
         Ok(parsed) => {
@@ -357,14 +400,6 @@ fn request(input: &[u8], behaviour: &mut DefaultHasher) -> Result<(), String> {
             parsed.request.tools.len().min(8).hash(behaviour);
             encode_everywhere(&parsed.request)
         }
-        Err(error) => {
-            let told = error.to_string();
-            rule(told.len() <= 1000, "an error talks too much")?;
-            // Which field it is about, without the numbers in it.
-            let field = error.field().unwrap_or_default();
-            let letters: String = field.chars().filter(|c| !c.is_ascii_digit()).collect();
-            letters.chars().take(60).collect::<String>().hash(behaviour);
-            Ok(())
-        }
+        Err(error) => check_error(&error, behaviour),
     }
 }

@@ -4,10 +4,12 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::wire::{Block, Message, report};
-use super::{BLOCK, PROVIDER, REDACTED, SIGNATURE, errors};
-use crate::chat::{self, Choice, FinishReason, Opaque, Part, Response, Role, ToolCall};
+use super::{BLOCK, PROVIDER, REDACTED, SIGNATURE, citations, errors};
+use crate::chat::{
+    self, Choice, FinishReason, MOST_CITATIONS, Opaque, Part, Response, Role, ToolCall,
+};
 use crate::failure::{Class, ErrorObject, Failure};
-use crate::wire::Text;
+use crate::wire::{List, Text};
 
 /// Decodes the body of a 200 that was not streamed.
 pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
@@ -57,7 +59,7 @@ fn part(raw: &RawValue) -> Result<Option<Part>, Failure> {
     Ok(Some(match block.r#type.as_str() {
         "text" => match text(block.text) {
             text if text.is_empty() => return Ok(None),
-            text => Part::Text(text),
+            text => cited(text, block.citations),
         },
         "thinking" => Part::Reasoning {
             text: text(block.thinking),
@@ -81,6 +83,20 @@ fn part(raw: &RawValue) -> Result<Option<Part>, Failure> {
             opaque: vec![state(BLOCK, raw.get().to_owned())],
         },
     }))
+}
+
+/// A text and its sources, all of which are good for the whole of it.
+fn cited(text: String, sources: Option<List<&RawValue, MOST_CITATIONS>>) -> Part {
+    let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+    let sources = sources.unwrap_or_default().0.into_iter();
+    let citations: Vec<_> = sources
+        .filter_map(|raw| citations::read(raw, 0..length))
+        .collect();
+    if citations.is_empty() {
+        Part::Text(text)
+    } else {
+        Part::Cited { text, citations }
+    }
 }
 
 /// Reads a block.

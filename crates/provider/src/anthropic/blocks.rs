@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{BLOCK, PROVIDER, REDACTED, SIGNATURE};
+use super::{BLOCK, CITATION, PROVIDER, REDACTED, SIGNATURE};
 use crate::blocks::{CacheMark, Format, Place};
 use crate::chat::{Document, DocumentSource, Image, Opaque, Source, ToolCall};
 use crate::wire::Text;
@@ -45,6 +45,8 @@ pub(super) enum Block<'a> {
 pub(super) enum Content<'a> {
     Text {
         text: &'a str,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        citations: Vec<&'a RawValue>,
     },
     Image {
         source: WireSource<'a>,
@@ -53,6 +55,8 @@ pub(super) enum Content<'a> {
         source: WireSource<'a>,
         #[serde(skip_serializing_if = "Option::is_none")]
         title: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        citations: Option<Citing>,
     },
     Thinking {
         thinking: &'a str,
@@ -73,6 +77,12 @@ pub(super) enum Content<'a> {
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         is_error: bool,
     },
+}
+
+/// Asks for passages to be cited.
+#[derive(Serialize)]
+pub(super) struct Citing {
+    enabled: bool,
 }
 
 #[derive(Serialize)]
@@ -123,9 +133,10 @@ pub(super) struct Messages;
 impl Format for Messages {
     type Block<'a> = Block<'a>;
     const PROVIDER: &'static str = PROVIDER;
+    const CITATION: &'static str = CITATION;
 
-    fn text(text: &str) -> Block<'_> {
-        Content::Text { text }.into()
+    fn text<'a>(text: &'a str, citations: Vec<&'a RawValue>) -> Block<'a> {
+        Content::Text { text, citations }.into()
     }
 
     fn image<'a>(image: &'a Image, at: &Place<'_>) -> Result<Block<'a>, Error> {
@@ -167,7 +178,13 @@ impl Format for Messages {
             }
         };
         let title = document.title.as_deref();
-        Ok(Content::Document { source, title }.into())
+        let citations = document.citations.then_some(Citing { enabled: true });
+        let content = Content::Document {
+            source,
+            title,
+            citations,
+        };
+        Ok(content.into())
     }
 
     fn call<'a>(

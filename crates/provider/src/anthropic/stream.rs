@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 use super::answer::{call, finish_reason, read_block, signature, state};
 use super::usage::Report;
 use super::wire::{self, Event, MOST_BLOCKS, Message, report};
-use super::{BLOCK, REDACTED, errors};
-use crate::chat::{Chunk, Delta, Usage};
+use super::{BLOCK, REDACTED, citations, errors};
+use crate::chat::{Chunk, Citation, Delta, Extent, MOST_CITATIONS, Usage};
 use crate::failure::{Class, ErrorObject, Failure};
 use crate::sse;
 use crate::stream::{self, Next};
@@ -37,6 +37,7 @@ pub(crate) struct Answer {
     /// The blocks that have begun and not ended. One at a time, so far, but the format numbers them.
     open: Vec<(u32, Open)>,
     calls: u32,
+    extent: Extent,
     usage: Report,
     /// Whether output was counted by a report that is not merely how the answer began.
     counted: bool,
@@ -48,7 +49,14 @@ pub(crate) struct Answer {
 /// A block that has begun.
 #[derive(Debug)]
 enum Open {
-    Text,
+    /// Where in the text it began, and its sources, which are good for the whole of it.
+    Text {
+        start: u32,
+        sources: Vec<Citation>,
+        /// Bytes of their JSON.
+        size: usize,
+    },
+    Redacted,
     Thinking {
         signature: String,
     },
@@ -89,9 +97,12 @@ impl stream::Answer for Answer {
             // `ping`, and what is yet to come.
             _ => {}
         }
-        self.any_content |= out[before..]
-            .iter()
-            .any(|chunk| matches!(chunk, Chunk::Delta { .. }));
+        for chunk in &out[before..] {
+            if let Chunk::Delta { delta, .. } = chunk {
+                self.any_content = true;
+                self.extent.take(delta);
+            }
+        }
         Ok(Next::More)
     }
 
@@ -146,7 +157,15 @@ impl Answer {
         let open = match block.r#type.as_str() {
             "text" => {
                 push_text(block.text, Delta::Text, out);
-                Open::Text
+                let mut open = Open::Text {
+                    start: self.extent.length(),
+                    sources: Vec::new(),
+                    size: 0,
+                };
+                for source in block.citations.unwrap_or_default().0 {
+                    open.cite(source)?;
+                }
+                open
             }
             "thinking" => {
                 push_text(block.thinking, Delta::Reasoning, out);
@@ -158,7 +177,7 @@ impl Answer {
             "redacted_thinking" => {
                 let data = block.data.map(Text::into_string).unwrap_or_default();
                 push(Delta::ReasoningState(state(REDACTED, data)), out);
-                Open::Text
+                Open::Redacted
             }
             "tool_use" => {
                 let (id, name) = call(&block)?;
@@ -196,7 +215,13 @@ impl Answer {
             return Err(broken("something was added to a block that did not begin"));
         };
         match open {
-            Open::Text => push_text(delta.text, Delta::Text, out),
+            Open::Text { .. } => {
+                push_text(delta.text, Delta::Text, out);
+                if let Some(source) = delta.citation {
+                    open.cite(source)?;
+                }
+            }
+            Open::Redacted => {}
             Open::Thinking { signature } => {
                 push_text(delta.thinking, Delta::Reasoning, out);
                 if let Some(text) = delta.signature {
@@ -229,7 +254,7 @@ impl Answer {
             .position(|(known, _)| Some(*known) == index);
         if let Some(at) = at {
             let (_, open) = self.open.remove(at);
-            open.close(out);
+            open.close(&self.extent, out);
         }
     }
 
@@ -250,7 +275,7 @@ impl Answer {
             return;
         };
         for (_, open) in std::mem::take(&mut self.open) {
-            open.close(out);
+            open.close(&self.extent, out);
         }
         let explanation = delta.stop_details.and_then(|it| it.explanation);
         push_text(explanation, Delta::Refusal, out);
@@ -277,10 +302,32 @@ impl Answer {
 }
 
 impl Open {
+    /// Notes a source of a text: which passage it is of is known at the block's end.
+    fn cite(&mut self, source: &RawValue) -> Result<(), Failure> {
+        let Self::Text { sources, size, .. } = self else {
+            return Ok(());
+        };
+        *size += source.get().len();
+        if *size > MOST_KEPT || sources.len() == MOST_CITATIONS {
+            return Err(broken("a text of the answer has too many sources"));
+        }
+        sources.extend(citations::read(source, 0..0));
+        Ok(())
+    }
+
     /// Tells what is only known at a block's end.
-    fn close(self, out: &mut Vec<Chunk>) {
+    fn close(self, extent: &Extent, out: &mut Vec<Chunk>) {
         match self {
-            Self::Text => {}
+            Self::Text { start, sources, .. } => {
+                let passage = extent.since(start);
+                out.extend(sources.into_iter().map(|source| {
+                    chunk(Delta::Citation(Citation {
+                        passage: passage.clone(),
+                        ..source
+                    }))
+                }));
+            }
+            Self::Redacted => {}
             Self::Thinking { signature: text } => {
                 let state = signature(Some(text.into()));
                 out.extend(state.map(|state| chunk(Delta::ReasoningState(state))));

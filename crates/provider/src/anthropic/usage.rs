@@ -1,13 +1,19 @@
 //! Reading the count of tokens.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-use crate::chat::{Usage, UsageSource};
-use crate::usage::{believable, count, part};
+use crate::chat::{Tier, Usage, UsageSource};
+use crate::usage::{believable, count, part, tier};
+use crate::wire::Text;
 
 /// A report, or in a stream a later one that replaces the counts it names.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 pub(super) struct Report {
+    #[serde(default, deserialize_with = "served")]
+    service_tier: Option<Tier>,
+    /// How fast a model answered, where it comes in several.
+    #[serde(default, deserialize_with = "served")]
+    speed: Option<Tier>,
     input_tokens: Option<f64>,
     output_tokens: Option<f64>,
     cache_read_input_tokens: Option<f64>,
@@ -26,10 +32,18 @@ struct Details {
     thinking_tokens: Option<f64>,
 }
 
+/// Reads a class of processing; a name that is not known is none.
+fn served<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Tier>, D::Error> {
+    let name = Option::<Text<'_>>::deserialize(deserializer)?;
+    Ok(name.and_then(|name| tier(name.as_str())))
+}
+
 impl Report {
     /// Takes what a later report says.
     pub(super) fn update(&mut self, later: Self) {
         *self = Self {
+            service_tier: later.service_tier.or(self.service_tier),
+            speed: later.speed.or(self.speed),
             input_tokens: later.input_tokens.or(self.input_tokens),
             output_tokens: later.output_tokens.or(self.output_tokens),
             cache_read_input_tokens: later
@@ -53,16 +67,19 @@ impl Report {
             .and_then(|it| it.ephemeral_1h_input_tokens);
         let thinking = self.output_tokens_details.and_then(|it| it.thinking_tokens);
         believable(Usage {
-            input_total: count(self.input_tokens?)? + cache_read + cache_write,
             cache_read,
             cache_write,
             cache_write_1h: part(hour)?,
-            input_audio: 0,
-            output_total: count(self.output_tokens?)?,
             reasoning: part(thinking)?,
-            output_audio: 0,
-            billed: None,
-            source: UsageSource::Provider,
+            tier: self
+                .speed
+                .filter(|it| *it == Tier::Fast)
+                .or(self.service_tier),
+            ..Usage::of(
+                count(self.input_tokens?)? + cache_read + cache_write,
+                count(self.output_tokens?)?,
+                UsageSource::Provider,
+            )
         })
     }
 }

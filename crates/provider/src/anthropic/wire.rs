@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::usage::Report;
+use crate::chat::MOST_CITATIONS;
 use crate::wire::{List, Text};
 
 /// The most blocks one answer may have.
@@ -35,6 +36,7 @@ pub(super) struct Block<'a> {
     #[serde(borrow)]
     pub(super) r#type: Text<'a>,
     pub(super) text: Option<Text<'a>>,
+    pub(super) citations: Option<List<&'a RawValue, MOST_CITATIONS>>,
     pub(super) thinking: Option<Text<'a>>,
     pub(super) signature: Option<Text<'a>>,
     pub(super) data: Option<Text<'a>>,
@@ -60,6 +62,7 @@ pub(super) struct Event<'a> {
 pub(super) struct Delta<'a> {
     #[serde(borrow)]
     pub(super) text: Option<Text<'a>>,
+    pub(super) citation: Option<&'a RawValue>,
     pub(super) thinking: Option<Text<'a>>,
     pub(super) signature: Option<Text<'a>>,
     pub(super) partial_json: Option<Text<'a>>,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::wire::{Answer, Block, Citations, Reasoning, ToolUse};
-use super::{BLOCK, PROVIDER, REDACTED, SIGNATURE, usage};
+use super::{BLOCK, PROVIDER, REDACTED, SIGNATURE, citations, usage};
 use crate::chat::{self, Choice, FinishReason, Opaque, Part, Response, Role, ToolCall};
 use crate::failure::{Class, Failure};
 use crate::wire::Text;
@@ -46,7 +46,9 @@ pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
         id: String::new(),
         model: String::new(),
         choices: vec![choice],
-        usage: answer.usage.and_then(usage::read),
+        usage: answer
+            .usage
+            .and_then(|raw| usage::read(raw, answer.service_tier.as_ref())),
         warnings: Vec::new(),
     })
 }
@@ -61,7 +63,7 @@ fn part(raw: &RawValue) -> Result<Option<Part>, Failure> {
         Block {
             citations_content: Some(cited),
             ..
-        } => cited_text(cited),
+        } => return Ok(cited_text(cited)),
         Block {
             reasoning_content: Some(reasoning),
             ..
@@ -81,12 +83,26 @@ fn part(raw: &RawValue) -> Result<Option<Part>, Failure> {
     Ok((!text.is_empty()).then_some(Part::Text(text)))
 }
 
-fn cited_text(cited: Citations<'_>) -> String {
+/// A text and its sources, all of which are good for the whole of it.
+fn cited_text(cited: Citations<'_>) -> Option<Part> {
     let pieces = cited.content.unwrap_or_default().0.into_iter();
-    pieces
+    let text: String = pieces
         .filter_map(|piece| piece.text)
         .map(Text::into_string)
-        .collect()
+        .collect();
+    let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+    let sources = cited.citations.unwrap_or_default().0.into_iter();
+    let citations: Vec<_> = sources
+        .filter_map(|raw| citations::read(raw, 0..length))
+        .collect();
+    if text.is_empty() {
+        return None;
+    }
+    Some(if citations.is_empty() {
+        Part::Text(text)
+    } else {
+        Part::Cited { text, citations }
+    })
 }
 
 fn thought(reasoning: Reasoning<'_>) -> Result<Part, Failure> {

@@ -7,14 +7,15 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{BLOCK, PROVIDER, REDACTED, SIGNATURE};
+use super::{BLOCK, CITATION, PROVIDER, REDACTED, SIGNATURE};
 use crate::blocks::{CacheMark, Format, Place};
 use crate::chat::{Document, DocumentSource, Image, Opaque, Source, ToolCall};
 use crate::{Error, path};
 
 /// The types of block that are written here.
-const KNOWN: [&str; 8] = [
+const KNOWN: [&str; 9] = [
     "text",
+    "citationsContent",
     "image",
     "audio",
     "document",
@@ -63,6 +64,7 @@ const LONGEST_ID: usize = 64;
 #[serde(rename_all = "camelCase")]
 pub(super) enum Block<'a> {
     Text(&'a str),
+    CitationsContent(CitedText<'a>),
     Image(Media<'a>),
     Audio(Media<'a>),
     Document(WireDocument<'a>),
@@ -87,6 +89,23 @@ pub(super) enum Block<'a> {
 }
 
 #[derive(Serialize)]
+pub(super) struct CitedText<'a> {
+    content: [Words<'a>; 1],
+    citations: Vec<&'a RawValue>,
+}
+
+#[derive(Serialize)]
+struct Words<'a> {
+    text: &'a str,
+}
+
+/// Asks for passages to be cited.
+#[derive(Serialize)]
+struct Citing {
+    enabled: bool,
+}
+
+#[derive(Serialize)]
 pub(super) struct Media<'a> {
     format: &'a str,
     source: WireSource<'a>,
@@ -97,6 +116,8 @@ pub(super) struct WireDocument<'a> {
     format: &'static str,
     name: String,
     source: WireSource<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    citations: Option<Citing>,
 }
 
 #[derive(Serialize)]
@@ -124,9 +145,14 @@ pub(super) struct Converse;
 impl Format for Converse {
     type Block<'a> = Block<'a>;
     const PROVIDER: &'static str = PROVIDER;
+    const CITATION: &'static str = CITATION;
 
-    fn text(text: &str) -> Block<'_> {
-        Block::Text(text)
+    fn text<'a>(text: &'a str, citations: Vec<&'a RawValue>) -> Block<'a> {
+        if citations.is_empty() {
+            return Block::Text(text);
+        }
+        let content = [Words { text }];
+        Block::CitationsContent(CitedText { content, citations })
     }
 
     fn image<'a>(image: &'a Image, at: &Place<'_>) -> Result<Block<'a>, Error> {
@@ -175,6 +201,7 @@ impl Format for Converse {
             format,
             name: name.unwrap_or_else(|| format!("document {message} {part} {within}")),
             source,
+            citations: document.citations.then_some(Citing { enabled: true }),
         }))
     }
 

@@ -8,13 +8,13 @@ use serde_json::value::RawValue;
 use super::answer::{blob, broken, finish_reason, names, signature, state};
 use super::event_stream::{self, Frame, Kind};
 use super::wire::{Block, Event, MOST_BLOCKS, Reasoning, ToolUse};
-use super::{REDACTED, errors, usage};
-use crate::chat::{Chunk, Delta, Usage};
+use super::{REDACTED, citations, errors, usage};
+use crate::chat::{Chunk, Citation, Delta, Extent, MOST_CITATIONS, Usage};
 use crate::failure::{Class, Failure};
 use crate::stream::{self, Next};
 use crate::wire::Text;
 
-/// The most bytes held back of a thought that cannot be read.
+/// The most bytes held back of a thought that cannot be read, and of the sources of a text.
 const MOST_HELD: usize = 1024 * 1024;
 
 /// Decodes the body of one streamed answer.
@@ -34,6 +34,7 @@ pub(crate) struct Answer {
     /// The blocks that have begun and not ended. Only calls say that they begin.
     open: Vec<(u32, Open)>,
     calls: u32,
+    extent: Extent,
     usage: Option<Usage>,
     malformed: u64,
 }
@@ -41,6 +42,13 @@ pub(crate) struct Answer {
 /// What is held back of a block until it ends.
 #[derive(Debug)]
 enum Open {
+    /// Where in the text it began, and its sources, which are good for the whole of it.
+    Text {
+        start: u32,
+        sources: Vec<Citation>,
+        /// Bytes of their JSON.
+        size: usize,
+    },
     Thought {
         signature: String,
         redacted: Vec<u8>,
@@ -80,7 +88,8 @@ impl stream::Answer<event_stream::Decoder> for Answer {
             "contentBlockStop" => self.close(event.content_block_index, out),
             "messageStop" => self.stop(event.stop_reason, out)?,
             "metadata" => {
-                self.usage = event.usage.and_then(usage::read);
+                let served = event.service_tier.as_ref();
+                self.usage = event.usage.and_then(|raw| usage::read(raw, served));
                 return self.whole().map(|()| Next::Nothing);
             }
             // What is yet to come.
@@ -143,7 +152,14 @@ impl Answer {
         match delta {
             Block {
                 text: Some(text), ..
-            } => self.text(text, Delta::Text, out),
+            } => {
+                self.open_text(index)?;
+                self.text(text, Delta::Text, out);
+            }
+            Block {
+                citation: Some(source),
+                ..
+            } => self.cite(index, source)?,
             Block {
                 reasoning_content: Some(reasoning),
                 ..
@@ -152,9 +168,40 @@ impl Answer {
                 tool_use: Some(call),
                 ..
             } => self.argue(index, &call, out)?,
-            // Sources of a text, and what is yet to come.
+            // What is yet to come.
             Block { .. } => {}
         }
+        Ok(())
+    }
+
+    /// Notes where a block of text begins, unless it has.
+    fn open_text(&mut self, index: u32) -> Result<&mut Open, Failure> {
+        let start = self.extent.length();
+        let at = match self.open.iter().position(|(known, _)| *known == index) {
+            Some(at) => at,
+            None => {
+                let text = Open::Text {
+                    start,
+                    sources: Vec::new(),
+                    size: 0,
+                };
+                self.keep(index, text)?;
+                self.open.len() - 1
+            }
+        };
+        Ok(&mut self.open[at].1)
+    }
+
+    /// Notes a source of a text: which passage it is of is known at the block's end.
+    fn cite(&mut self, index: u32, source: &RawValue) -> Result<(), Failure> {
+        let Open::Text { sources, size, .. } = self.open_text(index)? else {
+            return Ok(());
+        };
+        *size += source.get().len();
+        if *size > MOST_HELD || sources.len() == MOST_CITATIONS {
+            return Err(broken("a text of the answer has too many sources"));
+        }
+        sources.extend(citations::read(source, 0..0));
         Ok(())
     }
 
@@ -208,7 +255,7 @@ impl Answer {
         let (index, empty) = match open {
             Some((_, Open::Call { index, empty })) => (*index, empty),
             Some((_, Open::Foreign)) => return Ok(()),
-            Some((_, Open::Thought { .. })) | None => {
+            Some((_, Open::Thought { .. } | Open::Text { .. })) | None => {
                 return Err(broken("arguments came for a call that did not begin"));
             }
         };
@@ -229,7 +276,7 @@ impl Answer {
             .position(|(known, _)| Some(*known) == index);
         if let Some(at) = at {
             let (_, open) = self.open.remove(at);
-            open.close(out);
+            open.close(&self.extent, out);
         }
     }
 
@@ -239,7 +286,7 @@ impl Answer {
         };
         let reason = finish_reason(reason.as_str())?;
         for (_, open) in std::mem::take(&mut self.open) {
-            open.close(out);
+            open.close(&self.extent, out);
         }
         self.stopped = true;
         out.push(Chunk::Finish { choice: 0, reason });
@@ -268,13 +315,14 @@ impl Answer {
 
     fn push(&mut self, delta: Delta, out: &mut Vec<Chunk>) {
         self.any_content = true;
+        self.extent.take(&delta);
         out.push(Chunk::Delta { choice: 0, delta });
     }
 }
 
 impl Open {
     /// Tells what is only known at a block's end.
-    fn close(self, out: &mut Vec<Chunk>) {
+    fn close(self, extent: &Extent, out: &mut Vec<Chunk>) {
         let mut push = |delta| out.push(Chunk::Delta { choice: 0, delta });
         match self {
             Self::Thought {
@@ -287,6 +335,15 @@ impl Open {
                 if !redacted.is_empty() {
                     let redacted = state(REDACTED, redacted.into());
                     push(Delta::ReasoningState(redacted));
+                }
+            }
+            Self::Text { start, sources, .. } => {
+                let passage = extent.since(start);
+                for source in sources {
+                    push(Delta::Citation(Citation {
+                        passage: passage.clone(),
+                        ..source
+                    }));
                 }
             }
             // A call without arguments.

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::usage::ServiceTier;
+use crate::chat::MOST_CITATIONS;
 use crate::wire::{List, Text};
 
 /// The most blocks one answer may have.
@@ -16,6 +18,7 @@ pub(super) struct Answer<'a> {
     pub(super) output: Option<Output<'a>>,
     pub(super) stop_reason: Option<Text<'a>>,
     pub(super) usage: Option<&'a RawValue>,
+    pub(super) service_tier: Option<ServiceTier<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -38,7 +41,10 @@ pub(super) struct Block<'a> {
     pub(super) text: Option<Text<'a>>,
     pub(super) tool_use: Option<ToolUse<'a>>,
     pub(super) reasoning_content: Option<Reasoning<'a>>,
+    /// In a block.
     pub(super) citations_content: Option<Citations<'a>>,
+    /// In a stream.
+    pub(super) citation: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -74,11 +80,12 @@ pub(super) struct ReasoningText<'a> {
     pub(super) signature: Option<Text<'a>>,
 }
 
-/// A text with its sources, which were not asked for and are not told.
+/// A text with its sources.
 #[derive(Debug, Deserialize)]
 pub(super) struct Citations<'a> {
     #[serde(borrow)]
     pub(super) content: Option<List<CitedText<'a>, MOST_BLOCKS>>,
+    pub(super) citations: Option<List<&'a RawValue, MOST_CITATIONS>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -97,4 +104,5 @@ pub(super) struct Event<'a> {
     pub(super) delta: Option<Block<'a>>,
     pub(super) stop_reason: Option<Text<'a>>,
     pub(super) usage: Option<&'a RawValue>,
+    pub(super) service_tier: Option<ServiceTier<'a>>,
 }

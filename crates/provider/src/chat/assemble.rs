@@ -78,7 +78,7 @@ impl Draft {
     fn add(&mut self, delta: Delta) {
         match delta {
             Delta::Text(more) => match self.parts.last_mut() {
-                Some(Part::Text(text)) => text.push_str(&more),
+                Some(Part::Text(text) | Part::Cited { text, .. }) => text.push_str(&more),
                 _ => self.parts.push(Part::Text(more)),
             },
             Delta::Refusal(more) => match self.parts.last_mut() {
@@ -121,6 +121,7 @@ impl Draft {
                     call.opaque.push(state);
                 }
             }
+            Delta::Citation(citation) => Part::cite(&mut self.parts, citation),
             Delta::Logprobs(json) => self.logprobs.push(json),
         }
     }

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use super::Citation;
+
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -59,6 +61,13 @@ impl Message {
 pub enum Part {
     /// Plain text.
     Text(String),
+    /// Text whose sources are told; only in assistant messages.
+    Cited {
+        /// The text.
+        text: String,
+        /// Its sources, in the order in which the provider told them.
+        citations: Vec<Citation>,
+    },
     /// A picture.
     Image(Image),
     /// Sound.
@@ -93,11 +102,27 @@ pub enum Part {
 }
 
 impl Part {
+    /// Adds a source to the latest of these parts that is text. A source of nothing that was said has no place.
+    pub(crate) fn cite(parts: &mut [Self], citation: Citation) {
+        for part in parts.iter_mut().rev() {
+            if let Self::Cited { citations, .. } = part {
+                return citations.push(citation);
+            }
+            if let Self::Text(text) = part {
+                *part = Self::Cited {
+                    text: std::mem::take(text),
+                    citations: vec![citation],
+                };
+                return;
+            }
+        }
+    }
+
     /// The kind's name as used in messages to callers, such as `tool_result`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Text(_) => "text",
+            Self::Text(_) | Self::Cited { .. } => "text",
             Self::Image(_) => "image",
             Self::Audio { .. } => "audio",
             Self::Document(_) => "document",
@@ -139,6 +164,8 @@ pub struct Document {
     pub source: DocumentSource,
     /// A title or file name.
     pub title: Option<String>,
+    /// Whether the answer is to tell which passages it relies on.
+    pub citations: bool,
 }
 
 /// Where a document comes from.

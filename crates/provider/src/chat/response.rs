@@ -1,6 +1,6 @@
 //! Answers, whole and streamed.
 
-use super::{Json, Message, Opaque};
+use super::{Citation, Json, Message, Opaque};
 
 /// A whole answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -141,6 +141,8 @@ pub enum Delta {
         /// The state.
         state: Opaque,
     },
+    /// A source of a passage of the latest part of text, all of which came before.
+    Citation(Citation),
     /// Log probabilities of the latest text, in the `OpenAI` shape.
     Logprobs(Json),
 }
@@ -159,12 +161,18 @@ pub struct Usage {
     pub cache_write_1h: u64,
     /// Input tokens of sound, part of `input_total`.
     pub input_audio: u64,
+    /// Input tokens of pictures, part of `input_total`; 0 where the provider does not tell them apart.
+    pub input_image: u64,
     /// All output tokens of all choices, reasoning included.
     pub output_total: u64,
     /// Output tokens of reasoning, part of `output_total`.
     pub reasoning: u64,
     /// Output tokens of sound, part of `output_total`.
     pub output_audio: u64,
+    /// Output tokens of pictures, part of `output_total`.
+    pub output_image: u64,
+    /// How the provider says it served the request, which may not be how it was asked to.
+    pub tier: Option<Tier>,
     /// What the provider charges for, where that is not what the model worked through.
     pub billed: Option<Billed>,
     /// Who counted.
@@ -181,9 +189,12 @@ impl Usage {
             cache_write: 0,
             cache_write_1h: 0,
             input_audio: 0,
+            input_image: 0,
             output_total,
             reasoning: 0,
             output_audio: 0,
+            output_image: 0,
+            tier: None,
             billed: None,
             source,
         }
@@ -203,6 +214,35 @@ pub struct Billed {
     pub input: u64,
     /// Output tokens.
     pub output: u64,
+}
+
+/// A class of processing that has prices of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Tier {
+    /// As usual.
+    Standard,
+    /// Later, and cheaper.
+    Flex,
+    /// With precedence.
+    Priority,
+    /// With a faster model.
+    Fast,
+    /// Within a day.
+    Batch,
+}
+
+impl Tier {
+    /// The lower-case name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Flex => "flex",
+            Self::Priority => "priority",
+            Self::Fast => "fast",
+            Self::Batch => "batch",
+        }
+    }
 }
 
 /// Who counted the tokens.

@@ -3,10 +3,13 @@
 use serde::Serialize;
 
 use super::TOOL_PLAN;
+use super::citations;
 use super::errors;
 use super::usage;
 use super::wire::{Answer, Call, Logprob, Message};
-use crate::chat::{self, Choice, FinishReason, Json, Opaque, Part, Response, Role, ToolCall};
+use crate::chat::{
+    self, Choice, FinishReason, Json, Opaque, Part, Response, Role, Ruler, ToolCall,
+};
 use crate::codec::Kind;
 use crate::failure::{Class, Failure};
 use crate::wire::Text;
@@ -78,6 +81,11 @@ fn message_of(message: Message<'_>) -> Result<chat::Message, Failure> {
             parts.push(Part::Text(text.into_string()));
         }
     }
+    if let Some(raw) = message.citations {
+        for citation in citations::read(raw, &Ruler::of(&parts)) {
+            Part::cite(&mut parts, citation);
+        }
+    }
     if let Some(plan) = message.tool_plan.filter(|plan| !plan.as_str().is_empty()) {
         parts.push(Part::Reasoning {
             opaque: vec![plan_state(plan.as_str().len())],
@@ -129,6 +137,7 @@ fn tool_call(call: Call<'_>) -> Result<ToolCall, Failure> {
 #[derive(Serialize)]
 struct Logprobs<'a> {
     content: Vec<Entry<'a>>,
+    refusal: Option<()>,
 }
 
 #[derive(Serialize)]
@@ -158,7 +167,8 @@ pub(super) fn logprobs(pieces: &[Logprob<'_>]) -> Option<Json> {
     if content.is_empty() {
         return None;
     }
-    Json::of(&Logprobs { content }).ok()
+    let refusal = None;
+    Json::of(&Logprobs { content, refusal }).ok()
 }
 
 #[cfg(test)]

@@ -272,6 +272,8 @@ fn check_fields(request: &Request, unsupported: &mut Unsupported) -> Result<(), 
         &request.response_format,
         Some(ResponseFormat::JsonSchema(schema)) if schema.description.is_some()
     );
+    let cites = "it cites documents of the request as a whole; set provider_options.documents";
+    unsupported.cited_documents(&request.messages, cites)?;
     unsupported.fields([
         (
             request.choice_count() > 1,

@@ -116,7 +116,8 @@ fn prompt<'a>(
                 text: titled(document, document_text(document, place)?),
             },
             Part::Audio { .. } => return Err(place.refuse("it takes no sound")),
-            Part::Image(_)
+            Part::Cited { .. }
+            | Part::Image(_)
             | Part::Document(_)
             | Part::ToolCall(_)
             | Part::Reasoning { .. }
@@ -150,7 +151,9 @@ fn assistant<'a>(message: &'a chat::Message, place: Place) -> Result<Message<'a>
     let mut out = plain("assistant", None);
     for (place, part) in place.each(message) {
         match part {
-            Part::Text(text) | Part::Refusal(text) => blocks.push(borrowed(text)),
+            Part::Text(text) | Part::Cited { text, .. } | Part::Refusal(text) => {
+                blocks.push(borrowed(text));
+            }
             Part::Reasoning { text, opaque } => {
                 let (thinking, plan) = split_plan(text, opaque);
                 if !thinking.is_empty() {

@@ -7,10 +7,11 @@
 use std::borrow::Cow;
 
 use super::answer::{finish_reason, logprobs, plan_state};
+use super::citations;
 use super::errors;
 use super::usage;
 use super::wire::{self, Event};
-use crate::chat::{Chunk, Delta, Usage};
+use crate::chat::{Chunk, Delta, Ruler, Usage};
 use crate::failure::{Class, Failure};
 use crate::openai::tool_calls::Calls;
 use crate::openai::wire::{CallFragment, CalledFunction};
@@ -36,6 +37,8 @@ pub(crate) struct Answer {
     /// Bytes of the tool plan that is being told.
     plan: usize,
     calls: Calls,
+    /// Of all text.
+    ruler: Ruler,
     usage: Option<Usage>,
     any_content: bool,
     malformed: u64,
@@ -159,6 +162,15 @@ impl Answer {
             };
             let broken = |broken| Failure::new(Class::Server, broken);
             self.calls.add(CHOICE, fragment, out).map_err(broken)?;
+        }
+        for chunk in &out[before..] {
+            if let Chunk::Delta { delta, .. } = chunk {
+                self.ruler.take(delta);
+            }
+        }
+        if let Some(raw) = message.citations {
+            let citations = citations::read(raw, &self.ruler).into_iter();
+            citations.for_each(|citation| push(Delta::Citation(citation), out));
         }
         self.any_content |= out.len() > before;
         Ok(())

@@ -34,6 +34,7 @@ pub(super) struct Message<'a> {
     pub(super) content: Option<List<Block<'a>, MOST_BLOCKS>>,
     pub(super) tool_plan: Option<Text<'a>>,
     pub(super) tool_calls: Option<List<Call<'a>, MOST_CALLS>>,
+    pub(super) citations: Option<&'a RawValue>,
 }
 
 /// A content block, whole or in pieces; which kind it is shows in what it holds.
@@ -94,6 +95,8 @@ pub(super) struct DeltaMessage<'a> {
     pub(super) content: Option<One<Block<'a>>>,
     pub(super) tool_plan: Option<Text<'a>>,
     pub(super) tool_calls: Option<One<Call<'a>>>,
+    /// One, or none in a list.
+    pub(super) citations: Option<&'a RawValue>,
 }
 
 /// An object, or the first one of a list.

@@ -1,11 +1,12 @@
 //! What an answer says, whole or one event of it: both have the same shape.
 
+use super::citations::Sources;
 use super::errors;
 use super::logprobs;
 use super::signature::{self, Place};
 use super::usage;
 use super::wire::{self, Candidate, FunctionCall, Part};
-use crate::chat::{Assembler, Chunk, Delta, FinishReason, Response, Usage};
+use crate::chat::{Assembler, Chunk, Delta, Extent, FinishReason, Response, Usage};
 use crate::failure::{Class, Failure};
 use crate::wire::Text;
 
@@ -32,11 +33,9 @@ pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
     let mut chunks = Vec::new();
     progress.take(answer, &mut chunks)?;
     // The body is whole, so the answer is, also where only the reason is missing.
-    let open = progress.candidates.iter().filter(|one| !one.finished);
-    chunks.extend(open.map(|one| Chunk::Finish {
-        choice: one.index,
-        reason: FinishReason::Other,
-    }));
+    for open in progress.candidates.iter_mut().filter(|one| !one.finished) {
+        open.finish(FinishReason::Other, &mut chunks);
+    }
     chunks.extend(progress.usage.map(Chunk::Usage));
     let mut assembler = Assembler::new();
     chunks.into_iter().for_each(|chunk| assembler.push(chunk));
@@ -62,6 +61,8 @@ struct State {
     index: u32,
     finished: bool,
     calls: u32,
+    extent: Extent,
+    sources: Sources,
 }
 
 impl Progress {
@@ -137,19 +138,19 @@ impl Progress {
         }
         let parts = candidate.content.and_then(|content| content.parts);
         for part in parts.unwrap_or_default().0 {
+            state.sources.part(&state.extent);
             state.take_part(part, id, out)?;
         }
+        state
+            .sources
+            .take(candidate.grounding_metadata, candidate.citation_metadata);
         if let Some(logprobs) = candidate.logprobs_result.and_then(logprobs::read) {
             state.push(Delta::Logprobs(logprobs), out);
         }
         if let Some(reason) = candidate.finish_reason
             && let Some(reason) = finish_reason(reason.as_str(), state.calls > 0)?
         {
-            state.finished = true;
-            out.push(Chunk::Finish {
-                choice: state.index,
-                reason,
-            });
+            state.finish(reason, out);
         }
         Ok(())
     }
@@ -162,6 +163,8 @@ impl Progress {
                     index,
                     finished: false,
                     calls: 0,
+                    extent: Extent::default(),
+                    sources: Sources::default(),
                 });
                 Ok(self.candidates.len() - 1)
             }
@@ -171,7 +174,19 @@ impl Progress {
 }
 
 impl State {
-    fn push(&self, delta: Delta, out: &mut Vec<Chunk>) {
+    fn finish(&mut self, reason: FinishReason, out: &mut Vec<Chunk>) {
+        self.finished = true;
+        for delta in self.sources.finish(&self.extent) {
+            self.push(delta, out);
+        }
+        out.push(Chunk::Finish {
+            choice: self.index,
+            reason,
+        });
+    }
+
+    fn push(&mut self, delta: Delta, out: &mut Vec<Chunk>) {
+        self.extent.take(&delta);
         out.push(Chunk::Delta {
             choice: self.index,
             delta,

@@ -181,6 +181,7 @@ impl<'a, 'u> Writer<'a, 'u> {
             Part::Audio { data, format } => out.push(media_part(media::of_audio(format, data))),
             Part::Document(document) => document_parts(document, out),
             Part::Text(_)
+            | Part::Cited { .. }
             | Part::ToolCall(_)
             | Part::ToolResult { .. }
             | Part::Reasoning { .. }
@@ -217,7 +218,9 @@ impl<'a, 'u> Writer<'a, 'u> {
         out: &mut Vec<WirePart<'a>>,
     ) -> Result<(), Error> {
         match part {
-            Part::Text(text) | Part::Refusal(text) => out.push(text_part(text)),
+            Part::Text(text) | Part::Cited { text, .. } | Part::Refusal(text) => {
+                out.push(text_part(text));
+            }
             Part::ToolCall(call) => out.push(self.tool_call(call, at)?),
             Part::Reasoning { text, opaque } => reasoning(text, opaque, out),
             Part::Image(_) | Part::Audio { .. } | Part::Document(_) | Part::ToolResult { .. } => {
@@ -304,8 +307,10 @@ impl<'a, 'u> Writer<'a, 'u> {
                 Part::Document(Document {
                     source: DocumentSource::File(source),
                     title: None,
+                    citations: _,
                 }) => files.push(media::of_source(source)),
-                Part::Document(_)
+                Part::Cited { .. }
+                | Part::Document(_)
                 | Part::Audio { .. }
                 | Part::ToolCall(_)
                 | Part::ToolResult { .. }

@@ -227,6 +227,8 @@ fn check(request: &Request, unsupported: &mut Unsupported) -> Result<(), Error> 
         &request.response_format,
         Some(ResponseFormat::JsonSchema(schema)) if schema.description.is_some()
     );
+    let cites = "it tells sources of its own searches only";
+    unsupported.cited_documents(&request.messages, cites)?;
     unsupported.fields([
         (
             !request.logit_bias.is_empty(),
@@ -252,7 +254,7 @@ fn check(request: &Request, unsupported: &mut Unsupported) -> Result<(), Error> 
 }
 
 /// The path of a model: under `models`, or where the name says, such as `tunedModels/mine`.
-fn model_path(model: &str) -> String {
+pub(super) fn model_path(model: &str) -> String {
     let folder = if model.contains('/') { "" } else { "models/" };
     format!("/{folder}{}", path::encode(model, "/@"))
 }

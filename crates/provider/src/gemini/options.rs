@@ -83,6 +83,18 @@ pub(super) fn split(options: &Map<String, Value>) -> Result<Options, Error> {
     Ok(sorted)
 }
 
+/// Refuses options that would replace one of these fields, named in lower case and without underscores.
+///
+/// # Errors
+/// `Error::Invalid` naming it.
+pub(super) fn refuse(options: &Map<String, Value>, reserved: &[&str]) -> Result<(), Error> {
+    let mut keys = options.keys();
+    match keys.find(|key| reserved.contains(&plain(key).as_str())) {
+        Some(key) => Err(taken(format!("provider_options.{key}"))),
+        None => Ok(()),
+    }
+}
+
 fn check_config(path: &str, key: &str) -> Result<(), Error> {
     let name = plain(key);
     let path = format!("{path}.{key}");

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::chat::{Usage, UsageSource};
-use crate::usage::{believable, count, part};
+use crate::usage::{believable, count, part, tier};
 
 /// The wire format leaves out counts that are zero.
 #[derive(Deserialize)]
@@ -16,6 +16,7 @@ struct Report {
     tool_use_prompt_token_count: Option<f64>,
     cached_content_token_count: Option<f64>,
     total_token_count: Option<f64>,
+    traffic_type: Option<String>,
     #[serde(default)]
     prompt_tokens_details: Vec<ByModality>,
     #[serde(default)]
@@ -45,9 +46,12 @@ pub(super) fn read(raw: &RawValue) -> Option<Usage> {
     };
     believable(Usage {
         cache_read: part(report.cached_content_token_count)?,
-        input_audio: audio(&report.prompt_tokens_details)?,
+        input_audio: of("AUDIO", &report.prompt_tokens_details)?,
+        input_image: of("IMAGE", &report.prompt_tokens_details)?,
         reasoning,
-        output_audio: audio(&report.candidates_tokens_details)?,
+        output_audio: of("AUDIO", &report.candidates_tokens_details)?,
+        output_image: of("IMAGE", &report.candidates_tokens_details)?,
+        tier: report.traffic_type.as_deref().and_then(tier),
         ..Usage::of(
             input_total,
             if within {
@@ -60,10 +64,10 @@ pub(super) fn read(raw: &RawValue) -> Option<Usage> {
     })
 }
 
-fn audio(details: &[ByModality]) -> Option<u64> {
+fn of(modality: &str, details: &[ByModality]) -> Option<u64> {
     let mut sum = 0;
     for detail in details {
-        if detail.modality.as_deref() == Some("AUDIO") {
+        if detail.modality.as_deref() == Some(modality) {
             sum += part(detail.token_count)?;
         }
     }

@@ -40,6 +40,8 @@ pub(super) struct Candidate<'a> {
     pub(super) content: Option<Content<'a>>,
     pub(super) finish_reason: Option<Text<'a>>,
     pub(super) logprobs_result: Option<&'a RawValue>,
+    pub(super) grounding_metadata: Option<&'a RawValue>,
+    pub(super) citation_metadata: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,12 +1,13 @@
 //! Decoding a whole answer.
 
+use super::citations;
 use super::errors;
 use super::mistral;
 use super::usage;
 use super::wire::{
     Answer, AnswerChoice, AnswerMessage, AnswerPart, Content, ErrorObject, Text, WholeCall,
 };
-use crate::chat::{Choice, FinishReason, Message, Part, Response, Role, ToolCall};
+use crate::chat::{Choice, FinishReason, Message, Part, Response, Role, Ruler, ToolCall};
 use crate::failure::{Class, Failure};
 
 /// Decodes the body of a 200 that was not streamed.
@@ -34,12 +35,13 @@ pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
     if choices.is_empty() {
         return Err(Failure::new(Class::Server, "the answer has no choices"));
     }
+    let served = answer.service_tier.as_ref().map(Text::as_str);
     choices.sort_by_key(|choice| choice.index);
     Ok(Response {
         id: answer.id.map(Text::into_string).unwrap_or_default(),
         model: answer.model.map(Text::into_string).unwrap_or_default(),
         choices,
-        usage: answer.usage.and_then(usage::read),
+        usage: answer.usage.and_then(|raw| usage::read(raw, served)),
         warnings: Vec::new(),
     })
 }
@@ -81,10 +83,24 @@ fn message_of(message: AnswerMessage<'_>) -> Result<Message, Failure> {
     );
     match message.content {
         Some(Content::Text(text)) => parts.extend(some(Some(text)).map(Part::Text)),
-        Some(Content::Parts(list)) => parts.extend(list.0.into_iter().filter_map(content_part)),
+        Some(Content::Parts(list)) => {
+            for mut part in list.0 {
+                let references = part.reference_ids.take();
+                parts.extend(content_part(part));
+                let place = length(&parts);
+                for citation in mistral::references(references, place) {
+                    Part::cite(&mut parts, citation);
+                }
+            }
+        }
         None => {}
     }
     parts.extend(some(message.refusal).map(Part::Refusal));
+    if let Some(annotations) = message.annotations {
+        for citation in citations::annotated(annotations, &Ruler::of(&parts)) {
+            Part::cite(&mut parts, citation);
+        }
+    }
     for call in message.tool_calls.unwrap_or_default().0 {
         parts.push(Part::ToolCall(tool_call(call)?));
     }
@@ -93,6 +109,23 @@ fn message_of(message: AnswerMessage<'_>) -> Result<Message, Failure> {
         parts,
         name: None,
     })
+}
+
+/// Bytes of the latest text.
+fn length(parts: &[Part]) -> u32 {
+    let mut texts = parts.iter().rev().filter_map(|part| match part {
+        Part::Text(text) | Part::Cited { text, .. } => Some(text.len()),
+        Part::Image(_)
+        | Part::Audio { .. }
+        | Part::Document(_)
+        | Part::ToolCall(_)
+        | Part::ToolResult { .. }
+        | Part::Reasoning { .. }
+        | Part::Refusal(_) => None,
+    });
+    texts
+        .next()
+        .map_or(0, |length| u32::try_from(length).unwrap_or(u32::MAX))
 }
 
 /// A part of content given as a list; nothing for an empty one and for what is neither text nor thoughts.

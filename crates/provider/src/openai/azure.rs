@@ -9,19 +9,19 @@ const API_KEY: HeaderName = HeaderName::from_static("api-key");
 /// What every Entra access token starts with: it is a JSON web token.
 const ACCESS_TOKEN: &str = "eyJ";
 
-/// The path of chat completions. A version that is a date is one of the classic interface, in which
-/// the path names the deployment; any other, such as `preview`, and none are of the v1 interface.
-pub(super) fn path(deployment: &str, api_version: Option<&str>) -> String {
+/// The path of an action such as `chat/completions`. A version that is a date is one of the classic interface, in
+/// which the path names the deployment; any other, such as `preview`, and none are of the v1 interface.
+pub(super) fn path(action: &str, deployment: &str, api_version: Option<&str>) -> String {
     let Some(version) = api_version else {
-        return "/openai/v1/chat/completions".to_owned();
+        return format!("/openai/v1/{action}");
     };
     let is_date = version.starts_with(|c: char| c.is_ascii_digit());
     let version = path::encode(version, "");
     if is_date {
         let deployment = path::encode(deployment, "");
-        format!("/openai/deployments/{deployment}/chat/completions?api-version={version}")
+        format!("/openai/deployments/{deployment}/{action}?api-version={version}")
     } else {
-        format!("/openai/v1/chat/completions?api-version={version}")
+        format!("/openai/v1/{action}?api-version={version}")
     }
 }
 

@@ -178,7 +178,11 @@ pub(crate) fn encode(
         "application/json"
     };
     let path = if dialect.kind == Kind::AzureOpenAi {
-        Cow::Owned(azure::path(target.model, target.api_version))
+        Cow::Owned(azure::path(
+            "chat/completions",
+            target.model,
+            target.api_version,
+        ))
     } else {
         Cow::Borrowed("/chat/completions")
     };
@@ -306,6 +310,7 @@ fn check(request: &Request, dialect: &Dialect, unsupported: &mut Unsupported) ->
             "it has no such setting; set top_p",
         ),
     ])?;
+    unsupported.cited_documents(&request.messages, "it tells no sources of what it says")?;
     if dialect.forms == Forms::Mistral {
         check_mistral(request, unsupported)?;
     }

@@ -3,8 +3,11 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use serde_json::value::RawValue;
 
-use crate::chat::Opaque;
+use super::citations;
+use super::wire::Text;
+use crate::chat::{Citation, Opaque};
 use crate::codec::Kind;
 
 /// How long the ids of its tool calls are.
@@ -29,6 +32,21 @@ pub(super) fn call_id(id: &str) -> Cow<'_, str> {
         digest /= 62;
     }
     Cow::Owned(short)
+}
+
+/// The sources that are named at a place of the text, by their number or id.
+pub(super) fn references(ids: Option<&RawValue>, place: u32) -> Vec<Citation> {
+    let ids = ids.and_then(citations::list).unwrap_or_default().0;
+    let name = |raw: &RawValue| match serde_json::from_str::<Text<'_>>(raw.get()) {
+        Ok(text) => text.into_string(),
+        Err(_) => raw.get().to_owned(),
+    };
+    let cite = |raw: &RawValue| Citation {
+        passage: place..place,
+        source_id: Some(name(raw)),
+        ..Citation::default()
+    };
+    ids.into_iter().map(cite).collect()
 }
 
 /// What the state of a signed thought is called.

@@ -174,7 +174,8 @@ fn prompt<'a>(
                 }
             }
             Part::Document(file) if user => document(file, dialect, place)?,
-            Part::Image(_)
+            Part::Cited { .. }
+            | Part::Image(_)
             | Part::Audio { .. }
             | Part::Document(_)
             | Part::ToolCall(_)
@@ -241,7 +242,7 @@ fn assistant<'a>(
     let mut reasoning = Cow::Borrowed("");
     for (place, part) in place.each(message) {
         match part {
-            Part::Text(text) => parts.push(borrowed(text)),
+            Part::Text(text) | Part::Cited { text, .. } => parts.push(borrowed(text)),
             Part::Refusal(text) if mistral => parts.push(borrowed(text)),
             Part::Refusal(refusal) => parts.push(ContentPart::Refusal { refusal }),
             Part::ToolCall(call) => calls.push(Call::of(call, call_id(&call.id, dialect))),

@@ -6,6 +6,7 @@
 
 mod body;
 mod message;
+pub(super) mod object;
 
 use serde_json::value::RawValue;
 
@@ -31,7 +32,7 @@ pub struct ChatRequest {
 /// # Errors
 /// `Error::Invalid` with the path of the first field at fault.
 pub fn parse_request(body: &[u8]) -> Result<ChatRequest, Error> {
-    let body = read(body)?;
+    let body: Body<'_> = object::read(body)?;
     let stream = body.stream.unwrap_or(false);
     let include_usage = body
         .stream_options
@@ -64,29 +65,7 @@ fn name_here(field: &str) -> &str {
     }
 }
 
-/// Reads the shape. The way with paths is slower, so it is only taken for a body known to be wrong.
-fn read(body: &[u8]) -> Result<Body<'_>, Error> {
-    let plain = match serde_json::from_slice(body) {
-        Ok(body) => return Ok(body),
-        Err(error) => error,
-    };
-    let mut json = serde_json::Deserializer::from_slice(body);
-    match serde_path_to_error::deserialize::<_, Body<'_>>(&mut json) {
-        // The document itself is fine, so what fails is what follows it.
-        Ok(_) => Err(Error::invalid("body", plain.to_string())),
-        Err(error) => {
-            let path = error.path().to_string();
-            let error = error.into_inner();
-            // Where the text itself is no JSON, the path is wherever the reader happened to be.
-            let whole = path == "." || path.ends_with('?') || error.is_eof();
-            let path = if whole { "body".to_owned() } else { path };
-            Err(Error::invalid(path, error.to_string()))
-        }
-    }
-}
-
 fn request(body: Body<'_>) -> Result<Request, Error> {
-    let model = body.model.filter(|model| !model.as_str().is_empty());
     let messages = body
         .messages
         .ok_or_else(|| Error::invalid("messages", "this field is required"))?;
@@ -101,9 +80,7 @@ fn request(body: Body<'_>) -> Result<Request, Error> {
         check_option(name, value)?;
     }
     Ok(Request {
-        model: model
-            .ok_or_else(|| Error::invalid("model", "this field is required"))?
-            .into_string(),
+        model: object::model(body.model)?,
         messages: message::messages(messages.0)?,
         max_output_tokens: limit(body.max_completion_tokens, body.max_tokens)?,
         temperature: body.temperature,
@@ -145,8 +122,7 @@ fn check_option(name: &str, value: &serde_json::Value) -> Result<(), Error> {
     let advice = match name {
         "functions" | "function_call" => "deprecated; use tools and tool_choice",
         "audio" => "answers with sound are not supported",
-        _ if depth(value) > MAX_JSON_DEPTH => "nests too deeply",
-        _ => return Ok(()),
+        _ => return object::check_depth(name, value),
     };
     Err(Error::invalid(name, advice))
 }

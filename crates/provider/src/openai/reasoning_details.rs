@@ -46,7 +46,11 @@ impl<'a> Detail<'a> {
 /// Appends what is told to the caller of a thought's state.
 pub(super) fn add<'a>(text: &'a str, state: &'a [Opaque], out: &mut Vec<Detail<'a>>) {
     for (at, state) in state.iter().enumerate() {
-        out.push(Detail::new(out.len(), state, (at == 0).then_some(text)));
+        out.push(Detail::new(
+            out.len(),
+            state,
+            (at == 0 && !text.is_empty()).then_some(text),
+        ));
     }
 }
 
@@ -70,7 +74,7 @@ impl Thoughts {
 
     /// The element of a state, to be given to `write`.
     pub(super) fn tell<R>(&mut self, state: &Opaque, write: impl FnOnce(&[Detail<'_>]) -> R) -> R {
-        let text = (!self.closed).then_some(&*self.text);
+        let text = (!self.closed && !self.text.is_empty()).then_some(&*self.text);
         let written = write(&[Detail::new(self.told, state, text)]);
         self.told += 1;
         self.closed = true;

@@ -2,9 +2,12 @@
 
 use serde::Serialize;
 
+use super::citations::Sources;
 use super::extra_content::{self, ExtraContent};
 use super::reasoning_details::{self, Detail, Thoughts};
-use crate::chat::{Choice, Chunk, Delta, FinishReason, Json, Part, Response, Usage, Warning};
+use crate::chat::{
+    Choice, Chunk, Delta, FinishReason, Json, Part, Response, Ruler, Tier, Usage, Warning,
+};
 
 #[derive(Serialize)]
 struct Completion<'a> {
@@ -15,13 +18,15 @@ struct Completion<'a> {
     choices: Vec<WireChoice<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<WireUsage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<&'static str>,
     /// Not part of the format; its clients ignore what they do not know.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<WireWarning<'a>>,
 }
 
 #[derive(Serialize)]
-struct WireWarning<'a> {
+pub(super) struct WireWarning<'a> {
     field: &'a str,
     problem: &'a str,
 }
@@ -54,6 +59,8 @@ struct WireMessage<'a> {
     reasoning_details: Vec<Detail<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<WireCall<'a>>,
+    #[serde(flatten)]
+    sources: Sources<'a>,
 }
 
 #[derive(Serialize)]
@@ -86,12 +93,32 @@ struct InputDetails {
     cached_tokens: u64,
     cache_write_tokens: u64,
     audio_tokens: u64,
+    #[serde(skip_serializing_if = "is_none")]
+    image_tokens: u64,
 }
 
 #[derive(Serialize)]
 struct OutputDetails {
     reasoning_tokens: u64,
     audio_tokens: u64,
+    #[serde(skip_serializing_if = "is_none")]
+    image_tokens: u64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde wants"
+)]
+fn is_none(tokens: &u64) -> bool {
+    *tokens == 0
+}
+
+/// The format's name of how a request was served.
+fn service_tier(usage: &Usage) -> Option<&'static str> {
+    usage.tier.map(|tier| match tier {
+        Tier::Standard => "default",
+        Tier::Flex | Tier::Priority | Tier::Fast | Tier::Batch => tier.as_str(),
+    })
 }
 
 impl From<&Usage> for WireUsage {
@@ -104,10 +131,12 @@ impl From<&Usage> for WireUsage {
                 cached_tokens: usage.cache_read,
                 cache_write_tokens: usage.cache_write,
                 audio_tokens: usage.input_audio,
+                image_tokens: usage.input_image,
             },
             completion_tokens_details: OutputDetails {
                 reasoning_tokens: usage.reasoning,
                 audio_tokens: usage.output_audio,
+                image_tokens: usage.output_image,
             },
         }
     }
@@ -123,6 +152,7 @@ pub fn render_response(response: &Response, created: u64) -> Vec<u8> {
         model: &response.model,
         choices: response.choices.iter().map(wire_choice).collect(),
         usage: response.usage.as_ref().map(WireUsage::from),
+        service_tier: response.usage.as_ref().and_then(service_tier),
         warnings: response.warnings.iter().map(WireWarning::from).collect(),
     };
     let mut out = Vec::with_capacity(1024);
@@ -138,10 +168,13 @@ fn wire_choice(choice: &Choice) -> WireChoice<'_> {
         reasoning_content: None,
         reasoning_details: Vec::new(),
         tool_calls: Vec::new(),
+        sources: Sources::of(&choice.message.parts),
     };
     for part in &choice.message.parts {
         match part {
-            Part::Text(text) => message.content.get_or_insert_default().push_str(text),
+            Part::Text(text) | Part::Cited { text, .. } => {
+                message.content.get_or_insert_default().push_str(text);
+            }
             Part::Refusal(text) => message.refusal.get_or_insert_default().push_str(text),
             Part::Reasoning { text, opaque } => {
                 if !text.is_empty() || opaque.is_empty() {
@@ -192,8 +225,15 @@ pub struct ChunkRenderer {
     /// `data: {…,"choices":[`
     head: Vec<u8>,
     include_usage: bool,
-    /// The choices whose role was told, and what of their thoughts.
-    begun: Vec<(u32, Thoughts)>,
+    begun: Vec<Begun>,
+}
+
+/// A choice whose role was told.
+#[derive(Debug, Default)]
+struct Begun {
+    choice: u32,
+    thoughts: Thoughts,
+    ruler: Ruler,
 }
 
 impl ChunkRenderer {
@@ -239,6 +279,9 @@ impl ChunkRenderer {
                 out.extend_from_slice(&self.head);
                 out.extend_from_slice(b"],\"usage\":");
                 write_json(&WireUsage::from(usage), out);
+                if let Some(tier) = service_tier(usage) {
+                    write_field(b",\"service_tier\":", tier, out);
+                }
                 out.extend_from_slice(b"}\n\n");
             }
             Chunk::Usage(_) => {}
@@ -252,6 +295,7 @@ impl ChunkRenderer {
 
     fn delta(&mut self, choice: u32, delta: &Delta, out: &mut Vec<u8>) {
         self.begin(choice, out);
+        self.begun(choice).ruler.take(delta);
         if let Delta::ToolState { state, .. } = delta
             && extra_content::of(std::slice::from_ref(state)).is_none()
         {
@@ -265,13 +309,22 @@ impl ChunkRenderer {
                 return self.close(b"null", out);
             }
             Delta::Reasoning(text) => {
-                self.thoughts(choice).think(text);
+                self.begun(choice).thoughts.think(text);
                 write_delta(delta, out);
             }
             Delta::ReasoningState(state) => {
                 out.extend_from_slice(b"\"reasoning_details\":");
-                self.thoughts(choice)
+                self.begun(choice)
+                    .thoughts
                     .tell(state, |details| write_json(details, out));
+            }
+            Delta::Citation(citation) => {
+                let mut sources = Sources::default();
+                sources.add(citation, &self.begun(choice).ruler);
+                // The delta is an object like this one, and open.
+                out.pop();
+                write_json(&sources, out);
+                return self.close(b"null", out);
             }
             Delta::Text(_)
             | Delta::Refusal(_)
@@ -285,23 +338,26 @@ impl ChunkRenderer {
 
     /// Tells a choice's role before anything else of it.
     fn begin(&mut self, choice: u32, out: &mut Vec<u8>) {
-        if self.begun.iter().any(|(known, _)| *known == choice) {
+        if self.begun.iter().any(|it| it.choice == choice) {
             return;
         }
-        self.begun.push((choice, Thoughts::default()));
+        self.begun(choice);
         self.open(choice, out);
         out.extend_from_slice(b"\"role\":\"assistant\",\"content\":\"\"}");
         self.close(b"null", out);
     }
 
-    /// What was told of the thoughts of a choice that has begun.
-    fn thoughts(&mut self, choice: u32) -> &mut Thoughts {
-        let at = self.begun.iter().position(|(known, _)| *known == choice);
+    /// What was told of a choice that has begun.
+    fn begun(&mut self, choice: u32) -> &mut Begun {
+        let at = self.begun.iter().position(|it| it.choice == choice);
         let at = at.unwrap_or_else(|| {
-            self.begun.push((choice, Thoughts::default()));
+            self.begun.push(Begun {
+                choice,
+                ..Begun::default()
+            });
             self.begun.len() - 1
         });
-        &mut self.begun[at].1
+        &mut self.begun[at]
     }
 
     fn open(&self, choice: u32, out: &mut Vec<u8>) {
@@ -348,8 +404,8 @@ fn write_delta(delta: &Delta, out: &mut Vec<u8>) {
             write_json(&extra_content::of(std::slice::from_ref(state)), out);
             out.extend_from_slice(b"}]");
         }
-        // State of thoughts is told with what was told before, log-probabilities beside the delta.
-        Delta::ReasoningState(_) | Delta::Logprobs(_) => {}
+        // State of thoughts and sources are told with what was told before, log-probabilities beside the delta.
+        Delta::ReasoningState(_) | Delta::Citation(_) | Delta::Logprobs(_) => {}
     }
 }
 
@@ -393,7 +449,7 @@ pub fn render_error_event(error: &ErrorBody<'_>, out: &mut Vec<u8>) {
 }
 
 /// Appends a value as JSON.
-fn write_json<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
+pub(super) fn write_json<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
     #[expect(
         clippy::expect_used,
         reason = "what is written here is structs, text and numbers, and writing to a Vec has no errors"

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use super::answer::finish_reason;
+use super::citations;
 use super::errors;
 use super::frame::Frame;
 use super::mistral;
@@ -16,7 +17,7 @@ use super::wire::{
     AnswerChunk, AnswerPart, ChunkChoice, ChunkChoices, ChunkDelta, Content, ErrorObject,
     MOST_CHOICES, Text,
 };
-use crate::chat::{Chunk, Delta, Usage};
+use crate::chat::{Chunk, Delta, Ruler, Usage};
 use crate::failure::{Class, Failure};
 use crate::sse;
 use crate::stream::{self, Next};
@@ -56,6 +57,8 @@ struct Choice {
     index: u32,
     finished: bool,
     calls: Calls,
+    /// Of all text.
+    ruler: Ruler,
 }
 
 impl stream::Answer for Answer {
@@ -130,7 +133,8 @@ impl Answer {
         }
         self.take_choices(choices, out)?;
         // Usage may come with the last content, alone, or again and again as it grows.
-        if let Some(usage) = chunk.usage.and_then(usage::read) {
+        let served = chunk.service_tier.as_ref().map(Text::as_str);
+        if let Some(usage) = chunk.usage.and_then(|raw| usage::read(raw, served)) {
             self.usage = Some(usage);
         }
         Ok(())
@@ -198,6 +202,7 @@ impl Answer {
                     index,
                     finished: false,
                     calls: Calls::default(),
+                    ruler: Ruler::default(),
                 });
                 self.choices.len() - 1
             }
@@ -246,6 +251,11 @@ impl Choice {
             None => {}
         }
         self.text(delta.refusal, Delta::Refusal, out);
+        if let Some(annotations) = delta.annotations {
+            for citation in citations::annotated(annotations, &self.ruler) {
+                self.push(Delta::Citation(citation), out);
+            }
+        }
         for fragment in delta.tool_calls.unwrap_or_default().0 {
             self.calls
                 .add(self.index, fragment, out)
@@ -254,7 +264,7 @@ impl Choice {
         Ok(())
     }
 
-    fn content_part(&self, part: AnswerPart<'_>, out: &mut Vec<Chunk>) {
+    fn content_part(&mut self, part: AnswerPart<'_>, out: &mut Vec<Chunk>) {
         let thought = part.thought().map(Text::from);
         self.text(thought, Delta::Reasoning, out);
         if let Some(signature) = part.signature {
@@ -264,15 +274,19 @@ impl Choice {
             );
         }
         self.text(part.text, Delta::Text, out);
+        for citation in mistral::references(part.reference_ids, self.ruler.length()) {
+            self.push(Delta::Citation(citation), out);
+        }
     }
 
-    fn text(&self, text: Option<Text<'_>>, make: fn(String) -> Delta, out: &mut Vec<Chunk>) {
+    fn text(&mut self, text: Option<Text<'_>>, make: fn(String) -> Delta, out: &mut Vec<Chunk>) {
         if let Some(text) = text.filter(|text| !text.as_str().is_empty()) {
             self.push(make(text.into_string()), out);
         }
     }
 
-    fn push(&self, delta: Delta, out: &mut Vec<Chunk>) {
+    fn push(&mut self, delta: Delta, out: &mut Vec<Chunk>) {
+        self.ruler.take(&delta);
         out.push(Chunk::Delta {
             choice: self.index,
             delta,

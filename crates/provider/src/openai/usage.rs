@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::chat::{Usage, UsageSource};
-use crate::usage::{believable, count, part};
+use crate::usage::{believable, count, part, tier};
 
 #[derive(Deserialize)]
 struct Report {
@@ -22,16 +22,18 @@ struct InputDetails {
     cached_tokens: Option<f64>,
     cache_write_tokens: Option<f64>,
     audio_tokens: Option<f64>,
+    image_tokens: Option<f64>,
 }
 
 #[derive(Deserialize, Default)]
 struct OutputDetails {
     reasoning_tokens: Option<f64>,
     audio_tokens: Option<f64>,
+    image_tokens: Option<f64>,
 }
 
-/// Reads a usage object; none where any count of it cannot be right.
-pub(super) fn read(raw: &RawValue) -> Option<Usage> {
+/// Reads a usage object; none where any count of it cannot be right. The answer names its class of processing beside it.
+pub(super) fn read(raw: &RawValue, served: Option<&str>) -> Option<Usage> {
     let report: Report = serde_json::from_str(raw.get()).ok()?;
     let input = report.prompt_tokens_details.unwrap_or_default();
     let output = report.completion_tokens_details.unwrap_or_default();
@@ -49,6 +51,7 @@ pub(super) fn read(raw: &RawValue) -> Option<Usage> {
         cache_write: part(input.cache_write_tokens)?,
         cache_write_1h: 0,
         input_audio: part(input.audio_tokens)?,
+        input_image: part(input.image_tokens)?,
         output_total: if beside {
             completion + reasoning
         } else {
@@ -56,6 +59,8 @@ pub(super) fn read(raw: &RawValue) -> Option<Usage> {
         },
         reasoning,
         output_audio: part(output.audio_tokens)?,
+        output_image: part(output.image_tokens)?,
+        tier: served.and_then(tier),
         billed: None,
         source: UsageSource::Provider,
     };

@@ -124,6 +124,7 @@ pub(super) struct Answer<'a> {
     pub(super) model: Option<Text<'a>>,
     pub(super) choices: Option<List<AnswerChoice<'a>, MOST_CHOICES>>,
     pub(super) usage: Option<&'a RawValue>,
+    pub(super) service_tier: Option<Text<'a>>,
     pub(super) error: Option<&'a RawValue>,
 }
 
@@ -145,6 +146,7 @@ pub(super) struct AnswerMessage<'a> {
     pub(super) reasoning_content: Option<Text<'a>>,
     pub(super) reasoning: Option<Text<'a>>,
     pub(super) tool_calls: Option<List<WholeCall<'a>, MOST_CALLS>>,
+    pub(super) annotations: Option<&'a RawValue>,
 }
 
 /// What an answer says: Mistral's reasoning models say it in parts.
@@ -156,6 +158,8 @@ pub(super) struct AnswerPart<'a> {
     #[serde(borrow)]
     pub(super) text: Option<Text<'a>>,
     pub(super) thinking: Option<List<ThoughtPart<'a>, MOST_PARTS>>,
+    /// The sources of what was said before, by name: Mistral's `reference`.
+    pub(super) reference_ids: Option<&'a RawValue>,
     pub(super) signature: Option<Text<'a>>,
 }
 
@@ -188,6 +192,7 @@ pub(super) struct AnswerChunk<'a> {
     /// To be read as [`ChunkChoices`].
     pub(super) choices: Option<&'a RawValue>,
     pub(super) usage: Option<&'a RawValue>,
+    pub(super) service_tier: Option<Text<'a>>,
     pub(super) error: Option<&'a RawValue>,
 }
 
@@ -212,6 +217,7 @@ pub(super) struct ChunkDelta<'a> {
     pub(super) reasoning_content: Option<Text<'a>>,
     pub(super) reasoning: Option<Text<'a>>,
     pub(super) tool_calls: Option<List<CallFragment<'a>, MOST_CALLS>>,
+    pub(super) annotations: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]

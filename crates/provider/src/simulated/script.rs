@@ -97,39 +97,13 @@ impl Script {
         self.config.first_token_latency.saturating_add(gaps)
     }
 
-    /// The action that a fault puts in place of this word of the first choice, or of the end.
     fn fault_at(&self, word: u32) -> Option<Action> {
-        let fail = |class, detail: &str| Action::Fail(Failure::new(class, detail));
-        match self.config.fault {
-            Fault::HangAfter(n) if word >= n => Some(Action::Hang),
-            Fault::ResetAfter(n) if word >= n => {
-                Some(fail(Class::Transport, "simulated: connection reset"))
-            }
-            Fault::TruncateAfter(n) if word >= n => {
-                Some(fail(Class::Truncated, "simulated: the body ended early"))
-            }
-            Fault::ErrorAfter(n) if word >= n => {
-                Some(fail(Class::Server, "simulated: error inside the stream"))
-            }
-            Fault::None
-            | Fault::Status { .. }
-            | Fault::HangAfter(_)
-            | Fault::ResetAfter(_)
-            | Fault::TruncateAfter(_)
-            | Fault::ErrorAfter(_) => None,
-        }
+        fault_at(self.config.fault, word)
     }
 
     fn start(&mut self) -> Step {
         let at = self.config.first_token_latency;
         self.next = Next::Word { word: 0, choice: 0 };
-        if let Fault::Status { code, retry_after } = self.config.fault {
-            self.next = Next::Nothing;
-            return Step {
-                at,
-                action: Action::Fail(status_failure(code, retry_after)),
-            };
-        }
         if let Some(action) = self.fault_at(0) {
             self.next = Next::Nothing;
             return Step { at, action };
@@ -247,6 +221,32 @@ impl Iterator for Script {
     }
 }
 
+/// The action that a fault puts in place of this word of the first choice, or of the end; before the first word also
+/// that of an error status.
+pub(super) fn fault_at(fault: Fault, word: u32) -> Option<Action> {
+    let fail = |class, detail: &str| Action::Fail(Failure::new(class, detail));
+    match fault {
+        Fault::Status { code, retry_after } => {
+            Some(Action::Fail(status_failure(code, retry_after)))
+        }
+        Fault::HangAfter(n) if word >= n => Some(Action::Hang),
+        Fault::ResetAfter(n) if word >= n => {
+            Some(fail(Class::Transport, "simulated: connection reset"))
+        }
+        Fault::TruncateAfter(n) if word >= n => {
+            Some(fail(Class::Truncated, "simulated: the body ended early"))
+        }
+        Fault::ErrorAfter(n) if word >= n => {
+            Some(fail(Class::Server, "simulated: error inside the stream"))
+        }
+        Fault::None
+        | Fault::HangAfter(_)
+        | Fault::ResetAfter(_)
+        | Fault::TruncateAfter(_)
+        | Fault::ErrorAfter(_) => None,
+    }
+}
+
 /// The tool that the request leaves no way around.
 fn forced_tool(request: &Request) -> Option<String> {
     match request.tool_choice.as_ref()? {
@@ -264,7 +264,8 @@ fn echo(request: &Request) -> Vec<String> {
     };
     let texts = message.parts.iter().filter_map(|part| match part {
         Part::Text(text) => Some(text.as_str()),
-        Part::Image(_)
+        Part::Cited { .. }
+        | Part::Image(_)
         | Part::Audio { .. }
         | Part::Document(_)
         | Part::ToolCall(_)
@@ -291,7 +292,7 @@ fn status_failure(code: u16, retry_after: Option<Duration>) -> Failure {
 }
 
 /// `SplitMix64`'s output function: every input bit reaches every output bit.
-fn mix(mut z: u64) -> u64 {
+pub(super) fn mix(mut z: u64) -> u64 {
     z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

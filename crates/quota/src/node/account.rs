@@ -8,7 +8,7 @@ use crate::node::mark::Mark;
 use crate::node::units::{
     DEMAND_FLOOR, Demand, Label, Ledger, Piece, Pieces, Told, WindowEnd, signed,
 };
-use crate::node::{RequestId, Why};
+use crate::node::{Config, RequestId, Why};
 use crate::{Counter, Epoch, Generation, LONGEST_LEASE_MS, NodeTime, OwnerAccount};
 
 /// An account is forgotten this long after its deadline, in milliseconds: by then its window is over
@@ -185,16 +185,16 @@ impl Account {
         }
     }
 
-    /// How long a report of units spent may wait for others, in milliseconds. Without windows, what is
-    /// spent keeps others from coming in until it is reported; that matters where some are refused for want
-    /// of units, or where it is much of the limit.
-    pub(super) fn patience_ms(&self, relaxed_ms: u64) -> u64 {
+    /// How long a report of what was taken and spent may wait for others, in milliseconds. It matters where some are
+    /// refused for want of units, or where it is much of the limit: without windows, what is spent keeps others from
+    /// coming in until it is reported. Else, where windows end, the next heartbeat says it soon enough.
+    pub(super) fn patience_ms(&self, config: &Config) -> u64 {
         let unsaid = self.spent().saturating_sub(self.said_spent);
         let matters = self.is_bounded() || unsaid.saturating_mul(64) >= self.told.limit;
-        if self.is_windowed() || !matters {
-            relaxed_ms
-        } else {
-            (self.counter.kind().window_ms() / 500).clamp(1, relaxed_ms)
+        match (self.is_windowed(), matters) {
+            (true, true) | (false, false) => config.relaxed_ms,
+            (true, false) => config.heartbeat_ms,
+            (false, true) => (self.counter.kind().window_ms() / 500).clamp(1, config.relaxed_ms),
         }
     }
 

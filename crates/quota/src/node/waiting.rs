@@ -177,7 +177,8 @@ impl Node {
             let delay = if account.runs_low() {
                 self.config.urgent_ms
             } else {
-                self.config.relaxed_ms
+                let relaxed = self.config.relaxed_ms;
+                account.patience_ms(&self.config).max(relaxed)
             };
             self.outbox.mark(account, part.slot, now.after(delay));
             if account.wants_note(0) {

@@ -1,6 +1,6 @@
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
+use crate::owner::few::Few;
 use crate::owner::horizon::View;
 use crate::owner::keeping::{self, Keeping, Totals, Turn};
 use crate::owner::row::{Fit, Row};
@@ -103,8 +103,7 @@ impl Supply {
 pub(super) struct Account {
     pub(super) counter: Counter,
     pub(super) keeping: Box<dyn Keeping>,
-    /// Boxed, since a map of one has room for eleven.
-    pub(super) rows: BTreeMap<Incarnation, Box<Row>>,
+    pub(super) rows: Few<Incarnation, Box<Row>>,
     /// Processes that wait for units, oldest first; at most one ticket each.
     pub(super) tickets: VecDeque<Incarnation>,
     /// Orders what is said about `supply` and recalls.
@@ -141,7 +140,7 @@ impl Account {
         Self {
             keeping,
             counter,
-            rows: BTreeMap::new(),
+            rows: Few::default(),
             tickets: VecDeque::new(),
             version,
             supply: Supply::Ample,
@@ -221,26 +220,24 @@ impl Account {
         let leased = self.keeping.ends_at().is_none();
         let newest = context.sessions.get(message.incarnation)?.t_node;
         let old = leased && newest.since(message.t_node) >= config.lease_ms;
-        match self.rows.entry(message.incarnation) {
-            Entry::Vacant(_) if old => None,
-            Entry::Vacant(vacant) => {
-                let generation = if leased {
-                    Generation::at(now)
-                } else {
-                    Generation::FIRST
-                };
-                let alive = (message.t_node, now);
-                Some(vacant.insert(Box::new(Row::new(message.node.clone(), generation, alive))))
+        if !self.rows.contains_key(&message.incarnation) {
+            if old {
+                return None;
             }
-            Entry::Occupied(row) => {
-                let row = row.into_mut();
-                // Beyond the horizon another owner may already count on the lease's end.
-                if now < context.horizon.until {
-                    row.renew(message.t_node, now);
-                }
-                Some(row)
-            }
+            let generation = if leased {
+                Generation::at(now)
+            } else {
+                Generation::FIRST
+            };
+            let row = Row::new(message.node.clone(), generation, (message.t_node, now));
+            self.rows.insert(message.incarnation, Box::new(row));
         }
+        let row = self.rows.get_mut(&message.incarnation)?;
+        // Beyond the horizon another owner may already count on the lease's end.
+        if now < context.horizon.until {
+            row.renew(message.t_node, now);
+        }
+        Some(row)
     }
 
     /// What a report speaks of.
@@ -344,7 +341,7 @@ impl Account {
         if !self.keeping.grants_by_writing() {
             return;
         }
-        for (incarnation, row) in &mut self.rows {
+        for (incarnation, row) in self.rows.iter_mut() {
             let before = (row.idle(), row.granted);
             if let Some(ledger) = self.keeping.row(*incarnation) {
                 row.adopt(ledger);

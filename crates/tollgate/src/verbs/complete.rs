@@ -2,7 +2,7 @@
 
 mod show;
 
-use std::io::{IsTerminal, Read};
+use std::io::IsTerminal;
 
 use tollgate_proto::completion::v1::completion_service_client::CompletionServiceClient;
 use tollgate_proto::completion::v1::model_service_client::ModelServiceClient;
@@ -10,10 +10,10 @@ use tollgate_proto::completion::v1::{
     CompleteRequest, ListModelsRequest, Message, Part, Role, part,
 };
 
+use crate::caller::{self, Caller};
 use crate::error::Error;
 use crate::output::Format;
-use crate::remote::{LARGEST_MESSAGE, NODE, Remote};
-use crate::secret::Secret;
+use crate::remote::{LARGEST_MESSAGE, Remote};
 use crate::{json, output};
 use show::Shown;
 
@@ -32,21 +32,8 @@ pub(crate) struct Arguments {
     /// Most tokens of the answer
     #[arg(long, env = "TOLLGATE_MAX_OUTPUT_TOKENS", value_name = "TOKENS")]
     max_output_tokens: Option<u32>,
-    /// Address of a node; of several, separated by commas, the first that answers
-    #[arg(
-        long,
-        env = "TOLLGATE_NODE",
-        value_name = "URL",
-        value_delimiter = ',',
-        default_value = "http://127.0.0.1:8080"
-    )]
-    node: Vec<String>,
-    /// Key to call with
-    #[arg(long, env = "TOLLGATE_KEY", hide_env_values = true)]
-    key: Option<Secret>,
-    /// Form of the output; table streams the text as it comes
-    #[arg(long, short, env = "TOLLGATE_OUTPUT", value_name = "FORM")]
-    output: Option<Format>,
+    #[command(flatten)]
+    caller: Caller,
 }
 
 /// Sends the prompt and shows the answer.
@@ -54,13 +41,13 @@ pub(crate) struct Arguments {
 /// # Errors
 /// Why there is no answer, or no whole one.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Error> {
-    let remote = Remote::connect(&NODE, &arguments.node, arguments.key.as_ref()).await?;
+    let remote = arguments.caller.connect().await?;
     let model = match &arguments.model {
         Some(model) => model.clone(),
         None => only_model(&remote).await?,
     };
     let request = request(model, &arguments)?;
-    match arguments.output.unwrap_or_default() {
+    match arguments.caller.output() {
         Format::Table => stream(&remote, request).await,
         form @ (Format::Json | Format::Yaml) => unary(&remote, request, form).await,
     }
@@ -128,10 +115,7 @@ async fn only_model(remote: &Remote) -> Result<String, Error> {
 }
 
 fn request(model: String, arguments: &Arguments) -> Result<CompleteRequest, Error> {
-    let prompt = match arguments.prompt.as_str() {
-        "-" => standard_input()?,
-        prompt => prompt.to_owned(),
-    };
+    let prompt = caller::text(&arguments.prompt)?;
     let system = arguments.system.clone();
     let system = system.map(|text| message(Role::System, text));
     let messages = system
@@ -155,11 +139,4 @@ fn message(role: Role, text: String) -> Message {
         }],
         ..Message::default()
     }
-}
-
-fn standard_input() -> Result<String, Error> {
-    let mut text = String::new();
-    let read = std::io::stdin().read_to_string(&mut text);
-    read.map_err(|error| Error::Failed(format!("cannot read the prompt: {error}")))?;
-    Ok(text)
 }

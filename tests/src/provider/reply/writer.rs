@@ -73,6 +73,13 @@ impl<'a> Writer<'a> {
     }
 
     pub(super) fn unary(&self) -> Answer {
+        if let Some(vectors) = self.facts.vectors {
+            let whole = vectors.body(self.facts.model, self.completion.usage);
+            let mut answer = self.unary_of(whole.into());
+            let header = vectors.header(self.completion.usage);
+            answer.header = header.map(|(name, value)| (name, value.into()));
+            return answer;
+        }
         let mut thinking = Vec::new();
         (0..self.behaviour.thinking).for_each(|index| push_chunk(&mut thinking, "think", index));
         let mut text = Vec::with_capacity(self.chunks as usize * 16);
@@ -84,7 +91,11 @@ impl<'a> Writer<'a> {
             String::from_utf8_lossy(&thinking),
             String::from_utf8_lossy(&text),
         );
-        let whole = Bytes::from(self.wire.unary(&self.completion, &thinking, &text));
+        self.unary_of(self.wire.unary(&self.completion, &thinking, &text).into())
+    }
+
+    /// An answer in one piece, with what goes wrong.
+    fn unary_of(&self, whole: Bytes) -> Answer {
         let half = Step::Bytes(whole.slice(..whole.len() / 2));
         let done = |steps| Answer::of(JSON, steps, Outcome::Completed);
         let mut answer = match &self.behaviour.fault {
@@ -100,7 +111,7 @@ impl<'a> Writer<'a> {
             Fault::BadJson => Answer::of(JSON, vec![half], Outcome::Refused),
             Fault::NoUsage => done(vec![Step::Bytes(whole)]),
             Fault::Trickle(pause) => done(trickle(vec![Step::Usage(whole, self.usage)], *pause)),
-            Fault::GiantLine { mebibytes } => {
+            Fault::GiantLine { mebibytes } if self.facts.vectors.is_none() => {
                 let (head, tail) = around_mark(&whole);
                 let mut steps = vec![Step::Bytes(head)];
                 steps.extend(giant_content(*mebibytes));
@@ -269,6 +280,13 @@ fn usage(facts: &Facts<'_>, behaviour: &Behaviour, chunks: u32) -> Usage {
         reasoning: i64::from(behaviour.thinking),
         cached: i64::from(behaviour.cached),
     };
+    if facts.vectors.is_some() {
+        let nonsense = behaviour.fault == Fault::UsageNonsense;
+        return Usage {
+            prompt: if nonsense { -1 } else { honest.prompt },
+            ..Usage::default()
+        };
+    }
     match behaviour.fault {
         Fault::UsageLies => Usage {
             prompt: 1,

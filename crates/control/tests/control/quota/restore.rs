@@ -2,10 +2,30 @@
 
 use tollgate_proto::admin::v1::{CloseShareRequest, ListLimitsResponse, ThawLimitsRequest};
 
-use tollgate_quota::{Period, Zone};
+use tollgate_quota::{Close, Period, Zone};
 
 use super::*;
 use crate::control::policy_per;
+
+pub(super) fn encode_close(close: &Close) -> pb::CloseShare {
+    pb::CloseShare {
+        incarnation: close.incarnation.0,
+        counter: close.counter.to_string(),
+        window: close.window.0,
+        mark: close.mark,
+        settled: close.settled,
+    }
+}
+
+pub(super) fn decode_close(close: &pb::CloseShare) -> Close {
+    Close {
+        incarnation: Incarnation(close.incarnation),
+        counter: Counter::parse(&close.counter).unwrap(),
+        window: Window(close.window),
+        mark: close.mark,
+        settled: close.settled,
+    }
+}
 
 async fn list(control: &Control) -> ListLimitsResponse {
     let mut limits = control.limits();

@@ -1,4 +1,4 @@
-use crate::chat::{FinishReason, Part, Response, Usage, UsageSource};
+use crate::chat::{FinishReason, Part, Response, Tier, Usage, UsageSource};
 use crate::codec::{Codec, Kind};
 use crate::failure::{Class, Failure};
 use crate::testing::{assembled, decode as decode_stream, parts};
@@ -81,5 +81,31 @@ fn what_is_no_answer_is_a_failure() {
         ),
     ] {
         assert_eq!(decode(body).unwrap_err().class, class, "{body}");
+    }
+}
+
+#[test]
+fn the_class_of_processing_is_told_with_usage() {
+    let cases = [
+        (r#""service_tier":"standard""#, Some(Tier::Standard)),
+        (r#""service_tier":"priority""#, Some(Tier::Priority)),
+        (
+            r#""service_tier":"batch","speed":"standard""#,
+            Some(Tier::Batch),
+        ),
+        (
+            r#""service_tier":"standard","speed":"fast""#,
+            Some(Tier::Fast),
+        ),
+        (r#""service_tier":"of tomorrow","speed":null"#, None),
+        (r#""service_tier":null"#, None),
+    ];
+    for (served, tier) in cases {
+        let body = format!(
+            r#"{{"type":"message","content":[],"usage":{{"input_tokens":1,"output_tokens":2,{served}}}}}"#
+        );
+        let response = Codec::new(Kind::Anthropic).decode(body.as_bytes());
+        let usage = response.unwrap().usage.unwrap();
+        assert_eq!(usage.tier, tier, "{served}");
     }
 }

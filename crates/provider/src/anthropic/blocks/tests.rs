@@ -70,6 +70,7 @@ fn document(source: DocumentSource) -> Part {
     Part::Document(Document {
         source,
         title: Some("t".to_owned()),
+        citations: false,
     })
 }
 

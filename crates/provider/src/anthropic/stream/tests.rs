@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::super::{BLOCK, PROVIDER, REDACTED, SIGNATURE};
-use crate::chat::{Chunk, Delta, FinishReason, Opaque, Part, ToolCall, Usage, UsageSource};
+use crate::chat::{Chunk, Delta, FinishReason, Opaque, Part, Tier, ToolCall, Usage, UsageSource};
 use crate::codec::{Codec, Kind};
 use crate::failure::{Class, Failure};
 use crate::testing::{Sample, assembled, check_cuts, check_damaged, parts};
@@ -50,6 +50,7 @@ fn a_sample_answer_gives_its_events() {
         cache_read: 2000,
         cache_write: 300,
         cache_write_1h: 200,
+        tier: Some(Tier::Standard),
         ..Usage::of(2310, 12, UsageSource::Provider)
     };
     let start = Chunk::Start {

@@ -30,7 +30,7 @@ fn a_whole_answer_is_read() {
         {"reasoningContent":{"redactedContent":"AQID"}},
         {"reasoningContent":{"reasoningText":{"text":"unsigned"}}},
         {"text":"I look."},
-        {"citationsContent":{"content":[{"text":"a"},{"text":"b"}],"citations":[{"title":"t"}]}},
+        {"citationsContent":{"content":[{"text":"a"},{"text":"b"}],"citations":[]}},
         {"toolUse":{"toolUseId":"tooluse_a","name":"weather","input":{"city": "Köln"}}},
         {"toolUse":{"toolUseId":"s","name":"search","input":{},"type":"server_tool_use"}}
     ]}},"stopReason":"tool_use","usage":{"inputTokens":10,"outputTokens":12,"totalTokens":2322,

@@ -69,6 +69,7 @@ fn document(source: DocumentSource, title: Option<&str>) -> Part {
     Part::Document(Document {
         source,
         title: title.map(str::to_owned),
+        citations: false,
     })
 }
 

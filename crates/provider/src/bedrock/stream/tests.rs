@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::super::event_stream::tests::{error, event, exception};
 use super::super::{PROVIDER, REDACTED, SIGNATURE};
-use crate::chat::{Chunk, Delta, FinishReason, Opaque, Part, ToolCall, Usage, UsageSource};
+use crate::chat::{Chunk, Delta, FinishReason, Opaque, Part, Tier, ToolCall, Usage, UsageSource};
 use crate::codec::{Codec, Kind};
 use crate::failure::{Class, Failure};
 use crate::testing::{Sample, assembled, check_cuts, check_damaged, parts};
@@ -306,5 +306,32 @@ proptest! {
         stream.extend(&body);
         check_damaged(Kind::Bedrock, &stream, size);
         let _: Result<_, Failure> = Codec::new(Kind::Bedrock).decode(&body);
+    }
+}
+
+#[test]
+fn the_class_of_processing_is_told_with_usage() {
+    for (name, tier) in [
+        ("default", Some(Tier::Standard)),
+        ("flex", Some(Tier::Flex)),
+        ("priority", Some(Tier::Priority)),
+        ("reserved", None),
+    ] {
+        let served = format!(
+            r#""usage":{{"inputTokens":4,"outputTokens":2,"totalTokens":6}},"serviceTier":{{"type":"{name}"}}"#
+        );
+        let usage = Usage {
+            tier,
+            ..Usage::of(4, 2, UsageSource::Provider)
+        };
+        let metadata = format!("{{{served}}}");
+        let sample = sample(&[START, HELLO, END, STOP, ("metadata", &metadata)]);
+        let (chunks, end) = crate::testing::decode(Kind::Bedrock, [&sample.body[..]]);
+        assert_eq!(end, Ok(()));
+        assert_eq!(chunks.last(), Some(&Chunk::Usage(usage)));
+        let content = r#"{"message":{"role":"assistant","content":[{"text":"hi"}]}}"#;
+        let whole = format!(r#"{{"output":{content},"stopReason":"end_turn",{served}}}"#);
+        let whole = Codec::new(Kind::Bedrock).decode(whole.as_bytes()).unwrap();
+        assert_eq!(whole.usage, Some(usage));
     }
 }

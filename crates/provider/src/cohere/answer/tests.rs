@@ -36,7 +36,7 @@ fn a_whole_answer_is_understood() {
     assert_eq!(choice.finish_reason, FinishReason::Stop);
     assert_eq!(
         choice.logprobs.as_ref().unwrap().get(),
-        r#"{"content":[{"token":"Gr","logprob":-0.75,"bytes":[71,114],"top_logprobs":[]}]}"#
+        r#"{"content":[{"token":"Gr","logprob":-0.75,"bytes":[71,114],"top_logprobs":[]}],"refusal":null}"#
     );
     assert_eq!(
         response.usage,

@@ -330,6 +330,7 @@ fn documents_and_failed_tools() {
                 mime: "text/plain".to_owned(),
             },
             title: title.map(str::to_owned),
+            citations: false,
         })
     };
     let user = body(&request(vec![message(

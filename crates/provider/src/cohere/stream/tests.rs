@@ -1,7 +1,8 @@
 use proptest::prelude::*;
 
 use crate::chat::{
-    Assembler, Billed, Chunk, Delta, FinishReason, Opaque, Part, Request, Role, Usage, UsageSource,
+    Assembler, Billed, Chunk, Citation, Delta, FinishReason, Opaque, Part, Request, Role, Usage,
+    UsageSource,
 };
 use crate::codec::{Codec, Kind, StreamDecoder, Target};
 use crate::failure::{Class, Failure};
@@ -74,8 +75,14 @@ fn usage(counted: (u64, u64), billed: (u64, u64), cache_read: u64) -> Chunk {
 fn a_sample_answer_gives_its_events() {
     let (chunks, end) = decode_str(TEXT);
     assert_eq!(end, Ok(()));
-    let logprobs = r#"{"content":[{"token":"Grüße","logprob":-0.75,"bytes":[71,114,195,188,195,159,101],"top_logprobs":[]}]}"#;
+    let logprobs = r#"{"content":[{"token":"Grüße","logprob":-0.75,"bytes":[71,114,195,188,195,159,101],"top_logprobs":[]}],"refusal":null}"#;
     let logprobs = crate::chat::Json::parse(logprobs.to_owned()).unwrap();
+    let source = Citation {
+        passage: 0..7,
+        quoted_text: Some("x".to_owned()),
+        source_id: Some("doc:0".to_owned()),
+        ..Citation::default()
+    };
     assert_eq!(
         chunks,
         [
@@ -83,6 +90,7 @@ fn a_sample_answer_gives_its_events() {
             text("Grüße"),
             delta(Delta::Logprobs(logprobs)),
             text(", \"you\"\n🎉"),
+            delta(Delta::Citation(source)),
             finish(FinishReason::Stop),
             usage((503, 11), (7, 10), 496),
         ]

@@ -1,4 +1,4 @@
-use crate::chat::{Choice, FinishReason, Part, Response, Usage, UsageSource};
+use crate::chat::{Choice, FinishReason, Part, Response, Tier, Usage, UsageSource};
 use crate::codec::{Codec, Kind};
 use crate::failure::{Class, Failure};
 
@@ -194,5 +194,34 @@ fn a_failure_does_not_repeat_the_answer() {
     ] {
         let failure = decode(body).unwrap_err();
         assert!(!failure.to_string().contains("secret"), "{failure}");
+    }
+}
+
+#[test]
+fn pictures_and_the_class_of_processing_are_told_with_usage() {
+    let cases = [
+        ("ON_DEMAND", Some(Tier::Standard)),
+        ("ON_DEMAND_FLEX", Some(Tier::Flex)),
+        ("ON_DEMAND_PRIORITY", Some(Tier::Priority)),
+        ("PROVISIONED_THROUGHPUT", None),
+        ("TRAFFIC_TYPE_UNSPECIFIED", None),
+    ];
+    for (name, tier) in cases {
+        let modality =
+            |name: &str, count: u32| format!(r#"{{"modality":"{name}","tokenCount":{count}}}"#);
+        let (prompt, answer) = (modality("IMAGE", 4), modality("IMAGE", 2));
+        let usage = format!(
+            r#"{{"promptTokenCount":9,"candidatesTokenCount":5,"trafficType":"{name}","promptTokensDetails":[{prompt},{}],"candidatesTokensDetails":[{answer}]}}"#,
+            modality("TEXT", 5)
+        );
+        let candidate = r#"{"content":{"parts":[{"text":"hi"}]},"finishReason":"STOP"}"#;
+        let body = format!(r#"{{"candidates":[{candidate}],"usageMetadata":{usage}}}"#);
+        let wanted = Usage {
+            input_image: 4,
+            output_image: 2,
+            tier,
+            ..Usage::of(9, 5, UsageSource::Provider)
+        };
+        assert_eq!(decode(&body).unwrap().usage, Some(wanted), "{name}");
     }
 }

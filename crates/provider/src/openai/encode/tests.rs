@@ -228,6 +228,7 @@ fn text_documents_become_text() {
             mime: "text/plain".to_owned(),
         },
         title: Some("Title".to_owned()),
+        citations: false,
     });
     let message = Message {
         role: Role::User,
@@ -281,6 +282,7 @@ fn what_has_no_words_there_is_refused_by_name() {
     let unseen = Document {
         source: DocumentSource::File(url()),
         title: None,
+        citations: false,
     };
     check_refused(Role::User, Part::Document(unseen));
     check_refused(Role::System, image());

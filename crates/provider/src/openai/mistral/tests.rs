@@ -115,6 +115,7 @@ fn a_conversation_takes_the_forms_of_this_provider() {
     request.messages[1].parts.push(Part::Document(Document {
         source: DocumentSource::File(Source::Url("https://example.com/b.pdf".to_owned())),
         title: None,
+        citations: false,
     }));
     let id = call_id("call_1");
     assert_eq!(

@@ -1,13 +1,13 @@
 //! The shape of a request body.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::object::{self, Fields};
 use crate::chat::Json;
 use crate::openai::wire::{Content, ContentPart, List, MOST_CALLS, Text, WholeCall};
 
@@ -15,8 +15,6 @@ use crate::openai::wire::{Content, ContentPart, List, MOST_CALLS, Text, WholeCal
 pub(super) const MOST_MESSAGES: usize = 16_384;
 /// The most tools one request may offer.
 const MOST_TOOLS: usize = 1024;
-/// The most fields a body may have.
-const MOST_FIELDS: usize = 128;
 
 /// A body, field by field. `rest` holds every field that is not known here.
 #[derive(Debug, Default)]
@@ -69,6 +67,7 @@ pub(super) struct WireMessage<'a> {
     pub(super) reasoning_content: Option<Text<'a>>,
     pub(super) reasoning: Option<Text<'a>>,
     pub(super) reasoning_details: Option<&'a RawValue>,
+    pub(super) citations: Option<&'a RawValue>,
     pub(super) tool_calls: Option<List<WholeCall<'a>, MOST_CALLS>>,
     pub(super) tool_call_id: Option<Text<'a>>,
     /// Sound of an earlier answer and the old form of calls; `null` when an answer is echoed.
@@ -99,42 +98,11 @@ pub(super) struct WireFunction<'a> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Body<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(BodyVisitor)
+        object::fields(deserializer)
     }
 }
 
-/// Written by hand because serde's `flatten`, which would fill `rest`, buffers the whole body.
-struct BodyVisitor;
-
-impl<'de> Visitor<'de> for BodyVisitor {
-    type Value = Body<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Body<'de>, A::Error> {
-        let mut body = Body::default();
-        let mut seen = Vec::new();
-        while let Some(key) = map.next_key::<Text<'de>>()? {
-            // Two readers of a document with a key twice may disagree on what it says.
-            if seen.contains(&key) {
-                return Err(A::Error::custom(format_args!(
-                    "duplicate field `{}`",
-                    key.as_str()
-                )));
-            }
-            if seen.len() == MOST_FIELDS {
-                return Err(A::Error::custom("too many fields"));
-            }
-            body.take(key.as_str(), &mut map)?;
-            seen.push(key);
-        }
-        Ok(body)
-    }
-}
-
-impl<'de> Body<'de> {
+impl<'de> Fields<'de> for Body<'de> {
     fn take<A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
         match key {
             "model" => self.model = map.next_value()?,
@@ -162,11 +130,7 @@ impl<'de> Body<'de> {
             "service_tier" => self.service_tier = map.next_value()?,
             "stream" => self.stream = map.next_value()?,
             "stream_options" => self.stream_options = map.next_value()?,
-            other => {
-                if let Some(value) = map.next_value::<Option<Value>>()? {
-                    self.rest.insert(other.to_owned(), value);
-                }
-            }
+            other => object::keep(other, map, &mut self.rest)?,
         }
         Ok(())
     }

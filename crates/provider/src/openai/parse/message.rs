@@ -4,7 +4,7 @@ use super::body::WireMessage;
 use crate::Error;
 use crate::chat::{Document, DocumentSource, Image, Message, Part, Role, Source, ToolCall};
 use crate::openai::wire::{Content, ContentPart, File, Text, WholeCall};
-use crate::openai::{data_url, extra_content, reasoning_details};
+use crate::openai::{citations, data_url, extra_content, reasoning_details};
 
 pub(super) fn messages(list: Vec<WireMessage<'_>>) -> Result<Vec<Message>, Error> {
     list.into_iter()
@@ -63,6 +63,7 @@ impl Place {
                 "reasoning_details",
                 wire.reasoning_details.is_some() && !assistant,
             ),
+            ("citations", wire.citations.is_some() && !assistant),
             ("tool_calls", wire.tool_calls.is_some() && !assistant),
             (
                 "tool_call_id",
@@ -110,7 +111,14 @@ impl Place {
             });
         }
         match wire.content {
-            Some(Content::Text(text)) => parts.push(Part::Text(text.into_string())),
+            Some(Content::Text(text)) => parts.push(match wire.citations {
+                Some(sources) => citations::returned(text.into_string(), sources)
+                    .map_err(|problem| self.wrong("citations", problem))?,
+                None => Part::Text(text.into_string()),
+            }),
+            Some(Content::Parts(_)) if wire.citations.is_some() => {
+                return Err(self.wrong("citations", "content must be the text they came with"));
+            }
             Some(Content::Parts(list)) => {
                 for (index, part) in list.0.into_iter().enumerate() {
                     parts.push(self.part(Role::Assistant, index, part)?);
@@ -244,6 +252,7 @@ impl Place {
         Ok(Part::Document(Document {
             source: DocumentSource::File(source),
             title: file.filename.map(Text::into_string),
+            citations: false,
         }))
     }
 }

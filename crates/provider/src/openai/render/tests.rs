@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{ChunkRenderer, ErrorBody, render_error, render_error_event, render_response};
-use crate::chat::{Assembler, Chunk, Delta, FinishReason, Json, Opaque, Usage, UsageSource};
+use crate::chat::{Assembler, Chunk, Delta, FinishReason, Json, Opaque, Tier, Usage, UsageSource};
 use crate::codec::{Codec, Kind};
 
 /// The events a renderer writes for these chunks, as JSON.
@@ -196,14 +196,20 @@ fn a_whole_answer_comes_out_as_it_went_in() {
         ],
         "usage": {
             "prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15,
-            "prompt_tokens_details": {"cached_tokens": 3, "cache_write_tokens": 2, "audio_tokens": 1},
+            "prompt_tokens_details": {"cached_tokens": 3, "cache_write_tokens": 2, "audio_tokens": 1, "image_tokens": 2},
             "completion_tokens_details": {"reasoning_tokens": 4, "audio_tokens": 1},
         },
+        "service_tier": "default",
     });
     let response = Codec::new(Kind::OpenAi)
         .decode(&serde_json::to_vec(&body).unwrap())
         .unwrap();
-    assert_eq!(response.usage, Some(usage()));
+    let served = Usage {
+        input_image: 2,
+        tier: Some(Tier::Standard),
+        ..usage()
+    };
+    assert_eq!(response.usage, Some(served));
     assert_eq!(
         serde_json::from_slice::<Value>(&render_response(&response, 7)).unwrap(),
         body

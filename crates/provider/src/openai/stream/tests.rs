@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use crate::chat::{Assembler, Chunk, Delta, FinishReason, Part, Usage, UsageSource};
+use crate::chat::{Assembler, Chunk, Delta, FinishReason, Part, Tier, Usage, UsageSource};
 use crate::codec::{Codec, Kind, StreamDecoder};
 use crate::failure::{Class, Failure};
 
@@ -74,6 +74,7 @@ fn calls_of(parts: &[Part]) -> Vec<(&str, &str, &str)> {
     let calls = parts.iter().filter_map(|part| match part {
         Part::ToolCall(call) => Some((&*call.id, &*call.name, &*call.arguments)),
         Part::Text(_)
+        | Part::Cited { .. }
         | Part::Image(_)
         | Part::Audio { .. }
         | Part::Document(_)
@@ -93,6 +94,7 @@ fn a_sample_answer_gives_its_events() {
     let usage = Usage {
         cache_read: 4,
         reasoning: 2,
+        tier: Some(Tier::Standard),
         ..Usage::of(19, 10, UsageSource::Provider)
     };
     assert_eq!(

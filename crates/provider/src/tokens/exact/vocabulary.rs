@@ -10,12 +10,18 @@ pub(super) struct Vocabulary {
     bytes: &'static [u8],
     /// Where each token ends in `bytes`, after a zero.
     ends: Box<[u32]>,
-    /// A hash table with open addressing: ranks, or `EMPTY`.
+    /// A hash table with open addressing: ranks with `TAG_BITS` of the hash above them, or `EMPTY`. What is not there is
+    /// mostly known by those bits alone, without a look at any token, which is far away in memory.
     slots: Box<[u32]>,
+    /// The ranks of tokens of two bytes, by these; `EMPTY` where there is none.
+    pairs: Box<[u32]>,
     longest: usize,
 }
 
 const EMPTY: u32 = u32::MAX;
+/// Of a slot, the bits of the rank: enough for 262,143 tokens.
+const RANK_BITS: u32 = 18;
+const TAG_BITS: u32 = u32::BITS - RANK_BITS;
 
 impl Vocabulary {
     /// Reads a file: the number of tokens in four bytes, the length of each in one, and their bytes.
@@ -33,6 +39,7 @@ impl Vocabulary {
             ends: ends.collect(),
             // At most half full, so that what is not there is soon missed.
             slots: vec![EMPTY; (2 * tokens).next_power_of_two()].into(),
+            pairs: vec![EMPTY; 1 << 16].into(),
             longest: lengths.iter().copied().max().unwrap_or(0).into(),
         };
         for rank in 0..u32::try_from(tokens).unwrap_or(0) {
@@ -42,11 +49,15 @@ impl Vocabulary {
     }
 
     fn insert(&mut self, rank: u32) {
-        let mut at = self.slot(hash(self.token(rank)));
+        if let [first, second] = *self.token(rank) {
+            self.pairs[usize::from(u16::from_be_bytes([first, second]))] = rank;
+        }
+        let hash = hash(self.token(rank));
+        let mut at = self.slot(hash);
         while self.slots[at] != EMPTY {
             at = self.slot(at + 1);
         }
-        self.slots[at] = rank;
+        self.slots[at] = tag(hash) | rank;
     }
 
     /// The rank of the token of these bytes.
@@ -55,13 +66,20 @@ impl Vocabulary {
         if token.len() > self.longest {
             return None;
         }
-        let mut at = self.slot(hash(token));
+        if let [first, second] = *token {
+            let rank = self.pairs[usize::from(u16::from_be_bytes([first, second]))];
+            return (rank != EMPTY).then_some(rank);
+        }
+        let hash = hash(token);
+        let tag = tag(hash);
+        let mut at = self.slot(hash);
         loop {
-            let rank = self.slots[at];
-            if rank == EMPTY {
+            let slot = self.slots[at];
+            if slot == EMPTY {
                 return None;
             }
-            if self.token(rank) == token {
+            let rank = slot ^ tag;
+            if rank >> RANK_BITS == 0 && self.token(rank) == token {
                 return Some(rank);
             }
             at = self.slot(at + 1);
@@ -85,6 +103,12 @@ impl Vocabulary {
     pub(super) fn tokens(&self) -> impl Iterator<Item = &[u8]> {
         (0..self.ends.len() - 1).map(|rank| self.token(rank as u32))
     }
+}
+
+/// The bits of a hash that stand beside a rank: not those that choose the slot.
+#[inline]
+fn tag(hash: usize) -> u32 {
+    ((hash as u64 >> (u64::BITS - TAG_BITS)) as u32) << RANK_BITS
 }
 
 /// A hash of few bytes: eight at a time, each multiplied by an odd number and folded, as in the `wyhash` family. It

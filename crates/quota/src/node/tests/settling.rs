@@ -106,7 +106,11 @@ fn messages_are_due_when_they_matter() {
     );
     assert_eq!(node.poll_message(NOW, Scope::Changed), None);
     node.admit(NOW, &[ask("a", 1)]);
-    assert_eq!(node.next_message(), Some(NOW.after(config.relaxed_ms)));
+    assert_eq!(
+        node.next_message(),
+        Some(NOW.after(config.heartbeat_ms)),
+        "with the next heartbeat"
+    );
     node.admit(NOW, &[ask("a", 90)]);
     assert_eq!(
         node.next_message(),

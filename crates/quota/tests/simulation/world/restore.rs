@@ -85,7 +85,9 @@ impl World {
         for open in process.open.values() {
             self.oracle.gave_up(process.incarnation, open);
         }
-        process.open.clear();
+        let open = std::mem::take(&mut process.open).into_values();
+        let admitted = open.filter(|open| open.admission.is_some());
+        process.orphans.extend(admitted);
         process.incarnation = incarnation;
         process.disk.settle();
         process

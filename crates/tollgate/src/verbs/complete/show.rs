@@ -6,7 +6,7 @@ use tollgate_proto::completion::v1::{
     Cost, RouteTaken, StreamCompleteResponse, Usage, part_delta::Delta,
 };
 
-use crate::duration;
+use crate::caller;
 use crate::table::visible;
 
 /// What has been shown of an answer, and the facts at its end.
@@ -62,36 +62,8 @@ impl Shown {
 
     /// Usage, cost and route in one line.
     pub(super) fn summary(&self, took: Duration) -> String {
-        let usage = self.usage.unwrap_or_default();
-        let cost = self.cost.as_ref().and_then(|cost| cost.nano_usd);
-        let cost = cost.map_or("cost unknown".to_owned(), dollars);
-        let route = self.route.as_ref().map(route).unwrap_or_default();
-        format!(
-            "{} input + {} output tokens, {cost}, {route}, {}",
-            usage.input_tokens,
-            usage.output_tokens,
-            duration::show(took)
-        )
-    }
-}
-
-fn route(route: &RouteTaken) -> String {
-    let attempts = match route.attempts.len() {
-        0 | 1 => String::new(),
-        several => format!(" after {several} attempts"),
-    };
-    let place = format!("{}/{}", route.provider, route.deployment);
-    format!("by {}{attempts}", visible(&place))
-}
-
-/// Billionths of a dollar as a decimal with no needless zeros.
-fn dollars(nanos: i64) -> String {
-    let (whole, part) = (nanos / 1_000_000_000, nanos % 1_000_000_000);
-    let part = format!("{part:09}");
-    let part = part.trim_end_matches('0');
-    match part {
-        "" => format!("${whole}"),
-        part => format!("${whole}.{part}"),
+        let (cost, route) = (self.cost.as_ref(), self.route.as_ref());
+        caller::summary(self.usage, cost, route, took)
     }
 }
 
@@ -109,13 +81,6 @@ fn harmless(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn money_is_exact() {
-        assert_eq!(dollars(0), "$0");
-        assert_eq!(dollars(1), "$0.000000001");
-        assert_eq!(dollars(2_500_000_000), "$2.5");
-    }
 
     #[test]
     fn a_models_text_cannot_drive_the_terminal() {

@@ -32,6 +32,7 @@ fn what_is_said_is_never_left_out() {
         Part::Document(Document {
             source: DocumentSource::File(url()),
             title: None,
+            citations: false,
         })
     };
     let audio = || Part::Audio {

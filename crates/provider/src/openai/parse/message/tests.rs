@@ -75,6 +75,7 @@ fn parts_of_every_type_are_read() {
             Part::Document(Document {
                 source: DocumentSource::File(bytes("application/pdf", &[6])),
                 title: Some("a.pdf".to_owned()),
+                citations: false,
             }),
         ]
     );

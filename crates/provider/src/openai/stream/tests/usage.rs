@@ -177,3 +177,34 @@ proptest! {
         prop_assert!(Codec::new(Kind::OpenAi).decode(&body).is_err());
     }
 }
+
+#[test]
+fn pictures_and_the_class_of_processing_are_told_with_usage() {
+    let report = r#"{"prompt_tokens":9,"completion_tokens":5,"prompt_tokens_details":{"image_tokens":4},"completion_tokens_details":{"image_tokens":2}}"#;
+    let usage = |tier| Usage {
+        input_image: 4,
+        output_image: 2,
+        tier,
+        ..Usage::of(9, 5, UsageSource::Provider)
+    };
+    let cases = [
+        ("default", Some(Tier::Standard)),
+        ("flex", Some(Tier::Flex)),
+        ("priority", Some(Tier::Priority)),
+        // What was paid for in advance has no price here.
+        ("scale", None),
+        ("of tomorrow", None),
+    ];
+    for (name, tier) in cases {
+        let last = format!(r#"{{"choices":[],"service_tier":"{name}","usage":{report}}}"#);
+        let (chunks, end) = decode_str(&events(&[HELLO, STOP, &last]));
+        assert_eq!(end, Ok(()), "{name}");
+        assert_eq!(chunks.last(), Some(&Chunk::Usage(usage(tier))), "{name}");
+        let message = r#"{"role":"assistant","content":"hi"}"#;
+        let whole = format!(
+            r#"{{"choices":[{{"index":0,"message":{message},"finish_reason":"stop"}}],"service_tier":"{name}","usage":{report}}}"#
+        );
+        let whole = Codec::new(Kind::OpenAi).decode(whole.as_bytes()).unwrap();
+        assert_eq!(whole.usage, Some(usage(tier)), "{name}");
+    }
+}

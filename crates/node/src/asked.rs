@@ -1,0 +1,116 @@
+//! What a caller asks for.
+
+use std::sync::Arc;
+
+use tollgate_policy::price::Bounds;
+use tollgate_policy::table::Model;
+use tollgate_provider::{chat, embeddings};
+
+use crate::bounds::{bounds, embedding_bounds};
+use crate::counting::{Counted, Counting};
+use crate::error::Error;
+
+/// What a caller asks for.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// That a conversation be answered.
+    Completion {
+        /// The conversation.
+        request: Box<chat::Request>,
+        /// Whether the answer is to be streamed.
+        stream: bool,
+    },
+    /// Vectors.
+    Embeddings(Box<embeddings::Request>),
+}
+
+/// Which kind of thing it is, for the records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Operation {
+    /// An answer in one piece.
+    #[default]
+    Completion,
+    /// An answer piece by piece.
+    Stream,
+    /// Vectors.
+    Embeddings,
+}
+
+// === impl Asked ===
+
+impl Asked {
+    /// Which kind of thing it is.
+    pub(crate) fn operation(&self) -> Operation {
+        match self {
+            Self::Completion { stream: false, .. } => Operation::Completion,
+            Self::Completion { stream: true, .. } => Operation::Stream,
+            Self::Embeddings(_) => Operation::Embeddings,
+        }
+    }
+
+    /// The model, as the caller named it.
+    pub(crate) fn model(&self) -> &str {
+        match self {
+            Self::Completion { request, .. } => &request.model,
+            Self::Embeddings(request) => &request.model,
+        }
+    }
+
+    /// Makes sure that the answer has a ceiling, the one that is reserved. Vectors are no output.
+    ///
+    /// # Errors
+    /// The request wants more output than the model may give.
+    pub(crate) fn cap_output(&mut self, model: &Model) -> Result<(), Error> {
+        match self {
+            Self::Completion { request, .. } => cap_output(request, model),
+            Self::Embeddings(_) => Ok(()),
+        }
+    }
+
+    /// Counts the tokens of what goes in.
+    pub(crate) fn count(&self, counting: Arc<Counting>) -> Counted {
+        match self {
+            Self::Completion { request, .. } => counting.count(request),
+            Self::Embeddings(request) => counting.count_inputs(request),
+        }
+    }
+
+    /// The most that it may use, with so many tokens of input.
+    pub(crate) fn bounds(&self, input: u64) -> Bounds {
+        match self {
+            Self::Completion { request, .. } => bounds(request, input),
+            Self::Embeddings(request) => embedding_bounds(request, input),
+        }
+    }
+}
+
+fn cap_output(request: &mut chat::Request, model: &Model) -> Result<(), Error> {
+    let most = model.max_output_tokens;
+    match request.max_output_tokens {
+        Some(0) => Err(Error::field("max_output_tokens", "must be at least 1")),
+        Some(asked) if asked > most => Err(Error::field(
+            "max_output_tokens",
+            format!(
+                "is {asked}, and model `{}` allows at most {most}",
+                model.name
+            ),
+        )),
+        Some(_) => Ok(()),
+        None => {
+            request.max_output_tokens = Some(most);
+            Ok(())
+        }
+    }
+}
+
+// === impl Operation ===
+
+impl Operation {
+    /// The name used in logs.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Completion | Self::Stream => "completion",
+            Self::Embeddings => "embeddings",
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Answers that come in one piece.
+
+use tollgate_proto::completion::v1::AttemptOutcome;
+use tollgate_provider::chat::{Response, Usage, UsageSource};
+use tollgate_provider::embeddings;
+
+use super::Meter;
+use super::count::count;
+
+impl Meter {
+    /// The attempt brought a whole answer.
+    pub(crate) fn answered(&mut self, response: &Response) {
+        let usage = response.usage.unwrap_or_else(|| {
+            let output = response
+                .choices
+                .iter()
+                .flat_map(|choice| &choice.message.parts)
+                .map(count);
+            Usage::of(self.bounds.input, output.sum(), UsageSource::Estimated)
+        });
+        self.whole(&response.model, usage);
+    }
+
+    /// The attempt brought vectors. There is no output to pay for.
+    pub(crate) fn embedded(&mut self, response: &embeddings::Response) {
+        let estimate = || Usage::of(self.bounds.input, 0, UsageSource::Estimated);
+        self.whole(&response.model, response.usage.unwrap_or_else(estimate));
+    }
+
+    fn whole(&mut self, model: &str, usage: Usage) {
+        self.answering = self.close_attempt(AttemptOutcome::Answered, Some(200));
+        self.provider_model.replace_range(.., model);
+        self.usage = Some(usage);
+    }
+}

@@ -1,0 +1,174 @@
+//! Gemini's `batchEmbedContents`, as Google AI Studio offers it. (Vertex AI wants the settings in another place.)
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::encode::model_path;
+use super::media::{self, Media};
+use super::{errors, options};
+use crate::Error;
+use crate::chat::{Usage, UsageSource};
+use crate::codec::{HttpRequest, Target};
+use crate::embeddings::{
+    Encoding, Input, InputType, Numbers, Request, Response, all_there, unreadable,
+};
+use crate::failure::Failure;
+use crate::unsupported::Unsupported;
+use crate::usage::count;
+
+/// Fields the gateway writes itself, without what their spellings differ in.
+const RESERVED: [&str; 5] = [
+    "model",
+    "content",
+    "requests",
+    "tasktype",
+    "outputdimensionality",
+];
+
+/// The most inputs of one request.
+const MOST_INPUTS: usize = 100;
+
+#[derive(Serialize)]
+struct Body<'a> {
+    requests: Vec<One<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct One<'a> {
+    model: &'a str,
+    content: Content<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_dimensionality: Option<u32>,
+    #[serde(flatten)]
+    options: &'a Map<String, Value>,
+}
+
+#[derive(Serialize)]
+struct Content<'a> {
+    parts: [Part<'a>; 1],
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Part<'a> {
+    Text { text: &'a str },
+    Media(Media<'a>),
+}
+
+/// Encodes a request; `given` are the options of the kind, which go into the request for each input.
+pub(crate) fn encode(
+    request: &Request,
+    target: &Target<'_>,
+    given: &Map<String, Value>,
+    unsupported: &mut Unsupported,
+) -> Result<HttpRequest, Error> {
+    unsupported.fields([
+        (
+            request.encoding != Encoding::Float,
+            "encoding",
+            "it writes vectors as floats only",
+        ),
+        (
+            request.truncation.is_some(),
+            "truncation",
+            "it cannot be told what to do with inputs that are too long",
+        ),
+        (
+            request.user.is_some(),
+            "user",
+            "it is not told who the end user is",
+        ),
+    ])?;
+    if request.inputs.len() > MOST_INPUTS {
+        return Err(unsupported.refuse("inputs", "it takes at most 100 inputs at once"));
+    }
+    options::refuse(given, &RESERVED)?;
+    let path = model_path(target.model);
+    let parts: Result<Vec<_>, _> = parts(&request.inputs, unsupported).collect();
+    let one = |part| One {
+        model: path.trim_start_matches('/'),
+        content: Content { parts: [part] },
+        task_type: request.input_type.map(task),
+        output_dimensionality: request.dimensions,
+        options: given,
+    };
+    let body = Body {
+        requests: parts?.into_iter().map(one).collect(),
+    };
+    HttpRequest::post(
+        format!("{path}:batchEmbedContents"),
+        "application/json",
+        &body,
+    )
+}
+
+fn parts<'a>(
+    inputs: &'a [Input],
+    unsupported: &Unsupported,
+) -> impl Iterator<Item = Result<Part<'a>, Error>> {
+    inputs.iter().enumerate().map(|(index, input)| match input {
+        Input::Text(text) => Ok(Part::Text { text }),
+        Input::Image(image) => Ok(Part::Media(media::of_source(&image.source))),
+        Input::Tokens(_) => {
+            let field = format!("inputs[{index}]");
+            Err(unsupported.refuse(field, "it takes texts, not tokens"))
+        }
+    })
+}
+
+fn task(input_type: InputType) -> &'static str {
+    match input_type {
+        InputType::Query => "RETRIEVAL_QUERY",
+        InputType::Document => "RETRIEVAL_DOCUMENT",
+        InputType::Classification => "CLASSIFICATION",
+        InputType::Clustering => "CLUSTERING",
+        InputType::Similarity => "SEMANTIC_SIMILARITY",
+        InputType::QuestionAnswering => "QUESTION_ANSWERING",
+        InputType::FactVerification => "FACT_VERIFICATION",
+        InputType::CodeQuery => "CODE_RETRIEVAL_QUERY",
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    embeddings: Option<Vec<Embedding>>,
+    #[serde(borrow)]
+    usage_metadata: Option<&'a RawValue>,
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Embedding {
+    values: Numbers,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    prompt_token_count: Option<f64>,
+}
+
+/// Decodes the body of a 200.
+pub(crate) fn decode(body: &[u8], request: &Request) -> Result<Response, Failure> {
+    let answer: Answer<'_> = serde_json::from_slice(body)
+        .map_err(|error| errors::told(body).unwrap_or_else(|| unreadable(&error)))?;
+    if answer.error.is_some() {
+        return Err(errors::of_body(body));
+    }
+    let vectors = answer.embeddings.unwrap_or_default();
+    let vectors = vectors.into_iter().map(|it| it.values).collect();
+    let usage = answer.usage_metadata.and_then(usage);
+    // The format does not say which model it was.
+    all_there(request, Encoding::Float, vectors, (String::new(), usage))
+}
+
+fn usage(raw: &RawValue) -> Option<Usage> {
+    let report: Report = serde_json::from_str(raw.get()).ok()?;
+    let input = count(report.prompt_token_count?)?;
+    Some(Usage::of(input, 0, UsageSource::Provider))
+}
