@@ -5,6 +5,7 @@
 //! - [`process`]: child processes that are ready when they say so, and gone when dropped.
 //! - [`mod@bench`]: the comparison with no proxy and with nginx.
 //! - [`chaos`]: faults on real processes, judged by what reaches the provider.
+//! - [`routes`]: callers while deployments are slow, flap, limit and hang.
 //!
 //! This crate does NOT contain any part of the product, does not link the product's crates other
 //! than the generated contract, and never talks to anything but the loopback network; [`chaos`]
@@ -22,3 +23,4 @@ pub mod live;
 pub mod load;
 pub mod process;
 pub mod provider;
+pub mod routes;

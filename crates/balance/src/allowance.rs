@@ -1,7 +1,5 @@
-//! What providers say that they still let through.
+//! What a provider says that it still lets through.
 
-use std::collections::HashMap;
-use std::hash::Hash;
 use std::time::Duration;
 
 /// No word counts for longer: a provider that says nothing sensible is asked again after this.
@@ -49,20 +47,20 @@ pub struct Word {
 
 /// How much had been sent to a target when an attempt began, to compare with what its answer says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mark {
+pub(crate) struct Mark {
     sent: [u64; UNITS],
     at: Duration,
 }
 
-/// What targets still let through, by their own word and by what was sent to them since.
+/// What a target still lets through, by its own word and by what was sent to it since.
 ///
 /// A provider speaks of the time at which it let an attempt through. What was sent after that attempt may be unknown
 /// to it, so all of it is taken off. What is used comes back steadily until the reset, as from a token bucket; where
 /// the provider does not tell its limit, nothing comes back before. Only what this process sends is known: what others
 /// send shows in the next word.
-#[derive(Debug, Clone)]
-pub struct Allowances<T> {
-    targets: HashMap<T, [Account; UNITS]>,
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Allowance {
+    accounts: [Account; UNITS],
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -97,20 +95,12 @@ impl Load {
     }
 }
 
-impl<T> Default for Allowances<T> {
-    fn default() -> Self {
-        Self {
-            targets: HashMap::new(),
-        }
-    }
-}
-
-impl<T: Copy + Eq + Hash> Allowances<T> {
+impl Allowance {
     /// An attempt begins.
-    pub fn begin(&mut self, target: T, load: Load, now: Duration) -> Mark {
-        let accounts = self.targets.entry(target).or_default();
+    pub(crate) fn begin(&mut self, load: Load, now: Duration) -> Mark {
         let mut sent = [0; UNITS];
-        for ((account, units), sent) in accounts.iter_mut().zip(load.units()).zip(&mut sent) {
+        let accounts = self.accounts.iter_mut();
+        for ((account, units), sent) in accounts.zip(load.units()).zip(&mut sent) {
             account.sent = account.sent.saturating_add(units);
             *sent = account.sent;
         }
@@ -118,17 +108,14 @@ impl<T: Copy + Eq + Hash> Allowances<T> {
     }
 
     /// The answer to an attempt says how the provider's limits stand. A word on a later attempt stays.
-    pub fn told(&mut self, target: T, mark: &Mark, words: &Words, now: Duration) {
-        let Some(accounts) = self.targets.get_mut(&target) else {
-            return;
-        };
+    pub(crate) fn told(&mut self, mark: &Mark, words: &Words, now: Duration) {
         let words = [
             words.requests,
             words.tokens,
             words.input_tokens,
             words.output_tokens,
         ];
-        for ((account, word), sent) in accounts.iter_mut().zip(words).zip(mark.sent) {
+        for ((account, word), sent) in self.accounts.iter_mut().zip(words).zip(mark.sent) {
             let Some(word) = word else { continue };
             if account.said.is_none_or(|said| said.sent <= sent) {
                 account.said = Some(Said {
@@ -144,13 +131,17 @@ impl<T: Copy + Eq + Hash> Allowances<T> {
     }
 
     /// How long until the target has room for so much, as far as is known: none where it has.
-    #[must_use]
-    pub fn wait(&self, target: T, load: Load, now: Duration) -> Option<Duration> {
-        let accounts = self.targets.get(&target)?;
-        let waits = accounts.iter().zip(load.units());
+    pub(crate) fn wait(&self, load: Load, now: Duration) -> Option<Duration> {
+        let waits = self.accounts.iter().zip(load.units());
         waits
             .filter_map(|(account, units)| account.wait(units, now))
             .max()
+    }
+
+    /// What is left of the scarcest of its limits: 1 is all, or as much as is known.
+    pub(crate) fn left(&self, now: Duration) -> f64 {
+        let lefts = self.accounts.iter().filter_map(|it| it.left(now));
+        lefts.fold(1.0, f64::min)
     }
 }
 
@@ -161,6 +152,15 @@ impl Account {
         let lacking = since.saturating_add(units).saturating_sub(said.remaining);
         let ready_at = said.back_at(lacking).min(said.stale_at);
         ready_at.checked_sub(now).filter(|wait| !wait.is_zero())
+    }
+
+    fn left(&self, now: Duration) -> Option<f64> {
+        let said = self.said.filter(|said| now < said.stale_at)?;
+        let limit = said.used?.saturating_add(said.remaining).max(1);
+        let since = self.sent.saturating_sub(said.sent);
+        let remaining = said.remaining.saturating_sub(since);
+        let thousandths = u128::from(remaining) * 1000 / u128::from(limit);
+        Some(f64::from(u32::try_from(thousandths).unwrap_or(1000)) / 1000.0)
     }
 }
 

@@ -1,18 +1,40 @@
-//! What traffic told about targets.
+//! What traffic told of whether somebody can be asked: a target, or a provider as a whole.
 
-use std::collections::HashMap;
-use std::hash::Hash;
 use std::time::Duration;
 
-/// When a target is ejected and for how long.
+mod recent;
+
+use recent::Recent;
+
+/// One doubling of the ejection time is forgotten for each span of this length without an ejection.
+const FORGET_EVERY: Duration = Duration::from_secs(10);
+
+/// The share of its traffic that somebody who comes back begins with.
+const FIRST_SHARE: f64 = 0.1;
+
+/// When a target is ejected, for how long, and how it comes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HealthConfig {
-    /// So many failures in a row eject a target. 0 is read as 1.
+    /// So many failures in a row eject. 0 is read as 1.
     pub failures: u32,
-    /// The first ejection lasts so long; each further one, with no success between them, twice the last.
+    /// So many failed of a hundred attempts of the last 10 s eject.
+    pub error_percent: u32,
+    /// Below so many attempts in the last 10 s their percentage says nothing.
+    pub least_attempts: u32,
+    /// Answers that took more than so many times as long as those of at least half of the peers, in hundredths, eject
+    /// as failures do. None: no answer is too slow.
+    pub slow_percent: Option<u32>,
+    /// The first ejection lasts so long; each further one twice the last. One doubling is forgotten every 10 s that
+    /// pass without an ejection.
     pub first_ejection: Duration,
     /// No ejection lasts longer.
     pub longest_ejection: Duration,
+    /// Once the time is over, so many attempts at once may find out whether it works again. 0 is read as 1.
+    pub probes: u32,
+    /// So many of them in a row must succeed.
+    pub passes: u32,
+    /// After that its share of the traffic grows to the full one over so long.
+    pub slow_start: Duration,
     /// How long a limited target is left alone when it does not say for how long.
     pub default_cool_down: Duration,
     /// A target that asks for more is asked again after this.
@@ -20,12 +42,19 @@ pub struct HealthConfig {
 }
 
 impl Default for HealthConfig {
-    /// 3 failures; 1 s doubling to 30 s; cool-down 5 s, at most 60 s.
+    /// 3 failures in a row, or 25 % of at least 10; 1 s doubling to 30 s; 2 probes, one by one, and 10 s to come back;
+    /// cool-down 5 s, at most 60 s.
     fn default() -> Self {
         Self {
             failures: 3,
+            error_percent: 25,
+            least_attempts: 10,
+            slow_percent: None,
             first_ejection: Duration::from_secs(1),
             longest_ejection: Duration::from_secs(30),
+            probes: 1,
+            passes: 2,
+            slow_start: Duration::from_secs(10),
             default_cool_down: Duration::from_secs(5),
             longest_cool_down: Duration::from_secs(60),
         }
@@ -33,7 +62,7 @@ impl Default for HealthConfig {
 }
 
 /// Whether a target should be tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Standing {
     /// Yes.
     Ready,
@@ -43,99 +72,247 @@ pub enum Standing {
     Cooling,
 }
 
-/// The health of targets, learned from the outcome of real attempts.
-///
-/// The ejection scheme is that of outlier detection by consecutive errors (Envoy; gRPC proposal
-/// A50), with an exponential time. A target never heard of is ready.
-#[derive(Debug, Clone)]
-pub struct Health<T> {
-    config: HealthConfig,
-    targets: HashMap<T, Record>,
+/// How a target comes back from a cool-down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Return {
+    /// At once, after one probe.
+    Whole,
+    /// Its share grows as after an ejection: it asked for slower growth.
+    Gradual,
 }
 
+/// The health of one target, or of all targets of a provider together.
+///
+/// Ejection is that of outlier detection by consecutive errors and by failure percentage (Envoy; gRPC proposal A50),
+/// with an exponential time. Coming back is that of a circuit breaker's half-open state (M. Nygard, "Release It!"),
+/// followed by a slow start. What is not known is well.
 #[derive(Debug, Clone, Copy, Default)]
-struct Record {
+pub(crate) struct Health {
     /// Failures since the last success.
     failures: u32,
-    /// Ejections since the last success outside of one.
+    /// Slow answers since the last that was not.
+    slow: u32,
+    recent: Recent,
+    /// Ejections that are not forgotten.
     ejections: u32,
-    ejected_until: Duration,
+    state: State,
     cooling_until: Duration,
 }
 
-impl<T: Copy + Eq + Hash> Health<T> {
-    /// The health of targets of which nothing is known.
-    #[must_use]
-    pub fn new(config: HealthConfig) -> Self {
+#[derive(Debug, Clone, Copy, Default)]
+enum State {
+    /// It was never away.
+    #[default]
+    Well,
+    /// It takes part again.
+    Back { since: Duration, gradually: bool },
+    /// It does not take part, but for probes once `until` has come.
+    Away {
+        since: Duration,
+        until: Duration,
+        /// Probes under way.
+        probes: u32,
+        /// Successes still wanted.
+        wanted: u32,
+        gradually: bool,
+    },
+}
+
+/// An attempt, as health knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Try {
+    began: Duration,
+    is_probe: bool,
+}
+
+impl Try {
+    /// The same, after its probe was handed back.
+    pub(crate) fn no_probe(self) -> Self {
         Self {
-            config,
-            targets: HashMap::new(),
+            is_probe: false,
+            ..self
+        }
+    }
+}
+
+impl Health {
+    /// An attempt begins.
+    pub(crate) fn begin(&mut self, now: Duration) -> Try {
+        let mut is_probe = false;
+        if let State::Away { until, probes, .. } = &mut self.state {
+            is_probe = now >= *until;
+            *probes += u32::from(is_probe);
+        }
+        Try {
+            began: now,
+            is_probe,
         }
     }
 
-    /// An attempt succeeded: the failures are forgotten, and an ejection ends. A success in the
-    /// midst of an ejection may be one of a target that comes and goes, so it leaves the next
-    /// ejection as long as it would have been. A cool-down stays: it is the target's own word.
-    pub fn success(&mut self, target: T, now: Duration) {
-        let Some(record) = self.targets.get_mut(&target) else {
+    /// It ends without a word on health: the request was at fault, or nobody waits any more.
+    pub(crate) fn release(&mut self, it: Try) {
+        if let State::Away { since, probes, .. } = &mut self.state
+            && it.is_probe
+            && *since <= it.began
+        {
+            *probes = probes.saturating_sub(1);
+        }
+    }
+
+    /// An attempt succeeded. One that began before the ejection says nothing about it. A cool-down stays: it is the
+    /// target's own word.
+    pub(crate) fn success(&mut self, config: &HealthConfig, it: Try, now: Duration) {
+        self.release(it);
+        self.failures = 0;
+        self.recent.note(false, now);
+        let State::Away {
+            since,
+            wanted,
+            gradually,
+            ..
+        } = &mut self.state
+        else {
             return;
         };
-        record.failures = 0;
-        if now >= record.ejected_until {
-            record.ejections = 0;
-        }
-        record.ejected_until = Duration::ZERO;
-    }
-
-    /// An attempt failed by the target's fault. Failures of attempts that were under way when the
-    /// target was ejected are not held against it twice.
-    pub fn failure(&mut self, target: T, now: Duration) {
-        let config = self.config;
-        let record = self.targets.entry(target).or_default();
-        if now < record.ejected_until {
+        if it.began < *since {
             return;
         }
-        record.failures = record.failures.saturating_add(1);
-        if record.failures >= config.failures {
-            let time = config
-                .first_ejection
-                .saturating_mul(1 << record.ejections.min(30));
-            record.ejected_until = now.saturating_add(time.min(config.longest_ejection));
-            record.ejections = record.ejections.saturating_add(1);
+        *wanted = wanted.saturating_sub(1);
+        if *wanted == 0 {
+            let gradually = *gradually && !config.slow_start.is_zero();
+            self.state = State::Back {
+                since: now,
+                gradually,
+            };
         }
     }
 
-    /// The target is over a limit and wants to be left alone for `wait`, or does not say how long.
-    /// A longer cool-down already running stays.
-    pub fn cool_down(&mut self, target: T, wait: Option<Duration>, now: Duration) {
+    /// An attempt failed by the target's fault. Those that began before the ejection, or within it for want of
+    /// anything better, are not held against it twice.
+    pub(crate) fn failure(&mut self, config: &HealthConfig, it: Try, now: Duration) {
+        self.recent.note(true, now);
+        if let State::Away { since, .. } = self.state {
+            if it.is_probe && since <= it.began {
+                self.eject(config, now);
+            }
+            return;
+        }
+        self.failures = self.failures.saturating_add(1);
+        let percent = self.recent.failed_percent(config.least_attempts, now);
+        let too_many = percent.is_some_and(|percent| percent >= config.error_percent);
+        if self.failures >= config.failures || too_many {
+            self.eject(config, now);
+        }
+    }
+
+    /// An answer came, in a time that was too long or was not, compared with those of peers.
+    pub(crate) fn compared(&mut self, config: &HealthConfig, is_slow: bool, now: Duration) {
+        self.slow = if is_slow { self.slow + 1 } else { 0 };
+        if self.slow >= config.failures && !matches!(self.state, State::Away { .. }) {
+            self.eject(config, now);
+        }
+    }
+
+    fn eject(&mut self, config: &HealthConfig, now: Duration) {
+        if let State::Back { since, .. } = self.state {
+            let well = now.saturating_sub(since).as_secs() / FORGET_EVERY.as_secs();
+            let forgotten = u32::try_from(well).unwrap_or(u32::MAX);
+            self.ejections = self.ejections.saturating_sub(forgotten);
+        }
+        let time = config
+            .first_ejection
+            .saturating_mul(1 << self.ejections.min(30));
+        let until = now.saturating_add(time.min(config.longest_ejection));
+        *self = Self {
+            ejections: self.ejections.saturating_add(1),
+            cooling_until: self.cooling_until,
+            state: State::Away {
+                since: now,
+                until,
+                probes: 0,
+                wanted: config.passes.max(1),
+                gradually: true,
+            },
+            ..Self::default()
+        };
+    }
+
+    /// The target has too much to do and wants to be left alone for so long: it is out for that time at least. Unlike
+    /// one over a limit it is asked for want of anything better, as it may be mistaken.
+    pub(crate) fn stay_away(&mut self, config: &HealthConfig, wait: Duration, now: Duration) {
+        if !matches!(self.state, State::Away { .. }) {
+            self.eject(config, now);
+        }
+        if let State::Away { until, .. } = &mut self.state {
+            *until = (*until).max(now.saturating_add(wait.min(config.longest_cool_down)));
+        }
+    }
+
+    /// The target is over a limit and wants to be left alone for `wait`, or does not say how long. A longer cool-down
+    /// or ejection already running stays. One probe decides whether it is back.
+    pub(crate) fn cool_down(
+        &mut self,
+        config: &HealthConfig,
+        (wait, how): (Option<Duration>, Return),
+        now: Duration,
+    ) {
         let wait = wait
-            .unwrap_or(self.config.default_cool_down)
-            .min(self.config.longest_cool_down);
-        let record = self.targets.entry(target).or_default();
-        record.cooling_until = record.cooling_until.max(now.saturating_add(wait));
+            .unwrap_or(config.default_cool_down)
+            .min(config.longest_cool_down);
+        self.cooling_until = self.cooling_until.max(now.saturating_add(wait));
+        let state = match self.state {
+            // Its probes went out before, and their word counts no more.
+            State::Away {
+                until,
+                wanted,
+                gradually,
+                ..
+            } => (until, wanted, gradually),
+            State::Well | State::Back { .. } => (now, 1, how == Return::Gradual),
+        };
+        let (until, wanted, gradually) = state;
+        self.state = State::Away {
+            since: now,
+            until,
+            probes: 0,
+            wanted,
+            gradually: gradually || how == Return::Gradual,
+        };
     }
 
-    /// Whether the target should be tried.
-    #[must_use]
-    pub fn standing(&self, target: T, now: Duration) -> Standing {
-        match self.targets.get(&target) {
-            Some(record) if now < record.cooling_until => Standing::Cooling,
-            Some(record) if now < record.ejected_until => Standing::Ejected,
-            Some(_) | None => Standing::Ready,
+    /// Whether it should be tried, and at what share of its traffic: 1 is the full one.
+    pub(crate) fn standing(&self, config: &HealthConfig, now: Duration) -> (Standing, f64) {
+        if now < self.cooling_until {
+            return (Standing::Cooling, 1.0);
+        }
+        match self.state {
+            State::Away { until, probes, .. } if now < until || probes >= config.probes.max(1) => {
+                (Standing::Ejected, 1.0)
+            }
+            State::Back {
+                since,
+                gradually: true,
+            } => {
+                let over = now.saturating_sub(since).as_secs_f64();
+                let share = over / config.slow_start.as_secs_f64();
+                (Standing::Ready, share.clamp(FIRST_SHARE, 1.0))
+            }
+            State::Well | State::Back { .. } | State::Away { .. } => (Standing::Ready, 1.0),
         }
     }
 
-    /// How long the target still wants to be left alone, if at all. Where every target of a route
-    /// is cooling, the least of these is what to tell the caller.
-    #[must_use]
-    pub fn cooling_for(&self, target: T, now: Duration) -> Option<Duration> {
-        let until = self.targets.get(&target)?.cooling_until;
-        until.checked_sub(now).filter(|wait| !wait.is_zero())
+    /// How long it still wants to be left alone, if at all.
+    pub(crate) fn cooling_for(&self, now: Duration) -> Option<Duration> {
+        let left = self.cooling_until.checked_sub(now);
+        left.filter(|left| !left.is_zero())
     }
 
-    /// Forgets the targets that `keep` does not name, as when policy has changed.
-    pub fn retain(&mut self, keep: impl Fn(T) -> bool) {
-        self.targets.retain(|target, _| keep(*target));
+    /// The same, without probes under way: those are another's.
+    pub(crate) fn without_tries(mut self) -> Self {
+        if let State::Away { probes, .. } = &mut self.state {
+            *probes = 0;
+        }
+        self
     }
 }
 

@@ -1,28 +1,25 @@
-//! Pools of weighted targets, in order of preference, and the walk of one request over them.
+//! Pools of targets, in order of preference, and the walk of one request over them.
 
+use crate::strategy::{Draw, Sight, Strategy, Target, choose};
 use crate::{Error, Standing};
 
-/// A target and its share of the traffic of its pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Target<T> {
-    /// The caller's id of the target.
-    pub id: T,
-    /// Its weight relative to the others of the pool; at least 1.
-    pub weight: u32,
-}
+mod set;
 
-/// Targets that stand in for each other, chosen by weight.
+use set::Set;
+
+/// Targets that stand in for each other, and how one of them is chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pool<T> {
-    targets: Vec<Target<T>>,
+pub struct Pool {
+    strategy: Strategy,
+    targets: Vec<Target>,
 }
 
-impl<T: Copy + Eq> Pool<T> {
+impl Pool {
     /// A pool of these targets.
     ///
     /// # Errors
     /// `Error::Empty`, `Error::ZeroWeight`, `Error::Duplicate`.
-    pub fn new(targets: Vec<Target<T>>) -> Result<Self, Error> {
+    pub fn new(strategy: Strategy, targets: Vec<Target>) -> Result<Self, Error> {
         if targets.is_empty() {
             return Err(Error::Empty);
         }
@@ -30,97 +27,154 @@ impl<T: Copy + Eq> Pool<T> {
             if target.weight == 0 {
                 return Err(Error::ZeroWeight { position });
             }
-            if targets
-                .iter()
-                .take(position)
-                .any(|earlier| earlier.id == target.id)
-            {
+            let earlier = targets.iter().take(position);
+            if earlier.into_iter().any(|earlier| earlier.id == target.id) {
                 return Err(Error::Duplicate { position });
             }
         }
-        Ok(Self { targets })
+        Ok(Self { strategy, targets })
+    }
+
+    /// How one of them is chosen.
+    #[must_use]
+    pub fn strategy(&self) -> Strategy {
+        self.strategy
     }
 
     /// The targets, in the order given.
     #[must_use]
-    pub fn targets(&self) -> &[Target<T>] {
+    pub fn targets(&self) -> &[Target] {
         &self.targets
     }
 
-    /// Picks one of the targets that `may` allows, with the probability of its weight among them,
-    /// or nothing if there is none. `random` must be uniform over all of `u64`.
+    /// Chooses one of the targets that `see` shows, or nothing if there is none.
     #[must_use]
-    pub fn pick(&self, random: u64, may: impl Fn(T) -> bool) -> Option<T> {
-        let allowed = || self.targets.iter().filter(|target| may(target.id));
-        let total: u64 = allowed().map(|target| u64::from(target.weight)).sum();
-        if total == 0 {
-            return None;
-        }
-        let mut point = scale(random, total);
-        for target in allowed() {
-            let weight = u64::from(target.weight);
-            if point < weight {
-                return Some(target.id);
-            }
-            point -= weight;
-        }
-        None
+    pub fn pick(&self, draw: Draw, see: impl Fn(usize) -> Option<Sight>) -> Option<usize> {
+        choose(self.strategy, &self.targets, draw, see)
     }
 }
 
-/// Maps a uniform `u64` to `0..total` by the high half of the product (D. Lemire, "Fast Random
-/// Integer Generation in an Interval", 2019), without its rejection step: over 2^64 inputs no
-/// outcome is favoured by more than one of them.
-fn scale(random: u64, total: u64) -> u64 {
-    let product = u128::from(random) * u128::from(total);
-    // The high half of a product of two u64 fits into one.
-    u64::try_from(product >> 64).unwrap_or(0)
+/// Why an attempt brought no answer, as far as it decides about where to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// The request is too long for the model.
+    ContextLength,
+    /// The request was refused for its content.
+    ContentFilter,
+    /// The target is over a limit, or has no room.
+    RateLimit,
+    /// The target failed in any other way.
+    Other,
+}
+
+/// A set of causes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Causes(u8);
+
+impl Cause {
+    fn bit(self) -> u8 {
+        match self {
+            Self::ContextLength => 1,
+            Self::ContentFilter => 2,
+            Self::RateLimit => 4,
+            Self::Other => 8,
+        }
+    }
+
+    /// Whether the request itself is the cause: the route's other targets would say the same.
+    #[must_use]
+    pub fn is_of_request(self) -> bool {
+        matches!(self, Self::ContextLength | Self::ContentFilter)
+    }
+}
+
+impl Causes {
+    /// Every cause.
+    pub const ALL: Self = Self(0b1111);
+
+    /// The set with this one in it.
+    #[must_use]
+    pub fn with(self, cause: Cause) -> Self {
+        Self(self.0 | cause.bit())
+    }
+
+    /// Whether they have one in common.
+    #[must_use]
+    pub fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Whether this one is in it.
+    #[must_use]
+    pub fn has(self, cause: Cause) -> bool {
+        self.0 & cause.bit() != 0
+    }
+}
+
+impl FromIterator<Cause> for Causes {
+    fn from_iter<I: IntoIterator<Item = Cause>>(causes: I) -> Self {
+        causes.into_iter().fold(Self::default(), Self::with)
+    }
+}
+
+/// A pool at its place in a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// The pool.
+    pub pool: Pool,
+    /// It is tried only after an attempt that ended so. None: in any case.
+    pub after: Option<Causes>,
 }
 
 /// Pools in order of preference.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route<T> {
-    pools: Vec<Pool<T>>,
+pub struct Route {
+    steps: Vec<Step>,
 }
 
-impl<T: Copy + Eq> Route<T> {
+impl Route {
     /// A route over these pools, the first preferred.
     ///
     /// # Errors
-    /// `Error::Empty` if there is no pool.
-    pub fn new(pools: Vec<Pool<T>>) -> Result<Self, Error> {
-        if pools.is_empty() {
+    /// `Error::Empty` if there is no pool that is tried in any case.
+    pub fn new(steps: Vec<Step>) -> Result<Self, Error> {
+        if steps.iter().all(|step| step.after.is_some()) {
             return Err(Error::Empty);
         }
-        Ok(Self { pools })
+        Ok(Self { steps })
     }
 
     /// The pools, the preferred first.
     #[must_use]
-    pub fn pools(&self) -> &[Pool<T>] {
-        &self.pools
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
     }
 
     /// Every target of the route once, the preferred pools first.
-    pub fn targets(&self) -> impl Iterator<Item = T> + '_ {
-        let all = || {
-            self.pools
-                .iter()
-                .flat_map(|pool| pool.targets.iter().map(|target| target.id))
-        };
-        all()
-            .enumerate()
-            .filter(move |(at, id)| !all().take(*at).any(|earlier| earlier == *id))
-            .map(|(_, id)| id)
+    pub fn targets(&self) -> impl Iterator<Item = usize> {
+        self.targets_of(|_| true)
+    }
+
+    fn targets_of(&self, which: impl Fn(&Step) -> bool) -> impl Iterator<Item = usize> {
+        let mut seen = Set::default();
+        let steps = self.steps.iter().filter(move |step| which(step));
+        let all = steps.flat_map(|step| step.pool.targets.iter().map(|target| target.id));
+        all.filter(move |id| {
+            let is_new = !seen.contains(*id);
+            seen.insert(*id);
+            is_new
+        })
     }
 
     /// The walk of one request: at most `most` targets, each at most once.
     #[must_use]
-    pub fn attempts(&self, most: u32) -> Attempts<'_, T> {
+    pub fn attempts(&self, most: u32) -> Attempts<'_> {
         Attempts {
             route: self,
-            tried: Vec::new(),
-            passed: 0,
+            gone: Set::default(),
+            shunned: Set::default(),
+            met: Causes::default(),
+            made: 0,
             most,
         }
     }
@@ -128,57 +182,133 @@ impl<T: Copy + Eq> Route<T> {
 
 /// The targets one request tries, one by one.
 #[derive(Debug, Clone)]
-pub struct Attempts<'a, T> {
-    route: &'a Route<T>,
-    tried: Vec<T>,
-    /// How many of them were passed over.
-    passed: u32,
+pub struct Attempts<'a> {
+    route: &'a Route,
+    /// Those that do not come again.
+    gone: Set,
+    /// Those that come last.
+    shunned: Set,
+    /// Why the attempts so far brought no answer.
+    met: Causes,
+    made: u32,
     most: u32,
 }
 
-impl<T: Copy + Eq> Attempts<'_, T> {
+/// How good a target has to be, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Grade {
+    Ready,
+    Shunned,
+    Ejected,
+}
+
+impl Attempts<'_> {
     /// The next target to try, or nothing when the attempts or the targets are used up.
     ///
-    /// Of the first pool that has any left, one of the targets that stand `Ready`, by weight. Only
-    /// when no pool has such a one, an `Ejected` target is tried the same way: ejection is a guess,
-    /// so it never takes the last target away. `Cooling` targets are never tried.
+    /// Of the first pool that has any left, one of the targets that stand `Ready`, by its strategy. Only when no pool
+    /// has such a one, those are tried the same way that the request shuns, and then an `Ejected` one: ejection is a
+    /// guess, so it never takes the last target away. `Cooling` targets are never tried.
     ///
-    /// `random` must be uniform over all of `u64` and new for each call.
-    pub fn next(&mut self, random: u64, standing: impl Fn(T) -> Standing) -> Option<T> {
-        if self.made() >= self.most {
+    /// `random` must be uniform over all of `u64` and new for each call. `affinity` is asked for the affinity of the
+    /// request at a step of the route whose pool is sticky; `see` is what is seen of a target by a strategy.
+    pub fn next(
+        &mut self,
+        random: u64,
+        affinity: impl Fn(usize) -> Option<u64>,
+        see: impl Fn(usize, Strategy) -> Sight,
+    ) -> Option<usize> {
+        if self.made >= self.most {
             return None;
         }
-        let chosen = self
-            .pick(random, |id| standing(id) == Standing::Ready)
-            .or_else(|| self.pick(random, |id| standing(id) == Standing::Ejected))?;
-        self.tried.push(chosen);
+        let grades = [Grade::Ready, Grade::Shunned, Grade::Ejected];
+        let mut chosen = grades
+            .into_iter()
+            .filter_map(|grade| self.pick(random, grade, (&affinity, &see)));
+        let chosen = chosen.next()?;
+        self.gone.insert(chosen);
+        self.made += 1;
         Some(chosen)
     }
 
-    fn pick(&self, random: u64, may: impl Fn(T) -> bool) -> Option<T> {
-        let fresh = |id: T| !self.tried.contains(&id) && may(id);
-        self.route
-            .pools
-            .iter()
-            .find_map(|pool| pool.pick(random, fresh))
+    fn pick(
+        &self,
+        random: u64,
+        grade: Grade,
+        (affinity, see): (
+            impl Fn(usize) -> Option<u64>,
+            impl Fn(usize, Strategy) -> Sight,
+        ),
+    ) -> Option<usize> {
+        let steps = self.route.steps.iter().enumerate();
+        let mut open = steps.filter(|(_, step)| self.is_open(step));
+        open.find_map(|(place, step)| {
+            let pool = &step.pool;
+            let is_sticky = pool.strategy == Strategy::Sticky;
+            let draw = Draw {
+                random,
+                affinity: is_sticky.then(|| affinity(place)).flatten(),
+            };
+            pool.pick(draw, |id| {
+                let sight = (!self.gone.contains(id)).then(|| see(id, pool.strategy));
+                sight.filter(|sight| self.grade(id, sight) == Some(grade))
+            })
+        })
+    }
+
+    fn grade(&self, id: usize, sight: &Sight) -> Option<Grade> {
+        match sight.standing {
+            Standing::Ready if self.shunned.contains(id) => Some(Grade::Shunned),
+            Standing::Ready => Some(Grade::Ready),
+            Standing::Ejected => Some(Grade::Ejected),
+            Standing::Cooling => None,
+        }
+    }
+
+    /// The targets whose turn came or may still come.
+    pub fn targets(&self) -> impl Iterator<Item = usize> {
+        self.route.targets_of(|step| self.is_open(step))
+    }
+
+    /// Whether its turn may come. Once the request itself was found at fault, only pools that are for such requests
+    /// are left.
+    fn is_open(&self, step: &Step) -> bool {
+        let of_request = Causes(self.met.0 & 0b0011);
+        match step.after {
+            None => of_request == Causes::default(),
+            Some(after) if of_request == Causes::default() => after.meets(self.met),
+            Some(after) => after.meets(of_request),
+        }
     }
 
     /// The target that came last was not tried after all: it is no attempt, and does not come again.
     pub fn pass_over(&mut self) {
-        self.passed += 1;
+        self.made = self.made.saturating_sub(1);
+        self.met = self.met.with(Cause::RateLimit);
+    }
+
+    /// The target that came last cannot express the request: it is no attempt, and does not come again.
+    pub fn unfit(&mut self) {
+        self.made = self.made.saturating_sub(1);
+    }
+
+    /// An attempt brought no answer. False where the route has nothing for requests that are at fault in this way.
+    pub fn failed(&mut self, cause: Cause) -> bool {
+        self.met = self.met.with(cause);
+        let mut steps = self.route.steps.iter();
+        !cause.is_of_request() || steps.any(|step| step.after.is_some_and(|it| it.has(cause)))
+    }
+
+    /// Targets of which `which` is true come after all others that are ready.
+    pub fn shun(&mut self, which: impl Fn(usize) -> bool) {
+        for id in self.route.targets().filter(|id| which(*id)) {
+            self.shunned.insert(id);
+        }
     }
 
     /// How many targets were tried, without those that were passed over.
     #[must_use]
     pub fn made(&self) -> u32 {
-        let tried = u32::try_from(self.tried.len()).unwrap_or(u32::MAX);
-        tried.saturating_sub(self.passed)
-    }
-
-    /// The targets that came, in order.
-    #[must_use]
-    pub fn tried(&self) -> &[T] {
-        &self.tried
+        self.made
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use tollgate_policy::condition::Features;
 use tollgate_policy::price::Bounds;
-use tollgate_policy::table::Model;
-use tollgate_provider::{chat, embeddings};
+use tollgate_policy::table::{Labels, Model};
+use tollgate_provider::chat::{self, ResponseFormat};
+use tollgate_provider::embeddings::{self, Input};
 
-use crate::bounds::{bounds, embedding_bounds};
+use crate::bounds::{bounds, embedding_bounds, has_audio, has_images};
 use crate::counting::{Counted, Counting};
 use crate::error::Error;
 
@@ -53,6 +55,58 @@ impl Asked {
         match self {
             Self::Completion { request, .. } => &request.model,
             Self::Embeddings(request) => &request.model,
+        }
+    }
+
+    /// Whether the answer is to be streamed.
+    pub(crate) fn streams(&self) -> bool {
+        self.operation() == Operation::Stream
+    }
+
+    /// The caller's labels.
+    pub(crate) fn metadata(&self) -> &Labels {
+        match self {
+            Self::Completion { request, .. } => &request.metadata,
+            Self::Embeddings(request) => &request.metadata,
+        }
+    }
+
+    /// The caller's name for its end user.
+    pub(crate) fn user(&self) -> Option<&str> {
+        match self {
+            Self::Completion { request, .. } => request.user.as_deref(),
+            Self::Embeddings(request) => request.user.as_deref(),
+        }
+    }
+
+    /// What conditions of routes can tell apart about it, within these bounds.
+    pub(crate) fn features(&self, bounds: &Bounds) -> Features<'_> {
+        let plain = Features {
+            input_tokens: bounds.input,
+            max_output_tokens: bounds.output,
+            stream: self.streams(),
+            has_tools: false,
+            has_images: false,
+            has_audio: false,
+            has_schema: false,
+            user: self.user().unwrap_or_default(),
+            metadata: self.metadata(),
+        };
+        match self {
+            Self::Completion { request, .. } => Features {
+                has_tools: !request.tools.is_empty(),
+                has_images: has_images(request),
+                has_audio: has_audio(request),
+                has_schema: matches!(request.response_format, Some(ResponseFormat::JsonSchema(_))),
+                ..plain
+            },
+            Self::Embeddings(request) => Features {
+                has_images: request
+                    .inputs
+                    .iter()
+                    .any(|it| matches!(it, Input::Image(_))),
+                ..plain
+            },
         }
     }
 

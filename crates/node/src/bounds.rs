@@ -13,10 +13,6 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// The bounds of a request whose output is capped, with so many tokens of input. What it passes on to a provider unread may ask for anything.
 pub(crate) fn bounds(request: &Request, input: u64) -> Bounds {
-    let has = |is: fn(&Part) -> bool| {
-        let holds = |message: &Message| message.parts.iter().any(|part| is_or_holds(part, is));
-        request.messages.iter().any(holds)
-    };
     let unread = !request.provider_options.is_empty();
     let service = request.service_tier.as_deref();
     let mut points = request.cache_points.iter();
@@ -25,10 +21,26 @@ pub(crate) fn bounds(request: &Request, input: u64) -> Bounds {
         served: served_now(service),
         input,
         output: output.saturating_mul(u64::from(request.choice_count())),
-        audio: unread || has(|part| matches!(part, Part::Audio { .. })),
-        image: unread || has(|part| matches!(part, Part::Image(_) | Part::Document(_))),
+        audio: unread || has_audio(request),
+        image: unread || has_images(request),
         hour: unread || points.any(|point| point.time_to_live >= Some(HOUR)),
     }
+}
+
+/// Whether the input holds sound.
+pub(crate) fn has_audio(request: &Request) -> bool {
+    has(request, |part| matches!(part, Part::Audio { .. }))
+}
+
+/// Whether the input holds pictures or documents.
+pub(crate) fn has_images(request: &Request) -> bool {
+    let is = |part: &Part| matches!(part, Part::Image(_) | Part::Document(_));
+    has(request, is)
+}
+
+fn has(request: &Request, is: fn(&Part) -> bool) -> bool {
+    let holds = |message: &Message| message.parts.iter().any(|part| is_or_holds(part, is));
+    request.messages.iter().any(holds)
 }
 
 /// The bounds of a request for embeddings, with so many tokens of input. There is no output.

@@ -29,8 +29,8 @@ impl Capability {
 
 /// What a model can be asked for, whichever of its deployments answers; nothing where that is not known of one.
 pub(crate) fn capabilities(table: &Table, model: &Model) -> Vec<Capability> {
-    let targets = model.pools.iter().flat_map(|pool| &pool.targets);
-    let known = targets.map(|target| of_deployment(table.deployments().get(target.deployment)?));
+    let known = model.targets();
+    let known = known.map(|target| of_deployment(table.deployments().get(target.deployment)?));
     let Some(known) = known.collect::<Option<Vec<_>>>() else {
         return Vec::new();
     };

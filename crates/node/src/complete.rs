@@ -263,6 +263,7 @@ impl AnswerStream {
             Some(Ok(false)) => return self.end(),
             Some(Err(ended)) => {
                 tracing::debug!(request = meter.id, failure = %ended.failure, "stream broke");
+                self.begun.under_way.failed(&ended);
                 meter.broke(&ended, live.usage());
                 Error::Truncated
             }
@@ -277,6 +278,10 @@ impl AnswerStream {
 
     fn end(&mut self) -> Option<Result<Piece, Error>> {
         let mut meter = self.meter.take()?;
+        let waited = self.begun.live.waited();
+        self.begun
+            .under_way
+            .streamed(meter.streamed_tokens(), waited);
         let piece = match meter.complete() {
             Some(summary) => Ok(Piece::End(Box::new(summary))),
             None => Err(Error::Internal {

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
-use tollgate_balance::Load;
 use tollgate_policy::table::Deployment;
 use tollgate_provider::chat::{Request, UsageSource};
 
 use crate::app::Node;
 use crate::asked::Asked;
 use crate::complete::{Call, find_model};
+use crate::dispatch::likeliest;
 use crate::error::Error;
 use crate::revision::Revision;
 use crate::upstream::Ended;
@@ -76,7 +76,8 @@ pub(crate) async fn count_tokens(
     };
     if let (Asked::Completion { request, .. }, false) = (&asked, local) {
         let until = deadline::earliest(started, call.timeout, LONGEST.min(model.deadline));
-        let told = timeout_at(until, ask(&revision, &model, request)).await;
+        let target = likeliest(&revision, &model, &key, &asked, &asked.bounds(tokens));
+        let told = timeout_at(until, ask(&revision, target, request)).await;
         if let Some((tokens, deployment)) = told.unwrap_or(Ok(None))? {
             count.tokens = tokens;
             count.source = UsageSource::Provider;
@@ -90,13 +91,9 @@ pub(crate) async fn count_tokens(
 /// Asks the provider that the conversation would most likely go to; nothing where it does not count, or fails to.
 async fn ask(
     revision: &Revision,
-    model: &tollgate_policy::table::Model,
+    target: Option<usize>,
     request: &Request,
 ) -> Result<Option<(u64, Arc<Deployment>)>, Error> {
-    let Some(route) = revision.route(model) else {
-        return Ok(None);
-    };
-    let target = revision.next(&mut route.attempts(1), Load::default());
     let found = target.and_then(|target| revision.deployment(target));
     let Some((deployment, upstream)) = found else {
         return Ok(None);

@@ -173,8 +173,7 @@ impl Tokenisers {
 
 /// The encoding of all of a model's deployments. None where one has none that is known, or another.
 fn encoding(table: &Table, model: &Model) -> Option<Encoding> {
-    let targets = model.pools.iter().flat_map(|pool| &pool.targets);
-    let mut encodings = targets.map(|target| {
+    let mut encodings = model.targets().map(|target| {
         let deployment = table.deployments().get(target.deployment)?;
         Encoding::of_model(&deployment.base_model)
     });

@@ -1,28 +1,30 @@
-//! Brings a request to a provider that answers it: pools in order, a weighted pick in each, and on failure the
-//! next deployment, as long as the caller has been sent nothing.
+//! Brings a request to a provider that answers it: pools in order, a choice by the pool's strategy in each, and on
+//! failure the next deployment, as long as the caller has been sent nothing.
+
+mod ask;
+mod choice;
+mod exhausted;
+mod hedge;
 
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
 
-use http::HeaderMap;
-use tollgate_balance::{Load, Route, Word, Words};
-use tollgate_policy::table::{Deployment, Model, Use};
+use tollgate_balance::{Attempts, Cause, Load, Wish};
+use tollgate_policy::table::{Deployment, Model, Route, SlowStream, Use};
 use tollgate_proto::completion::v1::AttemptOutcome;
 use tollgate_provider::Class;
 use tollgate_provider::chat::{Chunk, Response};
 use tollgate_provider::embeddings;
-use tollgate_provider::rate_limits::{Allowance, RateLimits};
 
 use crate::asked::Asked;
 use crate::error::Error;
-use crate::meter::{Attempt, Meter, outcome_name};
+use crate::meter::{Meter, Place, outcome_name};
+use crate::metrics;
 use crate::permit::{Needs, Room};
 use crate::revision::Revision;
-use crate::upstream::{Ended, Heard, LiveStream, Upstream};
-use crate::{clock, metrics};
+use crate::traffic::UnderWay;
+use crate::upstream::{Ended, LiveStream, Upstream};
 
-/// How long callers are told to wait where every provider limits and none says for how long.
-const DEFAULT_RETRY: Duration = Duration::from_secs(1);
+pub(crate) use choice::likeliest;
 
 /// What a provider answered.
 #[derive(Debug)]
@@ -44,15 +46,18 @@ pub(crate) struct Begun {
     pub(crate) chunks: Vec<Chunk>,
     /// Whether nothing follows.
     pub(crate) over: bool,
+    /// The attempt that brings it.
+    pub(crate) under_way: UnderWay,
 }
 
 /// The way of one request over deployments.
 struct Walk<'a> {
     revision: &'a Revision,
     model: &'a Model,
+    /// The model's route that serves the request.
+    route: &'a Route,
     asked: &'a Asked,
-    /// What an attempt takes of what providers count, at most.
-    load: Load,
+    wish: Wish,
     /// The deployments that had no room.
     full: Vec<Full>,
 }
@@ -68,6 +73,15 @@ struct Full {
 /// A deployment was passed over.
 struct NoRoom;
 
+/// An attempt under way.
+struct Started {
+    deployment: Arc<Deployment>,
+    upstream: Arc<Upstream>,
+    under_way: UnderWay,
+    place: Place,
+    slow_stream: Option<SlowStream>,
+}
+
 /// Tries deployments until one answers. One that has no room for the request under its ceilings is passed over.
 ///
 /// # Errors
@@ -78,35 +92,61 @@ pub(crate) async fn dispatch(
     asked: &Asked,
     meter: &mut Meter,
 ) -> Result<Reply, Error> {
-    let route = revision.route(model).ok_or(Error::Internal {
+    let missing = || Error::Internal {
         what: "finding the model's route",
-    })?;
+    };
+    let features = asked.features(meter.bounds());
+    let place = meter
+        .key()
+        .map_or(0, |key| model.route_for(&key.caller(), &features));
+    let route = revision.route(model, place).ok_or_else(missing)?;
     let mut walk = Walk {
         revision,
         model,
+        route: model.routes.get(place).ok_or_else(missing)?,
         asked,
-        load: load(&meter.needs().worst),
+        wish: wish(revision, model, &meter.needs().worst),
         full: Vec::new(),
     };
     let mut attempts = route.attempts(model.attempts);
-    revision.first_attempt();
-    while let Some(target) = revision.next(&mut attempts, walk.load) {
+    // What is wrong with the request, where a provider found it at fault.
+    let mut at_fault = None;
+    revision.first_attempt(model);
+    while let Some(target) = walk.next(&mut attempts, meter) {
         // Callers' limits first, then ceilings: in one order everywhere.
         meter.another_attempt().await?;
         let Ok(room) = walk.enter(target, meter).await else {
             attempts.pass_over();
             continue;
         };
-        if attempts.made() > 1 && !revision.may_retry() {
+        // A fallback for the request's own sake is no retry: it buries nobody.
+        if attempts.made() > 1 && at_fault.is_none() && !revision.may_retry(model) {
             break;
         }
-        match walk.attempt(target, room, meter).await? {
+        let ended = match walk.attempt((target, &mut attempts), room, meter).await? {
             Ok(reply) => return Ok(reply),
-            Err(ended) if ended.failure.is_retryable_elsewhere() => {}
-            Err(ended) => return Err(final_error(&ended)),
+            Err(ended) => ended,
+        };
+        if ended.is_inexpressible() {
+            // Another provider may have words for it.
+            attempts.unfit();
+            at_fault.get_or_insert_with(|| exhausted::final_error(&ended));
+            continue;
+        }
+        let Some(cause) = cause(&ended) else {
+            return Err(exhausted::final_error(&ended));
+        };
+        if cause.is_of_request() {
+            at_fault.get_or_insert_with(|| exhausted::final_error(&ended));
+        }
+        if !attempts.failed(cause) {
+            break;
+        }
+        if ended.outcome == AttemptOutcome::TimedOut {
+            walk.shun_provider_of(target, &mut attempts);
         }
     }
-    Err(walk.exhausted(route, meter))
+    Err(at_fault.unwrap_or_else(|| walk.exhausted(&attempts, meter)))
 }
 
 // === impl Walk ===
@@ -134,175 +174,123 @@ impl Walk<'_> {
         Err(NoRoom)
     }
 
+    /// Makes an attempt at a deployment, and perhaps another beside it. The inner error is how the last of them ended.
     async fn attempt(
         &self,
-        target: usize,
+        (target, attempts): (usize, &mut Attempts<'_>),
         room: Option<Room>,
         meter: &mut Meter,
     ) -> Result<Result<Reply, Ended>, Error> {
-        let revision = self.revision;
-        let (deployment, upstream) = revision.deployment(target).ok_or(Error::Internal {
-            what: "finding a deployment",
-        })?;
-        let before = meter.attempt(deployment, room);
-        let mark = revision.begin(target, self.load);
-        let heard = |headers: &HeaderMap| revision.told(target, &mark, &words(headers));
-        let result = self.ask(upstream, deployment, &heard).await;
-        match &result {
-            Ok(_) => revision.succeeded(target),
-            Err(ended) => {
-                meter.attempt_failed(before, ended);
-                revision.failed(target, ended);
-                report(deployment, ended);
-            }
+        let mut one = self.start((target, attempts), room, meter)?;
+        if let Some(after) = self.model.hedge_after {
+            return self.hedged(one, after, attempts, meter).await;
         }
-        Ok(result)
+        let result = self.run(&mut one).await;
+        Ok(conclude(one, result, meter))
     }
 
-    async fn ask(
+    fn start(
         &self,
-        upstream: &Upstream,
-        deployment: &Deployment,
-        heard: Heard<'_>,
-    ) -> Result<Reply, Ended> {
-        let model = &deployment.model;
-        let answer = async {
-            Ok(match self.asked {
-                Asked::Completion {
-                    request,
-                    stream: true,
-                } => {
-                    let live = upstream.stream(request, model, heard).await?;
-                    Reply::Stream(Box::new(begin(live).await?))
-                }
-                Asked::Completion { request, .. } => {
-                    let response = upstream.whole(request, model, heard).await?;
-                    Reply::Whole(Box::new(response))
-                }
-                Asked::Embeddings(request) => {
-                    let response = upstream.embed(request, model, heard).await?;
-                    Reply::Embeddings(Box::new(response))
-                }
-            })
+        (target, attempts): (usize, &Attempts<'_>),
+        room: Option<Room>,
+        meter: &mut Meter,
+    ) -> Result<Started, Error> {
+        let missing = || Error::Internal {
+            what: "finding a deployment",
         };
-        let Some(patience) = self.model.per_attempt_timeout else {
-            return answer.await;
-        };
-        let late = |_| Ended::timed_out("the attempt took longer than the policy allows");
-        tokio::time::timeout(patience, answer)
-            .await
-            .map_err(late)
-            .flatten()
-    }
-
-    /// Nothing is left to try. Where that is because every deployment is over its provider's limits, the caller is
-    /// told to wait, and for how long at least.
-    fn exhausted(&self, route: &Route<usize>, meter: &Meter) -> Error {
-        let attempts = meter.attempts();
-        if let (true, Some(first)) = (attempts.is_empty(), self.never(route)) {
-            return first;
-        }
-        let only_limited = attempts
-            .iter()
-            .all(|one| one.outcome == AttemptOutcome::RateLimited);
-        let waits: Option<Vec<_>> = route.targets().map(|target| self.wait(target)).collect();
-        let wait = waits.and_then(|waits| waits.into_iter().min());
-        let tried = attempts.iter().map(|one| {
-            let outcome = outcome_name(one.outcome).replace('_', " ");
-            format!("{} {outcome}", one.deployment.name)
-        });
-        let full = self.full.iter().map(|one| {
-            let name = &one.deployment.name;
-            format!("{name} has no room ({})", one.why)
-        });
-        let cooling = route
-            .targets()
-            .filter_map(|target| self.cooling(target, attempts));
-        let attempts: Vec<_> = tried.chain(full).chain(cooling).collect();
-        Error::ProvidersFailed {
-            attempts: attempts.join(", "),
-            rate_limited: only_limited.then(|| wait.unwrap_or(DEFAULT_RETRY)),
-        }
-    }
-
-    /// What is said of a deployment that was not tried because it wants to be left alone.
-    fn cooling(&self, target: usize, attempts: &[Attempt]) -> Option<String> {
-        let (deployment, _) = self.revision.deployment(target)?;
-        let name = &deployment.name;
-        let tried = attempts.iter().any(|one| one.deployment.name == *name);
-        if tried || self.full.iter().any(|full| full.target == target) {
-            return None;
-        }
-        // Where nothing was tried at all, all of them were left alone, be it that they no longer need be.
-        let nothing = attempts.is_empty() && self.full.is_empty();
-        let now = nothing || self.revision.cooling(target, self.load).is_some();
-        now.then(|| format!("{name} cannot be asked now"))
-    }
-
-    /// How long until a deployment may have room, where it has none now.
-    fn wait(&self, target: usize) -> Option<Duration> {
-        let full = self.full.iter().find(|full| full.target == target);
-        match full {
-            Some(full) => full.why.retry_after(),
-            None => self.revision.cooling(target, self.load),
-        }
-    }
-
-    /// The first ceiling that the request does not fit under, where it fits nowhere and never will.
-    fn never(&self, route: &Route<usize>) -> Option<Error> {
-        let never = |target| {
-            let full = self.full.iter().find(|full| full.target == target);
-            full.is_some_and(|full| matches!(full.why, Error::LimitTooSmall { .. }))
-        };
-        let first = self.full.first().filter(|_| route.targets().all(never))?;
-        Some(first.why.clone())
-    }
-}
-
-/// What an attempt takes of what providers count.
-fn load(most: &Use) -> Load {
-    Load {
-        requests: 1,
-        tokens: most.input.saturating_add(most.output),
-        input_tokens: most.input,
-        output_tokens: most.output,
-    }
-}
-
-/// What an answer's headers say of the provider's limits.
-fn words(headers: &HeaderMap) -> Words {
-    let now = UNIX_EPOCH + clock::unix_time();
-    let limits = RateLimits::read(headers, now);
-    let word = |it: Allowance| {
-        Some(Word {
-            limit: it.limit,
-            remaining: it.remaining?,
-            reset: it.reset?,
+        let (deployment, upstream) = self.revision.deployment(target).ok_or_else(missing)?;
+        let begun = self.revision.traffic().begin(target, self.wish.load);
+        // Slow is better than nothing: only where there is another, a slow one is given up.
+        let slow_stream = self.model.slow_stream;
+        let has_other = || self.next(&mut attempts.clone(), meter).is_some();
+        let slow_stream = slow_stream.filter(|_| has_other());
+        Ok(Started {
+            under_way: begun.ok_or_else(missing)?,
+            place: meter.attempt(deployment, room),
+            deployment: Arc::clone(deployment),
+            upstream: Arc::clone(upstream),
+            slow_stream,
         })
-    };
-    Words {
-        requests: word(limits.requests),
-        tokens: word(limits.tokens),
-        input_tokens: word(limits.input_tokens),
-        output_tokens: word(limits.output_tokens),
+    }
+
+    async fn run(&self, it: &mut Started) -> Result<ask::Answer, Ended> {
+        let to = (&*it.upstream, &*it.deployment.model);
+        self.ask(to, &mut it.under_way, it.slow_stream).await
+    }
+
+    /// A provider that was silent is asked again only where no other is left: it would cost as long again.
+    fn shun_provider_of(&self, target: usize, attempts: &mut Attempts<'_>) {
+        let provider = |target| {
+            let (deployment, _) = self.revision.deployment(target)?;
+            Some(deployment.provider.index)
+        };
+        let silent = provider(target);
+        attempts.shun(|target| provider(target) == silent);
     }
 }
 
-/// Holds back what a stream begins with until it brings content: up to then another provider can still answer.
-async fn begin(mut live: LiveStream) -> Result<Begun, Ended> {
-    let mut chunks = Vec::new();
-    loop {
-        let goes_on = live.next(&mut chunks).await?;
-        let content = chunks
-            .iter()
-            .any(|chunk| !matches!(chunk, Chunk::Warning(_) | Chunk::Start { .. }));
-        if content || !goes_on {
-            return Ok(Begun {
-                live,
-                chunks,
-                over: !goes_on,
-            });
+/// Notes how an attempt ended.
+fn conclude(
+    mut it: Started,
+    result: Result<ask::Answer, Ended>,
+    meter: &mut Meter,
+) -> Result<Reply, Ended> {
+    match result {
+        Ok(ask::Answer::Whole(response)) => {
+            meter.attempt_won(it.place);
+            let output = response.usage.map_or(0, |usage| usage.output_total);
+            it.under_way.answered(output);
+            Ok(Reply::Whole(response))
         }
+        Ok(ask::Answer::Embeddings(response)) => {
+            meter.attempt_won(it.place);
+            it.under_way.answered(0);
+            Ok(Reply::Embeddings(response))
+        }
+        Ok(ask::Answer::Stream(opening)) => {
+            meter.attempt_won(it.place);
+            Ok(Reply::Stream(Box::new(Begun {
+                live: opening.live,
+                chunks: opening.chunks,
+                over: opening.over,
+                under_way: it.under_way,
+            })))
+        }
+        Err(ended) => {
+            meter.attempt_failed(it.place, &ended);
+            it.under_way.failed(&ended);
+            report(&it.deployment, &ended);
+            Err(ended)
+        }
+    }
+}
+
+/// What a request is to the balancer: what an attempt takes of what providers count, and the output that is expected.
+fn wish(revision: &Revision, model: &Model, most: &Use) -> Wish {
+    let expected = revision.expected(model);
+    Wish {
+        load: Load {
+            requests: 1,
+            tokens: most.input.saturating_add(most.output),
+            input_tokens: most.input,
+            output_tokens: most.output,
+        },
+        output: expected.map_or(most.output, |it| it.typical(most.output)),
+    }
+}
+
+/// Why an attempt brought no answer. None where the request is wrong wherever it goes.
+fn cause(ended: &Ended) -> Option<Cause> {
+    match ended.failure.class {
+        Class::CallerError => None,
+        Class::ContextTooLong => Some(Cause::ContextLength),
+        Class::ContentFilter => Some(Cause::ContentFilter),
+        Class::KeyLimited | Class::Ramping => Some(Cause::RateLimit),
+        Class::KeyDead
+        | Class::Overloaded
+        | Class::Server
+        | Class::Transport
+        | Class::Truncated => Some(Cause::Other),
     }
 }
 
@@ -324,25 +312,5 @@ fn report(deployment: &Arc<Deployment>, ended: &Ended) {
             failure = %ended.failure,
             "a provider cannot be used as the policy has it"
         );
-    }
-}
-
-fn final_error(ended: &Ended) -> Error {
-    if let Some(field) = &ended.field {
-        return Error::field(field, &*ended.failure.detail);
-    }
-    match ended.failure.class {
-        Class::ContextTooLong => Error::ContextTooLong,
-        Class::ContentFilter => Error::ContentFiltered,
-        Class::CallerError
-        | Class::KeyDead
-        | Class::KeyLimited
-        | Class::Ramping
-        | Class::Overloaded
-        | Class::Server
-        | Class::Transport
-        | Class::Truncated => Error::ProviderRejected {
-            message: ended.failure.public_message().into_owned(),
-        },
     }
 }

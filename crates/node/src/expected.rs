@@ -1,4 +1,5 @@
-//! How long a model's answers are, by this node's experience: what a limit holds that reserves the expected output.
+//! How long a model's answers are, by this node's experience: what a limit holds that reserves the expected output, and
+//! what pools reckon with that choose by speed or price.
 //!
 //! A running mean and a running mean deviation, by the gains that TCP uses for round-trip times (Jacobson and
 //! Karels, "Congestion Avoidance and Control", 1988): `mean += error / 8`, `deviation += (|error| - deviation) / 4`.
@@ -13,6 +14,8 @@ const FRACTION: u32 = 8;
 const LONGEST: u64 = 1 << 40;
 /// Answers before the experience is trusted; until then the worst case is expected.
 const FEWEST: u32 = 8;
+/// Output tokens of an answer, as long as there is no experience.
+const UNKNOWN: u64 = 256;
 
 /// The output of one model's answers.
 #[derive(Debug, Default)]
@@ -30,6 +33,12 @@ impl Expected {
     /// Takes an answer of so many output tokens into account.
     pub(crate) fn learn(&self, output: u64) {
         self.0.lock().learn(output);
+    }
+
+    /// The output tokens that a request has mostly which may have at most `worst`.
+    pub(crate) fn typical(&self, worst: u64) -> u64 {
+        let mean = self.0.lock().mean();
+        mean.unwrap_or(UNKNOWN).min(worst)
     }
 
     /// The output tokens to hold for a request that may have at most `worst`.
@@ -50,6 +59,11 @@ impl Experience {
             self.deviation += (error.abs() - self.deviation) / 4;
         }
         self.answers = self.answers.saturating_add(1);
+    }
+
+    fn mean(&self) -> Option<u64> {
+        let mean = self.mean.max(0).cast_unsigned();
+        (self.answers > 0).then_some(mean >> FRACTION)
     }
 
     fn output(&self) -> Option<u64> {
@@ -81,6 +95,9 @@ mod tests {
         }
         // What remains of the deviation is a fraction of a token.
         assert_eq!(expected.output(4096), 101);
+        assert_eq!(expected.typical(4096), 100);
+        assert_eq!(expected.typical(10), 10);
+        assert_eq!(Expected::default().typical(4096), UNKNOWN);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tollgate_policy::Subject;
-use tollgate_policy::table::Labels;
+use tollgate_policy::table::{Caller, Labels};
 use tollgate_proto::node::v1::{Key, KeyUpdate};
 
 use crate::error::Error;
@@ -256,6 +256,17 @@ impl Known {
                 tracing::warn!(key = key.id, %error, "passing over a key with a bad subject");
                 None
             }
+        }
+    }
+
+    /// Who asks, as the policy's table knows callers.
+    pub(crate) fn caller(&self) -> Caller<'_> {
+        Caller {
+            key: &self.id,
+            key_name: &self.name,
+            subject: &self.subject,
+            tier: self.tier.as_deref(),
+            labels: &self.labels,
         }
     }
 

@@ -4,6 +4,7 @@
 //! reservation, writes the request's one log line and its metrics. So an answer, an error, a caller that goes
 //! away and a panic all end in the same few lines, which take constant time and wait for nothing.
 
+mod attempts;
 mod charge;
 mod count;
 mod outcome;
@@ -24,10 +25,12 @@ use crate::counting::Counted;
 use crate::error::Error;
 use crate::keys::Known;
 use crate::permit::{Charge, LimitState, Permit, Room};
-use crate::plan::{Line, Plan};
-use crate::upstream::{Ended, Reached};
+use crate::plan::Plan;
+use crate::upstream::Ended;
 use crate::{metrics, random};
-use count::count_delta;
+use attempts::Open;
+pub(crate) use attempts::Place;
+pub(crate) use count::count_chunk;
 pub(crate) use outcome::{Attempt, outcome_name};
 
 /// Limits are told of a stream's output while it runs, every so many tokens.
@@ -45,7 +48,9 @@ pub(crate) struct Meter {
     model: Option<Arc<Model>>,
     revision: u64,
     permit: Option<Permit>,
-    /// What the attempt under way has taken of ceilings.
+    /// The attempts under way: one, or two that race.
+    open: [Option<Open>; 2],
+    /// What the attempt that answers has taken of ceilings.
     room: Option<Room>,
     limits: LimitState,
     refused_by: Option<Box<str>>,
@@ -104,6 +109,7 @@ impl Meter {
             model: None,
             revision: 0,
             permit: None,
+            open: [None, None],
             room: None,
             limits: LimitState::default(),
             refused_by: None,
@@ -169,94 +175,11 @@ impl Meter {
         self.permit.as_ref().map_or(self.limits, Permit::state)
     }
 
-    /// Makes ready for another attempt: where the one before may have been charged, it stays so, and the next one
-    /// is reserved for by itself.
-    ///
-    /// # Errors
-    /// The limit that has no room for it.
-    pub(crate) async fn another_attempt(&mut self) -> Result<(), Error> {
-        if self.sent != Sent::Perhaps {
-            return Ok(());
-        }
-        let unknown = self.at_most();
-        let Some(mut permit) = self.permit.take() else {
-            return Ok(());
-        };
-        let renewed = permit.renew(unknown).await;
-        let result = match renewed {
-            Ok(renewed) => {
-                if renewed {
-                    self.sent = Sent::Nothing;
-                }
-                Ok(())
-            }
-            Err(denial) => {
-                self.refused_by(permit.plan(), &denial);
-                Err(permit.plan().refusal(&denial, permit.needs()))
-            }
-        };
-        self.permit = Some(permit);
-        result
-    }
-
-    /// Takes room for an attempt under ceilings.
-    ///
-    /// # Errors
-    /// The ceiling that has no room.
-    pub(crate) async fn enter(&self, ceilings: &Arc<[Line]>) -> Result<Option<Room>, Denial> {
-        match &self.permit {
-            Some(permit) => permit.enter(ceilings).await.map(Some),
-            None => Ok(None),
-        }
-    }
-
-    /// An attempt begins, for which there is room. Until it ends, the provider may be at work.
-    pub(crate) fn attempt(&mut self, deployment: &Arc<Deployment>, room: Option<Room>) -> Before {
-        let before = self.sent;
-        self.sent = before.max(Sent::Perhaps);
-        self.room = room;
-        // From here on the provider may count it.
-        self.note(&Use {
-            requests: 1,
-            ..Use::default()
-        });
-        self.attempts.push(Attempt {
-            deployment: Arc::clone(deployment),
-            outcome: AttemptOutcome::Unspecified,
-            status: None,
-            retry_after: None,
-            started: Instant::now(),
-            duration: Duration::ZERO,
-        });
-        Before(before)
-    }
-
-    /// The attempt brought no answer.
-    pub(crate) fn attempt_failed(&mut self, before: Before, ended: &Ended) {
-        let reached = match ended.reached {
-            Reached::Nobody => Sent::Nothing,
-            Reached::Refusal => Sent::Refused,
-            Reached::Perhaps => Sent::Perhaps,
-        };
-        self.sent = before.0.max(reached);
-        if let Some(room) = self.room.take() {
-            room.settle(match ended.reached {
-                Reached::Nobody => Charge::Nothing,
-                Reached::Refusal => Charge::Used(Use::default()),
-                Reached::Perhaps => Charge::Unknown(self.at_most()),
-            });
-        }
-        self.close_attempt(ended.outcome, ended.failure.status);
-        if let Some(attempt) = self.attempts.last_mut() {
-            attempt.retry_after = ended.failure.retry_after;
-        }
-    }
-
     /// The attempt brought the first content of a stream.
     pub(crate) fn streaming(&mut self) {
         self.sent = Sent::Streaming;
         self.first_content = Some(self.started.elapsed());
-        self.answering = self.close_attempt(AttemptOutcome::Answered, Some(200));
+        self.answering = self.attempt_answered();
     }
 
     /// A piece of the stream.
@@ -264,7 +187,7 @@ impl Meter {
         for chunk in chunks {
             match chunk {
                 Chunk::Start { model, .. } => self.provider_model.clone_from(model),
-                Chunk::Delta { delta, .. } => self.streamed_output += count_delta(delta),
+                Chunk::Delta { .. } => self.streamed_output += count_chunk(chunk),
                 Chunk::Warning(_) | Chunk::Finish { .. } => {}
                 Chunk::Usage(usage) => self.usage = Some(*usage),
             }
@@ -305,7 +228,8 @@ impl Meter {
                 ..usage
             },
         }));
-        if let Some(attempt) = self.attempts.last_mut() {
+        let answering = |it: &&mut Attempt| it.outcome == AttemptOutcome::Answered;
+        if let Some(attempt) = self.attempts.iter_mut().find(answering) {
             attempt.outcome = ended.outcome;
         }
     }
@@ -334,30 +258,21 @@ impl Meter {
     /// The request ends with an error.
     pub(crate) fn fail(&mut self, error: &Error) {
         self.ending = error.reason();
-        if let Some(attempt) = self.attempts.last_mut()
-            && attempt.outcome == AttemptOutcome::Unspecified
-        {
+        let attempts = self.attempts.iter_mut();
+        for attempt in attempts.filter(|it| it.outcome == AttemptOutcome::Unspecified) {
             attempt.outcome = AttemptOutcome::TimedOut;
             attempt.duration = attempt.started.elapsed();
         }
     }
 
+    /// Tokens that were streamed so far.
+    pub(crate) fn streamed_tokens(&self) -> u64 {
+        self.streamed_output
+    }
+
     /// The attempts so far.
     pub(crate) fn attempts(&self) -> &[Attempt] {
         &self.attempts
-    }
-
-    fn close_attempt(
-        &mut self,
-        outcome: AttemptOutcome,
-        status: Option<u16>,
-    ) -> Option<Arc<Deployment>> {
-        let attempt = self.attempts.last_mut()?;
-        attempt.outcome = outcome;
-        attempt.status = status;
-        attempt.duration = attempt.started.elapsed();
-        metrics::attempt(attempt);
-        Some(Arc::clone(&attempt.deployment))
     }
 
     /// The usage that is charged, for the records.
@@ -456,9 +371,7 @@ impl Drop for Meter {
             permit.is_some_and(|permit| permit.was_charged() || charge != Charge::Nothing);
         let would_refuse = self.would_refuse();
         self.log(admitted, &would_refuse);
-        if let Some(room) = self.room.take() {
-            room.settle(charge);
-        }
+        self.settle_rooms(charge);
         if let Some(permit) = self.permit.take() {
             if let (true, Some(usage)) = (self.ending == "OK", &self.usage) {
                 permit.learn(usage.output_total);
@@ -468,10 +381,6 @@ impl Drop for Meter {
         }
     }
 }
-
-/// What the meter knew before an attempt; to be handed back when the attempt fails.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Before(Sent);
 
 fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0

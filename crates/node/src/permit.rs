@@ -24,6 +24,8 @@ pub(crate) struct Permit {
     /// What attempts held whose outcome is unknown, and what they are to be settled at when the request ends, where
     /// they are not settled yet.
     before: Vec<(Held, Option<Charge>)>,
+    /// What is held for an attempt beside another.
+    beside: Option<Held>,
     /// What limits say that only tell what they would refuse, in the plan's order.
     shadows: Vec<Trial>,
 }
@@ -102,6 +104,7 @@ impl Permit {
             plan: Arc::clone(plan),
             held,
             before: Vec::new(),
+            beside: None,
         })
     }
 
@@ -113,19 +116,32 @@ impl Permit {
         Room::take(self.held.limiter(), ceilings, self.held.needs.worst).await
     }
 
+    /// How much of the scarcest of these ceilings is left, as far as this node knows: 1 is all, or not known.
+    pub(crate) fn room_left(&self, ceilings: &[Line]) -> f64 {
+        let limiter = self.held.limiter();
+        let left = |line: &Line| {
+            let view = limiter.view(&line.counter)?;
+            let thousandths = u128::from(view.remaining) * 1000 / u128::from(view.limit.max(1));
+            Some(f64::from(u32::try_from(thousandths).unwrap_or(1000)) / 1000.0)
+        };
+        ceilings.iter().filter_map(left).fold(1.0, f64::min)
+    }
+
     /// What the request may use, or what is left of it to be tried.
     pub(crate) fn needs(&self) -> &Needs {
         &self.held.needs
     }
 
     /// The limits that the units are of.
-    pub(crate) fn plan(&self) -> &Plan {
+    pub(crate) fn plan(&self) -> &Arc<Plan> {
         &self.plan
     }
 
     /// Whether an attempt was charged already.
     pub(crate) fn was_charged(&self) -> bool {
-        !self.before.is_empty()
+        let charge = |(held, due): &(Held, Option<Charge>)| due.or(held.charge);
+        let mut charges = self.before.iter().map(charge);
+        charges.any(|charge| charge != Some(Charge::Nothing))
     }
 
     /// Reserves for another attempt, after one that may have been charged: that one stays so, at most `unknown`.
@@ -134,13 +150,9 @@ impl Permit {
     /// # Errors
     /// The limit that has no room for another attempt. What is held stays.
     pub(crate) async fn renew(&mut self, unknown: Use) -> Result<bool, Denial> {
-        if !self.plan.varies() {
+        let Some(held) = self.once_more().await? else {
             return Ok(false);
-        }
-        let mut needs = self.held.needs;
-        needs.worst.requests = 0;
-        needs.expected.requests = 0;
-        let held = Held::take(self.held.limiter(), &self.plan.lines, needs).await?;
+        };
         let mut last = std::mem::replace(&mut self.held, held);
         let charge = Charge::Unknown(unknown);
         if self.plan.holds_slots() {
@@ -153,6 +165,37 @@ impl Permit {
         Ok(true)
     }
 
+    /// Reserves for an attempt beside the one under way. The request itself is counted once.
+    ///
+    /// # Errors
+    /// The limit that has no room for another attempt.
+    pub(crate) async fn reserve_beside(&mut self) -> Result<(), Denial> {
+        self.beside = self.once_more().await?;
+        Ok(())
+    }
+
+    /// Takes what another attempt needs. None where only requests are limited.
+    async fn once_more(&self) -> Result<Option<Held>, Denial> {
+        if !self.plan.varies() {
+            return Ok(None);
+        }
+        let mut needs = self.held.needs;
+        needs.worst.requests = 0;
+        needs.expected.requests = 0;
+        let held = Held::take(self.held.limiter(), &self.plan.lines, needs).await?;
+        Ok(Some(held))
+    }
+
+    /// Ends what is held for one of two attempts at what that one is charged. False where nothing is.
+    pub(crate) fn settle_beside(&mut self, charge: Charge) -> bool {
+        let Some(mut held) = self.beside.take() else {
+            return false;
+        };
+        held.settle(&self.plan.lines, charge);
+        self.before.push((held, None));
+        true
+    }
+
     /// Notes what the request has used for certain while it runs.
     pub(crate) fn used(&self, used: &Use) {
         self.held.used(&self.plan.lines, used);
@@ -160,6 +203,8 @@ impl Permit {
 
     /// Ends the reservation at what the request is charged.
     pub(crate) fn settle(mut self, charge: Charge) {
+        // An attempt that was under way beside the last: nobody knows what it did.
+        self.settle_beside(Charge::Unknown(self.held.needs.worst));
         for (before, due) in &mut self.before {
             if let Some(charge) = due.take() {
                 before.settle(&self.plan.lines, charge);
@@ -179,7 +224,7 @@ impl Permit {
 
     fn all_held(&self) -> impl Iterator<Item = &Held> {
         let before = self.before.iter().map(|(held, _)| held);
-        before.chain([&self.held])
+        before.chain(&self.beside).chain([&self.held])
     }
 
     /// The limits that would have refused the request, were they not mere shadows, as far as they have answered.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tollgate_policy::price::Bounds;
-use tollgate_policy::table::{Caller, Model, Reserve, Unit, Use};
+use tollgate_policy::table::{Model, Reserve, Unit, Use};
 use tollgate_quota::Counter;
 use tollgate_quota::node::{CounterView, Denial};
 
@@ -25,8 +25,10 @@ pub(crate) struct Plan {
     pub(crate) lines: Vec<Line>,
     /// Those that only tell what they would refuse.
     pub(crate) shadows: Vec<Line>,
-    /// The experience with the model's answers, where a limit reserves by it.
-    expected: Option<Arc<Expected>>,
+    /// The experience with the model's answers.
+    expected: Arc<Expected>,
+    /// Whether a limit reserves by it.
+    reserves_expected: bool,
 }
 
 /// The plans of one key, for the newest revision only.
@@ -50,14 +52,7 @@ impl Plan {
                 tier: tier.to_owned(),
             });
         }
-        let caller = Caller {
-            key: &key.id,
-            key_name: &key.name,
-            subject: &key.subject,
-            tier,
-            labels: &key.labels,
-        };
-        let specs = revision.table.counters(&caller, model);
+        let specs = revision.table.counters(&key.caller(), model);
         for (spec, doubt) in specs
             .iter()
             .filter_map(|spec| Some((spec, spec.doubt.as_ref()?)))
@@ -72,10 +67,11 @@ impl Plan {
             }
         })?;
         let reserves = |line: &Line| line.limit.reserve == Reserve::Expected;
-        let expected = lines.iter().any(reserves);
+        let reserves_expected = lines.iter().any(reserves);
         let (shadows, lines) = lines.into_iter().partition(|line| line.limit.shadow);
         Ok(Self {
-            expected: expected.then(|| revision.expected(model)).flatten(),
+            expected: revision.expected(model).unwrap_or_default(),
+            reserves_expected,
             lines,
             shadows,
         })
@@ -99,8 +95,11 @@ impl Plan {
             },
         };
         let worst = needs(bounds.output);
-        let expected = self.expected.as_ref();
-        let expected = expected.map_or(worst, |expected| needs(expected.output(bounds.output)));
+        let expected = if self.reserves_expected {
+            needs(self.expected.output(bounds.output))
+        } else {
+            worst
+        };
         Needs { worst, expected }
     }
 
@@ -120,9 +119,7 @@ impl Plan {
 
     /// An answer had so many output tokens.
     pub(crate) fn learn(&self, output: u64) {
-        if let Some(expected) = &self.expected {
-            expected.learn(output);
-        }
+        self.expected.learn(output);
     }
 
     /// The tightest of its limits of each unit, as far as `view` knows them.

@@ -5,27 +5,21 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
-use tollgate_balance::{
-    Allowances, Attempts, Health, HealthConfig, Load, Mark, Pool, RetryBudget, RetryBudgetConfig,
-    Route, Standing, Target, Words,
-};
+use tollgate_balance::{RetryBudget, RetryBudgetConfig, Route};
 use tollgate_policy::table::{Deployment, Limit, Model, Provider};
 use tollgate_policy::{Fault, Table, compile};
 use tollgate_proto::policy::v1::Policy;
 
+use crate::clock;
 use crate::counting::{Counting, Tokenisers};
 use crate::expected::Expected;
 use crate::keys::Known;
 use crate::plan::Line;
-use crate::upstream::{Ended, Upstream};
-use crate::{clock, random};
-
-/// How long a deployment is left alone whose provider does not accept the key. A policy with another key, or a
-/// corrected one, starts afresh.
-const DEAD_KEY_COOL_DOWN: Duration = Duration::from_secs(30);
+use crate::route::route;
+use crate::traffic::{self, Traffic};
+use crate::upstream::Upstream;
 
 /// A policy revision made ready to serve requests.
 #[derive(Debug)]
@@ -33,11 +27,10 @@ pub(crate) struct Revision {
     /// The compiled policy.
     pub(crate) table: Table,
     upstreams: Vec<Arc<Upstream>>,
-    routes: HashMap<Arc<str>, Route<usize>>,
+    ways: HashMap<Arc<str>, Way>,
     /// The counters that must admit an attempt, by deployment.
     ceilings: Vec<Arc<[Line]>>,
-    traffic: Mutex<Traffic>,
-    retries: Mutex<RetryBudget>,
+    traffic: Arc<Traffic>,
     /// How long answers are, by model.
     expected: HashMap<Arc<str>, Arc<Expected>>,
     /// How each model's prompts are counted.
@@ -47,11 +40,13 @@ pub(crate) struct Revision {
     doubted: Mutex<HashSet<usize>>,
 }
 
-/// What traffic has told of deployments, by their places in the table.
+/// How requests for a model are led.
 #[derive(Debug)]
-struct Traffic {
-    health: Health<usize>,
-    allowances: Allowances<usize>,
+struct Way {
+    /// As in the table.
+    routes: Vec<Route>,
+    /// Its retries, which one model's trouble does not take from another.
+    retries: Arc<Mutex<RetryBudget>>,
 }
 
 /// Why a policy cannot be run.
@@ -93,13 +88,18 @@ impl Revision {
                 );
             }
         }
-        let mut routes = HashMap::new();
+        let mut ways = HashMap::new();
         for model in table.models() {
-            let route = route(model).map_err(|source| Unfit::Route {
+            let routes = model.routes.iter().map(|it| route(&table, it));
+            let routes: Result<_, _> = routes.collect();
+            let routes = routes.map_err(|source| Unfit::Route {
                 model: Arc::clone(&model.name),
                 source,
             })?;
-            routes.insert(Arc::clone(&model.name), route);
+            let old = before.and_then(|before| before.ways.get(&model.name));
+            let new = || Arc::new(Mutex::new(RetryBudget::new(RetryBudgetConfig::default())));
+            let retries = old.map_or_else(new, |old| Arc::clone(&old.retries));
+            ways.insert(Arc::clone(&model.name), Way { routes, retries });
         }
         let (counting, tokenisers) = counting(&table, before);
         let ceilings = table.deployments().iter().map(|it| {
@@ -110,6 +110,7 @@ impl Revision {
             let old = before.and_then(|before| before.expected(model));
             (Arc::clone(&model.name), old.unwrap_or_default())
         };
+        let traffic = Arc::new(traffic(&table, &upstreams, before));
         Ok(Self {
             expected: table.models().iter().map(experience).collect(),
             counting,
@@ -117,19 +118,15 @@ impl Revision {
             ceilings: ceilings.collect::<Result<_, _>>().map_err(Unfit::Ceiling)?,
             table,
             upstreams,
-            routes,
+            ways,
             doubted: Mutex::default(),
-            traffic: Mutex::new(Traffic {
-                health: Health::new(HealthConfig::default()),
-                allowances: Allowances::default(),
-            }),
-            retries: Mutex::new(RetryBudget::new(RetryBudgetConfig::default())),
+            traffic,
         })
     }
 
-    /// The pools of a model.
-    pub(crate) fn route(&self, model: &Model) -> Option<&Route<usize>> {
-        self.routes.get(&model.name)
+    /// The pools of a model's route, by its place among them.
+    pub(crate) fn route(&self, model: &Model, place: usize) -> Option<&Route> {
+        self.ways.get(&model.name)?.routes.get(place)
     }
 
     /// Reports, once for each limit, that its condition cannot be decided for somebody.
@@ -167,77 +164,45 @@ impl Revision {
         self.ceilings.get(target).filter(|lines| !lines.is_empty())
     }
 
-    /// The next deployment for a request to try, if there is any left that makes sense. One whose provider says that
-    /// it has no room for so much makes none.
-    pub(crate) fn next(&self, attempts: &mut Attempts<'_, usize>, load: Load) -> Option<usize> {
-        let now = clock::boot_time();
-        let traffic = self.traffic.lock();
-        attempts.next(random::number(), |target| {
-            if traffic.allowances.wait(target, load, now).is_some() {
-                return Standing::Cooling;
-            }
-            traffic.health.standing(target, now)
-        })
+    /// What traffic tells of deployments.
+    pub(crate) fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
     }
 
-    /// How long a deployment is not to be asked, if so: it asked to be left alone, or has no room for so much.
-    pub(crate) fn cooling(&self, target: usize, load: Load) -> Option<Duration> {
-        let now = clock::boot_time();
-        let traffic = self.traffic.lock();
-        let full = traffic.allowances.wait(target, load, now);
-        full.max(traffic.health.cooling_for(target, now))
-    }
-
-    /// An attempt at a deployment begins.
-    pub(crate) fn begin(&self, target: usize, load: Load) -> Mark {
-        let now = clock::boot_time();
-        self.traffic.lock().allowances.begin(target, load, now)
-    }
-
-    /// The answer to an attempt says how the provider's limits stand.
-    pub(crate) fn told(&self, target: usize, mark: &Mark, words: &Words) {
-        if *words != Words::default() {
-            let now = clock::boot_time();
-            self.traffic
-                .lock()
-                .allowances
-                .told(target, mark, words, now);
+    /// A request for a model makes its first attempt.
+    pub(crate) fn first_attempt(&self, model: &Model) {
+        if let Some(way) = self.ways.get(&model.name) {
+            way.retries.lock().deposit(clock::boot_time());
         }
     }
 
-    /// A request makes its first attempt.
-    pub(crate) fn first_attempt(&self) {
-        self.retries.lock().deposit(clock::boot_time());
+    /// Whether a request for a model may make a further attempt.
+    pub(crate) fn may_retry(&self, model: &Model) -> bool {
+        let way = self.ways.get(&model.name);
+        way.is_some_and(|way| way.retries.lock().withdraw(clock::boot_time()))
     }
+}
 
-    /// Whether a request may make a further attempt.
-    pub(crate) fn may_retry(&self) -> bool {
-        self.retries.lock().withdraw(clock::boot_time())
-    }
-
-    /// A deployment answered.
-    pub(crate) fn succeeded(&self, target: usize) {
-        let now = clock::boot_time();
-        self.traffic.lock().health.success(target, now);
-    }
-
-    /// A deployment did not answer.
-    pub(crate) fn failed(&self, target: usize, ended: &Ended) {
-        use tollgate_provider::Class;
-        let now = clock::boot_time();
-        let health = &mut self.traffic.lock().health;
-        match ended.failure.class {
-            Class::KeyLimited | Class::Ramping => {
-                health.cool_down(target, ended.failure.retry_after, now)
-            }
-            Class::KeyDead => health.cool_down(target, Some(DEAD_KEY_COOL_DOWN), now),
-            Class::Overloaded | Class::Server | Class::Transport | Class::Truncated => {
-                health.failure(target, now);
-            }
-            // The request was at fault.
-            Class::CallerError | Class::ContextTooLong | Class::ContentFilter => {}
-        }
-    }
+/// What traffic tells of the table's deployments. What it told of those that are the same as before goes on: a change of
+/// policy makes no provider well.
+fn traffic(table: &Table, upstreams: &[Arc<Upstream>], before: Option<&Revision>) -> Traffic {
+    let Some(before) = before else {
+        return Traffic::new(table, None);
+    };
+    let same = |target: usize| {
+        let new = table.deployments().get(target)?;
+        let upstream = upstreams.get(new.provider.index)?;
+        let olds = before.table.deployments().iter();
+        let mut olds = olds.filter(|old| old.name == new.name && old.model == new.model);
+        let old = olds.next()?;
+        let its_upstream = before.upstreams.get(old.provider.index)?;
+        Arc::ptr_eq(upstream, its_upstream).then_some(old.index)
+    };
+    let before = traffic::Before {
+        traffic: &before.traffic,
+        place: &same,
+    };
+    Traffic::new(table, Some(before))
 }
 
 /// How each model's prompts are counted, and the tokenisers for that.
@@ -254,16 +219,4 @@ fn counting(
         (Arc::clone(&model.name), Arc::new(counting))
     });
     (counting.collect(), tokenisers)
-}
-
-fn route(model: &Model) -> Result<Route<usize>, tollgate_balance::Error> {
-    let pool = |pool: &tollgate_policy::table::Pool| {
-        let target = |target: &tollgate_policy::table::Target| Target {
-            id: target.deployment,
-            weight: target.weight,
-        };
-        Pool::new(pool.targets.iter().map(target).collect())
-    };
-    let pools: Result<_, _> = model.pools.iter().map(pool).collect();
-    Route::new(pools?)
 }

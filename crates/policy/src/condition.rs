@@ -28,11 +28,23 @@ pub struct Condition {
 }
 
 impl Condition {
-    /// Reads and checks a condition.
+    /// Reads and checks a condition of a limit.
     ///
     /// # Errors
     /// What is wrong with it, and what to do about it where that is known.
     pub(crate) fn new(text: &str) -> Result<Self, Wrong> {
+        Self::over(text, check::OF_LIMITS)
+    }
+
+    /// Reads and checks a condition of a route.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to do about it where that is known.
+    pub(crate) fn of_route(text: &str) -> Result<Self, Wrong> {
+        Self::over(text, check::OF_ROUTES)
+    }
+
+    fn over(text: &str, variables: check::Variables) -> Result<Self, Wrong> {
         if text.len() > MAX_LENGTH {
             return Err(Wrong::new(format!(
                 "is longer than {MAX_LENGTH} characters"
@@ -47,7 +59,7 @@ impl Condition {
                 crate::path::shorten(problem)
             ))
         })?;
-        check::check(&expression)?;
+        check::check(&expression, variables)?;
         Ok(Self {
             text: text.into(),
             expression,
@@ -103,13 +115,58 @@ impl Wrong {
     }
 }
 
+/// What conditions of routes can tell apart about a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Features<'a> {
+    /// Tokens of input, counted or estimated.
+    pub input_tokens: u64,
+    /// Tokens of output, at most.
+    pub max_output_tokens: u64,
+    /// Whether the answer is streamed.
+    pub stream: bool,
+    /// Whether there are tools to call.
+    pub has_tools: bool,
+    /// Whether the input holds pictures or documents.
+    pub has_images: bool,
+    /// Whether the input holds sound.
+    pub has_audio: bool,
+    /// Whether the answer has to follow a JSON schema.
+    pub has_schema: bool,
+    /// The caller's name for its end user; empty where there is none.
+    pub user: &'a str,
+    /// The caller's labels of the request.
+    pub metadata: &'a Labels,
+}
+
 /// What conditions are evaluated over. The names are those of [`check`].
 pub(crate) struct Facts(Context<'static, 'static>);
 
 impl Facts {
+    /// What conditions of limits know.
     pub(crate) fn new(caller: &Caller<'_>, model: &str) -> Self {
+        Self::over(caller, record([("model", model.into())]))
+    }
+
+    /// What conditions of routes know.
+    pub(crate) fn of_request(caller: &Caller<'_>, model: &str, it: &Features<'_>) -> Self {
+        let request = record([
+            ("model", model.into()),
+            ("input_tokens", whole(it.input_tokens)),
+            ("max_output_tokens", whole(it.max_output_tokens)),
+            ("stream", it.stream.into()),
+            ("has_tools", it.has_tools.into()),
+            ("has_images", it.has_images.into()),
+            ("has_audio", it.has_audio.into()),
+            ("has_schema", it.has_schema.into()),
+            ("user", it.user.into()),
+            ("metadata", labels(it.metadata)),
+        ]);
+        Self::over(caller, request)
+    }
+
+    fn over(caller: &Caller<'_>, request: Value) -> Self {
         let mut context = Context::default();
-        context.add_variable_from_value("request", record([("model", model.into())]));
+        context.add_variable_from_value("request", request);
         let subject = record([
             ("path", caller.subject.as_str().into()),
             ("org", caller.subject.org().into()),
@@ -118,11 +175,27 @@ impl Facts {
             ("labels", labels(caller.labels)),
         ]);
         context.add_variable_from_value("subject", subject);
-        let key = record([("id", caller.key.into()), ("name", caller.key_name.into())]);
+        let key = record([
+            ("id", caller.key.into()),
+            ("name", caller.key_name.into()),
+            ("bucket", whole(bucket(caller.key))),
+        ]);
         context.add_variable_from_value("key", key);
         context.add_variable_from_value("tier", caller.tier.unwrap_or_default());
         Self(context)
     }
+}
+
+fn whole(number: u64) -> Value {
+    Value::Int(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+/// Which of a hundred equal parts of all keys this one is in: FNV-1a (G. Fowler, L. Noll, K.-P. Vo), whose upper bits are
+/// spread best. It must stay as it is, or keys change sides.
+fn bucket(key: &str) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    let hash = key.as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, step);
+    (hash >> 24) % 100
 }
 
 fn record<const N: usize>(fields: [(&str, Value); N]) -> Value {

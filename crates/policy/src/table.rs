@@ -17,11 +17,15 @@ pub(crate) mod build;
 pub mod defaults;
 mod protocol;
 mod provider;
+mod routing;
 mod unit;
 
 pub use protocol::Protocol;
 pub use provider::{
     Credential, Effect, Endpoint, Kind, Provider, Simulated, SimulatedFault, Timeouts,
+};
+pub use routing::{
+    Causes, Fallback, Health, Model, Pool, Route, SlowStream, Sticky, Strategy, Target,
 };
 pub use unit::{Amount, Measure, Reserve, Unit, Use, Weights};
 
@@ -137,9 +141,9 @@ impl Table {
     /// are none.
     #[must_use]
     pub fn highest_cost(&self, model: &Model, bounds: &Bounds) -> u64 {
-        let targets = model.pools.iter().flat_map(|pool| &pool.targets);
-        let prices =
-            targets.filter_map(|target| self.deployments.get(target.deployment)?.price.as_ref());
+        let prices = model
+            .targets()
+            .filter_map(|target| self.deployments.get(target.deployment)?.price.as_ref());
         let costs = prices.map(|price| price.highest_cost(bounds));
         costs.max().unwrap_or_default()
     }
@@ -328,45 +332,6 @@ impl Dimension {
     pub(crate) fn is_subject(&self) -> bool {
         matches!(self, Self::User | Self::Team | Self::Org)
     }
-}
-
-/// A model as callers know it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Model {
-    /// Its name in the policy, whichever alias the caller used.
-    pub name: Arc<str>,
-    /// Further names for it.
-    pub aliases: Vec<String>,
-    /// Where to serve it, in the order in which to try. At least one.
-    pub pools: Vec<Pool>,
-    /// Most attempts of one request over all pools, the first included. 1 to 10.
-    pub attempts: u32,
-    /// For one attempt up to its first content. None: only the provider's own time-outs bound it.
-    pub per_attempt_timeout: Option<Duration>,
-    /// For the whole request with all its attempts.
-    pub deadline: Duration,
-    /// Most output tokens of one request, and what a request gets that names no maximum. At least 1.
-    pub max_output_tokens: u32,
-    /// Whether the tokens of a prompt are counted exactly, where that can be done.
-    pub exact_tokens: bool,
-}
-
-/// Interchangeable deployments.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pool {
-    /// Its name.
-    pub name: Arc<str>,
-    /// The deployments, each once. At least one.
-    pub targets: Vec<Target>,
-}
-
-/// One deployment of a pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// Index of the deployment in [`Table::deployments`].
-    pub deployment: usize,
-    /// Its share of requests relative to the pool's other targets. At least 1.
-    pub weight: u32,
 }
 
 /// One model at one provider.

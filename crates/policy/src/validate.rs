@@ -14,6 +14,7 @@ use crate::{nearest, path, pb};
 mod limit;
 mod price;
 mod provider;
+mod routing;
 mod serving;
 mod unmeant;
 

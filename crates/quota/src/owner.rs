@@ -168,8 +168,8 @@ impl Owner {
             let raise = self.raises.of(&account.counter, now);
             Some(CounterState { raise, ..state })
         };
-        let accounts = self.accounts.values().map(Box::as_ref);
-        accounts.filter_map(snapshot)
+        let accounts = self.accounts.values();
+        accounts.filter_map(move |account| snapshot(account))
     }
 
     /// The books of every counter in memory that is kept by rows, and its limit, in no order.

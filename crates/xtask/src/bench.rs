@@ -1,7 +1,8 @@
 //! `cargo xtask bench`: prepares nginx and release builds, then becomes the benchmark of `tests/`; or, as
 //! `cargo xtask bench limits`, prepares redis, and becomes the limiter's benchmark of the quota crate; or, as
 //! `cargo xtask bench nodes`, prepares etcd, and becomes a fleet of nodes, an example of the node crate; or, as
-//! `cargo xtask bench codec`, becomes the codecs' benchmark of the provider crate.
+//! `cargo xtask bench codec`, becomes the codecs' benchmark of the provider crate; or, as `cargo xtask bench routes`,
+//! becomes the show of routing in trouble of `tests/`.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
@@ -19,8 +20,18 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<ExitCod
         Some((first, rest)) if first == "codec" => {
             become_it(built(workspace, "tollgate-provider", "codec")?.args(rest))
         }
+        Some((first, rest)) if first == "routes" => routes(workspace, rest),
         Some(_) | None => gateway(workspace, arguments),
     }
+}
+
+/// How callers fare while deployments are in trouble.
+fn routes(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
+    build_programs(workspace)?;
+    let mut command = Command::new(workspace.built("release", "routes"));
+    let tollgate = workspace.built("release", "tollgate");
+    command.current_dir(workspace.root());
+    become_it(command.arg("--tollgate").arg(tollgate).args(arguments))
 }
 
 /// What decisions about limits cost.
@@ -55,16 +66,7 @@ fn nodes(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
 /// What the gateway costs.
 fn gateway(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
     let nginx = tools::nginx(workspace)?;
-    let packages = [
-        "build",
-        "--release",
-        "-p",
-        "tollgate",
-        "-p",
-        "tollgate-tests",
-        "--bins",
-    ];
-    process::run(&mut workspace.cargo(&packages)).context("the release build failed")?;
+    build_programs(workspace)?;
 
     let mut command = Command::new(workspace.built("release", "bench"));
     command
@@ -75,6 +77,21 @@ fn gateway(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
         .arg(workspace.built("release", "tollgate"))
         .args(arguments);
     become_it(&mut command)
+}
+
+/// The gateway and the programs of `tests/`, built for release.
+fn build_programs(workspace: &Workspace) -> Result<()> {
+    let packages = [
+        "build",
+        "--release",
+        "-p",
+        "tollgate",
+        "-p",
+        "tollgate-tests",
+        "--bins",
+    ];
+    process::run(&mut workspace.cargo(&packages)).context("the release build failed")?;
+    Ok(())
 }
 
 fn become_it(command: &mut Command) -> Result<ExitCode> {

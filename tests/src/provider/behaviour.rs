@@ -24,6 +24,7 @@ use anyhow::{Context, bail, ensure};
 /// | `cached-N` | shape: reports that N of the prompt tokens were read from a cache |
 /// | `usage-unasked` | shape: a stream reports usage though the request does not ask for it, where the format lets it ask |
 /// | `thinking-in-parts` | shape: thinking is a signed part of the content, as Mistral tells it, in OpenAI's format |
+/// | `percent-P` | shape: the fault befalls P of a hundred requests, by lot |
 /// | `refuse-WHY` | fault: the format's own error for WHY: see [`Refusal`] |
 /// | `status-C` | fault: HTTP status C (400–599) with an error body of the format |
 /// | `status-C-retry-S` | the same with `retry-after: S` (seconds) |
@@ -72,6 +73,8 @@ pub struct Behaviour {
     pub unasked_usage: bool,
     /// Whether OpenAI's format tells thinking as a part of the content.
     pub thinking_in_parts: bool,
+    /// Requests of a hundred that meet the fault.
+    pub percent: u64,
     /// What goes wrong.
     pub fault: Fault,
 }
@@ -183,6 +186,7 @@ pub const EXAMPLES: &[&str] = &[
     "refuse-quota",
     "status-500",
     "status-429-retry-2",
+    "percent-50+status-500",
     "hang",
     "hang-after-3",
     "reset",
@@ -223,6 +227,7 @@ impl Default for Behaviour {
             cached: 0,
             unasked_usage: false,
             thinking_in_parts: false,
+            percent: 100,
             fault: Fault::None,
         }
     }
@@ -233,6 +238,18 @@ impl Behaviour {
     pub fn of_model(model: &str) -> anyhow::Result<Self> {
         let behaviour = model.rsplit_once('@').map_or(model, |(_, tail)| tail);
         behaviour.parse()
+    }
+
+    /// What becomes of the request of this number: the fault befalls some.
+    pub(super) fn of_request(self, seq: u64) -> Self {
+        // The upper bits of a product with an odd number are spread evenly, and repeat for nobody's convenience.
+        let lot = seq.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let fault = if lot % 100 < self.percent {
+            self.fault
+        } else {
+            Fault::None
+        };
+        Self { fault, ..self }
     }
 
     fn apply(&mut self, part: &str) -> anyhow::Result<()> {
@@ -257,6 +274,8 @@ impl Behaviour {
             self.thinking = whole(number, part)?;
         } else if let Some(number) = part.strip_prefix("calls-") {
             self.calls = whole(number, part)?;
+        } else if let Some(number) = part.strip_prefix("percent-") {
+            self.percent = whole(number, part)?;
         } else if let Some(number) = part.strip_prefix("cached-") {
             self.cached = whole(number, part)?;
         } else {

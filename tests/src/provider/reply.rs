@@ -193,7 +193,7 @@ pub(super) fn render(facts: &Facts<'_>, behaviour: &Behaviour) -> Reply {
         answer.content_type = "text/plain";
     }
     if let Fault::Coding(coding) = behaviour.fault {
-        answer.header = Some(("content-encoding", coding));
+        answer.header = Some(("content-encoding", coding.into()));
     }
     answer.delay += behaviour.first;
     Reply::Answer(answer)

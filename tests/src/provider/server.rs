@@ -351,7 +351,7 @@ fn enter(
         Err(refusal) => (Ok(refusal), None),
     };
     let reply = match behaviour {
-        Ok(behaviour) => render(facts, &behaviour),
+        Ok(behaviour) => render(facts, &behaviour.of_request(facts.seq)),
         Err(error) => {
             let message = format!("{error:#}");
             Reply::Answer(Answer::error(

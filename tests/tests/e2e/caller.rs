@@ -81,18 +81,20 @@ impl Caller {
 
     /// Asks `model` for a stream and reads it to its end. With an error comes the text before it.
     pub async fn stream(&self, request: CompleteRequest) -> Result<Streamed, (Status, Streamed)> {
-        let mut all = Streamed::default();
-        let mut stream = match self.open(request).await {
-            Ok(stream) => stream,
-            Err(status) => return Err((status, all)),
-        };
-        loop {
-            match stream.message().await {
-                Ok(Some(piece)) => all.add(piece),
-                Ok(None) => return Ok(all),
-                Err(status) => return Err((status, all)),
-            }
-        }
+        read(self.open(request).await).await
+    }
+
+    /// The same for a caller who waits so long.
+    pub async fn stream_within(
+        &self,
+        request: CompleteRequest,
+        limit: Duration,
+    ) -> Result<Streamed, (Status, Streamed)> {
+        let mut request = self.authorized(request);
+        request.set_timeout(limit);
+        let mut client = self.client.clone();
+        let answer = client.stream_complete(request).await;
+        read(answer.map(tonic::Response::into_inner)).await
     }
 
     fn authorized<M>(&self, message: M) -> Request<M> {
@@ -100,6 +102,24 @@ impl Caller {
         let value = self.authorization.clone();
         request.metadata_mut().insert("authorization", value);
         request
+    }
+}
+
+/// Reads a stream to its end.
+async fn read(
+    opened: Result<Streaming<StreamCompleteResponse>, Status>,
+) -> Result<Streamed, (Status, Streamed)> {
+    let mut all = Streamed::default();
+    let mut stream = match opened {
+        Ok(stream) => stream,
+        Err(status) => return Err((status, all)),
+    };
+    loop {
+        match stream.message().await {
+            Ok(Some(piece)) => all.add(piece),
+            Ok(None) => return Ok(all),
+            Err(status) => return Err((status, all)),
+        }
     }
 }
 

@@ -26,10 +26,16 @@ fn policy() -> String {
     let mut pools = String::from("  good: { targets: [ { deployment: good } ] }\n");
     let mut models = String::new();
     for (fault, _) in FAULTS {
+        // A refused key is the whole provider's.
+        let provider = if fault == "status-401" {
+            "keyless"
+        } else {
+            "mock"
+        };
         // Writing to a String cannot fail.
         let _ = writeln!(
             deployments,
-            "  {fault}: {{ provider: mock, model: {fault} }}"
+            "  {fault}: {{ provider: {provider}, model: {fault} }}"
         );
         let _ = writeln!(
             pools,
@@ -41,7 +47,8 @@ fn policy() -> String {
         );
     }
     format!(
-        "providers:\n  mock: {{ kind: openai_compatible, base_url: \"PROVIDER\", internal: true }}\n\
+        "providers:\n  mock: {{ kind: openai_compatible, base_url: \"PROVIDER\", internal: true }}\n  \
+           keyless: {{ kind: openai_compatible, base_url: \"PROVIDER\", internal: true }}\n\
          deployments:\n{deployments}pools:\n{pools}models:\n{models}"
     )
 }

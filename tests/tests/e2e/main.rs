@@ -23,6 +23,7 @@ mod logs;
 mod shell;
 
 mod autonomy;
+mod balance;
 mod ceilings;
 mod clients;
 mod conversation;

@@ -75,6 +75,7 @@ async fn the_control_plane_names_all_faults_itself() -> anyhow::Result<()> {
     };
     let pool = Pool {
         targets: vec![target],
+        ..Default::default()
     };
     policy.pools.insert("dangling".to_owned(), pool);
     policy.pools.insert("empty".to_owned(), Pool::default());

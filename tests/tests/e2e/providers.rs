@@ -152,15 +152,16 @@ fn policy() -> String {
     {
         // Writing to a String cannot fail.
         let provider = kind.replace('_', "-");
-        let _ = writeln!(
-            providers,
-            "  {provider}: {{ kind: {kind}, base_url: \"PROVIDER\", internal: true, timeouts: {{ idle: 500ms }}{settings} }}"
-        );
         for (index, behaviour) in behaviours.iter().enumerate() {
             let name = format!("{provider}-{index}");
+            // Each at a provider of its own, which a refused key takes out.
+            let _ = writeln!(
+                providers,
+                "  {name}: {{ kind: {kind}, base_url: \"PROVIDER\", internal: true, timeouts: {{ idle: 500ms }}{settings} }}"
+            );
             let lines = [
                 format!(
-                    "  {name}: {{ provider: {provider}, model: \"{name}@{behaviour}{habits}\", price: {{ input: 1, output: 2 }} }}"
+                    "  {name}: {{ provider: {name}, model: \"{name}@{behaviour}{habits}\", price: {{ input: 1, output: 2 }} }}"
                 ),
                 format!("  {name}: {{ targets: [ {{ deployment: {name} }} ] }}"),
                 format!(

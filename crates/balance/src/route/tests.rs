@@ -1,104 +1,69 @@
 use proptest::prelude::*;
 
-use super::{Pool, Route, Target};
-use crate::{Error, Standing};
+use super::{Attempts, Cause, Causes, Pool, Route, Step};
+use crate::{Error, Sight, Standing, Strategy, Target};
 
-fn pool(targets: &[(u8, u32)]) -> Pool<u8> {
-    Pool::new(
-        targets
-            .iter()
-            .map(|&(id, weight)| Target { id, weight })
-            .collect(),
-    )
-    .unwrap()
+fn target((id, weight): (usize, u32)) -> Target {
+    Target {
+        id,
+        weight,
+        hash: id as u64,
+    }
 }
 
-fn route(pools: &[&[(u8, u32)]]) -> Route<u8> {
-    Route::new(pools.iter().map(|targets| pool(targets)).collect()).unwrap()
+fn pool(targets: &[(usize, u32)]) -> Result<Pool, Error> {
+    Pool::new(
+        Strategy::Weighted,
+        targets.iter().copied().map(target).collect(),
+    )
+}
+
+fn step(targets: &[usize], after: Option<Causes>) -> Step {
+    let targets: Vec<_> = targets.iter().map(|id| (*id, 1)).collect();
+    Step {
+        pool: pool(&targets).unwrap(),
+        after,
+    }
+}
+
+fn route(pools: &[&[usize]]) -> Route {
+    Route::new(pools.iter().map(|targets| step(targets, None)).collect()).unwrap()
+}
+
+fn next(attempts: &mut Attempts<'_>, standing: impl Fn(usize) -> Standing) -> Option<usize> {
+    attempts.next(0, |_| None, |id, _| Sight::of(standing(id)))
 }
 
 #[test]
 fn what_cannot_be_balanced_over_is_refused() {
-    let make = |targets: &[(u8, u32)]| {
-        Pool::new(
-            targets
-                .iter()
-                .map(|&(id, weight)| Target { id, weight })
-                .collect(),
-        )
-    };
-    assert_eq!(make(&[]), Err(Error::Empty));
+    assert_eq!(pool(&[]), Err(Error::Empty));
     assert_eq!(
-        make(&[(1, 1), (2, 0)]),
+        pool(&[(1, 1), (2, 0)]),
         Err(Error::ZeroWeight { position: 1 })
     );
     assert_eq!(
-        make(&[(1, 1), (2, 1), (1, 3)]),
+        pool(&[(1, 1), (2, 1), (1, 3)]),
         Err(Error::Duplicate { position: 2 })
     );
-    assert_eq!(Route::<u8>::new(vec![]), Err(Error::Empty));
-}
-
-#[test]
-fn evenly_spaced_randomness_gives_exactly_the_weights() {
-    let pool = pool(&[(1, 1), (2, 2), (3, 5)]);
-    let mut counts = [0_u32; 4];
-    let steps = 8_000_u64;
-    for step in 0..steps {
-        let random = (u128::from(step) * (1 << 64) / u128::from(steps)) as u64;
-        counts[usize::from(pool.pick(random, |_| true).unwrap())] += 1;
-    }
-    assert_eq!(counts, [0, 1000, 2000, 5000]);
-}
-
-#[test]
-fn the_borders_between_targets_lie_where_the_weights_put_them() {
-    let pool = pool(&[(1, 1), (2, 3)]);
-    let quarter = 1_u64 << 62;
-    for (random, expect) in [(0, 1), (quarter - 1, 1), (quarter, 2), (u64::MAX, 2)] {
-        assert_eq!(pool.pick(random, |_| true), Some(expect), "{random}");
-    }
-}
-
-#[test]
-fn weights_are_shared_among_the_allowed_only() {
-    let pool = pool(&[(1, 1), (2, 1_000_000), (3, 1)]);
-    let half = 1_u64 << 63;
-    assert_eq!(pool.pick(half - 1, |id| id != 2), Some(1));
-    assert_eq!(pool.pick(half, |id| id != 2), Some(3));
-    assert_eq!(pool.pick(half, |_| false), None);
-}
-
-#[test]
-fn the_largest_weights_do_not_overflow() {
-    let pool = Pool::new(
-        (0..1000_u32)
-            .map(|id| Target {
-                id,
-                weight: u32::MAX,
-            })
-            .collect(),
-    )
-    .unwrap();
-    assert_eq!(pool.pick(0, |_| true), Some(0));
-    assert_eq!(pool.pick(u64::MAX, |_| true), Some(999));
+    assert_eq!(Route::new(vec![]), Err(Error::Empty));
+    let only_after = vec![step(&[1], Some(Causes::ALL))];
+    assert_eq!(Route::new(only_after), Err(Error::Empty));
 }
 
 /// Walks the route to its end, all targets but the named ones ready.
-fn walk(route: &Route<u8>, most: u32, ejected: &[u8], cooling: &[u8]) -> Vec<u8> {
+fn walk(route: &Route, most: u32, ejected: &[usize], cooling: &[usize]) -> Vec<usize> {
     let mut attempts = route.attempts(most);
     let standing = |id| match id {
         _ if cooling.contains(&id) => Standing::Cooling,
         _ if ejected.contains(&id) => Standing::Ejected,
         _ => Standing::Ready,
     };
-    while attempts.next(0, standing).is_some() {}
-    attempts.tried().to_vec()
+    std::iter::from_fn(|| next(&mut attempts, standing)).collect()
 }
 
 #[test]
 fn pools_are_exhausted_in_order_of_preference() {
-    let route = route(&[&[(1, 1), (2, 1)], &[(3, 1)], &[(1, 1), (4, 1)]]);
+    let route = route(&[&[1, 2], &[3], &[1, 4]]);
     for (most, ejected, cooling, expect) in [
         (9, &[][..], &[][..], &[1, 2, 3, 4][..]),
         (3, &[], &[], &[1, 2, 3]),
@@ -122,58 +87,130 @@ fn pools_are_exhausted_in_order_of_preference() {
 
 #[test]
 fn a_target_that_is_passed_over_is_no_attempt() {
-    let route = route(&[&[(1, 1)], &[(2, 1)], &[(3, 1)]]);
+    let route = route(&[&[1], &[2], &[3]]);
     let mut attempts = route.attempts(1);
-    assert_eq!(attempts.next(0, |_| Standing::Ready), Some(1));
+    assert_eq!(next(&mut attempts, |_| Standing::Ready), Some(1));
     attempts.pass_over();
     assert_eq!(attempts.made(), 0);
-    assert_eq!(attempts.next(0, |_| Standing::Ready), Some(2));
+    assert_eq!(next(&mut attempts, |_| Standing::Ready), Some(2));
     assert_eq!(attempts.made(), 1);
-    assert_eq!(attempts.next(0, |_| Standing::Ready), None);
+    assert_eq!(next(&mut attempts, |_| Standing::Ready), None);
+}
+
+#[test]
+fn who_is_shunned_comes_after_all_that_are_ready() {
+    let route = route(&[&[1, 2], &[3], &[200]]);
+    let mut attempts = route.attempts(9);
+    let standing = |id| match id {
+        3 => Standing::Ejected,
+        _ => Standing::Ready,
+    };
+    assert_eq!(next(&mut attempts, standing), Some(1));
+    attempts.shun(|id| id == 2);
+    assert_eq!(next(&mut attempts, standing), Some(200));
+    assert_eq!(next(&mut attempts, standing), Some(2));
+    assert_eq!(next(&mut attempts, standing), Some(3));
+}
+
+#[test]
+fn the_affinity_of_each_sticky_pool_is_its_own() {
+    let sticky = |ids: &[usize]| Step {
+        pool: Pool::new(
+            Strategy::Sticky,
+            ids.iter().map(|id| target((*id, 1))).collect(),
+        )
+        .unwrap(),
+        after: None,
+    };
+    let route = Route::new(vec![step(&[1], None), sticky(&[2, 3]), sticky(&[4, 5])]).unwrap();
+    let walk = |second: u64, third: u64| {
+        let mut attempts = route.attempts(9);
+        let affinity = |place| [None, Some(second), Some(third)][place];
+        let see = |_, _| Sight::of(Standing::Ready);
+        std::iter::from_fn(|| attempts.next(0, affinity, see)).collect::<Vec<_>>()
+    };
+    let (some, other) = (walk(1, 1), walk(1, 7));
+    assert_eq!(some[..3], other[..3]);
+    assert!((0..9).any(|third| walk(1, third)[3] != some[3]));
+}
+
+/// A route over 1 and 2, with 3 for long requests, 4 for refused ones, 5 after limits, and 6 after anything.
+fn typed() -> Route {
+    let after = |causes: &[Cause]| Some(causes.iter().copied().collect());
+    Route::new(vec![
+        step(&[1, 2], None),
+        step(&[3], after(&[Cause::ContextLength])),
+        step(&[4], after(&[Cause::ContentFilter])),
+        step(&[5], after(&[Cause::RateLimit])),
+        step(&[6], Some(Causes::ALL)),
+    ])
+    .unwrap()
+}
+
+#[test]
+fn fallbacks_come_after_what_they_are_for() {
+    use Cause::{ContentFilter, ContextLength, Other, RateLimit};
+    for (causes, expect) in [
+        (&[Other, Other, Other][..], &[1, 2, 6][..]),
+        (&[RateLimit, Other, Other, Other], &[1, 2, 5, 6]),
+        // The other of the pool would find it too long as well.
+        (&[ContextLength, Other, Other], &[1, 3, 6]),
+        (&[ContentFilter, RateLimit, Other], &[1, 4, 6]),
+        (&[Other, ContextLength, ContentFilter], &[1, 2, 3, 4, 6]),
+    ] {
+        let route = typed();
+        let mut attempts = route.attempts(9);
+        let mut met = Vec::new();
+        let mut causes = causes.iter();
+        while let Some(id) = next(&mut attempts, |_| Standing::Ready) {
+            met.push(id);
+            if let Some(cause) = causes.next() {
+                assert!(attempts.failed(*cause));
+            }
+        }
+        assert_eq!(met, expect);
+    }
+}
+
+#[test]
+fn a_request_at_fault_goes_nowhere_without_a_fallback_for_that() {
+    let route = route(&[&[1, 2]]);
+    let mut attempts = route.attempts(9);
+    assert!(attempts.failed(Cause::Other));
+    assert!(attempts.failed(Cause::RateLimit));
+    assert!(!attempts.failed(Cause::ContextLength));
+    assert_eq!(next(&mut attempts, |_| Standing::Ready), None);
 }
 
 proptest! {
     #[test]
     fn a_walk_tries_each_target_once_and_every_target_if_it_may(
-        pools in prop::collection::vec(prop::collection::btree_map(0_u8..12, 1_u32..1000, 1..6), 1..5),
+        pools in prop::collection::vec(prop::collection::btree_map(0_usize..12, 1_u32..1000, 1..6), 1..5),
         standings in prop::collection::vec(0_u8..3, 12),
         randoms in prop::collection::vec(any::<u64>(), 13),
         most in 0_u32..14,
     ) {
-        let targets: Vec<Vec<_>> = pools.iter().map(|pool| pool.iter().map(|(&id, &w)| (id, w)).collect()).collect();
-        let route = route(&targets.iter().map(Vec::as_slice).collect::<Vec<_>>());
-        let standing = |id: u8| match standings[usize::from(id)] {
+        let steps = pools.iter().map(|targets| {
+            let targets: Vec<_> = targets.iter().map(|(id, weight)| (*id, *weight)).collect();
+            Step { pool: pool(&targets).unwrap(), after: None }
+        });
+        let route = Route::new(steps.collect()).unwrap();
+        let standing = |id: usize| match standings[id] {
             0 => Standing::Ready,
             1 => Standing::Ejected,
             _ => Standing::Cooling,
         };
         let mut attempts = route.attempts(most);
-        for random in &randoms {
-            let ready_left = route.targets().any(|id| standing(id) == Standing::Ready && !attempts.tried().contains(&id));
-            match attempts.next(*random, standing) {
-                Some(id) if ready_left => prop_assert_eq!(standing(id), Standing::Ready),
-                Some(id) => prop_assert_eq!(standing(id), Standing::Ejected),
-                None => break,
-            }
+        let mut tried = Vec::new();
+        for random in randoms {
+            let ready_left = route.targets().any(|id| standing(id) == Standing::Ready && !tried.contains(&id));
+            let Some(id) = attempts.next(random, |_| None, |id, _| Sight::of(standing(id))) else { break };
+            let expect = if ready_left { Standing::Ready } else { Standing::Ejected };
+            prop_assert_eq!(standing(id), expect);
+            prop_assert!(!tried.contains(&id));
+            tried.push(id);
         }
-        let tried = attempts.tried();
-        let unique: std::collections::HashSet<_> = tried.iter().collect();
-        prop_assert_eq!(unique.len(), tried.len());
         let open = route.targets().filter(|id| standing(*id) != Standing::Cooling).count();
         prop_assert_eq!(tried.len(), open.min(most as usize));
-    }
-
-    #[test]
-    fn any_randomness_picks_an_allowed_target(
-        weights in prop::collection::vec(1_u32..=u32::MAX, 1..20),
-        allowed in prop::collection::vec(any::<bool>(), 20),
-        random: u64,
-    ) {
-        let targets = weights.iter().enumerate().map(|(id, &weight)| Target { id, weight }).collect();
-        let picked = Pool::new(targets).unwrap().pick(random, |id| allowed[id]);
-        match picked {
-            Some(id) => prop_assert!(allowed[id]),
-            None => prop_assert!(!allowed[..weights.len()].contains(&true)),
-        }
     }
 }

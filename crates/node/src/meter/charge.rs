@@ -1,12 +1,14 @@
 //! What a request is charged.
 
-use tollgate_policy::price::{Served, Service, Tokens};
+use tollgate_policy::price::{Bounds, Served, Service, Tokens};
 use tollgate_policy::table::{Deployment, Use};
 use tollgate_provider::chat::{Tier, Usage};
 
 use super::{Meter, Sent, Summary};
 use crate::counting::Counted;
+use crate::keys::Known;
 use crate::permit::{Charge, Needs};
+use crate::plan::Line;
 
 impl Meter {
     /// The prompt was counted.
@@ -18,9 +20,11 @@ impl Meter {
         if let Some(usage) = self.final_usage() {
             return Charge::Used(self.used(&usage));
         }
+        let at_work = self.is_at_work();
         match self.sent {
+            Sent::Perhaps => Charge::Unknown(self.at_most(self.last())),
+            Sent::Nothing | Sent::Refused if at_work => Charge::Unknown(self.at_most(self.last())),
             Sent::Nothing => Charge::Nothing,
-            Sent::Perhaps => Charge::Unknown(self.at_most()),
             // A stream without usage has its own by estimate.
             Sent::Refused | Sent::Streaming => Charge::Used(Use::default()),
         }
@@ -46,22 +50,27 @@ impl Meter {
         }
     }
 
-    /// What an attempt may have been charged of which nothing is known.
-    pub(super) fn at_most(&self) -> Use {
-        let worst = self.needs().worst;
-        let attempt = self.attempts.last();
-        let price = attempt.and_then(|at| at.deployment.price.as_ref());
-        Use {
-            cost: price.map_or(worst.cost, |it| it.highest_cost(&self.bounds)),
-            ..worst
-        }
-    }
-
     /// What the request may use, or what is left of it to be tried.
     pub(crate) fn needs(&self) -> Needs {
         self.permit
             .as_ref()
             .map_or_else(Needs::default, |permit| *permit.needs())
+    }
+
+    /// The most that the request may use.
+    pub(crate) fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
+    /// The caller's key, once it is known.
+    pub(crate) fn key(&self) -> Option<&Known> {
+        self.key.as_deref()
+    }
+
+    /// How much of the scarcest of these ceilings is left, as far as this node knows: 1 is all, or not known.
+    pub(crate) fn room_left(&self, ceilings: &[Line]) -> f64 {
+        let permit = self.permit.as_ref();
+        permit.map_or(1.0, |permit| permit.room_left(ceilings))
     }
 
     /// What the provider says it did counts before what it was asked for.

@@ -1,6 +1,6 @@
 //! How many tokens an answer comes to, where the provider does not say.
 
-use tollgate_provider::chat::{Delta, Part};
+use tollgate_provider::chat::{Chunk, Delta, Part};
 use tollgate_provider::tokens;
 
 pub(super) fn count(part: &Part) -> u64 {
@@ -16,7 +16,15 @@ pub(super) fn count(part: &Part) -> u64 {
     }
 }
 
-pub(super) fn count_delta(delta: &Delta) -> u64 {
+/// Tokens of a piece of a stream.
+pub(crate) fn count_chunk(chunk: &Chunk) -> u64 {
+    match chunk {
+        Chunk::Delta { delta, .. } => count_delta(delta),
+        Chunk::Start { .. } | Chunk::Warning(_) | Chunk::Finish { .. } | Chunk::Usage(_) => 0,
+    }
+}
+
+fn count_delta(delta: &Delta) -> u64 {
     match delta {
         Delta::Text(text) | Delta::Refusal(text) | Delta::Reasoning(text) => {
             tokens::count_text(text)

@@ -35,5 +35,6 @@ pub(crate) fn outcome_name(outcome: AttemptOutcome) -> &'static str {
         AttemptOutcome::BadResponse => "bad_response",
         AttemptOutcome::Truncated => "truncated",
         AttemptOutcome::AddressRefused => "address_refused",
+        AttemptOutcome::GivenUp => "given_up",
     }
 }

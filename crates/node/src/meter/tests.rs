@@ -13,6 +13,7 @@ use tollgate_quota::{
 };
 
 mod ceilings;
+mod race;
 mod served;
 mod vectors;
 
@@ -21,6 +22,7 @@ use crate::limiter::Limiter;
 use crate::permit::Needs;
 use crate::plan::{Line, Plan};
 use crate::revision::Revision;
+use crate::upstream::Reached;
 
 const POLICY: &str = r#"
 providers: { p: { kind: simulated } }
@@ -259,8 +261,8 @@ async fn an_answer_without_usage_is_charged_by_estimate() {
 async fn what_was_never_sent_is_refunded_whole() {
     assert_eq!(settled(|_, _| {}).await, (0, 0, 0));
     let unreachable = |meter: &mut Meter, bench: &Bench| {
-        let before = meter.attempt(&bench.deployment, None);
-        meter.attempt_failed(before, &ended(Reached::Nobody));
+        let place = meter.attempt(&bench.deployment, None);
+        meter.attempt_failed(place, &ended(Reached::Nobody));
         meter.fail(&Error::Internal { what: "test" });
     };
     assert_eq!(settled(unreachable).await, (0, 0, 0));
@@ -270,8 +272,8 @@ async fn what_was_never_sent_is_refunded_whole() {
 async fn what_providers_refused_costs_no_tokens() {
     let refused = |meter: &mut Meter, bench: &Bench| {
         for _ in 0..2 {
-            let before = meter.attempt(&bench.deployment, None);
-            meter.attempt_failed(before, &ended(Reached::Refusal));
+            let place = meter.attempt(&bench.deployment, None);
+            meter.attempt_failed(place, &ended(Reached::Refusal));
         }
         meter.fail(&Error::Internal { what: "test" });
     };
@@ -281,10 +283,10 @@ async fn what_providers_refused_costs_no_tokens() {
 #[tokio::test]
 async fn work_that_may_have_been_done_is_charged_as_reserved() {
     let lost = |meter: &mut Meter, bench: &Bench| {
-        let before = meter.attempt(&bench.deployment, None);
-        meter.attempt_failed(before, &ended(Reached::Perhaps));
-        let before = meter.attempt(&bench.deployment, None);
-        meter.attempt_failed(before, &ended(Reached::Nobody));
+        let place = meter.attempt(&bench.deployment, None);
+        meter.attempt_failed(place, &ended(Reached::Perhaps));
+        let place = meter.attempt(&bench.deployment, None);
+        meter.attempt_failed(place, &ended(Reached::Nobody));
     };
     assert_eq!(settled(lost).await, (1, RESERVED, COST));
     let left = |meter: &mut Meter, bench: &Bench| {
@@ -344,8 +346,8 @@ async fn an_attempt_of_unknown_outcome_is_charged_beside_the_one_that_answers() 
     let mut meter = bench.meter().await;
     for _ in 0..2 {
         bench.with_owner(meter.another_attempt()).await.unwrap();
-        let before = meter.attempt(&bench.deployment, None);
-        meter.attempt_failed(before, &ended(Reached::Perhaps));
+        let place = meter.attempt(&bench.deployment, None);
+        meter.attempt_failed(place, &ended(Reached::Perhaps));
     }
     bench.with_owner(meter.another_attempt()).await.unwrap();
     let _ = meter.attempt(&bench.deployment, None);
@@ -371,8 +373,8 @@ async fn an_attempt_of_unknown_outcome_is_charged_beside_the_one_that_answers() 
 async fn a_refused_attempt_leaves_its_reservation_to_the_next() {
     let bench = Bench::new();
     let mut meter = bench.meter().await;
-    let before = meter.attempt(&bench.deployment, None);
-    meter.attempt_failed(before, &ended(Reached::Refusal));
+    let place = meter.attempt(&bench.deployment, None);
+    meter.attempt_failed(place, &ended(Reached::Refusal));
     // Nobody has to be asked.
     meter.another_attempt().await.unwrap();
     let _ = meter.attempt(&bench.deployment, None);
@@ -390,8 +392,8 @@ async fn a_shadow_counts_what_it_would_admit_and_names_what_it_would_refuse() {
     assert_eq!(meter.would_refuse(), "");
     bench.shadows_answered().await;
     assert_eq!(meter.would_refuse(), "e-full");
-    let before = meter.attempt(&bench.deployment, None);
-    meter.attempt_failed(before, &ended(Reached::Perhaps));
+    let place = meter.attempt(&bench.deployment, None);
+    meter.attempt_failed(place, &ended(Reached::Perhaps));
     bench.with_owner(meter.another_attempt()).await.unwrap();
     let _ = meter.attempt(&bench.deployment, None);
     meter.answered(&response(Some(usage(10, 30))));

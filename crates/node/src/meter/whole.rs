@@ -1,6 +1,5 @@
 //! Answers that come in one piece.
 
-use tollgate_proto::completion::v1::AttemptOutcome;
 use tollgate_provider::chat::{Response, Usage, UsageSource};
 use tollgate_provider::embeddings;
 
@@ -28,7 +27,7 @@ impl Meter {
     }
 
     fn whole(&mut self, model: &str, usage: Usage) {
-        self.answering = self.close_attempt(AttemptOutcome::Answered, Some(200));
+        self.answering = self.attempt_answered();
         self.provider_model.replace_range(.., model);
         self.usage = Some(usage);
     }

@@ -52,6 +52,11 @@ impl Ended {
         }
     }
 
+    /// Whether the provider was not asked, for it has no words for a part of the request.
+    pub(crate) fn is_inexpressible(&self) -> bool {
+        self.reached == Reached::Nobody && self.failure.class == Class::CallerError
+    }
+
     /// The gateway could not even try.
     pub(super) fn never(problem: String) -> Self {
         Self::of(Failure::transport(problem), Reached::Nobody)

@@ -23,6 +23,8 @@ pub(crate) struct LiveStream {
     /// does not depend on how the bytes were cut.
     broken: Option<Ended>,
     warnings: Vec<Warning>,
+    /// How long the provider was waited for since its first piece.
+    waited: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -49,6 +51,7 @@ impl LiveStream {
             silence,
             broken: None,
             warnings: Vec::new(),
+            waited: None,
         }
     }
 
@@ -99,12 +102,18 @@ impl LiveStream {
     }
 
     async fn pull(&mut self, out: &mut Vec<Chunk>) -> Result<bool, Ended> {
-        let due = Instant::now() + self.idle;
+        let began = Instant::now();
+        let due = began + self.idle;
         let mut next = std::pin::pin!(self.source.next(out));
         loop {
             tokio::select! {
                 biased;
-                result = &mut next => return result,
+                result = &mut next => {
+                    // The time up to the first piece is another matter.
+                    let took = self.waited.map(|before| before + began.elapsed());
+                    self.waited = Some(took.unwrap_or_default());
+                    return result;
+                }
                 () = &mut self.silence => {}
             }
             if Instant::now() >= due {
@@ -115,6 +124,11 @@ impl LiveStream {
             // It was set for an earlier piece. To move it for each would cost more than all the rest.
             self.silence.as_mut().reset(due);
         }
+    }
+
+    /// How long the provider was waited for since its first piece.
+    pub(crate) fn waited(&self) -> Duration {
+        self.waited.unwrap_or_default()
     }
 
     /// What the provider has said of usage so far.

@@ -9,7 +9,7 @@ use crate::nearest;
 
 /// The type of an expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Type {
+pub(super) enum Type {
     Bool,
     Int,
     Double,
@@ -22,21 +22,56 @@ enum Type {
     Record(&'static [(&'static str, Type)]),
 }
 
-const VARIABLES: &[(&str, Type)] = &[
+/// Variables by name.
+pub(super) type Variables = &'static [(&'static str, Type)];
+
+const SUBJECT: (&str, Type) = (
+    "subject",
+    Type::Record(&[
+        ("path", Type::String),
+        ("org", Type::String),
+        ("team", Type::String),
+        ("user", Type::String),
+        ("labels", Type::Labels),
+    ]),
+);
+
+/// What conditions of limits are about.
+pub(super) const OF_LIMITS: Variables = &[
     ("request", Type::Record(&[("model", Type::String)])),
-    (
-        "subject",
-        Type::Record(&[
-            ("path", Type::String),
-            ("org", Type::String),
-            ("team", Type::String),
-            ("user", Type::String),
-            ("labels", Type::Labels),
-        ]),
-    ),
+    SUBJECT,
     (
         "key",
         Type::Record(&[("id", Type::String), ("name", Type::String)]),
+    ),
+    ("tier", Type::String),
+];
+
+/// What conditions of routes are about.
+pub(super) const OF_ROUTES: Variables = &[
+    (
+        "request",
+        Type::Record(&[
+            ("model", Type::String),
+            ("input_tokens", Type::Int),
+            ("max_output_tokens", Type::Int),
+            ("stream", Type::Bool),
+            ("has_tools", Type::Bool),
+            ("has_images", Type::Bool),
+            ("has_audio", Type::Bool),
+            ("has_schema", Type::Bool),
+            ("user", Type::String),
+            ("metadata", Type::Labels),
+        ]),
+    ),
+    SUBJECT,
+    (
+        "key",
+        Type::Record(&[
+            ("id", Type::String),
+            ("name", Type::String),
+            ("bucket", Type::Int),
+        ]),
     ),
     ("tier", Type::String),
 ];
@@ -62,8 +97,8 @@ impl fmt::Display for Type {
 ///
 /// # Errors
 /// The first thing that is wrong.
-pub(super) fn check(expression: &IdedExpr) -> Result<(), Wrong> {
-    let found = type_of(expression)?;
+pub(super) fn check(expression: &IdedExpr, variables: Variables) -> Result<(), Wrong> {
+    let found = type_of(variables, expression)?;
     if found == Type::Bool {
         return Ok(());
     }
@@ -72,15 +107,15 @@ pub(super) fn check(expression: &IdedExpr) -> Result<(), Wrong> {
     Err(wrong.hint(hint.then(|| "compare it, such as `tier == \"free\"`".to_owned())))
 }
 
-fn type_of(expression: &IdedExpr) -> Result<Type, Wrong> {
+fn type_of(variables: Variables, expression: &IdedExpr) -> Result<Type, Wrong> {
     match &expression.expr {
         Expr::Literal(literal) => literal_type(literal),
-        Expr::Ident(name) => lookup("variable", name, VARIABLES),
-        Expr::Select(select) => selected(select),
-        Expr::Call(call) => called(call),
+        Expr::Ident(name) => lookup("variable", name, variables),
+        Expr::Select(select) => selected(variables, select),
+        Expr::Call(call) => called(variables, call),
         Expr::List(list) => {
             for element in &list.elements {
-                expect(element, Type::String, "an element of a list")?;
+                expect(variables, element, Type::String, "an element of a list")?;
             }
             Ok(Type::Texts)
         }
@@ -117,8 +152,8 @@ fn lookup(what: &str, name: &str, known: &[(&str, Type)]) -> Result<Type, Wrong>
     Err(wrong.hint(nearest::hint(name, known.iter().map(|(name, _)| *name))))
 }
 
-fn selected(select: &SelectExpr) -> Result<Type, Wrong> {
-    let found = match type_of(&select.operand)? {
+fn selected(variables: Variables, select: &SelectExpr) -> Result<Type, Wrong> {
+    let found = match type_of(variables, &select.operand)? {
         Type::Record(fields) => lookup("field", &select.field, fields)?,
         Type::Labels => Type::String,
         other @ (Type::Bool | Type::Int | Type::Double | Type::String | Type::Texts) => {
@@ -132,50 +167,70 @@ fn selected(select: &SelectExpr) -> Result<Type, Wrong> {
     Ok(if select.test { Type::Bool } else { found })
 }
 
-fn called(call: &CallExpr) -> Result<Type, Wrong> {
+fn called(variables: Variables, call: &CallExpr) -> Result<Type, Wrong> {
     let name = call.func_name.as_str();
     if let Some(target) = &call.target {
-        return method(name, target, &call.args);
+        return method(variables, name, target, &call.args);
     }
     match (name, call.args.as_slice()) {
         (operators::LOGICAL_AND | operators::LOGICAL_OR, args) => {
             for arg in args {
-                expect(arg, Type::Bool, "what `&&` and `||` join")?;
+                expect(variables, arg, Type::Bool, "what `&&` and `||` join")?;
             }
             Ok(Type::Bool)
         }
-        (operators::LOGICAL_NOT, [it]) => expect(it, Type::Bool, "what `!` negates"),
-        (operators::EQUALS | operators::NOT_EQUALS, [left, right]) => alike(left, right),
+        (operators::LOGICAL_NOT, [it]) => expect(variables, it, Type::Bool, "what `!` negates"),
+        (operators::EQUALS | operators::NOT_EQUALS, [left, right]) => alike(variables, left, right),
         (
             operators::LESS
             | operators::LESS_EQUALS
             | operators::GREATER
             | operators::GREATER_EQUALS,
             [left, right],
-        ) => ordered(left, right),
-        (operators::IN, [item, among]) => contained(item, among),
+        ) => ordered(variables, left, right),
+        (operators::IN, [item, among]) => contained(variables, item, among),
         (operators::INDEX, [of, name]) => {
-            expect(of, Type::Labels, "what is asked for a name in `[…]`")?;
-            expect(name, Type::String, "a name in `[…]`")
+            expect(
+                variables,
+                of,
+                Type::Labels,
+                "what is asked for a name in `[…]`",
+            )?;
+            expect(variables, name, Type::String, "a name in `[…]`")
         }
         (operators::CONDITIONAL, [condition, yes, no]) => {
-            expect(condition, Type::Bool, "what stands before `?`")?;
-            let found = type_of(yes)?;
-            expect(no, found, "what stands after `:`")
+            expect(variables, condition, Type::Bool, "what stands before `?`")?;
+            let found = type_of(variables, yes)?;
+            expect(variables, no, found, "what stands after `:`")
         }
-        ("size", [it]) => size(it),
+        ("size", [it]) => size(variables, it),
         _ => Err(unknown_function(name)),
     }
 }
 
-fn method(name: &str, target: &IdedExpr, args: &[IdedExpr]) -> Result<Type, Wrong> {
+fn method(
+    variables: Variables,
+    name: &str,
+    target: &IdedExpr,
+    args: &[IdedExpr],
+) -> Result<Type, Wrong> {
     match args {
         [arg] if TEXT_FUNCTIONS.contains(&name) => {
-            expect(target, Type::String, &format!("what `{name}` looks into"))?;
-            expect(arg, Type::String, &format!("what `{name}` looks for"))?;
+            expect(
+                variables,
+                target,
+                Type::String,
+                &format!("what `{name}` looks into"),
+            )?;
+            expect(
+                variables,
+                arg,
+                Type::String,
+                &format!("what `{name}` looks for"),
+            )?;
             Ok(Type::Bool)
         }
-        [] if name == "size" => size(target),
+        [] if name == "size" => size(variables, target),
         _ => Err(unknown_function(name)),
     }
 }
@@ -187,8 +242,8 @@ fn unknown_function(name: &str) -> Wrong {
     Wrong::new(format!("there is no such operator or function: `{name}`")).hint(hint)
 }
 
-fn size(it: &IdedExpr) -> Result<Type, Wrong> {
-    match type_of(it)? {
+fn size(variables: Variables, it: &IdedExpr) -> Result<Type, Wrong> {
+    match type_of(variables, it)? {
         Type::String | Type::Texts | Type::Labels => Ok(Type::Int),
         other @ (Type::Bool | Type::Int | Type::Double | Type::Record(_)) => {
             Err(Wrong::new(format!("asks for the size of {other}")))
@@ -196,8 +251,8 @@ fn size(it: &IdedExpr) -> Result<Type, Wrong> {
     }
 }
 
-fn alike(left: &IdedExpr, right: &IdedExpr) -> Result<Type, Wrong> {
-    let (left, right) = (type_of(left)?, type_of(right)?);
+fn alike(variables: Variables, left: &IdedExpr, right: &IdedExpr) -> Result<Type, Wrong> {
+    let (left, right) = (type_of(variables, left)?, type_of(variables, right)?);
     let numbers = |it| matches!(it, Type::Int | Type::Double);
     if left == right || (numbers(left) && numbers(right)) {
         return Ok(Type::Bool);
@@ -207,9 +262,9 @@ fn alike(left: &IdedExpr, right: &IdedExpr) -> Result<Type, Wrong> {
     )))
 }
 
-fn ordered(left: &IdedExpr, right: &IdedExpr) -> Result<Type, Wrong> {
-    alike(left, right)?;
-    match type_of(left)? {
+fn ordered(variables: Variables, left: &IdedExpr, right: &IdedExpr) -> Result<Type, Wrong> {
+    alike(variables, left, right)?;
+    match type_of(variables, left)? {
         Type::Int | Type::Double | Type::String => Ok(Type::Bool),
         other @ (Type::Bool | Type::Texts | Type::Labels | Type::Record(_)) => Err(Wrong::new(
             format!("asks which is more of {other}, which has no order"),
@@ -217,9 +272,9 @@ fn ordered(left: &IdedExpr, right: &IdedExpr) -> Result<Type, Wrong> {
     }
 }
 
-fn contained(item: &IdedExpr, among: &IdedExpr) -> Result<Type, Wrong> {
-    expect(item, Type::String, "what stands before `in`")?;
-    match type_of(among)? {
+fn contained(variables: Variables, item: &IdedExpr, among: &IdedExpr) -> Result<Type, Wrong> {
+    expect(variables, item, Type::String, "what stands before `in`")?;
+    match type_of(variables, among)? {
         Type::Texts | Type::Labels => Ok(Type::Bool),
         other @ (Type::Bool | Type::Int | Type::Double | Type::String | Type::Record(_)) => {
             let wrong = Wrong::new(format!("asks what is in {other}"));
@@ -231,8 +286,13 @@ fn contained(item: &IdedExpr, among: &IdedExpr) -> Result<Type, Wrong> {
     }
 }
 
-fn expect(expression: &IdedExpr, wanted: Type, what: &str) -> Result<Type, Wrong> {
-    let found = type_of(expression)?;
+fn expect(
+    variables: Variables,
+    expression: &IdedExpr,
+    wanted: Type,
+    what: &str,
+) -> Result<Type, Wrong> {
+    let found = type_of(variables, expression)?;
     if found == wanted {
         return Ok(found);
     }

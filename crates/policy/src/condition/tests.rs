@@ -61,6 +61,60 @@ fn conditions_hold_over_what_is_known_of_a_caller() {
 }
 
 #[test]
+fn conditions_of_routes_know_the_request_too() {
+    let subject = Subject::parse("acme/search/ada").unwrap();
+    let caller = Caller::new("k1", &subject);
+    let metadata = Labels::from([("session".to_owned(), "s1".to_owned())]);
+    let features = Features {
+        input_tokens: 9000,
+        max_output_tokens: 100,
+        stream: true,
+        has_tools: false,
+        has_images: true,
+        has_audio: false,
+        has_schema: false,
+        user: "bob",
+        metadata: &metadata,
+    };
+    let facts = Facts::of_request(&caller, "chat", &features);
+    for (text, holds) in [
+        ("request.input_tokens > 8000", true),
+        ("request.max_output_tokens <= 99", false),
+        (
+            "request.stream && request.has_images && !request.has_tools",
+            true,
+        ),
+        ("request.has_audio || request.has_schema", false),
+        ("request.metadata.session == 's1'", true),
+        ("has(request.metadata.other)", false),
+        ("request.user == 'bob' && request.model == 'chat'", true),
+        ("key.bucket >= 0 && key.bucket < 100", true),
+    ] {
+        let condition =
+            Condition::of_route(text).unwrap_or_else(|wrong| panic!("{text}: {wrong:?}"));
+        assert_eq!(condition.holds(&facts), Ok(holds), "{text}");
+        // Limits are decided once for a key and a model, and know no request.
+        assert!(Condition::new(text).is_err(), "{text}");
+    }
+    let lacking = Condition::of_route("request.metadata.other == ''").unwrap();
+    assert!(lacking.holds(&facts).is_err());
+}
+
+#[test]
+fn keys_are_spread_evenly_over_buckets() {
+    let mut counts = [0; 100];
+    for key in 0..100_000 {
+        counts[usize::try_from(bucket(&format!("key_{key}"))).unwrap()] += 1;
+    }
+    assert!(
+        counts.iter().all(|it| (800..1200).contains(it)),
+        "{counts:?}"
+    );
+    // They stay where they are from one version to the next.
+    assert_eq!((bucket("key_1"), bucket("key_2")), (65, 73));
+}
+
+#[test]
 fn a_label_that_is_lacking_is_an_error_not_an_answer() {
     let condition = Condition::new("subject.labels.env == 'prod'").unwrap();
     let error = condition.holds(&facts(None, &[])).unwrap_err();

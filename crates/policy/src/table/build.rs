@@ -10,14 +10,16 @@ use std::time::Duration;
 
 use super::{
     CounterSpec, Credential, Deployment, Dimension, Effect, Endpoint, Kind, Limit, Measure, Model,
-    Pool, Protocol, Provider, Reserve, Scope, Simulated, SimulatedFault, Table, Target, Timeouts,
-    Unit, Unreachable, Weights, defaults,
+    Protocol, Provider, Reserve, Scope, Simulated, SimulatedFault, Table, Timeouts, Unit,
+    Unreachable, Weights, defaults,
 };
 use crate::address::normal_base_url;
 use crate::ceilings::{self, Ceiling};
 use crate::condition::Condition;
 use crate::price::{self, Price};
 use crate::{Fault, counter, limits, path, pb};
+
+mod routing;
 
 /// Parts by name, to resolve references with.
 type Index<'a, T> = HashMap<&'a str, T>;
@@ -34,13 +36,7 @@ pub(crate) fn build(policy: &pb::Policy, revision: u64) -> Result<Table, Fault> 
         deployment((index, name), it, price, &by_name, &limits)
     })?;
     let by_name: Index<'_, usize> = deployments.iter().map(|it| (&*it.name, it.index)).collect();
-    let mut pools: Index<'_, Pool> = HashMap::new();
-    for (name, it) in sorted(&policy.pools) {
-        pools.insert(name, pool(name, it, &by_name)?);
-    }
-    let models = numbered(sorted(&policy.models), |_, name, it| {
-        model(name, it, &pools)
-    })?;
+    let models = routing::models(policy, &by_name)?;
     Ok(Table {
         revision,
         by_name: names(&models),
@@ -214,47 +210,6 @@ fn deployment(
         base_model: price::name(it).to_owned(),
         price,
         ceilings: limits.iter().filter(is_ceiling).map(counted).collect(),
-    })
-}
-
-fn pool(name: &str, it: &pb::Pool, deployments: &Index<'_, usize>) -> Result<Pool, Fault> {
-    let target = |target: &pb::Target| {
-        let deployment = deployments.get(target.deployment.as_str()).copied();
-        Ok(Target {
-            deployment: deployment.ok_or_else(|| unset(&path::entry("pools", name), "targets"))?,
-            weight: or_default(target.weight, defaults::WEIGHT),
-        })
-    };
-    Ok(Pool {
-        name: name.into(),
-        targets: it
-            .targets
-            .iter()
-            .map(target)
-            .collect::<Result<_, Fault>>()?,
-    })
-}
-
-fn model(name: &str, it: &pb::Model, pools: &Index<'_, Pool>) -> Result<Model, Fault> {
-    let unset = |field| unset(&path::entry("models", name), field);
-    // Routes have no conditions yet, so the first one serves every request.
-    let route = it.routes.first().ok_or_else(|| unset("routes"))?;
-    let pool = |name: &String| {
-        pools
-            .get(name.as_str())
-            .cloned()
-            .ok_or_else(|| unset("routes"))
-    };
-    let retry = it.retry.unwrap_or_default();
-    Ok(Model {
-        name: name.into(),
-        aliases: it.aliases.clone(),
-        pools: route.pools.iter().map(pool).collect::<Result<_, Fault>>()?,
-        attempts: or_default(retry.attempts, defaults::ATTEMPTS),
-        per_attempt_timeout: retry.per_attempt_timeout.as_ref().and_then(duration),
-        deadline: or(it.deadline, defaults::DEADLINE),
-        max_output_tokens: or_default(it.max_output_tokens, defaults::MAX_OUTPUT_TOKENS),
-        exact_tokens: it.tokens() == pb::TokenCount::Exact,
     })
 }
 

@@ -22,3 +22,15 @@ pub const DEADLINE: Duration = Duration::from_secs(120);
 pub const MAX_OUTPUT_TOKENS: u32 = 4096;
 /// For a limit to have room again, where requests wait for that.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Failures in a row that take a deployment out of use.
+pub const FAILURES: u32 = 3;
+/// Failed of a hundred requests that do so.
+pub const ERROR_PERCENT: u32 = 25;
+/// The fewest requests of which that percentage says anything.
+pub const LEAST_REQUESTS: u32 = 10;
+/// For how long at first.
+pub const FIRST_EJECTION: Duration = Duration::from_secs(1);
+/// For how long at most.
+pub const LONGEST_EJECTION: Duration = Duration::from_secs(30);
+/// How long the share of a deployment grows that is back.
+pub const SLOW_START: Duration = Duration::from_secs(10);

@@ -75,7 +75,7 @@ fn resolves_names_and_applies_defaults() {
     );
     assert_eq!(brief.per_attempt_timeout, Some(Duration::from_secs(5)));
     let targets = |pool: usize| -> Vec<(&str, u32)> {
-        let targets = chat.pools[pool].targets.iter();
+        let targets = chat.routes[0].pools[pool].targets.iter();
         targets
             .map(|it| (&*table.deployments()[it.deployment].name, it.weight))
             .collect()

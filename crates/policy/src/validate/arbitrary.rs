@@ -173,19 +173,71 @@ fn price(with_tiers: bool) -> BoxedStrategy<pb::Price> {
 fn pool() -> impl Strategy<Value = pb::Pool> {
     let target =
         (text(), any::<u32>()).prop_map(|(deployment, weight)| pb::Target { deployment, weight });
-    vec(target, 0..3).prop_map(|targets| pb::Pool { targets })
+    let sticky = (0..5i32, text()).prop_map(|(by, metadata)| pb::Sticky { by, metadata });
+    (vec(target, 0..3), 0..7i32, of(sticky), of(health())).prop_map(
+        |(targets, strategy, sticky, health)| pb::Pool {
+            targets,
+            strategy,
+            sticky,
+            health,
+        },
+    )
+}
+
+fn health() -> impl Strategy<Value = pb::Health> {
+    (any::<[u32; 4]>(), of(time()), of(time()), of(time())).prop_map(
+        |(numbers, first_ejection, longest_ejection, slow_start)| pb::Health {
+            failures: numbers[0],
+            error_percent: numbers[1],
+            least_requests: numbers[2],
+            slow_factor: numbers[3],
+            first_ejection,
+            longest_ejection,
+            slow_start,
+        },
+    )
+}
+
+fn route() -> impl Strategy<Value = pb::Route> {
+    let fallback =
+        (vec(1..5i32, 0..3), vec(text(), 0..3)).prop_map(|(on, pools)| pb::Fallback { on, pools });
+    (vec(text(), 0..3), vec(fallback, 0..3), text()).prop_map(|(pools, fallbacks, when)| {
+        pb::Route {
+            pools,
+            fallbacks,
+            when,
+        }
+    })
+}
+
+fn retry() -> impl Strategy<Value = pb::Retry> {
+    let slow_stream =
+        (any::<u32>(), of(time())).prop_map(|(tokens, within)| pb::SlowStream { tokens, within });
+    (
+        any::<u32>(),
+        of(time()),
+        of(time()),
+        of(slow_stream),
+        of(time()),
+    )
+        .prop_map(
+            |(attempts, per_attempt_timeout, first_token_timeout, slow_stream, hedge_after)| {
+                pb::Retry {
+                    attempts,
+                    per_attempt_timeout,
+                    first_token_timeout,
+                    slow_stream,
+                    hedge_after,
+                }
+            },
+        )
 }
 
 fn model() -> impl Strategy<Value = pb::Model> {
-    let route = vec(text(), 0..3).prop_map(|pools| pb::Route { pools });
-    let retry = (any::<u32>(), of(time())).prop_map(|(attempts, per_attempt_timeout)| pb::Retry {
-        attempts,
-        per_attempt_timeout,
-    });
     (
         vec(text(), 0..3),
-        vec(route, 0..3),
-        of(retry),
+        vec(route(), 0..3),
+        of(retry()),
         of(time()),
         any::<u32>(),
         0..3,

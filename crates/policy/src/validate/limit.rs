@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use tollgate_quota::Zone;
 
+use super::routing::pools_of;
 use super::{Least, MAX_NAME, check_known, check_name, check_repeats, check_time, entries, price};
 use crate::ceilings;
 use crate::condition::Condition;
@@ -266,7 +267,7 @@ fn weights(it: pb::TokenWeights, unit: Unit, at: &str, faults: &mut Vec<Fault>) 
 /// cost would have to pass as none.
 fn prices(policy: &pb::Policy, limit: &str, faults: &mut Vec<Fault>) {
     let routes = policy.models.values().flat_map(|it| &it.routes);
-    let pools = routes.flat_map(|it| &it.pools);
+    let pools = routes.flat_map(pools_of);
     let targets = pools
         .filter_map(|it| policy.pools.get(it))
         .flat_map(|it| &it.targets);

@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::price;
 use super::{
-    Least, Names, check_known, check_reference, check_repeats, check_time, entries, names,
+    Least, check_known, check_reference, check_repeats, check_time, entries, names, price, routing,
 };
 use crate::fault::Fault;
 use crate::path::{field, item, shorten};
@@ -14,8 +13,6 @@ use crate::pb;
 const MAX_MODEL_NAME: usize = 256;
 /// Highest weight of a target.
 const MAX_WEIGHT: u32 = 1_000_000;
-/// Most attempts of a request.
-const MAX_ATTEMPTS: u32 = 10;
 /// Highest cap on the output of a request.
 const MAX_OUTPUT_TOKENS: u32 = 10_000_000;
 
@@ -87,7 +84,9 @@ pub(super) fn pools(policy: &pb::Policy, faults: &mut Vec<Fault>) {
             |index| field(&item(&targets, index), "deployment"),
             faults,
         );
+        routing::pool(it, &at, faults);
     }
+    routing::shared_health(policy, faults);
 }
 
 pub(super) fn models(policy: &pb::Policy, faults: &mut Vec<Fault>) {
@@ -95,22 +94,8 @@ pub(super) fn models(policy: &pb::Policy, faults: &mut Vec<Fault>) {
     let mut taken: HashMap<&str, String> = HashMap::new();
     for (at, name, it) in entries("models", &policy.models, faults) {
         aliases(policy, it, &at, faults, &mut taken);
-        routes(it, &at, &known, faults);
-        let retry = it.retry.unwrap_or_default();
-        if retry.attempts > MAX_ATTEMPTS {
-            let fault = Fault::new(
-                format!("{at}.retry.attempts"),
-                format!("is more than {MAX_ATTEMPTS}"),
-            );
-            faults.push(fault.hint("write 1 to 10, or leave it out for 3"));
-        }
-        let per_attempt = retry.per_attempt_timeout.as_ref();
-        check_time(
-            per_attempt,
-            Least::AboveZero,
-            &format!("{at}.retry.per_attempt_timeout"),
-            faults,
-        );
+        routing::routes(it, &at, &known, faults);
+        routing::retry(&it.retry.unwrap_or_default(), &field(&at, "retry"), faults);
         check_time(
             it.deadline.as_ref(),
             Least::AboveZero,
@@ -160,37 +145,5 @@ fn aliases<'a>(
         } else {
             taken.insert(alias, at);
         }
-    }
-}
-
-fn routes(model: &pb::Model, at: &str, known: &Names<'_>, faults: &mut Vec<Fault>) {
-    let at = field(at, "routes");
-    if model.routes.is_empty() {
-        let fault = Fault::new(&at, "the model has no route");
-        faults.push(fault.hint("write at least one, such as `routes: [ { pools: [NAME] } ]`"));
-    }
-    for (index, route) in model.routes.iter().enumerate() {
-        let at = item(&at, index);
-        if index > 0 {
-            let fault = Fault::new(
-                &at,
-                "is never taken: the first route that matches is, and every request matches the first",
-            );
-            faults.push(
-                fault.hint("list all pools in the first route, in the order in which to try them"),
-            );
-        }
-        let pools = field(&at, "pools");
-        if route.pools.is_empty() {
-            faults.push(Fault::new(&pools, "the route has no pool").hint("name at least one"));
-        }
-        for (index, name) in route.pools.iter().enumerate() {
-            check_reference(name, "pool", &item(&pools, index), known, faults);
-        }
-        check_repeats(
-            route.pools.iter().map(String::as_str),
-            |index| item(&pools, index),
-            faults,
-        );
     }
 }

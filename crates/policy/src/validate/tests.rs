@@ -7,6 +7,7 @@ use crate::{Fault, compile, pb};
 
 mod limit;
 mod provider;
+mod routing;
 mod serving;
 mod unmeant;
 
@@ -43,6 +44,7 @@ fn sound() -> pb::Policy {
     };
     let pool = |names: &[&str]| pb::Pool {
         targets: names.iter().copied().map(target).collect(),
+        ..Default::default()
     };
     let named = |name: &str| name.to_owned();
     pb::Policy {
@@ -88,6 +90,7 @@ fn model(pools: &[&str]) -> pb::Model {
         aliases: vec!["gpt-4o".to_owned()],
         routes: vec![pb::Route {
             pools: pools.iter().map(|&name| name.to_owned()).collect(),
+            ..Default::default()
         }],
         ..Default::default()
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tollgate_quota::Kind;
 
 use super::price;
+use super::routing::pools_of;
 use crate::fault::Fault;
 use crate::limits;
 use crate::path::{entry, field};
@@ -79,7 +80,7 @@ fn unpriced(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
 /// Parts that no request can reach.
 fn unused(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
     let routes = policy.models.values().flat_map(|it| &it.routes);
-    let pools: HashSet<&String> = routes.flat_map(|it| &it.pools).collect();
+    let pools: HashSet<&String> = routes.flat_map(pools_of).collect();
     let targets = policy.pools.values().flat_map(|it| &it.targets);
     let deployments: HashSet<&String> = targets.map(|it| &it.deployment).collect();
     let providers: HashSet<&String> = policy.deployments.values().map(|it| &it.provider).collect();
@@ -109,14 +110,13 @@ fn retries(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
     for (name, it) in models {
         let at = field(&entry("models", name), "retry");
         let Some(retry) = &it.retry else { continue };
-        let pools = it.routes.first().into_iter().flat_map(|it| &it.pools);
-        let targets = pools
-            .filter_map(|it| policy.pools.get(it))
-            .flat_map(|it| &it.targets);
-        let deployments = targets
-            .map(|it| &it.deployment)
-            .collect::<HashSet<_>>()
-            .len();
+        let reached = |route: &pb::Route| {
+            let pools = pools_of(route).filter_map(|it| policy.pools.get(it));
+            let targets = pools.flat_map(|it| &it.targets);
+            let deployments = targets.map(|it| &it.deployment);
+            deployments.collect::<HashSet<_>>().len()
+        };
+        let deployments = it.routes.iter().map(reached).max().unwrap_or_default();
         if usize::try_from(retry.attempts).is_ok_and(|attempts| attempts > deployments) {
             let problem = format!("is more than the {deployments} deployments there are to try");
             let warning = Fault::new(field(&at, "attempts"), problem);
@@ -200,8 +200,9 @@ fn small_ceilings(policy: &pb::Policy, table: &Table, warnings: &mut Vec<Fault>)
             continue;
         };
         let reaches = |model: &&Arc<Model>| {
-            let targets = model.pools.iter().flat_map(|pool| &pool.targets);
-            let mut deployments = targets.filter_map(|it| table.deployments().get(it.deployment));
+            let deployments = model.targets();
+            let mut deployments =
+                deployments.filter_map(|it| table.deployments().get(it.deployment));
             deployments.any(|it| it.ceilings.iter().any(|it| it.limit == *limit))
         };
         let small = |model: &&Arc<Model>| reserves(table, limit, model) > limit.amount;

@@ -2,13 +2,11 @@
 //! than the nearest spelling.
 
 /// Fields that are part of the product's design but do not work yet, by the message they belong to.
-const PLANNED_FIELDS: [(&str, &[&str]); 6] = [
+const PLANNED_FIELDS: [(&str, &[&str]); 4] = [
     ("Policy", &["subjects"]),
     ("Provider", &["headers"]),
     ("Credential", &["name"]),
-    ("Pool", &["strategy", "health", "sticky"]),
     ("Target", &["priority", "tier"]),
-    ("Route", &["when", "match", "strategy"]),
 ];
 
 /// Values of enums that are part of the product's design but do not work yet.
@@ -52,6 +50,8 @@ pub(super) fn advice(message: &str, field: &str) -> Option<&'static str> {
         "Model" if field == "pools" => {
             Some("pools belong to a route: `routes: [ { pools: [...] } ]`")
         }
+        "Route" if field == "match" => Some("write `when`"),
+        "Route" if field == "strategy" => Some("each pool has a strategy of its own"),
         "Model" if field == "timeout" => Some("the whole request is bounded by `deadline`"),
         _ => None,
     }

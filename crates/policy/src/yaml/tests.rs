@@ -151,7 +151,9 @@ fn points_at_the_nearest_name() {
     );
     check(
         "pools: { a: { zzzzzz: 1 } }",
-        &["pools.a.zzzzzz: there is no such field; known here: `targets`"],
+        &[
+            "pools.a.zzzzzz: there is no such field; known here: `health`, `sticky`, `strategy`, `targets`",
+        ],
     );
     check(
         "providers: { a: { kind: openai_compatibel } }",
@@ -267,7 +269,8 @@ pools: { p: { strategy: x, targets: [ { deployment: d } ] } }
         "policy.yaml:3:14: providers.a.kind: \"opnai\" is not known; did you mean `openai`?",
         "policy.yaml:9:24: limits[0].window: \"2mo\" is not a length of time that is always the same; windows can be `1w`, \
          `1mo`, `1q` or `1y`; the longest unit of anything else is `1d`",
-        "policy.yaml:11:15: pools.p.strategy: `strategy` is not supported by this version yet; leave it out",
+        "policy.yaml:11:25: pools.p.strategy: \"x\" is not known; known here: `cheapest`, `least_busy`, `least_latency`, \
+         `most_room`, `sticky`, `weighted`",
         "policy.yaml:4:3: providers.b.base_url: is missing; write the address that paths are appended to, such as \
          `https://llm.example.com/v1`",
         "policy.yaml:7:8: deployments.e.provider: there is no provider `bb`; did you mean `b`?",

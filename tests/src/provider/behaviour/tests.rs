@@ -115,3 +115,14 @@ fn a_typing_error_is_named_rather_than_taken_for_ok() {
         );
     }
 }
+
+#[test]
+fn a_share_of_the_requests_meets_the_fault() {
+    let behaviour: Behaviour = "percent-30+status-500".parse().unwrap();
+    let met = (0..1000).filter(|seq| {
+        let it = behaviour.clone().of_request(*seq);
+        it.fault != Fault::None
+    });
+    let met = met.count();
+    assert!((280..320).contains(&met), "{met}");
+}

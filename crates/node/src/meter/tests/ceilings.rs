@@ -3,12 +3,12 @@
 use super::*;
 
 /// Requests and tokens that an attempt is charged under ceilings.
-async fn charged(course: impl FnOnce(&mut Meter, Before)) -> [u64; 2] {
+async fn charged(course: impl FnOnce(&mut Meter, Place)) -> [u64; 2] {
     let bench = Bench::new();
     let mut meter = bench.meter().await;
     let room = bench.with_owner(meter.enter(&bench.ceilings)).await;
-    let before = meter.attempt(&bench.deployment, room.unwrap());
-    course(&mut meter, before);
+    let place = meter.attempt(&bench.deployment, room.unwrap());
+    course(&mut meter, place);
     drop(meter);
     bench
         .spent_of([
@@ -18,9 +18,9 @@ async fn charged(course: impl FnOnce(&mut Meter, Before)) -> [u64; 2] {
         .await
 }
 
-fn failed(reached: Reached) -> impl FnOnce(&mut Meter, Before) {
-    move |meter, before| {
-        meter.attempt_failed(before, &ended(reached));
+fn failed(reached: Reached) -> impl FnOnce(&mut Meter, Place) {
+    move |meter, place| {
+        meter.attempt_failed(place, &ended(reached));
         meter.fail(&Error::Internal { what: "test" });
     }
 }
@@ -37,7 +37,7 @@ async fn an_attempt_is_charged_by_how_far_it_came() {
 
 #[tokio::test]
 async fn an_answer_is_charged_what_the_provider_counted() {
-    let answered = |meter: &mut Meter, _: Before| {
+    let answered = |meter: &mut Meter, _: Place| {
         meter.answered(&response(Some(usage(12, 30))));
         drop(meter.complete());
     };
@@ -47,7 +47,7 @@ async fn an_answer_is_charged_what_the_provider_counted() {
 #[tokio::test]
 async fn a_stream_is_charged_to_where_it_came() {
     let counted = tokens::count_text("four words of text");
-    let left = |meter: &mut Meter, _: Before| {
+    let left = |meter: &mut Meter, _: Place| {
         meter.streaming();
         meter.streamed(&[text(), text()]);
     };
@@ -78,8 +78,8 @@ async fn each_attempt_takes_a_request_though_callers_count_one() {
     for _ in 0..2 {
         bench.with_owner(meter.another_attempt()).await.unwrap();
         let room = bench.with_owner(meter.enter(&bench.ceilings)).await;
-        let before = meter.attempt(&bench.deployment, room.unwrap());
-        meter.attempt_failed(before, &ended(Reached::Perhaps));
+        let place = meter.attempt(&bench.deployment, room.unwrap());
+        meter.attempt_failed(place, &ended(Reached::Perhaps));
     }
     drop(meter);
     let limits = [

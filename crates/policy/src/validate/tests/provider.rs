@@ -274,6 +274,7 @@ const TIMES: &[Case] = &[
             chat(it).retry = Some(pb::Retry {
                 attempts: 2,
                 per_attempt_timeout: seconds(0),
+                ..Default::default()
             })
         },
         &["models.chat.retry.per_attempt_timeout: is zero"],

@@ -47,6 +47,7 @@ const UNMEANT: &[Case] = &[
             chat(it).retry = Some(pb::Retry {
                 attempts: 4,
                 per_attempt_timeout: None,
+                ..Default::default()
             })
         },
         &["models.chat.retry.attempts: is more than the 3 deployments"],
@@ -56,6 +57,7 @@ const UNMEANT: &[Case] = &[
             chat(it).retry = Some(pb::Retry {
                 attempts: 0,
                 per_attempt_timeout: seconds(120),
+                ..Default::default()
             })
         },
         &["models.chat.retry.per_attempt_timeout: leaves no time"],
@@ -65,6 +67,7 @@ const UNMEANT: &[Case] = &[
             chat(it).retry = Some(pb::Retry {
                 attempts: 1,
                 per_attempt_timeout: seconds(120),
+                ..Default::default()
             })
         },
         &[],

@@ -8,14 +8,6 @@ const PLANNED: &[(&str, &str)] = &[
         "providers.a.credential.name: `name`",
     ),
     (
-        "pools: { a: { strategy: least_busy } }",
-        "pools.a.strategy: `strategy`",
-    ),
-    (
-        "models: { a: { routes: [ { when: x } ] } }",
-        "models.a.routes[0].when: `when`",
-    ),
-    (
         "limits: [ { name: a, requests: 1, window: 1m, per: [provider] } ]",
         "limits[0].per[0]: `provider`",
     ),

@@ -1,0 +1,149 @@
+//! One attempt: the request is sent, and waited for until its answer is certain enough to be handed on.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use http::HeaderMap;
+use tokio::time::{Instant, timeout, timeout_at};
+use tollgate_balance::{Word, Words};
+use tollgate_policy::table::SlowStream;
+use tollgate_provider::chat::{Chunk, Response};
+use tollgate_provider::embeddings;
+use tollgate_provider::rate_limits::{Allowance, RateLimits};
+
+use super::Walk;
+use crate::asked::Asked;
+use crate::clock;
+use crate::meter::count_chunk;
+use crate::traffic::UnderWay;
+use crate::upstream::{Ended, LiveStream, Upstream};
+
+/// What an attempt brought.
+pub(super) enum Answer {
+    Whole(Box<Response>),
+    Embeddings(Box<embeddings::Response>),
+    Stream(Box<Opening>),
+}
+
+/// What a stream begins with.
+pub(super) struct Opening {
+    pub(super) live: LiveStream,
+    pub(super) chunks: Vec<Chunk>,
+    /// Whether nothing follows.
+    pub(super) over: bool,
+}
+
+impl Walk<'_> {
+    /// Asks a provider for its model's answer.
+    pub(super) async fn ask(
+        &self,
+        (upstream, model): (&Upstream, &str),
+        under_way: &mut UnderWay,
+        slow_stream: Option<SlowStream>,
+    ) -> Result<Answer, Ended> {
+        let opening = async {
+            let heard = |headers: &HeaderMap| under_way.told(&words(headers));
+            let live = match self.asked {
+                Asked::Completion {
+                    request,
+                    stream: true,
+                } => upstream.stream(request, model, &heard).await?,
+                Asked::Completion { request, .. } => {
+                    let response = upstream.whole(request, model, &heard).await?;
+                    return Ok(Answer::Whole(Box::new(response)));
+                }
+                Asked::Embeddings(request) => {
+                    let response = upstream.embed(request, model, &heard).await?;
+                    return Ok(Answer::Embeddings(Box::new(response)));
+                }
+            };
+            let opening = Opening::new(live).await?;
+            under_way.streams();
+            Ok(Answer::Stream(Box::new(opening)))
+        };
+        let answer = match self.patience() {
+            None => opening.await,
+            Some(patience) => timeout(patience, opening)
+                .await
+                .map_err(|_| Ended::timed_out("the attempt took longer than the policy allows"))
+                .flatten(),
+        };
+        match (answer?, slow_stream) {
+            (Answer::Stream(opening), Some(slow_stream)) => Ok(Answer::Stream(Box::new(
+                opening.hold_back(slow_stream).await?,
+            ))),
+            (answer, _) => Ok(answer),
+        }
+    }
+
+    /// How long an attempt may take up to its first content.
+    fn patience(&self) -> Option<Duration> {
+        let limits = [
+            self.model.per_attempt_timeout,
+            self.model
+                .first_token_timeout
+                .filter(|_| self.asked.streams()),
+        ];
+        limits.into_iter().flatten().min()
+    }
+}
+
+impl Opening {
+    /// Holds back what a stream begins with until it brings content: up to then another provider can still answer.
+    async fn new(live: LiveStream) -> Result<Self, Ended> {
+        let mut it = Self {
+            live,
+            chunks: Vec::new(),
+            over: false,
+        };
+        while !it.over && !it.chunks.iter().any(is_content) {
+            it.pull().await?;
+        }
+        Ok(it)
+    }
+
+    /// Holds it back until it has shown to be fast enough.
+    async fn hold_back(mut self, least: SlowStream) -> Result<Self, Ended> {
+        let until = Instant::now() + least.within;
+        while !self.over && self.tokens() < u64::from(least.tokens) {
+            let pulled = timeout_at(until, self.pull()).await;
+            pulled
+                .map_err(|_| {
+                    Ended::timed_out("the stream began more slowly than the policy allows")
+                })
+                .flatten()?;
+        }
+        Ok(self)
+    }
+
+    async fn pull(&mut self) -> Result<(), Ended> {
+        self.over = !self.live.next(&mut self.chunks).await?;
+        Ok(())
+    }
+
+    fn tokens(&self) -> u64 {
+        self.chunks.iter().map(count_chunk).sum()
+    }
+}
+
+fn is_content(chunk: &Chunk) -> bool {
+    !matches!(chunk, Chunk::Warning(_) | Chunk::Start { .. })
+}
+
+/// What an answer's headers say of the provider's limits.
+fn words(headers: &HeaderMap) -> Words {
+    let now = UNIX_EPOCH + clock::unix_time();
+    let limits = RateLimits::read(headers, now);
+    let word = |it: Allowance| {
+        Some(Word {
+            limit: it.limit,
+            remaining: it.remaining?,
+            reset: it.reset?,
+        })
+    };
+    Words {
+        requests: word(limits.requests),
+        tokens: word(limits.tokens),
+        input_tokens: word(limits.input_tokens),
+        output_tokens: word(limits.output_tokens),
+    }
+}

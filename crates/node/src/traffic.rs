@@ -1,0 +1,261 @@
+//! What traffic tells of deployments: their health, their speed, and what is under way at each.
+//!
+//! The shell around `balance`: one short mutex, the clock, and the translation of how attempts end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tollgate_balance::{
+    Attempts, Fleet, HealthConfig, Known, Load, Member, Outcome, Return, Wish, Words,
+};
+use tollgate_policy::Table;
+use tollgate_policy::table::Health;
+use tollgate_proto::completion::v1::AttemptOutcome;
+use tollgate_provider::Class;
+
+use crate::upstream::{Ended, Reached};
+use crate::{clock, random};
+
+/// How long a provider, or a deployment, is left alone that does not accept the key. A policy with another key, or a corrected one,
+/// starts afresh.
+const DEAD_KEY_COOL_DOWN: Duration = Duration::from_secs(30);
+
+/// What traffic has told of deployments, by their places in the table.
+#[derive(Debug)]
+pub(crate) struct Traffic(Mutex<Fleet>);
+
+/// What decides about the next deployment of a request, beside traffic.
+pub(crate) struct Chooser<'a, K> {
+    /// What an attempt takes, and how long its answer may be.
+    pub(crate) wish: Wish,
+    /// Prices and room.
+    pub(crate) known: K,
+    /// The affinity of the request at each step of its route.
+    pub(crate) affinities: &'a dyn Fn(usize) -> Option<u64>,
+}
+
+/// What another table's traffic has told.
+pub(crate) struct Before<'a> {
+    pub(crate) traffic: &'a Traffic,
+    /// The place there of a deployment that is the same.
+    pub(crate) place: &'a dyn Fn(usize) -> Option<usize>,
+}
+
+// === impl Traffic ===
+
+impl Traffic {
+    /// Nothing is known yet of the table's deployments, but for those that `before` knows as the same.
+    pub(crate) fn new(table: &Table, before: Option<Before<'_>>) -> Self {
+        let mut members: Vec<_> = table
+            .deployments()
+            .iter()
+            .map(|deployment| Member {
+                provider: deployment.provider.index,
+                health: HealthConfig::default(),
+                peers: Vec::new(),
+            })
+            .collect();
+        let routes = table.models().iter().flat_map(|model| &model.routes);
+        for pool in routes.flat_map(|route| route.every_pool()) {
+            let peers: Vec<_> = pool.targets.iter().map(|it| it.deployment).collect();
+            for target in &pool.targets {
+                if let Some(member) = members.get_mut(target.deployment) {
+                    member.health = config(&pool.health);
+                    member.peers.clone_from(&peers);
+                }
+            }
+        }
+        let all = members.len();
+        let mut fleet = Fleet::new(members);
+        if let Some(before) = before {
+            let known = before.traffic.0.lock();
+            for target in 0..all {
+                if let Some(old) = (before.place)(target) {
+                    fleet.inherit(target, &known, old);
+                }
+            }
+        }
+        Self(Mutex::new(fleet))
+    }
+
+    /// The next deployment for a request to try, if there is any left that makes sense.
+    pub(crate) fn next(
+        &self,
+        attempts: &mut Attempts<'_>,
+        chooser: &Chooser<'_, impl Known>,
+    ) -> Option<usize> {
+        let now = clock::boot_time();
+        let seen = (&chooser.wish, &chooser.known);
+        let fleet = self.0.lock();
+        attempts.next(random::number(), chooser.affinities, |target, strategy| {
+            fleet.sight(target, strategy, seen, now)
+        })
+    }
+
+    /// How long a deployment is not to be asked, if so: it asked to be left alone, or has no room for so much.
+    pub(crate) fn cooling(&self, target: usize, load: Load) -> Option<Duration> {
+        self.0.lock().cooling(target, load, clock::boot_time())
+    }
+
+    /// An attempt at a deployment begins.
+    pub(crate) fn begin(self: &Arc<Self>, target: usize, load: Load) -> Option<UnderWay> {
+        let attempt = self.0.lock().begin(target, load, clock::boot_time())?;
+        Some(UnderWay {
+            traffic: Arc::clone(self),
+            attempt,
+            first_content: None,
+        })
+    }
+}
+
+fn config(it: &Health) -> HealthConfig {
+    HealthConfig {
+        failures: it.failures,
+        error_percent: it.error_percent,
+        least_attempts: it.least_requests,
+        slow_percent: it.slow_factor.map(|it| it.saturating_mul(100)),
+        first_ejection: it.first_ejection,
+        longest_ejection: it.longest_ejection,
+        slow_start: it.slow_start,
+        ..HealthConfig::default()
+    }
+}
+
+/// An attempt under way. It is over when this is dropped, which for a stream is when the stream is.
+#[derive(Debug)]
+pub(crate) struct UnderWay {
+    traffic: Arc<Traffic>,
+    attempt: tollgate_balance::Attempt,
+    first_content: Option<Instant>,
+}
+
+impl UnderWay {
+    /// The answer says how the provider's limits stand.
+    pub(crate) fn told(&self, words: &Words) {
+        if *words != Words::default() {
+            let now = clock::boot_time();
+            self.traffic.0.lock().told(&self.attempt, words, now);
+        }
+    }
+
+    /// A whole answer of so many tokens came.
+    pub(crate) fn answered(&mut self, tokens: u64) {
+        let now = clock::boot_time();
+        let mut fleet = self.traffic.0.lock();
+        fleet.went(&mut self.attempt, Outcome::Answered, now);
+        fleet.whole(&self.attempt, tokens, now);
+    }
+
+    /// The first content of a stream came, so long after the attempt began.
+    pub(crate) fn streams(&mut self) {
+        let now = clock::boot_time();
+        self.first_content = Some(Instant::now());
+        let mut fleet = self.traffic.0.lock();
+        fleet.went(&mut self.attempt, Outcome::Answered, now);
+        fleet.first_content(&self.attempt, now);
+    }
+
+    /// A stream came to its end after so many tokens, and the provider was waited for so long. Where the caller was
+    /// waited for longer, that says nothing of the provider's speed.
+    pub(crate) fn streamed(&self, tokens: u64, waited: Duration) {
+        let all = self.first_content.map(|first| first.elapsed());
+        if all.is_some_and(|all| waited * 2 >= all) {
+            let now = clock::boot_time();
+            let sample = (waited, tokens.saturating_sub(1));
+            self.traffic.0.lock().tokens(&self.attempt, sample, now);
+        }
+    }
+
+    /// It brought nothing before another did that was begun beside it.
+    pub(crate) fn given_up(&self) {
+        let now = clock::boot_time();
+        self.traffic.0.lock().given_up(&self.attempt, now);
+    }
+
+    /// It brought no answer, or not to its end.
+    pub(crate) fn failed(&mut self, ended: &Ended) {
+        let now = clock::boot_time();
+        let mut fleet = self.traffic.0.lock();
+        fleet.went(&mut self.attempt, outcome(ended), now);
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.traffic.0.lock().end(self.attempt, clock::boot_time());
+    }
+}
+
+/// What the end of an attempt says of the deployment and its provider.
+fn outcome(ended: &Ended) -> Outcome {
+    let wait = ended.failure.retry_after;
+    match ended.failure.class {
+        Class::KeyLimited => Outcome::Limited(wait, Return::Whole),
+        Class::Ramping => Outcome::Limited(wait, Return::Gradual),
+        // It may be this model alone that the key has no access to.
+        Class::KeyDead if ended.failure.status == Some(403) => {
+            Outcome::Limited(Some(DEAD_KEY_COOL_DOWN), Return::Whole)
+        }
+        Class::KeyDead => Outcome::KeyRefused(DEAD_KEY_COOL_DOWN),
+        Class::Overloaded => Outcome::Overloaded(wait),
+        Class::Transport
+            if ended.reached == Reached::Nobody
+                && ended.outcome != AttemptOutcome::AddressRefused =>
+        {
+            Outcome::Unreachable
+        }
+        Class::Server | Class::Transport | Class::Truncated => Outcome::Failed,
+        // The request was at fault.
+        Class::CallerError | Class::ContextTooLong | Class::ContentFilter => Outcome::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_provider::Failure;
+
+    use super::*;
+
+    #[test]
+    fn each_end_speaks_of_the_key_the_deployment_or_the_provider() {
+        let of = |class, reached| {
+            outcome(&Ended {
+                outcome: AttemptOutcome::TransportError,
+                failure: Box::new(Failure::new(class, "")),
+                reached,
+                field: None,
+            })
+        };
+        for (class, reached, expect) in [
+            (
+                Class::KeyDead,
+                Reached::Refusal,
+                Outcome::KeyRefused(DEAD_KEY_COOL_DOWN),
+            ),
+            (
+                Class::KeyLimited,
+                Reached::Refusal,
+                Outcome::Limited(None, Return::Whole),
+            ),
+            (
+                Class::Ramping,
+                Reached::Refusal,
+                Outcome::Limited(None, Return::Gradual),
+            ),
+            (
+                Class::Overloaded,
+                Reached::Refusal,
+                Outcome::Overloaded(None),
+            ),
+            (Class::Server, Reached::Refusal, Outcome::Failed),
+            (Class::Transport, Reached::Perhaps, Outcome::Failed),
+            (Class::Transport, Reached::Nobody, Outcome::Unreachable),
+            (Class::CallerError, Reached::Refusal, Outcome::Nothing),
+            (Class::ContextTooLong, Reached::Refusal, Outcome::Nothing),
+        ] {
+            assert_eq!(of(class, reached), expect, "{class:?}");
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! Which of a pool's deployments answers, by the pool's strategy, and where requests go on that one cannot answer.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tollgate_proto::completion::v1::{AttemptOutcome, CompleteRequest, RouteTaken};
+use tollgate_tests::provider::Behaviour;
+use tonic::Code;
+
+use super::caller::{self, Caller, ask};
+use super::cluster::{Cluster, PATIENCE, Store};
+
+const STRATEGIES: &str = r#"
+providers:
+  mock:  { kind: openai_compatible, base_url: "PROVIDER", internal: true }
+  other: { kind: openai_compatible, base_url: "PROVIDER", internal: true }
+deployments:
+  dear:  { provider: mock, model: dear@ok-4, price: { input: 3, output: 9 } }
+  cheap: { provider: mock, model: cheap@ok-4, price: { input: 2, output: 8 } }
+  slow:  { provider: mock, model: slow@slow-first-60ms+ok-4, price: { input: 1, output: 90 } }
+  tight: { provider: mock, model: tight@ok-4, limits: { requests_per_minute: 40 } }
+  wide:  { provider: mock, model: wide@ok-4, limits: { requests_per_minute: 4000 } }
+  one:   { provider: mock, model: one@ok-4 }
+  two:   { provider: mock, model: two@ok-4 }
+  three: { provider: mock, model: three@ok-4 }
+pools:
+  cheapest: { strategy: cheapest, targets: [ { deployment: dear }, { deployment: slow }, { deployment: cheap } ] }
+  fastest:  { strategy: least_latency, targets: [ { deployment: slow }, { deployment: dear } ] }
+  roomiest: { strategy: most_room, targets: [ { deployment: tight }, { deployment: wide } ] }
+  sticky:
+    strategy: sticky
+    sticky: { by: metadata, metadata: session }
+    targets: [ { deployment: one }, { deployment: two }, { deployment: three } ]
+models:
+  cheapest: { routes: [ { pools: [cheapest] } ], max_output_tokens: 100 }
+  fastest:  { routes: [ { pools: [fastest] } ] }
+  roomiest: { routes: [ { pools: [roomiest] } ] }
+  sticky:   { routes: [ { pools: [sticky] } ] }
+"#;
+
+/// The deployment that answered.
+fn by(route: Option<RouteTaken>) -> String {
+    route.unwrap_or_default().deployment
+}
+
+/// How often each deployment answered so many requests, one by one.
+async fn answered(
+    caller: &Caller,
+    requests: impl IntoIterator<Item = CompleteRequest>,
+) -> anyhow::Result<BTreeMap<String, usize>> {
+    let mut by_deployment = BTreeMap::new();
+    for request in requests {
+        let answer = caller.send(request).await?;
+        *by_deployment.entry(by(answer.route)).or_default() += 1;
+    }
+    Ok(by_deployment)
+}
+
+fn in_session(session: usize) -> CompleteRequest {
+    let mut request = ask("sticky", "nonce=n");
+    let session = format!("session-{session}");
+    request.metadata.insert("session".to_owned(), session);
+    request
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_strategy_has_its_own_favourite() -> anyhow::Result<()> {
+    let cluster = Cluster::start(Store::Embedded, 1, STRATEGIES).await?;
+    let key = cluster.key("acme/a").await?;
+    let caller = cluster.caller(0, &key)?;
+    let many = |model: &str| vec![ask(model, "nonce=n"); 40];
+    // The one with the cheaper input has the dearer output, and answers are mostly output.
+    let cheapest = answered(&caller, many("cheapest")).await?;
+    assert_eq!(cheapest, [("cheap".to_owned(), 40)].into());
+    // The slow one is asked once, to know it.
+    let fastest = answered(&caller, many("fastest")).await?;
+    assert!(fastest["dear"] >= 38, "{fastest:?}");
+    // A few go to the smaller one, until it has less left in proportion.
+    let roomiest = answered(&caller, many("roomiest")).await?;
+    assert!(roomiest["wide"] >= 34, "{roomiest:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_belongs_together_meets_the_same_deployment_at_every_node() -> anyhow::Result<()> {
+    let cluster = Cluster::start(Store::Embedded, 2, STRATEGIES).await?;
+    let key = cluster.key("acme/a").await?;
+    let callers = [cluster.caller(0, &key)?, cluster.caller(1, &key)?];
+    let mut met = BTreeMap::new();
+    for session in 0..24 {
+        let mut of_session = BTreeMap::new();
+        for caller in &callers {
+            of_session.extend(answered(caller, vec![in_session(session); 3]).await?);
+        }
+        assert_eq!(of_session.len(), 1, "{session}: {of_session:?}");
+        met.extend(of_session);
+    }
+    assert_eq!(met.len(), 3, "{met:?}");
+    Ok(())
+}
+
+const FALLBACKS: &str = r#"
+providers:
+  mock:  { kind: openai_compatible, base_url: "PROVIDER", internal: true }
+  other: { kind: openai_compatible, base_url: "PROVIDER", internal: true }
+deployments:
+  long:     { provider: mock, model: long@refuse-context }
+  filtered: { provider: mock, model: filtered@refuse-filter }
+  limited:  { provider: mock, model: limited@status-429-retry-30 }
+  broken:   { provider: mock, model: broken@status-500 }
+  silent:   { provider: mock, model: silent@hang }
+  beside:   { provider: mock, model: beside@ok-4 }
+  slow:     { provider: mock, model: slow@ok-20x150ms }
+  good:     { provider: other, model: good@ok-4 }
+  spare:    { provider: other, model: spare@ok-4 }
+pools:
+  long:     { targets: [ { deployment: long } ] }
+  filtered: { targets: [ { deployment: filtered } ] }
+  limited:  { targets: [ { deployment: limited } ] }
+  broken:   { targets: [ { deployment: broken } ] }
+  silent:   { targets: [ { deployment: silent } ] }
+  beside:   { targets: [ { deployment: beside } ] }
+  slow:     { targets: [ { deployment: slow } ] }
+  good:     { targets: [ { deployment: good } ] }
+  spare:    { targets: [ { deployment: spare } ] }
+models:
+  long:          { routes: [ { pools: [long, spare], fallbacks: [ { on: [context_length], pools: [good] } ] } ] }
+  too-long:      { routes: [ { pools: [long, spare], fallbacks: [ { on: [rate_limit, other], pools: [good] } ] } ] }
+  filtered:      { routes: [ { pools: [filtered, spare], fallbacks: [ { on: [content_filter], pools: [good] } ] } ] }
+  refused:       { routes: [ { pools: [filtered, spare] } ] }
+  limited:       { routes: [ { pools: [limited], fallbacks: [ { on: [other], pools: [spare] }, { on: [rate_limit], pools: [good] } ] } ] }
+  broken:        { routes: [ { pools: [broken], fallbacks: [ { on: [rate_limit], pools: [spare] }, { on: [other], pools: [good] } ] } ] }
+  silent:        { routes: [ { pools: [silent, beside, good] } ], retry: { first_token_timeout: 300ms } }
+  slow:          { routes: [ { pools: [slow, good] } ], retry: { slow_stream: { tokens: 20, within: 300ms } } }
+  hedged:        { routes: [ { pools: [silent, good] } ], retry: { hedge_after: 200ms } }
+  slow-alone:    { routes: [ { pools: [slow] } ], retry: { slow_stream: { tokens: 20, within: 300ms } } }
+"#;
+
+/// The deployments that were asked, and how that ended.
+fn asked(route: Option<RouteTaken>) -> Vec<(String, AttemptOutcome)> {
+    let attempts = route.unwrap_or_default().attempts.into_iter();
+    attempts
+        .map(|attempt| (attempt.deployment.clone(), attempt.outcome()))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_go_on_where_the_policy_says_for_what_went_wrong() -> anyhow::Result<()> {
+    use AttemptOutcome::{Answered, ContentFiltered, ContextTooLong, RateLimited, ServerError};
+    let cluster = Cluster::start(Store::Embedded, 1, FALLBACKS).await?;
+    let key = cluster.key("acme/a").await?;
+    let caller = cluster.caller(0, &key)?;
+    for (model, outcome) in [
+        ("long", ContextTooLong),
+        ("filtered", ContentFiltered),
+        ("limited", RateLimited),
+        ("broken", ServerError),
+    ] {
+        let answer = caller.complete(model, "nonce=n").await?;
+        let expected = [(model.to_owned(), outcome), ("good".to_owned(), Answered)];
+        assert_eq!(asked(answer.route), expected);
+    }
+    // Nothing was said of such requests: they go nowhere.
+    for (model, reason) in [
+        ("too-long", "CONTEXT_TOO_LONG"),
+        ("refused", "CONTENT_FILTERED"),
+    ] {
+        let status = caller.complete(model, "nonce=n").await.unwrap_err();
+        assert_eq!(caller::reason(&status), reason);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_and_slow_streams_are_given_up_for_another_provider() -> anyhow::Result<()> {
+    use AttemptOutcome::{Answered, TimedOut};
+    let cluster = Cluster::start(Store::Embedded, 1, FALLBACKS).await?;
+    let key = cluster.key("acme/a").await?;
+    let caller = cluster.caller(0, &key)?;
+    // Another deployment of the silent provider stands before the good one, and is left out.
+    for model in ["silent", "slow"] {
+        let answer = caller.stream(ask(model, "nonce=n")).await;
+        let answer = answer.map_err(|(status, _)| status)?;
+        assert_eq!(answer.text, "n:0 n:1 n:2 n:3 ", "{model}");
+        let expected = [(model.to_owned(), TimedOut), ("good".to_owned(), Answered)];
+        assert_eq!(asked(answer.route), expected);
+    }
+    // Where there is no other, a slow stream is better than none.
+    let answer = caller.stream(ask("slow-alone", "nonce=n")).await;
+    let answer = answer.map_err(|(status, _)| status)?;
+    assert_eq!(answer.text.split_whitespace().count(), 20);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_attempt_races_with_a_silent_one_and_both_are_in_the_books() -> anyhow::Result<()>
+{
+    use AttemptOutcome::{Answered, GivenUp};
+    let limits = "limits: [ { name: all, tokens: 100000, window: 1h } ]\n";
+    let cluster = Cluster::start(Store::Embedded, 1, &format!("{FALLBACKS}{limits}")).await?;
+    let key = cluster.key("acme/a").await?;
+    let caller = cluster.caller(0, &key)?;
+    let expected = [
+        ("silent".to_owned(), GivenUp),
+        ("good".to_owned(), Answered),
+    ];
+    let answer = caller.complete("hedged", "nonce=n").await?;
+    assert_eq!(caller::text(&answer), "n:0 n:1 n:2 n:3 ");
+    assert_eq!(asked(answer.route), expected);
+    let streamed = caller.stream(ask("hedged", "nonce=n")).await;
+    let streamed = streamed.map_err(|(status, _)| status)?;
+    assert_eq!(asked(streamed.route), expected);
+    // The provider noticed that nobody waits any more.
+    let cancelled = super::condition::eventually("it notices", PATIENCE, async || {
+        Ok((cluster.provider.stats().cancelled == 2).then_some(()))
+    });
+    cancelled.await?;
+    let logged = cluster.wait_requests(2).await?;
+    assert_eq!(logged[0].attempts, "silent:given_up good:answered");
+    Ok(())
+}
+
+const CONDITIONS: &str = r#"
+providers:
+  mock:  { kind: openai_compatible, base_url: "PROVIDER", internal: true }
+  mute:  { kind: anthropic, base_url: "PROVIDER", internal: true }
+deployments:
+  long:   { provider: mock, model: long@ok-4 }
+  gold:   { provider: mock, model: gold@ok-4 }
+  canary: { provider: mock, model: canary@ok-4 }
+  rest:   { provider: mock, model: rest@ok-4 }
+  claude: { provider: mute, model: claude@ok-4 }
+pools:
+  long:   { targets: [ { deployment: long } ] }
+  gold:   { targets: [ { deployment: gold } ] }
+  canary: { targets: [ { deployment: canary } ] }
+  rest:   { targets: [ { deployment: rest } ] }
+  claude: { targets: [ { deployment: claude } ] }
+models:
+  chat:
+    routes:
+      - { when: "request.input_tokens > 1000", pools: [long] }
+      - { when: "request.metadata.plan == 'gold' || request.stream", pools: [gold] }
+      - { when: "key.bucket < 50", pools: [canary] }
+      - { pools: [rest] }
+  able: { routes: [ { pools: [claude, rest] } ] }
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn routes_are_chosen_by_what_is_asked_and_by_whom() -> anyhow::Result<()> {
+    let cluster = Cluster::start(Store::Embedded, 1, CONDITIONS).await?;
+    let mut sides = BTreeMap::new();
+    for number in 0..12 {
+        let key = cluster.key(&format!("acme/{number}")).await?;
+        let caller = cluster.caller(0, &key)?;
+        // A key stays on its side.
+        let met = answered(&caller, vec![ask("chat", "nonce=n"); 3]).await?;
+        assert_eq!(met.len(), 1, "{met:?}");
+        sides.extend(met);
+        if number > 0 {
+            continue;
+        }
+        let words = "many words ".repeat(1_000) + "nonce=n";
+        assert_eq!(by(caller.complete("chat", &words).await?.route), "long");
+        let mut golden = ask("chat", "nonce=n");
+        golden.metadata.insert("plan".to_owned(), "gold".to_owned());
+        assert_eq!(by(caller.send(golden).await?.route), "gold");
+        let streamed = caller.stream(ask("chat", "nonce=n")).await;
+        assert_eq!(by(streamed.map_err(|(status, _)| status)?.route), "gold");
+    }
+    assert!(
+        sides.contains_key("canary") && sides.contains_key("rest"),
+        "{sides:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_provider_has_no_words_for_goes_to_another() -> anyhow::Result<()> {
+    let cluster = Cluster::start(Store::Embedded, 1, CONDITIONS).await?;
+    let key = cluster.key("acme/a").await?;
+    let caller = cluster.caller(0, &key)?;
+    let plain = caller.complete("able", "nonce=n").await?;
+    assert_eq!(by(plain.route), "claude");
+    let seeded = CompleteRequest {
+        seed: Some(7),
+        ..ask("able", "nonce=n")
+    };
+    assert_eq!(by(caller.send(seeded).await?.route), "rest");
+    Ok(())
+}
+
+const FLAPPING: &str = r#"
+providers:
+  mock:  { kind: openai_compatible, base_url: "PROVIDER", internal: true }
+  other: { kind: openai_compatible, base_url: "PROVIDER", internal: true }
+deployments:
+  first:  { provider: mock, model: first@ok-4 }
+  second: { provider: other, model: second@ok-4 }
+pools:
+  first:  { targets: [ { deployment: first } ], health: { first_ejection: 4s, slow_start: 0s } }
+  second: { targets: [ { deployment: second } ] }
+models:
+  chat: { routes: [ { pools: [first, second] } ] }
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deployment_that_fails_is_left_out_and_comes_back_by_itself() -> anyhow::Result<()> {
+    let cluster = Cluster::start(Store::Embedded, 1, FLAPPING).await?;
+    let key = cluster.key("acme/a").await?;
+    let caller = cluster.caller(0, &key)?;
+    let many = |count| vec![ask("chat", "nonce=n"); count];
+    let only = |name: &str, count| BTreeMap::from([(name.to_owned(), count)]);
+    assert_eq!(answered(&caller, many(5)).await?, only("first", 5));
+
+    let broken: Behaviour = "status-500".parse()?;
+    cluster.provider.behave_for("first@ok-4", Some(broken));
+    assert_eq!(answered(&caller, many(10)).await?, only("second", 10));
+    // A change of policy that does not touch it makes nothing well.
+    cluster.apply(&FLAPPING.replace("second@ok-4", "second@ok-5"))?;
+    assert_eq!(answered(&caller, many(10)).await?, only("second", 10));
+    // It was asked three times until it was left out, and no more.
+    assert_eq!(cluster.provider.stats().refused, 3);
+
+    cluster.provider.behave_for("first@ok-4", None);
+    let back = super::condition::eventually("it is back", Duration::from_secs(10), async || {
+        let answer = caller.complete("chat", "nonce=n").await?;
+        Ok((by(answer.route) == "first").then_some(()))
+    });
+    back.await?;
+    assert_eq!(answered(&caller, many(5)).await?, only("first", 5));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_ends_at_its_deadline_to_the_tenth_of_a_second() -> anyhow::Result<()> {
+    let cluster = Cluster::start(Store::Embedded, 1, FALLBACKS).await?;
+    let key = cluster.key("acme/a").await?;
+    let caller = cluster.caller(0, &key)?;
+    let limit = Duration::from_millis(1_200);
+    let began = tokio::time::Instant::now();
+    let answer = caller.stream_within(ask("slow-alone", "nonce=n"), limit);
+    let (status, streamed) = answer.await.unwrap_err();
+    let over = began.elapsed().saturating_sub(limit);
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert!(!streamed.text.is_empty());
+    assert!(over < Duration::from_millis(100), "{over:?}");
+    Ok(())
+}
