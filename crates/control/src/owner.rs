@@ -22,7 +22,7 @@ mod sweep;
 mod term;
 mod write;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tollgate_quota::owner::{Effect, Event, Reason};
-use tollgate_quota::{Counter, Shard};
+use tollgate_quota::{Counter, Incarnation, Shard};
 use tracing::{error, info, warn};
 
 pub(crate) use self::handle::Handle;
@@ -100,6 +100,10 @@ pub(crate) struct Shell {
     placing: Placing,
     /// Which store this is.
     origin: Origin,
+    /// While quota is frozen: when a process last had more to say before it can be thawed, and which processes stand in
+    /// which store.
+    unfinished: Option<Instant>,
+    here: HashSet<(u64, Incarnation)>,
     reads: VecDeque<Read>,
     writes: VecDeque<Write>,
     /// When the waiting writes go out, even if more could join them.
@@ -158,6 +162,8 @@ impl Shell {
             clock: OwnerClock::start(),
             placing: Placing::default(),
             origin: Origin::default(),
+            unfinished: None,
+            here: HashSet::new(),
             reads: VecDeque::new(),
             writes: VecDeque::new(),
             flush_at: None,

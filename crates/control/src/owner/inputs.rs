@@ -38,6 +38,7 @@ impl Shell {
 
     fn hear(&mut self, mut message: NodeMessage, store: u64) {
         metrics::quota_message();
+        self.note_unfinished(&message, store);
         if store != 0 && store != self.origin.store {
             // The node learns by the answer that what it holds is void.
             message.accounts.clear();

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tollgate_quota::owner::{Event, LedgerRow};
-use tollgate_quota::{Counter, OwnerTime};
+use tollgate_quota::{Counter, NodeMessage, OwnerTime};
 use tracing::warn;
 
 use super::write::Desk;
@@ -16,6 +17,9 @@ use crate::store::Txn;
 const PAGE: usize = 500;
 /// The wait after a failure.
 const RETRY: Duration = Duration::from_secs(1);
+/// Nodes repeat with every heartbeat, once a second, what is not durably closed, and say it in several messages where
+/// it is much. So after this long without such a word there is none left.
+const ALL_SAID: Duration = Duration::from_secs(3);
 
 impl Shell {
     /// While quota is frozen, operators are shown what stands in the way of its thaw.
@@ -47,15 +51,40 @@ impl Shell {
         }
     }
 
+    /// Notes that a process has more to say before quota can be thawed: it tells of others that are dead, or its own
+    /// totals stand in another store and it will give them up. The store may know nothing of either.
+    pub(super) fn note_unfinished(&mut self, message: &NodeMessage, store: u64) {
+        if !self.origin.is_frozen() {
+            return;
+        }
+        if store == self.origin.store {
+            // Where it holds anything, it has heard of it in this store only.
+            self.here.insert((store, message.incarnation));
+        }
+        let elsewhere = store != 0 && store != self.origin.store;
+        if elsewhere || !message.closes.is_empty() {
+            self.unfinished = Some(Instant::now());
+        }
+    }
+
     pub(super) fn thaw(&mut self, thawing: Box<Thawing>) {
         let (desk, now, origin) = (self.desk.clone(), self.clock.now(), self.origin);
+        let heard = self.unfinished.map(|at| at.elapsed());
+        let here = self.here.clone();
         self.jobs.spawn(async move {
             let outcome = async {
                 if !origin.is_frozen() {
                     return Err(Error::NotPossible("quota is not frozen".to_owned()));
                 }
-                let open = desk.open_shares(now).await?;
+                let mut open = desk.open_shares(now).await?;
+                open.retain(|(_, row)| !here.contains(&(origin.store, row.incarnation)));
                 refuse(&open)?;
+                if heard.is_some_and(|ago| ago < ALL_SAID) {
+                    return Err(Error::NotPossible(
+                        "nodes are still closing what they had: try again in a few seconds"
+                            .to_owned(),
+                    ));
+                }
                 let txn = thawing.audit.put_done(Txn::new());
                 origin::thaw(&desk.store, origin, txn).await
             };

@@ -216,7 +216,7 @@ fn encode(message: &NodeMessage) -> pb::StreamQuotaRequest {
     });
     pb::StreamQuotaRequest {
         store: 0,
-        closes: Vec::new(),
+        closes: message.closes.iter().map(restore::encode_close).collect(),
         node: message.node.to_string(),
         incarnation: message.incarnation.0,
         node_time_ms: message.t_node.0,
@@ -246,7 +246,15 @@ fn decode(message: pb::StreamQuotaResponse) -> Vec<OwnerMessage> {
             coming: Vec::new(),
         }],
     });
-    accounts.collect()
+    let closed = OwnerMessage {
+        closed: message.closed.iter().map(restore::decode_close).collect(),
+        epoch: Epoch(0),
+        incarnation: Incarnation(message.incarnation),
+        echo_t_node: NodeTime(message.echo_node_time_ms),
+        owner_now: OwnerTime(message.owner_time_ms),
+        accounts: Vec::new(),
+    };
+    accounts.chain([closed]).collect()
 }
 
 /// Units admitted by window. A test may meet the end of an hour: then it sees two.

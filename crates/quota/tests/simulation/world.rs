@@ -128,6 +128,8 @@ pub(crate) struct NodeProcess {
     paused_until: u64,
     timer_at: Option<u64>,
     open: BTreeMap<RequestId, Open>,
+    /// Requests of its earlier numbers, which may run until the process dies.
+    orphans: Vec<Open>,
     disk: Disk,
     /// The store that its totals stand in; 0 while it has heard of none.
     store: u64,

@@ -37,9 +37,8 @@ impl Oracle {
         }
     }
 
-    /// A process died with a request open: its slots are free, and all that it had reserved may have been used.
-    pub(crate) fn died(&mut self, process: Incarnation, open: &Open) {
-        self.gave_up(process, open);
+    /// A request has ended with its process: its slots are free.
+    pub(crate) fn ended(&mut self, open: &Open) {
         for ask in &open.asks {
             if ask.counter.kind() == Kind::Concurrent {
                 let label = (ask.counter.clone(), Window(1));
@@ -48,7 +47,7 @@ impl Oracle {
         }
     }
 
-    /// A process began anew with a request open, which may go on to use all that was reserved for it.
+    /// A process died, or began anew, with a request open, which may have used, or go on to use, all that was reserved.
     pub(crate) fn gave_up(&mut self, process: Incarnation, open: &Open) {
         if open.admission.is_none() {
             return;

@@ -78,8 +78,10 @@ impl World {
         let fresh = self.new_node();
         let old = std::mem::replace(&mut self.nodes[node], fresh);
         for call in old.open.values().filter(|call| call.admission.is_some()) {
-            self.oracle.died(old.incarnation, call);
+            self.oracle.gave_up(old.incarnation, call);
+            self.oracle.ended(call);
         }
+        old.orphans.iter().for_each(|call| self.oracle.ended(call));
         let lost = self.random.chance(self.plan.disk_lost);
         if lost {
             self.oracle.lost(old.incarnation, &old.legacy);

@@ -54,6 +54,7 @@ impl World {
             paused_until: 0,
             timer_at: None,
             open: BTreeMap::new(),
+            orphans: Vec::new(),
             disk: Disk::default(),
             store: 0,
             legacy: Vec::new(),

@@ -46,7 +46,14 @@ impl World {
                 self.step(owner, owner::Event::Release(close))?;
             }
         }
-        let open = self.store.all_rows().any(|(_, row)| !row.closed);
+        let open = self.store.all_rows().any(|(_, row)| {
+            // A living process stands here, as all do, and holds what is in this store's rows.
+            let lives = self
+                .nodes
+                .iter()
+                .any(|it| it.incarnation == row.incarnation);
+            !row.closed && !lives
+        });
         if open && !early {
             return Ok(());
         }
@@ -78,7 +85,9 @@ impl World {
         for open in process.open.values() {
             self.oracle.gave_up(process.incarnation, open);
         }
-        process.open.clear();
+        let open = std::mem::take(&mut process.open).into_values();
+        let admitted = open.filter(|open| open.admission.is_some());
+        process.orphans.extend(admitted);
         process.incarnation = incarnation;
         process.disk.settle();
         process
