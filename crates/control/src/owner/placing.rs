@@ -16,7 +16,7 @@ use crate::clock;
 use crate::error::Result;
 use crate::metrics;
 use crate::origin::{self, Origin};
-use crate::ownership::{Replica, Sighting};
+use crate::ownership::{Process, Replica, Sighting};
 use crate::placement::{Census, LOOK, Plan};
 
 /// The pause before a look that something has called for.
@@ -161,7 +161,10 @@ impl Shell {
         }
         placing.superseded = superseded;
         let others = sighting.owners.iter();
-        let others = others.filter(|(_, (owner, _))| placing.census.is_alive(owner));
+        // What a former process of this name owned has nobody until this one claims it.
+        let mine = |owner: &Process| owner.replica.name == me.replica.name && !superseded;
+        let others =
+            others.filter(|(_, (owner, _))| placing.census.is_alive(owner) && !mine(owner));
         let mut replicas: BTreeMap<u64, Arc<Replica>> = BTreeMap::new();
         placing.others = others
             .map(|(shard, (owner, _))| {
