@@ -90,15 +90,15 @@ impl LiveStream {
         }
         out.extend(self.warnings.drain(..).map(Chunk::Warning));
         let before = out.len();
-        let result = self.pull(out).await;
-        out.dedup_by(|next, before| before.join(next));
-        match result {
+        let result = match self.pull(out).await {
             Err(ended) if out.len() > before => {
                 self.broken = Some(ended);
                 Ok(true)
             }
             result => result,
-        }
+        };
+        out.dedup_by(|next, before| before.join(next));
+        result
     }
 
     async fn pull(&mut self, out: &mut Vec<Chunk>) -> Result<bool, Ended> {

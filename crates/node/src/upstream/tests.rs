@@ -325,6 +325,35 @@ async fn a_stream_ends_well_only_with_its_end() {
 }
 
 #[tokio::test]
+async fn content_that_goes_on_with_earlier_text_comes_before_a_break_too() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let upstream = Upstream::new(&provider(address, true, Credential::None));
+    let begin = async {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        read_request(&mut connection).await;
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+        let begun = format!("{head}{EVENT}");
+        connection.write_all(begun.as_bytes()).await.unwrap();
+        connection
+    };
+    let asking = request();
+    let (live, mut connection) = tokio::join!(upstream.stream(&asking, "m", &|_| ()), begin);
+    let (mut live, mut chunks) = (live.unwrap(), Vec::new());
+    assert!(live.next(&mut chunks).await.unwrap());
+    let before = chunks.clone();
+    let broken = format!("{EVENT}data: {{\"error\":{{\"message\":\"m\"}}}}\n\n");
+    connection.write_all(broken.as_bytes()).await.unwrap();
+    assert!(live.next(&mut chunks).await.unwrap());
+    // One piece of text with what came before.
+    assert!(
+        chunks.len() == before.len() && chunks != before,
+        "{chunks:?}"
+    );
+    assert!(live.next(&mut chunks).await.is_err());
+}
+
+#[tokio::test]
 async fn a_silent_stream_times_out_comments_or_not() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
     for silence in ["", ": still here\n\n"] {
