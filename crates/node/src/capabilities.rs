@@ -3,7 +3,7 @@
 //! Nothing depends on it: it helps callers to choose. It follows from the kind of provider, where that has one of the two
 //! only; from the model's name, since the makers name those for vectors so; and from the catalog, which knows the others.
 
-use tollgate_policy::table::{Deployment, Kind, Model, Protocol, Table};
+use tollgate_policy::table::{Deployment, Kind, Model, Protocol, Table, Target};
 
 /// What a model can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +29,9 @@ impl Capability {
 
 /// What a model can be asked for, whichever of its deployments answers; nothing where that is not known of one.
 pub(crate) fn capabilities(table: &Table, model: &Model) -> Vec<Capability> {
-    let known = model.targets();
-    let known = known.map(|target| of_deployment(table.deployments().get(target.deployment)?));
-    let Some(known) = known.collect::<Option<Vec<_>>>() else {
+    let deployments = table.deployments();
+    let of_target = |target: &Target| of_deployment(deployments.get(target.deployment)?);
+    let Some(known) = model.targets().map(of_target).collect::<Option<Vec<_>>>() else {
         return Vec::new();
     };
     let mut all = Capability::ALL.to_vec();
