@@ -205,6 +205,7 @@ fn response(usage: Option<Usage>) -> Response {
         model: "m".into(),
         choices: vec![choice],
         usage,
+        usage_report: None,
         warnings: Vec::new(),
     }
 }
