@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::answer::finish_reason;
 use super::citations;
 use super::errors;
-use super::frame::Frame;
+use super::frame::{Frame, Piece};
 use super::mistral;
 use super::tool_calls::Calls;
 use super::usage;
@@ -99,10 +99,14 @@ impl Answer {
             Ok(text) => Cow::Borrowed(text),
             Err(_) => String::from_utf8_lossy(data),
         };
-        if self.started
-            && let Some(choices) = self.frame.open(&text)
-        {
-            return self.take_choices(choices, out);
+        if self.started {
+            if let Some(piece) = self.frame.text(&text) {
+                return self.take_piece(&piece, out);
+            }
+            if let Some(choices) = self.frame.open(&text) {
+                self.frame.learn_text(&text, &choices);
+                return self.take_choices(choices, out);
+            }
         }
         match read(&text) {
             Ok((chunk, _)) if chunk.is_error() => {
@@ -110,6 +114,7 @@ impl Answer {
             }
             Ok((chunk, choices)) => {
                 self.frame.learn(&text, &chunk);
+                self.frame.learn_text(&text, &choices);
                 self.take_chunk(chunk, choices, out)
             }
             Err(_) => {
@@ -136,6 +141,20 @@ impl Answer {
         let served = chunk.service_tier.as_ref().map(Text::as_str);
         if let Some(usage) = chunk.usage.and_then(|raw| usage::read(raw, served)) {
             self.usage = Some(usage);
+        }
+        Ok(())
+    }
+
+    fn take_piece(&mut self, piece: &Piece<'_>, out: &mut Vec<Chunk>) -> Result<(), Failure> {
+        let state = self.choice(piece.choice)?;
+        if !state.finished {
+            let make = if piece.thought {
+                Delta::Reasoning
+            } else {
+                Delta::Text
+            };
+            state.text(Some(Text::from(piece.text)), make, out);
+            self.any_content |= !piece.text.is_empty();
         }
         Ok(())
     }
