@@ -17,10 +17,11 @@ use super::wire::{
     AnswerChunk, AnswerPart, ChunkChoice, ChunkChoices, ChunkDelta, Content, ErrorObject,
     MOST_CHOICES, Text,
 };
-use crate::chat::{Chunk, Delta, Ruler, Usage};
+use crate::chat::{Chunk, Citation, Delta, Json, Ruler, Usage};
 use crate::failure::{Class, Failure};
 use crate::sse;
 use crate::stream::{self, Next};
+use crate::usage::report;
 
 /// Decodes the body of one streamed answer.
 pub(crate) type StreamDecoder = stream::Decoder<Answer>;
@@ -33,6 +34,8 @@ pub(crate) fn stream_decoder(expected: u32) -> StreamDecoder {
         choices: Vec::new(),
         frame: Frame::default(),
         usage: None,
+        usage_report: None,
+        sources: Vec::new(),
         any_content: false,
         malformed: 0,
     })
@@ -47,6 +50,9 @@ pub(crate) struct Answer {
     choices: Vec<Choice>,
     frame: Frame,
     usage: Option<Usage>,
+    usage_report: Option<Json>,
+    /// The sources of the answer as a whole.
+    sources: Vec<Citation>,
     /// Whether anything of an answer could be read.
     any_content: bool,
     malformed: u64,
@@ -56,6 +62,8 @@ pub(crate) struct Answer {
 struct Choice {
     index: u32,
     finished: bool,
+    /// Whether sources of its passages were told.
+    cited: bool,
     calls: Calls,
     /// Of all text.
     ruler: Ruler,
@@ -85,6 +93,10 @@ impl stream::Answer for Answer {
 
     fn usage(&self) -> Option<Usage> {
         self.usage
+    }
+
+    fn usage_report(&mut self) -> Option<Json> {
+        self.usage_report.take()
     }
 
     fn malformed(&self) -> u64 {
@@ -136,11 +148,16 @@ impl Answer {
             let model = chunk.model.map(Text::into_string).unwrap_or_default();
             out.push(Chunk::Start { id, model });
         }
+        let sources = citations::searched(chunk.citations, chunk.search_results);
+        if !sources.is_empty() {
+            self.sources = sources;
+        }
         self.take_choices(choices, out)?;
         // Usage may come with the last content, alone, or again and again as it grows.
         let served = chunk.service_tier.as_ref().map(Text::as_str);
-        if let Some(usage) = chunk.usage.and_then(|raw| usage::read(raw, served)) {
-            self.usage = Some(usage);
+        if let Some(raw) = chunk.usage {
+            self.usage = usage::read(raw, served).or(self.usage);
+            self.usage_report = report(raw).or(self.usage_report.take());
         }
         Ok(())
     }
@@ -206,6 +223,13 @@ impl Answer {
             .finish()
             .map_err(|broken| Failure::new(Class::Server, broken))?;
         state.finished = true;
+        if !state.cited {
+            let sources = self.sources.iter().cloned().map(Delta::Citation);
+            out.extend(sources.map(|delta| Chunk::Delta {
+                choice: index,
+                delta,
+            }));
+        }
         out.push(Chunk::Finish {
             choice: index,
             reason,
@@ -220,6 +244,7 @@ impl Answer {
                 self.choices.push(Choice {
                     index,
                     finished: false,
+                    cited: false,
                     calls: Calls::default(),
                     ruler: Ruler::default(),
                 });
@@ -272,6 +297,7 @@ impl Choice {
         self.text(delta.refusal, Delta::Refusal, out);
         if let Some(annotations) = delta.annotations {
             for citation in citations::annotated(annotations, &self.ruler) {
+                self.cited = true;
                 self.push(Delta::Citation(citation), out);
             }
         }
