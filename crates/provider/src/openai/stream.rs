@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::answer::finish_reason;
 use super::citations;
 use super::errors;
-use super::frame::Frame;
+use super::frame::{Frame, Piece};
 use super::mistral;
 use super::tool_calls::Calls;
 use super::usage;
@@ -111,10 +111,14 @@ impl Answer {
             Ok(text) => Cow::Borrowed(text),
             Err(_) => String::from_utf8_lossy(data),
         };
-        if self.started
-            && let Some(choices) = self.frame.open(&text)
-        {
-            return self.take_choices(choices, out);
+        if self.started {
+            if let Some(piece) = self.frame.text(&text) {
+                return self.take_piece(&piece, out);
+            }
+            if let Some(choices) = self.frame.open(&text) {
+                self.frame.learn_text(&text, &choices);
+                return self.take_choices(choices, out);
+            }
         }
         match read(&text) {
             Ok((chunk, _)) if chunk.is_error() => {
@@ -122,6 +126,7 @@ impl Answer {
             }
             Ok((chunk, choices)) => {
                 self.frame.learn(&text, &chunk);
+                self.frame.learn_text(&text, &choices);
                 self.take_chunk(chunk, choices, out)
             }
             Err(_) => {
@@ -153,6 +158,20 @@ impl Answer {
         if let Some(raw) = chunk.usage {
             self.usage = usage::read(raw, served).or(self.usage);
             self.usage_report = report(raw).or(self.usage_report.take());
+        }
+        Ok(())
+    }
+
+    fn take_piece(&mut self, piece: &Piece<'_>, out: &mut Vec<Chunk>) -> Result<(), Failure> {
+        let state = self.choice(piece.choice)?;
+        if !state.finished {
+            let make = if piece.thought {
+                Delta::Reasoning
+            } else {
+                Delta::Text
+            };
+            state.text(Some(Text::from(piece.text)), make, out);
+            self.any_content |= !piece.text.is_empty();
         }
         Ok(())
     }
