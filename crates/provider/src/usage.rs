@@ -17,8 +17,13 @@ const MOST: f64 = 2_147_483_648.0;
 /// any honest one.
 pub(crate) fn report(raw: &RawValue) -> Option<Json> {
     let object = raw.get().starts_with('{') && raw.get().len() <= LONGEST_REPORT;
-    let report = object.then(|| Json::from(raw))?;
-    (report.depth() <= DEEPEST_REPORT).then_some(report)
+    object.then(|| Json::from(raw)).and_then(bounded)
+}
+
+/// The report, unless it is larger than any honest one.
+pub(crate) fn bounded(report: Json) -> Option<Json> {
+    let small = report.get().len() <= LONGEST_REPORT && report.depth() <= DEEPEST_REPORT;
+    small.then_some(report)
 }
 
 /// A count, if it is a believable one: not negative, whole, at most 2^31.
