@@ -99,7 +99,9 @@ impl Joiner {
         let before = usize::from(self.befores[at]);
         if before < length {
             self.set(before, vocabulary.joint(self.tokens[before], joint));
-            self.look(before / GROUP);
+            if before / GROUP != at / GROUP {
+                self.look(before / GROUP);
+            }
         }
         self.look(at / GROUP);
         if gone / GROUP != at / GROUP {
