@@ -86,10 +86,14 @@ pub(crate) fn tier(name: &str) -> Option<Tier> {
 /// The usage, unless a part of it is larger than its whole. A report that cannot be right is better
 /// none, so that the gateway counts for itself, than one that would release a reservation.
 pub(crate) fn believable(usage: Usage) -> Option<Usage> {
+    let predicted = usage
+        .accepted_prediction
+        .saturating_add(usage.rejected_prediction);
     let whole = usage.cache_read.saturating_add(usage.cache_write) <= usage.input_total
         && usage.cache_write_1h <= usage.cache_write
         && usage.input_audio.saturating_add(usage.input_image) <= usage.input_total
         && usage.reasoning <= usage.output_total
-        && usage.output_audio.saturating_add(usage.output_image) <= usage.output_total;
+        && usage.output_audio.saturating_add(usage.output_image) <= usage.output_total
+        && predicted <= usage.output_total;
     whole.then_some(usage)
 }

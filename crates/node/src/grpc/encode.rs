@@ -257,6 +257,8 @@ pub(crate) fn usage(usage: &Usage, report: Option<&Json>) -> wire::Usage {
         output_audio_tokens: usage.output_audio,
         input_image_tokens: usage.input_image,
         output_image_tokens: usage.output_image,
+        accepted_prediction_tokens: usage.accepted_prediction,
+        rejected_prediction_tokens: usage.rejected_prediction,
         service_tier: usage.tier.map(tier).unwrap_or_default().into(),
         source: source(usage.source).into(),
         provider_report: report.and_then(structure::of),

@@ -193,6 +193,10 @@ pub struct Usage {
     pub output_audio: u64,
     /// Output tokens of pictures, part of `output_total`.
     pub output_image: u64,
+    /// Output tokens that the caller had predicted rightly, part of `output_total`.
+    pub accepted_prediction: u64,
+    /// Tokens that the caller had predicted wrongly, which are charged for like output, part of `output_total`.
+    pub rejected_prediction: u64,
     /// How the provider says it served the request, which may not be how it was asked to.
     pub tier: Option<Tier>,
     /// What the provider charges for, where that is not what the model worked through.
@@ -216,6 +220,8 @@ impl Usage {
             reasoning: 0,
             output_audio: 0,
             output_image: 0,
+            accepted_prediction: 0,
+            rejected_prediction: 0,
             tier: None,
             billed: None,
             source,

@@ -106,6 +106,10 @@ struct OutputDetails {
     audio_tokens: u64,
     #[serde(skip_serializing_if = "is_none")]
     image_tokens: u64,
+    #[serde(skip_serializing_if = "is_none")]
+    accepted_prediction_tokens: u64,
+    #[serde(skip_serializing_if = "is_none")]
+    rejected_prediction_tokens: u64,
 }
 
 #[expect(
@@ -140,6 +144,8 @@ impl<'a> WireUsage<'a> {
                 reasoning_tokens: usage.reasoning,
                 audio_tokens: usage.output_audio,
                 image_tokens: usage.output_image,
+                accepted_prediction_tokens: usage.accepted_prediction,
+                rejected_prediction_tokens: usage.rejected_prediction,
             },
             provider_report,
         }

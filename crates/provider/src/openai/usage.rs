@@ -30,6 +30,8 @@ struct OutputDetails {
     reasoning_tokens: Option<f64>,
     audio_tokens: Option<f64>,
     image_tokens: Option<f64>,
+    accepted_prediction_tokens: Option<f64>,
+    rejected_prediction_tokens: Option<f64>,
 }
 
 /// Reads a usage object; none where any count of it cannot be right. The answer names its class of processing beside it.
@@ -60,6 +62,8 @@ pub(super) fn read(raw: &RawValue, served: Option<&str>) -> Option<Usage> {
         reasoning,
         output_audio: part(output.audio_tokens)?,
         output_image: part(output.image_tokens)?,
+        accepted_prediction: part(output.accepted_prediction_tokens)?,
+        rejected_prediction: part(output.rejected_prediction_tokens)?,
         tier: served.and_then(tier),
         billed: None,
         source: UsageSource::Provider,

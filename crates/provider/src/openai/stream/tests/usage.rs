@@ -59,6 +59,7 @@ fn usage_that_cannot_be_believed_is_none() {
         "[1,2]",
         r#"{"prompt_tokens":1,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":5}}"#,
         r#"{"prompt_tokens":1,"completion_tokens":2,"completion_tokens_details":{"reasoning_tokens":5}}"#,
+        r#"{"prompt_tokens":1,"completion_tokens":2,"completion_tokens_details":{"accepted_prediction_tokens":2,"rejected_prediction_tokens":1}}"#,
     ] {
         check_usage(&[report], None);
     }
