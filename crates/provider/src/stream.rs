@@ -63,7 +63,7 @@ pub(crate) trait Answer<F: Frames = sse::Decoder> {
     fn usage(&self) -> Option<Usage>;
 
     /// The latest report of usage, as it was sent.
-    fn usage_report(&mut self) -> Option<Json>;
+    fn usage_report(&self) -> Option<Json>;
 
     /// How many events could not be read and were skipped.
     fn malformed(&self) -> u64;
@@ -178,7 +178,7 @@ impl<F: Frames, A: Answer<F>> Decoder<A, F> {
         }
         if matches!(self.phase, Phase::Open) {
             self.phase = match self.answer.end() {
-                Ok(()) => Phase::done(&mut self.answer, out),
+                Ok(()) => Phase::done(&self.answer, out),
                 Err(failure) => Phase::Failed(failure),
             };
         }
@@ -247,7 +247,7 @@ impl Phase {
         }
     }
 
-    fn done<F: Frames, A: Answer<F>>(answer: &mut A, out: &mut Vec<Chunk>) -> Self {
+    fn done<F: Frames, A: Answer<F>>(answer: &A, out: &mut Vec<Chunk>) -> Self {
         out.extend(answer.usage_report().map(Chunk::UsageReport));
         out.extend(answer.usage().map(Chunk::Usage));
         Self::Done
