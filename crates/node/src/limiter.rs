@@ -189,17 +189,8 @@ impl Limiter {
         wait: Duration,
     ) -> Outcome {
         let mut waiter = self.waiter(ticket, asks.len(), receiver);
-        // The machine ends the wait; it is only told that time has passed, as the sender may be stuck.
-        let mut patience = wait;
-        let outcome = loop {
-            match tokio::time::timeout(patience, &mut waiter.receiver).await {
-                Ok(outcome) => break outcome,
-                Err(_) => self.tick(),
-            }
-            patience = Duration::from_millis(2);
-        };
-        waiter.resolved = true;
-        outcome.unwrap_or_else(|_| Outcome::Denied(no_answer(asks)))
+        let outcome = waiter.outcome(wait).await;
+        outcome.unwrap_or_else(|| Outcome::Denied(no_answer(asks)))
     }
 
     fn waiter(

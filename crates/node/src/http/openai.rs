@@ -225,6 +225,9 @@ fn render_next(next: Result<Piece, Error>, renderer: &mut ChunkRenderer, out: &m
             }
         }
         Ok(Piece::End(summary)) => {
+            if let Some(limit) = &summary.stopped_by {
+                renderer.stopped_by(limit, out);
+            }
             renderer.chunk(&Chunk::Usage(summary.usage), out);
             renderer.done(out);
         }

@@ -37,7 +37,7 @@ impl Meter {
     }
 
     /// What an answer of this usage is charged.
-    fn used(&self, usage: &Usage) -> Use {
+    pub(super) fn used(&self, usage: &Usage) -> Use {
         let at = self.answering.as_ref();
         let cost = at.and_then(|at| self.cost(at, usage));
         Use {
