@@ -234,6 +234,8 @@ pub struct Limit {
     pub burst: u64,
     /// What is held while a request runs.
     pub reserve: Reserve,
+    /// What becomes of a stream that outgrows what is held for it.
+    pub overrun: Overrun,
     /// Whether it only tells what it would refuse.
     pub shadow: bool,
     /// Nothing is admitted so close to an edge of a window.
@@ -279,6 +281,16 @@ pub enum Unreachable {
     Closed,
     /// They are let through, unbounded.
     Open,
+}
+
+/// What becomes of a stream whose answer outgrows what is held for it, where the limit has no room for more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Overrun {
+    /// It goes on; what it uses beyond is debt.
+    #[default]
+    Finish,
+    /// It is ended.
+    Stop,
 }
 
 /// What a limit is a cap on.

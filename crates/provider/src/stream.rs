@@ -83,6 +83,8 @@ pub(crate) enum Next {
 pub(crate) struct Decoder<A, F = sse::Decoder> {
     frames: F,
     phase: Phase,
+    /// Whether the pieces of one text are made one.
+    joins: bool,
     answer: A,
     /// The beginning of the body, until the first event.
     head: Vec<u8>,
@@ -104,9 +106,18 @@ impl<F: Frames, A: Answer<F>> Decoder<A, F> {
         Self {
             frames: F::default(),
             phase: Phase::Open,
+            joins: false,
             answer,
             head: Vec::new(),
             any_event: false,
+        }
+    }
+
+    /// As `codec::StreamDecoder::joining`.
+    pub(crate) fn joining(self) -> Self {
+        Self {
+            joins: true,
+            ..self
         }
     }
 
@@ -119,13 +130,18 @@ impl<F: Frames, A: Answer<F>> Decoder<A, F> {
         let Self {
             frames,
             phase,
+            joins,
             answer,
             any_event,
             ..
         } = self;
         let taken = frames.push(bytes, |event| {
             *any_event = true;
+            let before = out.len();
             phase.take(answer, event, out);
+            if *joins {
+                join(out, before);
+            }
         });
         self.framed(taken.err());
         if self.any_event {
@@ -192,6 +208,23 @@ impl<F: Frames, A: Answer<F>> Decoder<A, F> {
         match &self.phase {
             Phase::Open | Phase::Done => Ok(()),
             Phase::Failed(failure) => Err(failure.clone()),
+        }
+    }
+}
+
+/// Makes the pieces from `from` on one with what they go on with.
+fn join(out: &mut Vec<Chunk>, from: usize) {
+    let mut at = from.max(1);
+    while at < out.len() {
+        let (before, after) = out.split_at_mut(at);
+        let joined = match (before.last_mut(), after.first()) {
+            (Some(piece), Some(next)) => piece.join(next),
+            _ => false,
+        };
+        if joined {
+            out.remove(at);
+        } else {
+            at += 1;
         }
     }
 }

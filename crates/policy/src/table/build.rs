@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::{
     CounterSpec, Credential, Deployment, Dimension, Effect, Endpoint, Kind, Limit, Measure, Model,
-    Protocol, Provider, Reserve, Scope, Simulated, SimulatedFault, Table, Timeouts, Unit,
+    Overrun, Protocol, Provider, Reserve, Scope, Simulated, SimulatedFault, Table, Timeouts, Unit,
     Unreachable, Weights, defaults,
 };
 use crate::address::normal_base_url;
@@ -246,6 +246,7 @@ fn ceiling(it: &Ceiling) -> Limit {
         amount: it.amount,
         kind,
         reserve: Reserve::WorstCase,
+        overrun: Overrun::Finish,
         shadow: false,
         guard: Duration::ZERO,
         longest_wait: None,
@@ -298,6 +299,7 @@ fn limit(placed: &limits::Placed<'_>) -> Result<Limit, Fault> {
         amount,
         kind,
         reserve: reserve(it.reserve()),
+        overrun: overrun(it.on_overrun()),
         shadow: it.mode() == pb::LimitMode::Shadow,
         guard: or(it.guard, Duration::ZERO),
         longest_wait: longest_wait(it),
@@ -386,6 +388,13 @@ fn reserve(it: pb::ReserveMode) -> Reserve {
     match it {
         pb::ReserveMode::Unspecified | pb::ReserveMode::WorstCase => Reserve::WorstCase,
         pb::ReserveMode::Expected => Reserve::Expected,
+    }
+}
+
+fn overrun(it: pb::OverrunMode) -> Overrun {
+    match it {
+        pb::OverrunMode::Unspecified | pb::OverrunMode::Finish => Overrun::Finish,
+        pb::OverrunMode::Stop => Overrun::Stop,
     }
 }
 

@@ -296,7 +296,7 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
         vec(text(), 0..3),
         (text(), text()),
         0..3i32,
-        (0..3i32, 0..3i32),
+        (0..3i32, 0..3i32, 0..3i32),
     )
         .prop_map(
             |(
@@ -310,7 +310,7 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
                 per_labels,
                 (r#match, timezone),
                 mode,
-                (on_exhausted, on_unreachable),
+                (on_exhausted, on_unreachable, on_overrun),
             )| {
                 pb::Limit {
                     name,
@@ -329,6 +329,7 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
                     longest_wait: None,
                     on_unreachable,
                     guard: None,
+                    on_overrun,
                 }
             },
         )

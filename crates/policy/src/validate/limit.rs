@@ -122,13 +122,31 @@ fn limit(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
     }
     burst(it, &field(at, "burst"), faults);
     edge(it, at, faults);
+    overrun(it, at, faults);
+    if it.mode != 0 {
+        let at = field(at, "mode");
+        check_known(it.mode, &pb::LimitMode::Unspecified, &at, faults);
+    }
+}
+
+/// What is held, and what becomes of streams that outgrow it.
+fn overrun(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
     if it.reserve != 0 {
         let at = field(at, "reserve");
         check_known(it.reserve, &pb::ReserveMode::Unspecified, &at, faults);
     }
-    if it.mode != 0 {
-        let at = field(at, "mode");
-        check_known(it.mode, &pb::LimitMode::Unspecified, &at, faults);
+    if it.on_overrun == 0 {
+        return;
+    }
+    let at = field(at, "on_overrun");
+    let mode = check_known(it.on_overrun, &pb::OverrunMode::Unspecified, &at, faults);
+    let stops = mode == Some(pb::OverrunMode::Stop);
+    if stops && it.mode() == pb::LimitMode::Shadow {
+        let fault = Fault::new(at, "has no meaning in shadow mode");
+        faults.push(fault.hint("a shadow stops nobody: leave it out"));
+    } else if stops && it.reserve() != pb::ReserveMode::Expected {
+        let fault = Fault::new(at, "has no meaning where the worst case is held");
+        faults.push(fault.hint("write `reserve: expected`, or leave it out"));
     }
 }
 

@@ -370,15 +370,7 @@ impl Account {
         self.over_at = self.over_at.min(end.latest);
         self.credit(epoch, told.granted);
         if (epoch, told.version) >= self.told.at {
-            self.told = Told {
-                at: (epoch, told.version),
-                exhausted_above: told.exhausted_above,
-                keep: told.keep,
-                limit: told.limit,
-                remaining: told.remaining,
-                coming: told.coming.clone(),
-                heard_at: now,
-            };
+            self.told = Told::of((epoch, now), told);
         }
         self.asked = false;
         true
@@ -421,6 +413,16 @@ impl Account {
             self.avail += signed(fresh);
             self.low = signed(fresh) / 10;
         }
+    }
+
+    pub(super) fn ledgers(&self) -> impl Iterator<Item = &Ledger> {
+        self.ledgers.iter()
+    }
+
+    /// Has these ledgers, ascending by epoch, in which nothing is held.
+    pub(super) fn take_over(&mut self, ledgers: impl Iterator<Item = Ledger>) {
+        self.ledgers = ledgers.collect();
+        self.avail = self.ledgers.iter().map(Ledger::avail).sum();
     }
 
     /// The owner's ledger, if it was heard in this window.
