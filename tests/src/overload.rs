@@ -1,7 +1,7 @@
 //! How callers fare while a node is asked for more than it can do.
 //!
 //! A control plane and a node with a small memory budget run as processes, the fake provider beside them. Every answer
-//! takes a second, so that places for requests are what is scarce, long before processors are. **Flood**: of twenty
+//! takes a second or more, so that places for requests are what is scarce, long before processors are. **Flood**: of twenty
 //! tenants one asks for twenty times its share; the others are compared with themselves without the flood, and with
 //! themselves where all twenty are one tenant, for which a node can do nothing. **Load**: from half of what the node can
 //! do to ten times as much, come what may.
@@ -34,9 +34,12 @@ pub struct Options {
     /// Where the figures are written as JSON.
     #[arg(long, default_value = "target/overload.json")]
     out: PathBuf,
-    /// Seconds of each part that are measured, after three that are not.
+    /// Seconds of each part that are measured, after five that are not.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
+    /// Seconds that an answer takes. The longer, the fewer requests it takes to be too many.
+    #[arg(long, default_value_t = 1)]
+    takes: u32,
     /// The edge that is called.
     #[arg(long, value_enum, default_value = "http")]
     protocol: Protocol,
@@ -45,10 +48,7 @@ pub struct Options {
 /// What the node is given, and the requests at once that it makes of it.
 const BUDGET: &str = "192MiB";
 const PLACES: f64 = 512.0;
-/// How long an answer takes.
-const TAKES: f64 = 1.0;
-const MODEL: &str = "slow-first-1s+ok-8";
-const WARMUP: Duration = Duration::from_secs(3);
+const WARMUP: Duration = Duration::from_secs(5);
 /// Tenants, of which the first floods.
 const TENANTS: usize = 20;
 /// What each asks for, in parts of its share, and what the first does while it floods.
@@ -93,11 +93,12 @@ impl Stage {
         let directory = tempfile::tempdir().context("create a directory")?;
         let policy = format!(
             "providers: {{ fake: {{ kind: openai_compatible, base_url: \"{}\", internal: true }} }}
-deployments: {{ fake: {{ provider: fake, model: {MODEL} }} }}
+deployments: {{ fake: {{ provider: fake, model: slow-first-{}s+ok-8 }} }}
 pools: {{ fake: {{ targets: [ {{ deployment: fake }} ] }} }}
 models: {{ fake: {{ routes: [ {{ pools: [fake] }} ] }} }}
 ",
-            provider.base_url()
+            provider.base_url(),
+            options.takes
         );
         let variables = [("TOLLGATE_MEMORY_BUDGET", BUDGET)];
         let gateway =
@@ -116,7 +117,9 @@ models: {{ fake: {{ routes: [ {{ pools: [fake] }} ] }} }}
         })
     }
 
-    fn load(&self, options: &Options, key: &str, rate: f64, callers: usize) -> Load {
+    /// A load of so many places, if it gets them.
+    fn load(&self, options: &Options, key: &str, places: f64, callers: usize) -> Load {
+        let rate = places / f64::from(options.takes.max(1));
         Load {
             target: self.gateway.url(),
             protocol: options.protocol,
@@ -152,7 +155,7 @@ async fn crowd(
     keys: &[String],
     first: f64,
 ) -> anyhow::Result<Vec<Report>> {
-    let share = PLACES / TAKES / TENANTS as f64;
+    let share = PLACES / TENANTS as f64;
     let mut running = JoinSet::new();
     for (number, key) in keys.iter().enumerate() {
         let (shares, callers) = if number == 0 {
@@ -175,7 +178,7 @@ async fn load(stage: &Stage, options: &Options) -> anyhow::Result<Vec<Step>> {
     let key = stage.keys.first().context("no key")?;
     let mut steps = Vec::new();
     for times in LOADS {
-        let load = stage.load(options, key, times * PLACES / TAKES, 900);
+        let load = stage.load(options, key, times * PLACES, 900);
         let report = run_async(&load).await?;
         steps.push(Step::of(times, &report, stage.gateway.node.rss()?));
     }

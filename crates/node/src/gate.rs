@@ -15,10 +15,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout};
 
-use relief::Relief;
+use relief::{Beat, Relief};
 pub(crate) use shares::{Rank, TenantId, Visitor};
 use shares::{Shares, Ticket, Verdict};
 
@@ -39,6 +40,11 @@ pub(crate) struct Gate {
 struct Inner {
     shares: Shares,
     relief: Relief,
+    /// When an event loop last told how it fared.
+    told: Instant,
+    /// Requests let in and refused since then.
+    admitted: u32,
+    refused: u32,
     waiting: HashMap<Ticket, oneshot::Sender<()>>,
 }
 
@@ -47,6 +53,8 @@ struct Inner {
 pub(crate) struct Pass {
     gate: Arc<Gate>,
     tenant: TenantId,
+    /// When it was given, by the gate's own time.
+    since: Duration,
 }
 
 /// What becomes of a request at the gate.
@@ -76,11 +84,15 @@ pub(crate) struct Turn {
 impl Gate {
     /// Lets at most `most` requests in at once, served by so many event loops.
     pub(crate) fn new(most: usize, loops: usize) -> Self {
+        let began = Instant::now();
         Self {
-            began: Instant::now(),
+            began,
             inner: Mutex::new(Inner {
                 shares: Shares::new(most),
                 relief: Relief::new(most, loops),
+                told: began,
+                admitted: 0,
+                refused: 0,
                 waiting: HashMap::new(),
             }),
             idle: Notify::new(),
@@ -90,14 +102,19 @@ impl Gate {
     /// Asks for a place. The rank is only asked for where places are scarce.
     pub(crate) fn enter(self: &Arc<Self>, visitor: Visitor, rank: impl FnOnce() -> Rank) -> Entry {
         let tenant = visitor.tenant;
+        let now = self.began.elapsed();
         let mut inner = self.inner.lock();
-        match inner.shares.enter(self.began.elapsed(), visitor, rank) {
+        match inner.shares.enter(now, visitor, rank) {
             Verdict::Admitted => {
+                inner.admitted += 1;
                 // Others may be owed more, now that this one has more.
                 inner.let_in();
-                Entry::Admitted(self.pass(tenant))
+                Entry::Admitted(self.pass(tenant, now))
             }
-            Verdict::Refused(rank) => Entry::Refused(rank),
+            Verdict::Refused(rank) => {
+                inner.refused += 1;
+                Entry::Refused(rank)
+            }
             Verdict::Waits {
                 ticket,
                 rank,
@@ -146,45 +163,64 @@ impl Gate {
         }
     }
 
-    /// Watches how late the event loop is that this runs on, and has fewer requests let in while it falls behind.
+    /// Watches the event loop that this runs on, which is to have one thread, and has fewer requests let in while it
+    /// falls behind.
     pub(crate) async fn keep_pace(&self) {
+        let metrics = Handle::current().metrics();
         loop {
-            let until = Instant::now() + INTERVAL;
-            let mut least = Duration::MAX;
-            while Instant::now() < until {
+            let (began, busy) = (Instant::now(), metrics.worker_total_busy_duration(0));
+            let mut least_late = Duration::MAX;
+            while began.elapsed() < INTERVAL {
                 let before = Instant::now();
                 tokio::time::sleep(LOOK).await;
-                least = least.min(before.elapsed().saturating_sub(LOOK));
+                least_late = least_late.min(before.elapsed().saturating_sub(LOOK));
             }
-            self.late(least);
+            let busy = metrics.worker_total_busy_duration(0).saturating_sub(busy);
+            self.told(least_late, percent(busy, began.elapsed()));
         }
     }
 
-    fn late(&self, least: Duration) {
+    fn told(&self, least_late: Duration, busy: u8) {
         let mut inner = self.inner.lock();
+        let beat = Beat {
+            least_late,
+            busy,
+            is_refusing: inner.refused > inner.admitted,
+        };
+        (inner.admitted, inner.refused) = (0, 0);
+        let now = Instant::now();
+        let passed = now.duration_since(inner.told);
+        inner.told = now;
+        inner.shares.pass(passed);
         let (before, taken) = (inner.shares.places(), inner.shares.taken());
-        let places = inner.relief.late(least, taken);
+        let places = inner.relief.told(beat, taken);
         if places != before {
             inner.shares.resize(places);
-            inner.let_in();
         }
+        inner.let_in();
     }
 
-    fn pass(self: &Arc<Self>, tenant: TenantId) -> Pass {
+    fn pass(self: &Arc<Self>, tenant: TenantId, since: Duration) -> Pass {
         Pass {
             gate: Arc::clone(self),
             tenant,
+            since,
         }
     }
 
-    fn leave(&self, tenant: TenantId) {
+    fn leave(&self, tenant: TenantId, since: Duration) {
         let mut inner = self.inner.lock();
-        inner.shares.leave(self.began.elapsed(), tenant);
+        inner.shares.leave(self.began.elapsed(), tenant, since);
         inner.let_in();
         if inner.is_idle() {
             self.idle.notify_waiters();
         }
     }
+}
+
+fn percent(part: Duration, of: Duration) -> u8 {
+    let percent = part.as_micros() * 100 / of.as_micros().max(1);
+    u8::try_from(percent).unwrap_or(u8::MAX)
 }
 
 impl Inner {
@@ -214,7 +250,7 @@ impl Turn {
             return None;
         }
         self.resolved = true;
-        Some(self.gate.pass(self.tenant))
+        Some(self.gate.pass(self.tenant, self.gate.began.elapsed()))
     }
 
     /// Gives up, unless a place was given in the meantime.
@@ -239,7 +275,7 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         if !self.resolved && self.was_given() {
-            self.gate.leave(self.tenant);
+            self.gate.leave(self.tenant, self.gate.began.elapsed());
         }
     }
 }
@@ -248,7 +284,7 @@ impl Drop for Turn {
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        self.gate.leave(self.tenant);
+        self.gate.leave(self.tenant, self.since);
     }
 }
 

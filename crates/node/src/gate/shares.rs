@@ -7,6 +7,11 @@
 //! more, and for tenants that have less. A place that comes free goes to the tenant with the fewest places for its weight
 //! (max-min fairness). So a tenant that asks for twenty times its share turns away its own requests, and nobody else's.
 //!
+//! Requests last for seconds or minutes, and what is lent comes back only when they end. So as many places as a tenant
+//! wants at the mean, within its share, are not lent while it does not use them: a flood that has taken everything while
+//! others paused, or before they came, does not get back what it gives back. What it wants at the mean is how often it
+//! asks, times how long its requests take (Little's law), which holds for requests that are refused, too.
+//!
 //! A request for which there is no place waits only if there will be one soon: by the rate at which places come free and
 //! the number of those ahead, it is known on arrival, and who would wait in vain is refused at once. Whoever is owed a
 //! place waits longer than who borrows. The queue is short: it bridges moments, not overload.
@@ -22,6 +27,8 @@ pub(crate) const OWED_WAIT: Duration = Duration::from_millis(50);
 pub(crate) const BORROWER_WAIT: Duration = Duration::from_millis(5);
 /// Most requests that wait. A place that comes free is offered by looking at all of them.
 pub(crate) const MOST_WAITING: usize = 256;
+/// How far back it counts how often tenants asked: it fades within this time, to a third.
+pub(crate) const MEMORY: Duration = Duration::from_secs(3);
 /// Parts of all places by which each rank's ceiling is below that of the rank above.
 const STEPS: usize = 16;
 /// The weight of the newest among the gaps between places that come free, as one in so many.
@@ -110,6 +117,10 @@ pub(crate) struct Shares {
     weights: u64,
     /// The one that has most for its weight, or had when it last took a place.
     greatest: Option<TenantId>,
+    /// The sum of what tenants have less than they want at the mean.
+    kept: f32,
+    /// How long a request takes at the mean, in seconds.
+    takes: f32,
     /// Those who wait, in the order in which they came.
     queue: VecDeque<Waiting>,
     tickets: u64,
@@ -122,6 +133,13 @@ struct Tenant {
     waiting: usize,
     /// The greatest that it was said to have since it came.
     weight: u64,
+    /// How often it has asked since that was last counted, and how often it does a second at the mean.
+    asked: u32,
+    rate: f32,
+    /// How long its requests take at the mean, in seconds.
+    takes: f32,
+    /// Places that it wants at the mean, within its share.
+    wants: f32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -150,6 +168,8 @@ impl Shares {
             tenants: HashMap::new(),
             weights: 0,
             greatest: None,
+            kept: 0.0,
+            takes: 0.0,
             queue: VecDeque::new(),
             tickets: 0,
             pace: Pace::default(),
@@ -164,7 +184,7 @@ impl Shares {
         rank: impl FnOnce() -> Rank,
     ) -> Verdict {
         self.meet(visitor);
-        if self.taken < self.ceiling(Rank::Stranger as usize) {
+        if self.taken + self.kept_places() < self.ceiling(Rank::Stranger as usize) {
             self.take(visitor.tenant);
             return Verdict::Admitted;
         }
@@ -172,8 +192,7 @@ impl Shares {
         let is_before = |it: &&Waiting| it.tenant == visitor.tenant && it.rank <= rank;
         let before = self.queue.iter().filter(is_before).count();
         let is_borrower = self.borrows(visitor.tenant, before);
-        let level = level(rank, is_borrower);
-        if self.taken < self.ceiling(level) {
+        if self.has_room(visitor.tenant, rank, is_borrower) {
             self.take(visitor.tenant);
             return Verdict::Admitted;
         }
@@ -182,21 +201,26 @@ impl Shares {
         verdict
     }
 
-    /// Gives a tenant's place back. [`next`](Self::next) is to be called after that, until it names nobody.
-    pub(crate) fn leave(&mut self, now: Duration, tenant: TenantId) {
+    /// Gives a place back that a tenant has had since then. [`next`](Self::next) is to be called after that, until it
+    /// names nobody.
+    pub(crate) fn leave(&mut self, now: Duration, tenant: TenantId, since: Duration) {
         self.pace.freed(now);
+        let took = now.saturating_sub(since).as_secs_f32();
+        self.takes += (took - self.takes) / SMOOTHING as f32;
         self.taken = self.taken.saturating_sub(1);
-        if let Some(it) = self.tenants.get_mut(&tenant) {
+        self.change(tenant, |it| {
             it.taken = it.taken.saturating_sub(1);
-        }
+            it.takes += (took - it.takes) / SMOOTHING as f32;
+        });
         self.forget_idle(tenant);
     }
 
     /// Gives a free place to the one who waits and is to have it.
     pub(crate) fn next(&mut self) -> Option<Ticket> {
         let of = |(at, it): (usize, &Waiting)| (self.level_of(it), self.load(it.tenant), at);
-        let (level, _, at) = self.queue.iter().enumerate().map(of).min()?;
-        if self.taken >= self.ceiling(level) {
+        let (_, _, at) = self.queue.iter().enumerate().map(of).min()?;
+        let it = *self.queue.get(at)?;
+        if !self.has_room(it.tenant, it.rank, self.borrows(it.tenant, 0)) {
             return None;
         }
         let first = self.dequeue(at)?;
@@ -212,6 +236,21 @@ impl Shares {
         };
         self.forget_idle(gone.tenant);
         true
+    }
+
+    /// So much time has passed since this was last called: what tenants want at the mean is brought up to now.
+    /// [`next`](Self::next) is to be called after that, until it names nobody.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        let seconds = time.as_secs_f32().max(0.001);
+        let part = (seconds / MEMORY.as_secs_f32()).min(1.0);
+        self.kept = 0.0;
+        for it in self.tenants.values_mut() {
+            it.rate += (it.asked as f32 / seconds - it.rate) * part;
+            it.asked = 0;
+            let share = self.places as f32 * it.weight as f32 / self.weights.max(1) as f32;
+            it.wants = (it.rate * it.takes).min(share);
+            self.kept += it.kept();
+        }
     }
 
     /// Changes how many places may be used. Those that are taken stay so. [`next`](Self::next) is to be called after
@@ -296,6 +335,23 @@ impl Shares {
         (self.places - kept).max(1)
     }
 
+    /// Places that are not lent.
+    fn kept_places(&self) -> usize {
+        // Never more than there are places, by the shares.
+        self.kept.max(0.0) as usize
+    }
+
+    /// Whether a request may have one of the places that are free.
+    fn has_room(&self, tenant: TenantId, rank: Rank, is_borrower: bool) -> bool {
+        let kept = if is_borrower {
+            let own = self.tenant(tenant).kept();
+            (self.kept - own).max(0.0) as usize
+        } else {
+            0
+        };
+        self.taken + kept < self.ceiling(level(rank, is_borrower))
+    }
+
     fn level_of(&self, it: &Waiting) -> usize {
         level(it.rank, self.borrows(it.tenant, 0))
     }
@@ -327,13 +383,25 @@ impl Shares {
             taken: 0,
             waiting: 0,
             weight: 1,
+            asked: 0,
+            rate: 0.0,
+            takes: 0.0,
+            wants: 0.0,
         };
         self.tenants.get(&tenant).unwrap_or(NOBODY)
     }
 
     fn meet(&mut self, visitor: Visitor) {
         let weight = u64::from(visitor.weight.max(1));
-        let it = self.tenants.entry(visitor.tenant).or_default();
+        let takes = self.takes;
+        let it = self
+            .tenants
+            .entry(visitor.tenant)
+            .or_insert_with(|| Tenant {
+                takes,
+                ..Tenant::default()
+            });
+        it.asked += 1;
         if it.weight < weight {
             self.weights += weight - it.weight;
             it.weight = weight;
@@ -342,12 +410,19 @@ impl Shares {
 
     fn take(&mut self, tenant: TenantId) {
         self.taken += 1;
-        if let Some(it) = self.tenants.get_mut(&tenant) {
-            it.taken += 1;
-        }
+        self.change(tenant, |it| it.taken += 1);
         let greatest = self.greatest.map(|greatest| self.load(greatest));
         if greatest.is_none_or(|greatest| self.load(tenant) >= greatest) {
             self.greatest = Some(tenant);
+        }
+    }
+
+    /// Changes what is known of a tenant, and what is kept for it with that.
+    fn change(&mut self, tenant: TenantId, change: impl FnOnce(&mut Tenant)) {
+        if let Some(it) = self.tenants.get_mut(&tenant) {
+            let before = it.kept();
+            change(it);
+            self.kept += it.kept() - before;
         }
     }
 
@@ -357,9 +432,17 @@ impl Shares {
             && it.waiting == 0
         {
             self.weights -= it.weight;
+            self.kept -= it.kept();
             self.tenants.remove(&tenant);
             self.greatest = self.greatest.filter(|greatest| *greatest != tenant);
         }
+    }
+}
+
+impl Tenant {
+    /// What it has less than it wants at the mean.
+    fn kept(&self) -> f32 {
+        (self.wants - self.taken as f32).max(0.0)
     }
 }
 

@@ -83,14 +83,18 @@ async fn a_loop_that_is_on_time_keeps_all_places() {
     assert_eq!(gate.places(), 1000);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_loop_that_falls_behind_lets_fewer_in() {
     let gate = Arc::new(Gate::new(1000, 1));
     let _passes: Vec<_> = (0..800).map(|_| admitted(enter(&gate, 1))).collect();
-    let busy = async {
+    // A standing queue: each turn takes longer than the loop may be late.
+    let hog = async {
         loop {
+            let until = Instant::now() + Duration::from_millis(30);
+            while Instant::now() < until {
+                std::hint::spin_loop();
+            }
             tokio::task::yield_now().await;
-            tokio::time::advance(Duration::from_millis(40)).await;
         }
     };
     let fewer = async {
@@ -98,10 +102,14 @@ async fn a_loop_that_falls_behind_lets_fewer_in() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::select! {
-        () = gate.keep_pace() => {}
-        () = busy => {}
-        () = fewer => {}
-    }
+    let watched = async {
+        tokio::select! {
+            () = gate.keep_pace() => {}
+            () = hog => {}
+            () = fewer => {}
+        }
+    };
+    let watched = tokio::time::timeout(Duration::from_secs(30), watched);
+    watched.await.expect("it falls behind");
     assert_eq!(gate.places(), 700);
 }

@@ -10,15 +10,21 @@ use super::*;
 
 /// How long a request takes, at the mean.
 const TAKES: Duration = Duration::from_millis(200);
-const LASTS: Duration = Duration::from_secs(6);
+const LASTS: Duration = Duration::from_secs(8);
+/// Those who come before are not counted.
+const BEGINS: Duration = Duration::from_secs(2);
+/// How often it is noted what tenants use.
+const BEAT: Duration = Duration::from_millis(100);
 
 /// How a tenant asks.
 #[derive(Debug, Clone, Copy)]
 struct Demand {
     weight: u32,
-    /// Requests per second, at random (a Poisson process).
+    /// Requests per second.
     rate: f64,
     rank: Rank,
+    /// Whether they come at random (a Poisson process) and take their time at random, or all alike, which makes waves.
+    is_random: bool,
 }
 
 /// How a tenant fared.
@@ -40,8 +46,9 @@ impl Fared {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Asks(usize),
-    Ends(usize),
+    Ends(usize, Duration),
     GivesUp(u64),
+    Passes,
 }
 
 struct World {
@@ -68,6 +75,7 @@ impl World {
         for tenant in 0..demands.len() {
             world.ask_later(tenant);
         }
+        world.events.push(Reverse((BEAT, Event::Passes)));
         while let Some(Reverse((now, event))) = world.events.pop() {
             if now > LASTS {
                 break;
@@ -75,30 +83,42 @@ impl World {
             world.now = now;
             match event {
                 Event::Asks(tenant) => world.ask(tenant),
-                Event::Ends(tenant) => {
-                    world.shares.leave(now, TenantId(tenant as u64));
+                Event::Ends(tenant, began) => {
+                    world.shares.leave(now, TenantId(tenant as u64), began);
                     world.let_in();
                 }
                 Event::GivesUp(ticket) => world.give_up(ticket),
+                Event::Passes => {
+                    world.shares.pass(BEAT);
+                    world.let_in();
+                    world.events.push(Reverse((now + BEAT, Event::Passes)));
+                }
             }
-            world.shares.check();
+            if event == Event::Passes {
+                world.shares.check();
+            }
         }
         world.fared
     }
 
-    fn exponential(&mut self, mean: Duration) -> Duration {
+    fn duration(&mut self, tenant: usize, mean: Duration) -> Duration {
+        if !self.demands[tenant].is_random {
+            return mean;
+        }
         mean.mul_f64(-self.random.random_range(f64::EPSILON..1.0).ln())
     }
 
     fn ask_later(&mut self, tenant: usize) {
         let mean = Duration::from_secs_f64(1.0 / self.demands[tenant].rate);
-        let at = self.now + self.exponential(mean);
+        let at = self.now + self.duration(tenant, mean);
         self.events.push(Reverse((at, Event::Asks(tenant))));
     }
 
     fn ask(&mut self, tenant: usize) {
         self.ask_later(tenant);
-        self.fared[tenant].asked += 1;
+        if self.now >= BEGINS {
+            self.fared[tenant].asked += 1;
+        }
         let Demand { weight, rank, .. } = self.demands[tenant];
         let visitor = Visitor {
             tenant: TenantId(tenant as u64),
@@ -125,10 +145,11 @@ impl World {
 
     fn begin(&mut self, tenant: usize, asked: Duration) {
         let fared = &mut self.fared[tenant];
-        fared.answered += 1;
+        fared.answered += u32::from(asked >= BEGINS);
         fared.longest_wait = fared.longest_wait.max(self.now - asked);
-        let ends = self.now + self.exponential(TAKES);
-        self.events.push(Reverse((ends, Event::Ends(tenant))));
+        let ends = self.now + self.duration(tenant, TAKES);
+        self.events
+            .push(Reverse((ends, Event::Ends(tenant, self.now))));
     }
 
     fn let_in(&mut self) {
@@ -158,6 +179,7 @@ fn demand(rate: f64) -> Demand {
         weight: 1,
         rate,
         rank: Rank::Interactive,
+        is_random: true,
     }
 }
 
@@ -168,9 +190,9 @@ fn share(places: usize) -> f64 {
 
 #[test]
 fn a_flood_of_one_tenant_costs_the_others_nothing() {
-    for places in [200, 1000] {
+    for (places, is_random) in [(200, true), (1000, true), (200, false), (1000, false)] {
         let share = share(places);
-        let mut demands = [demand(0.7 * share); 20];
+        let mut demands = [demand(0.7 * share); 20].map(|it| Demand { is_random, ..it });
         demands[0].rate = 20.0 * share;
         let fared = World::run(places, &demands);
         let (answered, asked) = fared[1..]
@@ -182,7 +204,7 @@ fn a_flood_of_one_tenant_costs_the_others_nothing() {
         assert!(longest <= Some(OWED_WAIT), "{longest:?}");
         // What the others leave is lent to it.
         let used = f64::from(fared.iter().map(|it| it.answered).sum::<u32>());
-        let most = share * 20.0 * LASTS.as_secs_f64();
+        let most = share * 20.0 * (LASTS - BEGINS).as_secs_f64();
         assert!(used >= 0.9 * most, "{places} places: used {}", used / most);
     }
 }
@@ -192,7 +214,7 @@ fn whatever_is_asked_for_nearly_all_places_are_used() {
     let most = share(200) * 20.0;
     for times in [1.0, 2.0, 5.0, 10.0] {
         let fared = World::run(200, &[demand(times * most)]);
-        let used = f64::from(fared[0].answered) / (most * LASTS.as_secs_f64());
+        let used = f64::from(fared[0].answered) / (most * (LASTS - BEGINS).as_secs_f64());
         assert!(used >= 0.9, "{times}x: {used}");
         assert!(
             fared[0].latest_refusal <= BORROWER_WAIT,
@@ -223,5 +245,5 @@ fn batches_yield_to_those_who_wait_for_answers() {
     // Within its share: it loses nothing to another tenant's batches.
     let fared = World::run(400, &[batch, demand(0.4 * most)]);
     assert!(fared[1].part() >= 0.99, "{fared:?}");
-    assert!(f64::from(fared[0].answered) >= 0.4 * most * LASTS.as_secs_f64());
+    assert!(f64::from(fared[0].answered) >= 0.4 * most * (LASTS - BEGINS).as_secs_f64());
 }
