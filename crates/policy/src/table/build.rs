@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::{
     CounterSpec, Credential, Deployment, Dimension, Effect, Endpoint, Kind, Limit, Measure, Model,
-    Overrun, Protocol, Provider, Reserve, Scope, Simulated, SimulatedFault, Table, Timeouts, Unit,
-    Unreachable, Weights, defaults,
+    Overrun, Protocol, Provider, Reserve, Scope, Simulated, SimulatedFault, Table, Tier, Timeouts,
+    Unit, Unreachable, Weights, defaults,
 };
 use crate::address::normal_base_url;
 use crate::ceilings::{self, Ceiling};
@@ -46,10 +46,17 @@ pub(crate) fn build(policy: &pb::Policy, revision: u64) -> Result<Table, Fault> 
         limits,
         tiers: policy
             .tiers
-            .keys()
-            .map(|name| name.as_str().into())
+            .iter()
+            .map(|(name, it)| (name.as_str().into(), tier(it)))
             .collect(),
     })
+}
+
+fn tier(it: &pb::Tier) -> Tier {
+    Tier {
+        weight: it.weight.max(1),
+        is_batch: it.priority() == pb::Priority::Batch,
+    }
 }
 
 /// Limits and ceilings, by name.

@@ -345,7 +345,13 @@ pub(crate) fn policy() -> impl Strategy<Value = pb::Policy> {
         vec(limit(), 0..3),
         hash_map(
             text(),
-            vec(limit(), 0..3).prop_map(|limits| pb::Tier { limits }),
+            (vec(limit(), 0..3), 0..2000u32, 0..3i32).prop_map(|(limits, weight, priority)| {
+                pb::Tier {
+                    limits,
+                    weight,
+                    priority,
+                }
+            }),
             0..3,
         ),
     )
