@@ -1,7 +1,6 @@
 //! Reading the provider's count of tokens.
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use crate::chat::{Usage, UsageSource};
 use crate::usage::{believable, count, part, tier};
@@ -25,7 +24,7 @@ struct Report {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ByModality {
+pub(super) struct ByModality {
     modality: Option<String>,
     token_count: Option<f64>,
 }
@@ -33,8 +32,8 @@ struct ByModality {
 /// Reads a report: input is the prompt, what was read from the cache included, and what server-side
 /// tools added to it; output is the candidates and the thoughts, which are counted apart. A report
 /// that does not add up is none.
-pub(super) fn read(raw: &RawValue) -> Option<Usage> {
-    let report: Report = serde_json::from_str(raw.get()).ok()?;
+pub(super) fn read(report: &str) -> Option<Usage> {
+    let report: Report = serde_json::from_str(report).ok()?;
     let input_total =
         count(report.prompt_token_count?)? + part(report.tool_use_prompt_token_count)?;
     let candidates = part(report.candidates_token_count)?;
@@ -64,7 +63,8 @@ pub(super) fn read(raw: &RawValue) -> Option<Usage> {
     })
 }
 
-fn of(modality: &str, details: &[ByModality]) -> Option<u64> {
+/// How many tokens are of that modality.
+pub(super) fn of(modality: &str, details: &[ByModality]) -> Option<u64> {
     let mut sum = 0;
     for detail in details {
         if detail.modality.as_deref() == Some(modality) {
