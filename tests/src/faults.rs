@@ -60,18 +60,26 @@ pub async fn run(options: &Options) -> anyhow::Result<Figures> {
     if options.seconds > 0 {
         let seconds = Duration::from_secs(options.seconds);
         figures.misbehaviours = Some(misbehaviours::show(&options.tollgate, seconds).await?);
+        figures.save(&options.out)?;
     }
     if options.disconnects > 0 {
         let shown = departures::disconnects(&options.tollgate, options.disconnects).await?;
         figures.disconnects = Some(shown);
+        figures.save(&options.out)?;
     }
     if options.nonces > 0 {
         figures.nonces = Some(departures::nonces(&options.tollgate, options.nonces).await?);
+        figures.save(&options.out)?;
     }
-    let json = serde_json::to_vec_pretty(&figures).context("encode the figures")?;
-    std::fs::write(&options.out, json)
-        .with_context(|| format!("write {}", options.out.display()))?;
     Ok(figures)
+}
+
+impl Figures {
+    /// Writes what there is by now: a later part may fail.
+    fn save(&self, path: &Path) -> anyhow::Result<()> {
+        let json = serde_json::to_vec_pretty(self).context("encode the figures")?;
+        std::fs::write(path, json).with_context(|| format!("write {}", path.display()))
+    }
 }
 
 /// What a part runs on.

@@ -38,6 +38,7 @@ pub(super) async fn disconnects(tollgate: &Path, callers: u64) -> anyhow::Result
     let reports = all_ways(&load, CALLERS).await?;
     let gone: Vec<_> = reports.iter().flat_map(|it| &it.cancelled).collect();
     let settled = settled(&stage).await?;
+    let reached_provider = stage.provider.stats().requests;
     let (mut took, kept) = told(&stage, &gone);
     took.sort_unstable();
     let at = |part: f64| {
@@ -54,7 +55,7 @@ pub(super) async fn disconnects(tollgate: &Path, callers: u64) -> anyhow::Result
     let refused: u64 = after.iter().flat_map(|it| it.failures.values()).sum();
     Ok(Disconnects {
         gone: gone.len() as u64,
-        reached_provider: stage.provider.stats().requests - sent(&after),
+        reached_provider,
         told: took.len() as u64,
         told_p50_ms: at(0.5),
         told_p99_ms: at(0.99),
