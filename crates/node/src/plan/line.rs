@@ -49,9 +49,9 @@ impl Line {
     }
 
     /// What to take from its counter.
-    pub(crate) fn ask(&self, needs: &Needs) -> Ask {
+    pub(crate) fn ask(&self, needs: &Needs) -> Ask<&Counter> {
         Ask {
-            counter: self.counter.clone(),
+            counter: &self.counter,
             units: self.reserved(needs),
         }
     }

@@ -33,11 +33,11 @@ impl Hasher for Spread {
     }
 }
 
-/// So many units of that counter.
+/// So many units of that counter, which is given or lent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ask {
+pub struct Ask<C = Counter> {
     /// Which counter.
-    pub counter: Counter,
+    pub counter: C,
     /// How many units.
     pub units: u64,
 }

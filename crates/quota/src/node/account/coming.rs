@@ -11,7 +11,7 @@ const ENDLESS_RETRY_MS: u64 = 86_400_000;
 impl Account {
     /// When it is worth trying again for so many units.
     pub(super) fn retry_after_ms(&self, now: NodeTime, short: u64) -> u64 {
-        match self.counter.kind() {
+        match self.kind {
             Kind::Fixed { .. }
             | Kind::Calendar { .. }
             | Kind::Sliding { .. }
@@ -27,28 +27,28 @@ impl Account {
         if self.is_windowed() {
             return self.over_at;
         }
-        let coming = &self.told.coming;
+        let coming = self.coming();
         let next = coming.iter().position(|point| point.units >= units);
         let in_ms = match (next, coming.last()) {
             (Some(0), _) => coming[0].in_ms,
             (Some(next), _) => between(coming[next - 1], coming[next], units),
             (None, Some(last)) => last.in_ms,
-            (None, None) => self.counter.kind().window_ms(),
+            (None, None) => self.kind.window_ms(),
         };
-        self.told.heard_at.after(in_ms)
+        self.heard_at.after(in_ms)
     }
 
     /// Milliseconds until the whole limit can be had again, as far as known: the window's end, or what the owner
     /// expects, or a window's length; 0 where nobody can tell.
     pub(in crate::node) fn resets_in_ms(&self, now: NodeTime) -> u64 {
-        if matches!(self.counter.kind(), Kind::Endless | Kind::Concurrent) {
+        if matches!(self.kind, Kind::Endless | Kind::Concurrent) {
             return 0;
         }
-        let whole_at = match self.told.coming.last() {
+        let whole_at = match self.coming().last() {
             _ if self.is_windowed() => self.deadline,
-            Some(whole) => self.told.heard_at.after(whole.in_ms),
-            None if self.told.remaining >= self.told.limit => now,
-            None => now.after(self.counter.kind().window_ms()),
+            Some(whole) => self.heard_at.after(whole.in_ms),
+            None if self.remaining >= self.limit => now,
+            None => now.after(self.kind.window_ms()),
         };
         whole_at.since(now)
     }
