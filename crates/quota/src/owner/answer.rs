@@ -46,7 +46,7 @@ impl Owner {
         counters.dedup();
         let tell = |counter: &Counter| {
             let account = self.accounts.get(counter)?;
-            account.tell(&self.context(now, account), incarnation)
+            account.tell(&self.context(now, counter), incarnation)
         };
         Some(OwnerMessage {
             epoch: self.epoch,
