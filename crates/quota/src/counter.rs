@@ -34,6 +34,8 @@ struct Name {
     subject_start: u32,
     /// `limit/kind/subject`.
     text: Box<str>,
+    /// What it is a part of, if it is one.
+    pool: Option<Counter>,
 }
 
 /// Where a counter was found last, and the number of what was there: a hint that saves looking it up, to be checked by
@@ -73,11 +75,48 @@ impl Counter {
             hash: hash(&text),
             prefix: prefix(&text),
             text: text.into(),
+            pool: None,
         };
-        Ok(Self {
+        Ok(Self::of(name))
+    }
+
+    fn of(name: Name) -> Self {
+        Self {
             name: Arc::new(name),
             seat: Seat::default(),
+        }
+    }
+
+    /// The part of one of those who share the counter. Nodes hold units of parts as of any counter; what they come
+    /// out of, and whose owner grants them, is the [`Counter::pool`].
+    #[must_use]
+    pub fn part(&self, who: &str) -> Self {
+        let pool = self.pool();
+        let (limit, kind, subject) = (pool.limit(), pool.kind(), pool.subject());
+        let text = format!("{limit}/{kind}~{}/{subject}/{who}", subject.len());
+        let start = text.len() - subject.len() - 1 - who.len();
+        Self::of(Name {
+            limit_end: pool.name.limit_end,
+            subject_start: u32::try_from(start).unwrap_or(u32::MAX),
+            kind,
+            hash: hash(&text),
+            prefix: prefix(&text),
+            text: text.into(),
+            pool: Some(pool.clone()),
         })
+    }
+
+    /// What it is a part of: itself, unless it is one.
+    #[must_use]
+    pub fn pool(&self) -> &Self {
+        self.name.pool.as_ref().unwrap_or(self)
+    }
+
+    /// Whose part it is; nothing where it is none.
+    #[must_use]
+    pub fn who(&self) -> &str {
+        let part = |pool: &Self| self.subject().get(pool.subject().len() + 1..);
+        self.name.pool.as_ref().and_then(part).unwrap_or("")
     }
 
     /// Reads the text form back.
@@ -88,10 +127,26 @@ impl Counter {
         let malformed = || Error::CounterText(text.to_owned());
         let (limit, rest) = text.split_once('/').ok_or_else(malformed)?;
         let (kind, subject) = rest.split_once('/').ok_or_else(malformed)?;
-        Self::new(limit, kind.parse().map_err(|_| malformed())?, subject)
+        let (kind, pool) = match kind.split_once('~') {
+            Some((kind, pool)) => (kind, Some(pool)),
+            None => (kind, None),
+        };
+        let kind = kind.parse().map_err(|_| malformed())?;
+        let Some(pool) = pool else {
+            return Self::new(limit, kind, subject);
+        };
+        let length: usize = pool.parse().map_err(|_| malformed())?;
+        let parts = subject.split_at_checked(length).ok_or_else(malformed)?;
+        let who = parts.1.strip_prefix('/').ok_or_else(malformed)?;
+        let part = Self::new(limit, kind, parts.0)?.part(who);
+        // One name, one text.
+        (part.as_str() == text)
+            .then_some(part)
+            .ok_or_else(malformed)
     }
 
-    /// The text form `limit/kind/subject`: what travels and what keys are built from.
+    /// The text form `limit/kind/subject`, and `limit/kind~LENGTH/subject/who` of a part, where the subject is so many
+    /// bytes long: what travels and what keys are built from.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.name.text
@@ -214,6 +269,33 @@ mod tests {
             assert_eq!(back, counter);
             let parts = (back.limit(), back.kind(), back.subject());
             assert_eq!(parts, ("per-key", *kind, *subject));
+        }
+    }
+
+    #[test]
+    fn a_part_names_its_pool_and_whose_it_is() {
+        let pool = fixed("team", 60_000, "requests=60s/team=a/b").unwrap();
+        let part = pool.part("user=a/b/c");
+        assert_eq!(
+            part.as_str(),
+            "team/60000~21/requests=60s/team=a/b/user=a/b/c"
+        );
+        let back = Counter::parse(part.as_str()).unwrap();
+        assert_eq!((&back, back.pool()), (&part, &pool));
+        assert_eq!((back.who(), back.kind()), ("user=a/b/c", pool.kind()));
+        assert_eq!(back.subject(), "requests=60s/team=a/b/user=a/b/c");
+        assert_eq!(part.shard(), pool.shard());
+        assert_eq!((pool.who(), pool.pool()), ("", &pool));
+        assert_eq!(part.part("user=d"), pool.part("user=d"));
+        let empty = fixed("all", 60_000, "").unwrap().part("x");
+        assert_eq!(Counter::parse(empty.as_str()).unwrap().pool().subject(), "");
+        for text in [
+            "a/60000~9/b/c",
+            "a/60000~1/b",
+            "a/60000~01/b/c",
+            "a/60000~/b/c",
+        ] {
+            assert_eq!(Counter::parse(text), Err(Error::CounterText(text.into())));
         }
     }
 

@@ -11,6 +11,8 @@ mod horizon;
 mod idle;
 mod keeping;
 mod ledger_row;
+mod level;
+mod part;
 mod raise;
 mod row;
 mod session;
@@ -31,6 +33,7 @@ use horizon::{Horizon, View};
 use idle::Idle;
 pub use keeping::MOST_ROWS;
 pub use ledger_row::LedgerRow;
+use part::Holder;
 pub use raise::Raise;
 use raise::Raises;
 use session::Sessions;
@@ -248,23 +251,19 @@ impl Owner {
             }
         }
         for report in &message.accounts {
-            if !self.is_kept(now, &report.counter, gathered) {
+            let counter = report.counter.pool();
+            if !self.is_kept(now, counter, gathered) {
                 continue;
             }
             let from = message.incarnation;
             let mut disowned = false;
-            self.with(
-                now,
-                &report.counter,
-                gathered,
-                |account, context, wishes| {
-                    account.roll(context);
-                    account.report(context, message, report);
-                    account.work(context, Some(from), wishes);
-                    wishes.tell.insert(from);
-                    disowned |= account.is_closed(from);
-                },
-            );
+            self.with(now, counter, gathered, |account, context, wishes| {
+                account.roll(context);
+                let holder = account.report(context, message, report);
+                account.work(context, holder, wishes);
+                wishes.tell.extend(holder);
+                disowned |= account.is_closed(from);
+            });
             if disowned {
                 let closed = gathered.closed.entry(from).or_default();
                 closed.push(Close {
@@ -336,8 +335,9 @@ impl Owner {
         self.sessions.disconnect(incarnation);
         for counter in self.counters() {
             self.with(now, &counter, gathered, |account, context, wishes| {
-                if account.rows.contains_key(&incarnation) {
-                    account.tickets.retain(|holder| *holder != incarnation);
+                let of = |holder: &Holder| holder.incarnation == incarnation;
+                if account.rows.keys().any(of) {
+                    account.tickets.retain(|holder| !of(holder));
                     account.roll(context);
                     account.work(context, None, wishes);
                 }
@@ -415,6 +415,7 @@ impl Owner {
             return;
         };
         let spec = limits.of(counter);
+        let shares = limits.shares(counter);
         let raise = raises.of(counter, now);
         let context = Context {
             now,
@@ -422,6 +423,7 @@ impl Owner {
             config,
             sessions,
             spec,
+            shares,
             raised: raise.map_or(0, |raise| raise.units),
             restore: *restore,
             horizon: horizon.view(limits.revision()),
@@ -444,12 +446,10 @@ impl Owner {
         if let Some(write) = wishes.write {
             gathered.effects.push(write.effect(counter.clone()));
         }
-        for incarnation in wishes.tell {
-            gathered
-                .tell
-                .entry(incarnation)
-                .or_default()
-                .push(counter.clone());
+        for holder in wishes.tell {
+            let counter = account.parts.name(holder).unwrap_or(counter);
+            let counters = gathered.tell.entry(holder.incarnation).or_default();
+            counters.push(counter.clone());
         }
     }
 
@@ -461,6 +461,7 @@ impl Owner {
             config: &self.config,
             sessions: &self.sessions,
             spec: self.limits.of(counter),
+            shares: self.limits.shares(counter),
             raised: raise.map_or(0, |raise| raise.units),
             restore: self.restore,
             horizon: self.horizon.view(self.limits.revision()),

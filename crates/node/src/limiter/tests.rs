@@ -31,6 +31,7 @@ fn granted(counter: &Counter, granted: u64, closed: Close) -> OwnerMessage {
             keep: None,
             limit: 100,
             remaining: 100,
+            share: None,
             coming: Vec::new(),
         }],
         closed: vec![closed],

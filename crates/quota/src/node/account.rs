@@ -2,11 +2,11 @@ mod coming;
 
 use smallvec::SmallVec;
 
+use crate::node::Config;
 use crate::node::mark::Mark;
 use crate::node::units::{
     Bounds, DEMAND_FLOOR, Demand, Label, Ledger, Piece, Pieces, Queue, WindowEnd, signed,
 };
-use crate::node::{Config, Why};
 use crate::{Coming, Counter, Epoch, Generation, Kind, LONGEST_LEASE_MS, NodeTime, OwnerAccount};
 
 /// An account is forgotten this long after its deadline, in milliseconds: by then its window is over
@@ -339,29 +339,6 @@ impl Account {
     /// When more can be had, as the owner said, counted from `heard_at`.
     fn coming(&self) -> &[Coming] {
         self.bounds.as_ref().map_or(&[], |bounds| &bounds.coming)
-    }
-
-    /// Why a request for `units` that cannot be taken now is hopeless, if it is.
-    pub(super) fn hopeless(&self, now: NodeTime, units: u64) -> Option<Why> {
-        if !self.is_open(now) {
-            return None;
-        }
-        let limit = self.limit;
-        if units > limit {
-            return Some(Why::TooLarge { limit });
-        }
-        let short = signed(units)
-            .saturating_sub(self.avail)
-            .max(0)
-            .unsigned_abs();
-        // No owner can ever give more than the limit: beyond it lies only debt.
-        let above = self.exhausted_above().unwrap_or(limit);
-        // No bound outlasts the time when the owner expects more.
-        let lasts = self.is_windowed() || now < self.comes_at(1);
-        (short > above && lasts).then(|| Why::Exhausted {
-            limit,
-            retry_after_ms: self.retry_after_ms(now, short),
-        })
     }
 
     /// Units missing for the oldest waiting request of `units`, or to pay the debt.

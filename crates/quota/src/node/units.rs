@@ -112,6 +112,8 @@ impl Pieces {
 pub(super) struct Bounds {
     pub(super) exhausted_above: Option<u64>,
     pub(super) keep: Option<u64>,
+    /// Up to where a part may go, where that is what binds.
+    pub(super) share: Option<u64>,
     /// When more can be had.
     pub(super) coming: Vec<Coming>,
 }
@@ -123,6 +125,7 @@ impl Bounds {
             Box::new(Self {
                 exhausted_above: told.exhausted_above,
                 keep: told.keep,
+                share: told.share,
                 coming: told.coming.clone(),
             })
         })

@@ -238,7 +238,9 @@ impl Account {
         let windows = units.saturating_sub(1) / limit;
         let first = units - windows * limit;
         let first = match self.hopeless(now, first) {
-            Some(Why::Exhausted { retry_after_ms, .. }) => retry_after_ms,
+            Some(Why::Exhausted { retry_after_ms, .. } | Why::OverShare { retry_after_ms, .. }) => {
+                retry_after_ms
+            }
             Some(Why::TooLarge { .. } | Why::NoAnswer | Why::Late) | None if windows == 0 => {
                 return None;
             }

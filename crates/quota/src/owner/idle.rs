@@ -9,8 +9,9 @@ use crate::owner::Owner;
 use crate::owner::account::{Account, Context, DEMAND_FRESH_MS, Supply};
 use crate::owner::few::Few;
 use crate::owner::keeping::{self, Rested};
+use crate::owner::part::Holder;
 use crate::owner::row::Row;
-use crate::{Counter, Generation, Incarnation, NodeTime, OwnerTime};
+use crate::{Counter, Generation, NodeTime, OwnerTime};
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 pub(super) struct Idle {
     keeping: Rested,
     version: u64,
-    rows: Few<Incarnation, IdleRow>,
+    rows: Few<Holder, IdleRow>,
 }
 
 /// What remains of a process's part: everything that went out has arrived there.
@@ -44,7 +45,12 @@ impl Idle {
             ..
         } = account;
         let calm = tickets.is_empty() && *supply == Supply::Ample && !recalling;
-        if !calm || relief_at.is_some() || context.raised > 0 || context.restore.frozen {
+        if !calm
+            || !account.parts.is_empty()
+            || relief_at.is_some()
+            || context.raised > 0
+            || context.restore.frozen
+        {
             return None;
         }
         let keeping = account.keeping.rested(context)?;
@@ -58,7 +64,7 @@ impl Idle {
             return None;
         }
         let mut rows = Few::default();
-        for (incarnation, row) in account.rows.iter() {
+        for (holder, row) in account.rows.iter() {
             let row = IdleRow {
                 node: Arc::clone(&row.node),
                 granted: row.granted,
@@ -66,7 +72,7 @@ impl Idle {
                 spent: row.spent,
                 avail: row.avail,
             };
-            rows.insert(*incarnation, row);
+            rows.insert(*holder, row);
         }
         Some(Self {
             keeping,
@@ -80,7 +86,7 @@ impl Idle {
         let mut account = Account::new(counter.clone(), context.now);
         account.keeping = keeping::wake(counter, &self.keeping, context);
         account.version = self.version;
-        for (incarnation, idle) in self.rows.iter() {
+        for (holder, idle) in self.rows.iter() {
             let alive = (NodeTime(0), OwnerTime(0));
             let mut row = Row::new(Arc::clone(&idle.node), Generation::FIRST, alive);
             row.granted = idle.granted;
@@ -89,7 +95,7 @@ impl Idle {
             row.spent = idle.spent;
             row.avail = idle.avail;
             account.idle = account.idle.saturating_add(row.idle());
-            account.rows.insert(*incarnation, Box::new(row));
+            account.rows.insert(*holder, Box::new(row));
         }
         account
     }
