@@ -88,16 +88,21 @@ impl LiveStream {
         if let Some(ended) = self.broken.take() {
             return Err(ended);
         }
+        // Nothing is made one with what was there before, or it would not be seen that anything came.
+        let mut before = std::mem::take(out);
         out.extend(self.warnings.drain(..).map(Chunk::Warning));
-        let before = out.len();
+        let told = out.len();
         let result = match self.pull(out).await {
-            Err(ended) if out.len() > before => {
+            Err(ended) if out.len() > told => {
                 self.broken = Some(ended);
                 Ok(true)
             }
             result => result,
         };
-        out.dedup_by(|next, before| before.join(next));
+        if !before.is_empty() {
+            before.append(out);
+            *out = before;
+        }
         result
     }
 

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use crate::chat::{Assembler, Chunk, Delta, FinishReason, Part, Tier, Usage, UsageSource};
 use crate::codec::{Codec, Kind, StreamDecoder};
 use crate::failure::{Class, Failure};
+use crate::testing::reported;
 
 mod usage;
 
@@ -110,6 +111,9 @@ fn a_sample_answer_gives_its_events() {
                 choice: 0,
                 reason: FinishReason::Stop
             },
+            reported(
+                r#"{"prompt_tokens":19,"completion_tokens":10,"total_tokens":29,"prompt_tokens_details":{"cached_tokens":4,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":2,"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}"#
+            ),
             Chunk::Usage(usage),
         ]
     );
@@ -160,6 +164,7 @@ fn choices_may_interleave_and_done_may_be_missing() {
                 choice: 0,
                 reason: FinishReason::Stop
             },
+            reported(r#"{"prompt_tokens":3,"completion_tokens":5}"#),
             Chunk::Usage(Usage::of(3, 5, UsageSource::Provider)),
         ]
     );
@@ -191,6 +196,23 @@ fn an_answer_cut_at_any_byte_is_truncated_until_its_last_finish_reason_is_there(
                 assert_eq!(finished, choices as usize, "cut at {cut}");
             }
             assert_eq!(chunks, whole[..chunks.len()], "cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn pieces_of_one_text_are_made_one_where_that_is_asked_for() {
+    for (sample, choices, _) in SAMPLES {
+        let (mut apart, _) = decode(choices, [sample.as_bytes()]);
+        apart.dedup_by(|next, before| before.join(next));
+        for slice in [1, 7, sample.len()] {
+            let mut joined = Vec::new();
+            let mut decoder = decoder(choices).joining();
+            for bytes in sample.as_bytes().chunks(slice) {
+                decoder.push(bytes, &mut joined).unwrap();
+            }
+            decoder.finish(&mut joined).unwrap();
+            assert_eq!(joined, apart);
         }
     }
 }
