@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use tollgate_quota::Zone;
 
 use super::routing::pools_of;
+use super::sharing;
 use super::{Least, MAX_NAME, check_known, check_name, check_repeats, check_time, entries, price};
 use crate::ceilings;
 use crate::condition::Condition;
@@ -44,6 +45,7 @@ pub(super) fn check(policy: &pb::Policy, faults: &mut Vec<Fault>) {
     for placed in &all {
         names(placed, &mut taken, faults);
         limit(placed.limit, &placed.at, faults);
+        sharing::check(policy, placed, faults);
     }
     let counts_money =
         |it: &&Placed<'_>| matches!(it.limit.amount, Some(pb::limit::Amount::CostUsd(_)));
