@@ -110,7 +110,9 @@ async fn answer(
     let work = async {
         let plan = key.plan(&revision, &model)?;
         let needs = plan.needs(&revision, &model, &bounds);
-        reserve(node, plan, (needs, until), meter).await?;
+        let reserved = reserve(node, plan, (needs, until), meter).await;
+        key.note_room(reserved.as_ref().err());
+        reserved?;
         dispatch(&revision, &model, &asked, meter).await
     };
     let reply = timeout_at(until, work)
@@ -224,6 +226,12 @@ pub(crate) enum Piece {
     End(Box<Summary>),
 }
 
+impl Drop for AnswerStream {
+    fn drop(&mut self) {
+        executor::over();
+    }
+}
+
 impl AnswerStream {
     fn new(head: Head, mut meter: Meter, begun: Begun, until: Instant) -> Self {
         meter.streamed(&begun.chunks);
@@ -249,13 +257,15 @@ impl AnswerStream {
         if self.begun.over {
             return self.end();
         }
-        let ended_by = tokio::select! {
-            biased;
-            limit = meter.keep_up() => limit,
-            () = &mut self.deadline => None,
-        };
-        if let Some(limit) = ended_by {
-            return Some(Ok(Piece::Chunks(self.begun.stop(meter, limit))));
+        if meter.can_be_outgrown() {
+            let ended_by = tokio::select! {
+                biased;
+                limit = meter.keep_up() => limit,
+                () = &mut self.deadline => None,
+            };
+            if let Some(limit) = ended_by {
+                return Some(Ok(Piece::Chunks(self.begun.stop(meter, limit))));
+            }
         }
         let mut chunks = Vec::new();
         let live = &mut self.begun.live;

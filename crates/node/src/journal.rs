@@ -9,7 +9,8 @@
 //! said more; then nothing is closed by it, and operators see what the dead processes held as suspense.
 //!
 //! Whoever holds the lock on the folder knows that every process which wrote here before is dead: they held it all
-//! their lives, and the kernel lets go of it only with the process.
+//! their lives, and the kernel lets go of it only with the process. In a copy of the folder nobody knows that, so the
+//! journal says which lock it was, and another one makes it as worthless as damage does.
 
 mod line;
 mod place;
@@ -18,7 +19,7 @@ mod will;
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,7 @@ use crate::metrics;
 const JOURNAL: &str = "journal";
 const TEMPORARY: &str = "journal.tmp";
 const DAMAGED: &str = "journal.damaged";
+const COPIED: &str = "journal.copied";
 const LOCK: &str = "lock";
 /// Said of lines in a file that was flushed before it was a journal.
 const WHOLE: u64 = u64::MAX;
@@ -92,12 +94,13 @@ impl Journal {
             TryLockError::WouldBlock => Unusable::InUse,
             TryLockError::Error(error) => Unusable::Io(error),
         })?;
-        let Contents { last, will } = read(folder)?;
+        let number = lock.metadata()?.ino();
+        let Contents { last, will, .. } = read(folder, number)?;
         let estate = will.and_then(|will| taken(will, &lock));
         let goes_on = estate.as_ref().map(|(estate, _)| estate.incarnation);
         let dead = last.values().filter(|it| Some(it.incarnation) != goes_on);
         let closes = dead.map(Note::close).collect();
-        let (file, length) = rewrite(folder, &last)?;
+        let (file, length) = rewrite(folder, number, &last)?;
         let mut journal = Self {
             folder: folder.to_owned(),
             file,
@@ -169,7 +172,8 @@ impl Journal {
         let own = &self.own;
         self.last
             .retain(|(of, _), note| own.contains(of) || open(note));
-        (self.file, self.length) = rewrite(&self.folder, &self.last)?;
+        let number = self.lock.metadata()?.ino();
+        (self.file, self.length) = rewrite(&self.folder, number, &self.last)?;
         self.renamed = true;
         self.settle_name()
     }
@@ -238,8 +242,9 @@ fn taken(will: Will, lock: &File) -> Option<(Estate, u64)> {
 }
 
 /// Writes a journal of just these notes, flushed before it takes the old one's place.
-fn rewrite(folder: &Path, last: &Notes) -> io::Result<(File, u64)> {
+fn rewrite(folder: &Path, lock: u64, last: &Notes) -> io::Result<(File, u64)> {
     let mut bytes = Vec::new();
+    Line::of_folder(lock, WHOLE).write(&mut bytes);
     for note in last.values() {
         Line::note(note, WHOLE).write(&mut bytes);
     }
@@ -264,8 +269,8 @@ fn create(path: &Path, empty: bool) -> io::Result<File> {
     options.open(path)
 }
 
-/// Reads what counts of a folder's journal; nothing where it is damaged.
-fn read(folder: &Path) -> io::Result<Contents> {
+/// Reads what counts of the journal of a folder with that lock; nothing where it is damaged, or of another folder.
+fn read(folder: &Path, lock: u64) -> io::Result<Contents> {
     let path = folder.join(JOURNAL);
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
@@ -281,6 +286,15 @@ fn read(folder: &Path) -> io::Result<Contents> {
         fs::rename(&path, folder.join(DAMAGED))?;
         return Ok(Contents::default());
     };
+    if contents.home.is_some_and(|home| home != lock) {
+        tracing::error!(
+            path = %path.display(),
+            "the journal was copied from another folder, whose process may live: what it held stays charged until \
+             that one, or an operator (`tollgate limits close`), closes it"
+        );
+        fs::rename(&path, folder.join(COPIED))?;
+        return Ok(Contents::default());
+    }
     Ok(contents)
 }
 

@@ -35,6 +35,9 @@ pub(super) struct Line {
     /// That all is said of what is left, instead of a note.
     #[prost(message, optional, tag = "8")]
     seal: Option<Seal>,
+    /// Which lock those who write here hold, by the number of its file, instead of a note.
+    #[prost(uint64, optional, tag = "9")]
+    home: Option<u64>,
 }
 
 /// The last note of every process and counter.
@@ -44,6 +47,8 @@ pub(super) type Notes = BTreeMap<(Incarnation, Counter), Note>;
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Contents {
     pub(super) last: Notes,
+    /// The lock that its writers held, by the number of its file.
+    pub(super) home: Option<u64>,
     /// What the last process left, unless anything was written since.
     pub(super) will: Option<Will>,
 }
@@ -57,8 +62,15 @@ impl Line {
             mark: note.mark,
             settled: note.settled,
             flushed,
-            bequest: None,
-            seal: None,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn of_folder(lock: u64, flushed: u64) -> Self {
+        Self {
+            home: Some(lock),
+            flushed,
+            ..Self::default()
         }
     }
 
@@ -108,6 +120,10 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Contents> {
             return (!damaged).then_some(contents);
         };
         at += length;
+        if let Some(home) = line.home {
+            contents.home = Some(home);
+            continue;
+        }
         match (&line.bequest, &line.seal) {
             (Some(bequest), _) => left.push(bequest.read()),
             (None, Some(seal)) => contents.will = Will::new(seal, std::mem::take(&mut left)),

@@ -9,17 +9,15 @@ use crate::metrics;
 use crate::permit::Course;
 
 impl Meter {
+    /// Whether the stream may outgrow what limits hold for it. One whose choices have all ended uses no more.
+    pub(crate) fn can_be_outgrown(&self) -> bool {
+        let permit = self.permit.as_ref();
+        self.unfinished != 0 && permit.is_some_and(|permit| permit.plan().can_be_outgrown)
+    }
+
     /// Has limits hold enough for what the stream has brought so far. Nobody waits for that but those whose answer has
     /// to end where a limit has no room for more: then the limit's name.
     pub(crate) async fn keep_up(&mut self) -> Option<Arc<str>> {
-        let outgrown = |meter: &Self| {
-            let permit = meter.permit.as_ref();
-            permit.is_some_and(|permit| permit.plan().can_be_outgrown())
-        };
-        // An answer whose choices have all ended uses no more.
-        if self.unfinished == 0 || !outgrown(self) {
-            return None;
-        }
         let output = self.streamed_output;
         let so_far = Usage::of(self.bounds.input, output, UsageSource::Estimated);
         let used = self.used(self.answering.as_ref(), &so_far);
