@@ -1,5 +1,6 @@
 //! The composition root: everything a node consists of is put together here, and taken down in order.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use tollgate_proto::policy::v1::Policy;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use crate::arriving::Bodies;
 use crate::config::Config;
 use crate::control::Control;
 use crate::error::StartError;
@@ -25,7 +27,7 @@ use crate::limiter::Limiter;
 use crate::revision::Revision;
 use crate::snapshot::{self, Snapshot};
 use crate::workers::Workers;
-use crate::{config_stream, edge, metrics, quota_stream, random, server};
+use crate::{config_stream, edge, metrics, quota_stream, random, server, workers};
 
 /// How long leases may take to be returned at shutdown.
 const LONGEST_FAREWELL: Duration = Duration::from_secs(2);
@@ -41,6 +43,7 @@ pub(crate) struct Node {
     pub(crate) keys: Keys,
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) gate: Arc<Gate>,
+    pub(crate) bodies: Arc<Bodies>,
     /// Told when what the snapshot holds has changed.
     pub(crate) changed: Notify,
     /// Told when another policy is in force.
@@ -93,8 +96,9 @@ pub async fn serve(
     tasks.spawn(announce(Arc::clone(&node), health, stopping.clone()));
 
     let address = listener.local_addr().map_err(StartError::Listener)?;
-    tracing::info!(%address, node = node.config.name, "serving");
-    let workers = Workers::start().map_err(StartError::Workers)?;
+    node.say_bounds(address);
+    let watch = || keep_pace(Arc::clone(&node.gate));
+    let workers = Workers::start(watch).map_err(StartError::Workers)?;
     let connections = server::Connections::new(&node.config.limits);
     let accepting = CancellationToken::new();
     tokio::join!(
@@ -164,7 +168,8 @@ impl Node {
             incarnation,
             keys,
             limiter: Arc::new(Limiter::new(&config.name, incarnation, Some(inherited))),
-            gate: Arc::new(Gate::new(config.limits.max_in_flight)),
+            gate: Arc::new(Gate::new(config.limits.max_in_flight, workers::deserved())),
+            bodies: Arc::new(Bodies::new(config.limits.max_body_bytes)),
             changed: Notify::new(),
             adopted: Notify::new(),
             revision: ArcSwapOption::empty(),
@@ -173,6 +178,20 @@ impl Node {
             config,
         };
         (Arc::new(node), asked)
+    }
+
+    /// Says where it serves, and how much of everything there may be.
+    fn say_bounds(&self, address: SocketAddr) {
+        let bounds = &self.config.limits;
+        tracing::info!(
+            %address,
+            node = self.config.name,
+            requests = bounds.max_in_flight,
+            body_bytes = bounds.max_body_bytes,
+            connections = bounds.max_connections,
+            keys = bounds.max_keys,
+            "serving"
+        );
     }
 
     /// The policy revision in force.
@@ -262,6 +281,11 @@ impl Node {
 
 static NO_POLICY: std::sync::LazyLock<Policy> = std::sync::LazyLock::new(Policy::default);
 
+/// Has fewer requests let in while the event loop that this runs on falls behind.
+async fn keep_pace(gate: Arc<Gate>) {
+    gate.keep_pace().await;
+}
+
 /// Writes the snapshot whenever something has changed.
 async fn snapshot_writer(node: Arc<Node>) {
     loop {
@@ -297,6 +321,7 @@ async fn announce(node: Arc<Node>, health: HealthReporter, stopping: Cancellatio
             }
         }
         metrics::in_flight(node.gate.in_flight());
+        metrics::places(node.gate.places());
         tokio::select! {
             () = node.adopted.notified() => {}
             _ = gauge.tick() => {}

@@ -110,7 +110,9 @@ async fn answer(
     let work = async {
         let plan = key.plan(&revision, &model)?;
         let needs = plan.needs(&revision, &model, &bounds);
-        reserve(node, plan, (needs, until), meter).await?;
+        let reserved = reserve(node, plan, (needs, until), meter).await;
+        key.note_room(reserved.as_ref().err());
+        reserved?;
         dispatch(&revision, &model, &asked, meter).await
     };
     let reply = timeout_at(until, work)
@@ -222,6 +224,12 @@ pub(crate) enum Piece {
     Chunks(Vec<Chunk>),
     /// The end.
     End(Box<Summary>),
+}
+
+impl Drop for AnswerStream {
+    fn drop(&mut self) {
+        executor::over();
+    }
 }
 
 impl AnswerStream {

@@ -131,7 +131,7 @@ impl Limiter {
     /// The first ask that was refused, and why.
     pub(crate) async fn reserve(
         self: &Arc<Self>,
-        asks: &[Ask],
+        asks: &[Ask<&Counter>],
         wait: Duration,
     ) -> Result<(Reservation, Admission), Denial> {
         let (ticket, outcome, receiver) = self.begin(asks, wait);
@@ -157,7 +157,7 @@ impl Limiter {
 
     fn begin(
         &self,
-        asks: &[Ask],
+        asks: &[Ask<&Counter>],
         wait: Duration,
     ) -> (Ticket, Outcome, Option<oneshot::Receiver<Outcome>>) {
         let mut state = self.state.lock();
@@ -184,7 +184,7 @@ impl Limiter {
     async fn wait(
         self: &Arc<Self>,
         ticket: Ticket,
-        asks: &[Ask],
+        asks: &[Ask<&Counter>],
         receiver: oneshot::Receiver<Outcome>,
         wait: Duration,
     ) -> Outcome {

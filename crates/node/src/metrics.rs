@@ -32,6 +32,8 @@ const ATTEMPTS: &str = "tollgate_attempts_total";
 const ATTEMPT_LATENCY: &str = "tollgate_attempt_seconds";
 const TOKEN_COUNTS: &str = "tollgate_token_counts_total";
 const IN_FLIGHT: &str = "tollgate_requests_in_flight";
+const SHED: &str = "tollgate_requests_shed_total";
+const PLACES: &str = "tollgate_request_places";
 const POLICY_REVISION: &str = "tollgate_policy_revision";
 const POLICY_REFUSED: &str = "tollgate_policy_refused_total";
 const CONTROL_CONNECTED: &str = "tollgate_control_connected";
@@ -88,6 +90,14 @@ pub fn describe() {
         "Writes of the journal that failed: what needs them waits"
     );
     describe_gauge!(IN_FLIGHT, "Requests being worked on");
+    describe_gauge!(
+        PLACES,
+        "Requests that may be worked on at once: fewer while the node's processors do not keep up"
+    );
+    describe_counter!(
+        SHED,
+        "Requests refused because the node had no place for them, by rank, or no memory for their bodies: 0 unless it is overloaded"
+    );
     describe_gauge!(CONNECTIONS, "Connections open to callers");
     describe_gauge!(POLICY_REVISION, "Policy revision that the node runs");
     describe_counter!(POLICY_REFUSED, "Policy revisions that the node refused");
@@ -314,6 +324,16 @@ pub(crate) fn refused(limit: &Arc<str>) {
 /// Records the requests being worked on.
 pub(crate) fn in_flight(requests: usize) {
     gauge!(IN_FLIGHT).set(requests as f64);
+}
+
+/// A request was refused because there was no place for it, or no memory for its body.
+pub(crate) fn shed(what: &'static str) {
+    counter!(SHED, "what" => what).increment(1);
+}
+
+/// Records how many requests may be worked on at once.
+pub(crate) fn places(places: usize) {
+    gauge!(PLACES).set(places as f64);
 }
 
 /// Records the connections open to callers.

@@ -4,7 +4,7 @@
 //! defaults are applied, everything is in a fixed order. Nodes swap a whole table for another.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ pub struct Table {
     models: Vec<Arc<Model>>,
     by_name: HashMap<Box<str>, Arc<Model>>,
     limits: Vec<Arc<Limit>>,
-    tiers: HashSet<Box<str>>,
+    tiers: HashMap<Box<str>, Tier>,
 }
 
 impl Table {
@@ -106,7 +106,13 @@ impl Table {
     /// Whether there is such a tier.
     #[must_use]
     pub fn has_tier(&self, name: &str) -> bool {
-        self.tiers.contains(name)
+        self.tier(name).is_some()
+    }
+
+    /// Returns what a tier is worth to a node that cannot serve everybody.
+    #[must_use]
+    pub fn tier(&self, name: &str) -> Option<Tier> {
+        self.tiers.get(name).copied()
     }
 
     /// Returns the counters that must all admit a request of this caller for this model, in the order of
@@ -130,6 +136,7 @@ impl Table {
             Some(CounterSpec {
                 limit: Arc::clone(limit),
                 counter: counter::name(limit, caller, &model.name),
+                part: counter::who(limit, caller, &model.name),
                 doubt,
             })
         };
@@ -164,6 +171,16 @@ impl Table {
         let name = counter::of_shown(shown, limit);
         counter::belongs(&name, limit).then_some((limit, name))
     }
+}
+
+/// What the callers of a tier are worth to a node that cannot serve everybody at once. Its limits are among
+/// [`Table::limits`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tier {
+    /// Its part in proportion to that of others, at least 1.
+    pub weight: u32,
+    /// Whether nobody waits for its answers just now.
+    pub is_batch: bool,
 }
 
 /// Labels by their names.
@@ -206,6 +223,8 @@ pub struct CounterSpec {
     pub limit: Arc<Limit>,
     /// Its name, as described in [`counter`](mod@crate::counter).
     pub counter: String,
+    /// Whose part of the counter the request counts as, where a limit tells those apart who share one.
+    pub part: Option<String>,
     /// Why it could not be said whether the limit is meant for the caller. It applies then: a limit that somebody
     /// wrote is not left out because of a slip in its condition.
     pub doubt: Option<String>,
@@ -224,6 +243,8 @@ pub struct Limit {
     pub condition: Option<Condition>,
     /// What has a counter of its own, each at most once, in the order of [`Dimension`]. Empty: one for all.
     pub per: Vec<Dimension>,
+    /// Who shares each counter.
+    pub sharing: Sharing,
     /// What is counted, and how.
     pub measure: Measure,
     /// Units that a window admits, or brings in. At least 1.
@@ -291,6 +312,18 @@ pub enum Overrun {
     Finish,
     /// It is ended.
     Stop,
+}
+
+/// Who shares a counter of a limit, as far as they are told apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Sharing {
+    /// Whoever comes first is served.
+    #[default]
+    Together,
+    /// Callers who differ in these are equals: under contention each gets the same part.
+    Fair(Vec<Dimension>),
+    /// Each of these tiers is sure of so many per cent, by name.
+    Shares(Vec<(Box<str>, u32)>),
 }
 
 /// What a limit is a cap on.

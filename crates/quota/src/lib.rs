@@ -131,7 +131,7 @@ pub use clock::{NodeTime, OwnerTime, Window};
 pub use counter::Counter;
 pub use error::Error;
 pub use kind::{Kind, LONGEST_FIXED_MS, LONGEST_WINDOW_MS};
-pub use limit::{LimitSpec, Limits};
+pub use limit::{LimitSpec, Limits, Shares};
 pub use message::{
     Close, Coming, Epoch, Generation, Incarnation, LONGEST_LEASE_MS, NodeAccount, NodeMessage,
     OwnerAccount, OwnerMessage,

@@ -11,6 +11,7 @@ mod request;
 mod units;
 mod waiting;
 
+use std::borrow::Borrow;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
@@ -108,7 +109,7 @@ impl Node {
         Self {
             name: name.into(),
             incarnation,
-            book: Book::new(config.journaled),
+            book: Book::new(config.journaled, incarnation),
             config,
             requests: HashMap::default(),
             spare: Vec::new(),
@@ -130,10 +131,10 @@ impl Node {
     ///
     /// Asks are taken in the order of their counters, whatever their order here, so two nodes never
     /// hold what the other waits for. An ask of zero units always passes.
-    pub fn reserve(
+    pub fn reserve<C: Borrow<Counter>>(
         &mut self,
         now: NodeTime,
-        asks: &[Ask],
+        asks: &[Ask<C>],
         wait_until: NodeTime,
     ) -> (RequestId, Outcome) {
         self.last_id += 1;
@@ -372,11 +373,12 @@ impl Node {
     /// Whether asking for these units would be a wait in vain: they are not at hand, a request waited for a word
     /// about their counter until its time was up, and there has been none since. For those who can do without:
     /// the demand is noted, so that the owner is asked on.
-    pub fn is_unanswered(&mut self, now: NodeTime, ask: &Ask) -> bool {
-        if self.silent.is_empty() || !self.silent.contains(&ask.counter) {
+    pub fn is_unanswered<C: Borrow<Counter>>(&mut self, now: NodeTime, ask: &Ask<C>) -> bool {
+        let counter = ask.counter.borrow();
+        if self.silent.is_empty() || !self.silent.contains(counter) {
             return false;
         }
-        let slot = self.book.open(&ask.counter, now);
+        let slot = self.book.open(counter, now);
         let Some(account) = self.book.get_mut(slot) else {
             return true;
         };
@@ -424,11 +426,11 @@ impl Node {
         let account = self.book.get(self.book.find(counter)?)?;
         let open = account.is_open(now);
         (account.label > Label::default()).then(|| CounterView {
-            limit: account.told.limit,
+            limit: account.limit,
             remaining: if open {
-                account.told.remaining
+                account.remaining
             } else {
-                account.told.limit
+                account.limit
             },
             reset_ms: account.resets_in_ms(now),
             avail: if open { account.avail() } else { 0 },
@@ -451,8 +453,8 @@ fn admission(request: &Request, book: &mut Book, now: NodeTime) -> Admission {
         };
         limits[part.ask] = Admitted {
             window: account.label.window,
-            limit: account.told.limit,
-            remaining: account.told.remaining,
+            limit: account.limit,
+            remaining: account.remaining,
             reset_ms: account.resets_in_ms(now),
         };
     }

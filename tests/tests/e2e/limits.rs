@@ -8,6 +8,7 @@ mod race;
 mod restore;
 mod rolling;
 mod shards;
+mod sharing;
 mod waiting;
 
 use std::collections::BTreeMap;

@@ -18,6 +18,7 @@ use tollgate_provider::openai::{
 
 use super::{error, error_body, identify, refusal, with_body};
 use crate::app::Node;
+use crate::arriving::Unread;
 use crate::asked::Asked;
 use crate::capabilities::{Capability, capabilities};
 use crate::complete::{Answer, AnswerStream, Call, Piece, Whole, complete};
@@ -274,6 +275,9 @@ fn unreadable(problem: &(dyn StdError + Send + Sync + 'static)) -> Error {
         return Error::TooLarge {
             limit: LARGEST_REQUEST,
         };
+    }
+    if let Some(unread) = problem.downcast_ref::<Unread>() {
+        return unread.error.clone();
     }
     Error::field("body", format!("cannot be read: {problem}"))
 }

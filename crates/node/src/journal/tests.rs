@@ -154,6 +154,7 @@ fn bequest(name: &str, kind: Kind) -> Bequest {
             rem_ms: 0,
             version: 8,
             exhausted_above: Some(0),
+            share: None,
             keep: None,
             limit: 100,
             remaining: 77,

@@ -46,6 +46,8 @@ pub(super) struct BequestLine {
     heard_at: u64,
     #[prost(uint64, optional, tag = "17")]
     mark: Option<u64>,
+    #[prost(uint64, optional, tag = "18")]
+    share: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]
@@ -176,6 +178,7 @@ impl BequestLine {
             version: told.version,
             exhausted_above: told.exhausted_above,
             keep: told.keep,
+            share: told.share,
             limit: told.limit,
             remaining: told.remaining,
             coming: coming.collect(),
@@ -210,6 +213,7 @@ impl BequestLine {
                 version: self.version,
                 exhausted_above: self.exhausted_above,
                 keep: self.keep,
+                share: self.share,
                 limit: self.limit,
                 remaining: self.remaining,
                 coming: coming.collect(),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot::error::TryRecvError;
+use tollgate_quota::Counter;
 use tollgate_quota::node::{Ask, Outcome, RequestId};
 
 use super::{LONGEST_WAIT, Limiter, Reservation, State, Ticket, Waiter};
@@ -36,7 +37,7 @@ pub(super) struct Late {
 impl Limiter {
     /// Asks for units that nobody waits for: whoever asks goes on, whatever the answer is. Units that are missing
     /// may still come while the trial lasts, for at most `wait`.
-    pub(crate) fn try_out(self: &Arc<Self>, ask: Ask, wait: Duration) -> Trial {
+    pub(crate) fn try_out(self: &Arc<Self>, ask: Ask<&Counter>, wait: Duration) -> Trial {
         let (ticket, outcome, receiver) = self.begin(&[ask], wait);
         match (outcome, receiver) {
             (_, Some(receiver)) => Trial::Waiting(self.waiter(ticket, 1, receiver)),

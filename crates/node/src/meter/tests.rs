@@ -134,6 +134,7 @@ impl Bench {
                 keep: None,
                 limit: GRANTED,
                 remaining: GRANTED,
+                share: None,
                 coming: Vec::new(),
             }
         };

@@ -144,7 +144,7 @@ impl Grown {
             let usual = (held / 4).max(step(needs, most));
             let usual = usual.checked_shr(self.halved).unwrap_or(0);
             let units = usual.max(least).min(most - held);
-            let counter = line.counter.clone();
+            let counter = &line.counter;
             let trial = limiter.try_out(Ask { counter, units }, LONGEST_WAIT);
             self.asked = Some((trial, units));
         }

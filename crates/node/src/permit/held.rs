@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tollgate_policy::table::Use;
+use tollgate_quota::Counter;
 use tollgate_quota::node::{Admission, Ask, Denial, PerAsk, Why};
 
 use super::growth::Growth;
@@ -32,7 +33,7 @@ impl Held {
         lines: &[Line],
         needs: Needs,
     ) -> Result<Self, Denial> {
-        let mut asks: PerAsk<Ask> = lines.iter().map(|line| line.ask(&needs)).collect();
+        let mut asks: PerAsk<Ask<&Counter>> = lines.iter().map(|line| line.ask(&needs)).collect();
         let mut unbounded = PerAsk::new();
         if lines.iter().any(Line::is_open) {
             limiter.unanswered(&asks, |ask| lines[ask].is_open(), &mut unbounded);

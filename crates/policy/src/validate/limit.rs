@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use tollgate_quota::Zone;
 
 use super::routing::pools_of;
+use super::sharing;
 use super::{Least, MAX_NAME, check_known, check_name, check_repeats, check_time, entries, price};
 use crate::ceilings;
 use crate::condition::Condition;
@@ -28,6 +29,8 @@ const MAX_OUTPUT_WEIGHT: u32 = 1_000_000;
 const MAX_WINDOW: u32 = 366 * 86_400;
 /// Longest window that slides, or of a bucket, in seconds.
 const MAX_MOVING: u32 = 3600;
+/// Highest weight of a tier.
+const MAX_WEIGHT: u32 = 1000;
 /// Most requests at once.
 const MAX_CONCURRENT: u64 = 1_000_000;
 
@@ -35,12 +38,14 @@ pub(super) fn check(policy: &pb::Policy, faults: &mut Vec<Fault>) {
     count(policy.limits.len(), "limits", faults);
     for (at, _, it) in entries("tiers", &policy.tiers, faults) {
         count(it.limits.len(), &field(&at, "limits"), faults);
+        worth(it, &at, faults);
     }
     let all = limits::all(policy);
     let mut taken: HashMap<&str, String> = HashMap::new();
     for placed in &all {
         names(placed, &mut taken, faults);
         limit(placed.limit, &placed.at, faults);
+        sharing::check(policy, placed, faults);
     }
     let counts_money =
         |it: &&Placed<'_>| matches!(it.limit.amount, Some(pb::limit::Amount::CostUsd(_)));
@@ -53,6 +58,19 @@ pub(super) fn check(policy: &pb::Policy, faults: &mut Vec<Fault>) {
     for it in ceilings::all(policy) {
         let hint = "write at least 1; to send nothing to it, take it out of its pools";
         units((it.unit, it.amount), hint, &it.at, faults);
+    }
+}
+
+/// What a tier is worth to a node that cannot serve everybody.
+fn worth(it: &pb::Tier, at: &str, faults: &mut Vec<Fault>) {
+    if it.weight > MAX_WEIGHT {
+        let problem = format!("{} is more than {MAX_WEIGHT}", it.weight);
+        let fault = Fault::new(field(at, "weight"), problem);
+        faults.push(fault.hint("weights are in proportion to each other: divide all of them"));
+    }
+    if it.priority != 0 {
+        let at = field(at, "priority");
+        check_known(it.priority, &pb::Priority::Unspecified, &at, faults);
     }
 }
 

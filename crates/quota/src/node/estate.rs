@@ -7,7 +7,7 @@
 
 use crate::node::account::Account;
 use crate::node::mark::Mark;
-use crate::node::units::{Label, Ledger, Told};
+use crate::node::units::{Label, Ledger};
 use crate::node::{Config, Node};
 use crate::{Counter, Epoch, Incarnation, Kind, NodeTime, OwnerAccount, Window};
 
@@ -119,7 +119,7 @@ impl Account {
             epoch: labelled,
             generation,
         } = self.label;
-        let told = &self.told;
+        let bounds = self.bounds.as_deref();
         (self.label > Label::default()).then(|| Bequest {
             labelled,
             epoch: self.epoch,
@@ -132,15 +132,16 @@ impl Account {
                 generation,
                 granted: 0,
                 rem_ms: 0,
-                version: told.at.1,
-                exhausted_above: told.exhausted_above,
-                keep: told.keep,
-                limit: told.limit,
-                remaining: told.remaining,
-                coming: told.coming.clone(),
+                version: self.told_at.1,
+                exhausted_above: bounds.and_then(|bounds| bounds.exhausted_above),
+                keep: bounds.and_then(|bounds| bounds.keep),
+                share: bounds.and_then(|bounds| bounds.share),
+                limit: self.limit,
+                remaining: self.remaining,
+                coming: bounds.map_or_else(Vec::new, |bounds| bounds.coming.clone()),
             },
-            told_by: told.at.0,
-            heard_at: told.heard_at,
+            told_by: self.told_at.0,
+            heard_at: self.heard_at,
             mark: self.mark.filter(|mark| mark.is_open()).map(|_| self.used()),
         })
     }
@@ -163,7 +164,7 @@ impl Account {
             spent: totals.spent,
             held: 0,
         }));
-        self.told = Told::of((bequest.told_by, bequest.heard_at), told);
+        self.note(bequest.told_by, bequest.heard_at, told);
         let noted = bequest.mark.map(|mark| Mark::noted(mark, self.spent()));
         self.mark = self.mark.map(|fresh| noted.unwrap_or(fresh));
         let said = self.said_need;

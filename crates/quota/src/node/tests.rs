@@ -40,6 +40,7 @@ fn grant(name: &str, granted: u64) -> OwnerAccount {
         keep: None,
         limit: 1_000,
         remaining: 1_000,
+        share: None,
         coming: Vec::new(),
     }
 }

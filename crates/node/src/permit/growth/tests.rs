@@ -75,6 +75,7 @@ impl Stream {
                 rem_ms: 1 << 50,
                 version: 1,
                 exhausted_above: Some(0),
+                share: None,
                 keep: None,
                 limit: 1_100,
                 remaining: 0,

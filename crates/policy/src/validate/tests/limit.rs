@@ -39,8 +39,11 @@ fn tier(policy: &mut pb::Policy, name: &str, amounts: &[Amount]) {
         per: Vec::new(),
         ..limit("", *amount)
     });
-    let limits = limits.collect();
-    policy.tiers.insert(name.to_owned(), pb::Tier { limits });
+    let tier = pb::Tier {
+        limits: limits.collect(),
+        ..pb::Tier::default()
+    };
+    policy.tiers.insert(name.to_owned(), tier);
 }
 
 fn calendar(policy: &mut pb::Policy, calendar: i32, timezone: &str) {
@@ -84,7 +87,24 @@ fn guard(policy: &mut pb::Policy, kind: pb::LimitKind, seconds: i64) {
     window(policy, 60);
 }
 
+fn worth(policy: &mut pb::Policy, weight: u32, priority: i32) {
+    let tier = pb::Tier {
+        weight,
+        priority,
+        ..pb::Tier::default()
+    };
+    policy.tiers.insert("free".to_owned(), tier);
+}
+
 const LIMITS: &[Case] = &[
+    (|it| worth(it, 1000, pb::Priority::Batch as i32), &[]),
+    (
+        |it| worth(it, 1001, 7),
+        &[
+            "tiers.free.weight: 1001 is more than 1000",
+            "tiers.free.priority: the value 7 is not known",
+        ],
+    ),
     (|it| guard(it, pb::LimitKind::Fixed, 14), &[]),
     (
         |it| guard(it, pb::LimitKind::Fixed, 15),

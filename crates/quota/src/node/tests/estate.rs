@@ -41,6 +41,7 @@ fn the_next_process_has_what_the_last_one_had_and_goes_on_with_its_totals() {
 fn what_was_given_back_is_given_back_for_both_and_what_is_used_up_is_known() {
     let full = OwnerAccount {
         exhausted_above: Some(0),
+        share: None,
         ..grant("b", 2)
     };
     let mut node = node(vec![grant("a", 10), full]);
