@@ -95,11 +95,15 @@ async fn exchange(
         () = links.finished() => return Ok(()),
     };
     let mut stream = opened.into_inner();
-    links.open(index, term, sender);
-    while let Some(message) = timeout(LONGEST_SILENCE, stream.message())
-        .await
-        .map_err(silent)??
-    {
+    let given_up = links.open(index, term, sender);
+    loop {
+        let message = tokio::select! {
+            message = timeout(LONGEST_SILENCE, stream.message()) => message.map_err(silent)??,
+            () = given_up.cancelled() => None,
+        };
+        let Some(message) = message else {
+            return Ok(());
+        };
         replica.connected();
         links.heard(index);
         limiter.stands_in(message.store);
@@ -113,7 +117,6 @@ async fn exchange(
             metrics::connected("quota", links.is_complete());
         }
     }
-    Ok(())
 }
 
 /// Begins anew where the clocks show that this machine stood still: a snapshot of it was resumed, and the clock

@@ -40,6 +40,8 @@ struct Link {
     term: u64,
     sender: mpsc::Sender<StreamQuotaRequest>,
     heard_at: Instant,
+    /// Cancelled when nothing that may follow is waited for.
+    given_up: CancellationToken,
     /// What the replica owns, and since which epoch.
     owned: BTreeMap<Shard, i64>,
 }
@@ -77,9 +79,17 @@ impl Links {
         }
     }
 
-    /// Takes in that a stream is open, of the limiter in that term.
-    pub(super) fn open(&self, index: usize, term: u64, sender: mpsc::Sender<StreamQuotaRequest>) {
+    /// Takes in that a stream is open, of the limiter in that term. What is returned is cancelled when nothing that may
+    /// follow is waited for.
+    pub(super) fn open(
+        &self,
+        index: usize,
+        term: u64,
+        sender: mpsc::Sender<StreamQuotaRequest>,
+    ) -> CancellationToken {
+        let given_up = CancellationToken::new();
         let link = Link {
+            given_up: given_up.clone(),
             term,
             sender,
             heard_at: Instant::now(),
@@ -92,6 +102,7 @@ impl Links {
         }
         drop(state);
         self.changed.notify_one();
+        given_up
     }
 
     /// Takes in that a stream has ended. Returns whether there is a way to the owner of every shard still.
@@ -113,7 +124,7 @@ impl Links {
         let state = self.state.lock();
         let way = state.ways[counter.shard().index()];
         let link = way.and_then(|index| state.links[index].as_ref());
-        link.is_some_and(|link| link.heard_at.elapsed() <= LIVELY)
+        link.is_some_and(Link::is_lively)
     }
 
     /// Takes in what a replica owns. Returns whether that opens a way to some shard.
@@ -156,10 +167,12 @@ impl Links {
         }
     }
 
-    /// Ends all streams once they have taken what was sent.
+    /// Ends all streams once they have taken what was sent; those of replicas that may not hear it, at once.
     pub(super) fn finish(&self) {
         let mut state = self.state.lock();
         self.over.cancel();
+        let silent = state.links.iter().flatten().filter(|it| !it.is_lively());
+        silent.for_each(|link| link.given_up.cancel());
         for index in 0..state.links.len() {
             state.set(index, None);
         }
@@ -171,6 +184,12 @@ impl Links {
 
     pub(super) async fn finished(&self) {
         self.over.cancelled().await;
+    }
+}
+
+impl Link {
+    fn is_lively(&self) -> bool {
+        self.heard_at.elapsed() <= LIVELY
     }
 }
 
@@ -331,5 +350,24 @@ mod tests {
         let ended = stream.try_recv();
         assert_eq!(ended, Err(mpsc::error::TryRecvError::Disconnected));
         assert!(!links.is_complete());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_replica_that_has_fallen_silent_is_told_nothing_and_not_waited_for() {
+        let links = Links::new(2);
+        let (sender, _lively) = mpsc::channel(8);
+        let waited_for = links.open(0, 1, sender);
+        let (sender, _silent) = mpsc::channel(8);
+        let given_up = links.open(1, 1, sender);
+        let (one, two) = (counter("k1"), counter("k2"));
+        links.own(0, &owned(5, [one.shard()]));
+        links.own(1, &owned(5, [two.shard()]));
+        tokio::time::advance(LIVELY).await;
+        links.heard(0);
+        assert!(links.lead_to(&one) && links.lead_to(&two));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(links.lead_to(&one) && !links.lead_to(&two));
+        links.finish();
+        assert!(given_up.is_cancelled() && !waited_for.is_cancelled());
     }
 }
