@@ -40,7 +40,7 @@ const ALL: [(&str, Kind); 31] = [
     ("redirect", Kind::Fails),
     ("says-gzip", Kind::Fails),
     ("gzip-bomb-64", Kind::Fails),
-    ("giant-line-64", Kind::Fails),
+    ("giant-line-64", Kind::Breaks),
     ("trickle-20ms", Kind::Fails),
     ("truncate-at-20", Kind::Fails),
     ("hang-after-3", Kind::Breaks),
