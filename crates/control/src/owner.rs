@@ -378,7 +378,7 @@ impl Shell {
             Ok(Done::Left(left, outcome)) => self.left(left, outcome),
             Ok(Done::Swept(sweeper)) => self.sweeper = Some(sweeper),
             Ok(Done::Raises(shards, raises)) => self.raises(shards, raises),
-            Ok(Done::Raised(raising, outcome)) => self.raised(raising, outcome),
+            Ok(Done::Raised(raising, outcome)) => self.raised(*raising, outcome),
             Ok(Done::Open(counters)) => self.opened(counters),
             Ok(Done::Thawed(thawing, outcome)) => self.thawed(*thawing, outcome),
             Err(error) => {

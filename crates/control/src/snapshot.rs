@@ -7,7 +7,7 @@ use bytes::Bytes;
 use prost::Message;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
-use tollgate_policy::Table;
+use tollgate_policy::{Table, counter};
 use tollgate_proto::node::v1::stream_config_response::Message as ToNode;
 use tollgate_proto::node::v1::{PolicyUpdate, StreamConfigResponse};
 use tollgate_proto::policy::v1::Policy;
@@ -55,7 +55,12 @@ impl Snapshot {
             };
             (Arc::clone(&limit.name), spec)
         });
+        let shared = table.limits().iter().filter_map(|limit| {
+            let shares = counter::shares(limit);
+            (!shares.is_empty()).then(|| (Arc::clone(&limit.name), shares.into()))
+        });
         let limits = Limits::new(specs).map_err(|error| error.to_string())?;
+        let limits = limits.with_shares(shared);
         Ok(Self {
             revision,
             encoded: encode(revision, policy),

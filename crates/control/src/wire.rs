@@ -133,6 +133,7 @@ fn owner_account(account: &OwnerAccount, epoch: Epoch) -> pb::OwnerAccount {
         remaining: account.remaining,
         coming: account.coming.iter().map(coming).collect(),
         epoch: epoch.0,
+        share: account.share,
     }
 }
 

@@ -13,7 +13,6 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tollgate_proto::node::v1::PolicyUpdate;
 use tollgate_proto::policy::v1::Policy;
-use tollgate_quota::Close;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -22,7 +21,7 @@ use crate::config::Config;
 use crate::control::Control;
 use crate::error::StartError;
 use crate::gate::Gate;
-use crate::journal::{self, Journal};
+use crate::journal::{self, Inheritance, Journal};
 use crate::keys::{Hash, Keys};
 use crate::limiter::Limiter;
 use crate::revision::Revision;
@@ -120,14 +119,14 @@ pub async fn serve(
     Ok(())
 }
 
-/// Notes what was used in all, so that the next process can close this one to the unit, even if the owner has not
-/// heard its farewell. Where requests had to be given up, what they had reserved stays in doubt.
+/// Leaves to the next process what was used in all, and what no owner could be told is given back, to go on from
+/// there. Where requests had to be given up, what they had reserved stays in doubt, and nothing is left.
 async fn last_words(node: &Arc<Node>, journal: Arc<Mutex<Journal>>) {
     if node.gate.in_flight() > 0 {
         return;
     }
-    let notes = node.limiter.last_notes();
-    let written = tokio::task::spawn_blocking(move || journal.lock().append(&notes));
+    let (notes, left) = (node.limiter.last_notes(), node.limiter.estate());
+    let written = tokio::task::spawn_blocking(move || journal.lock().leave(&notes, left.as_ref()));
     match written.await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "writing the last notes failed"),
@@ -162,7 +161,7 @@ async fn farewell(node: &Arc<Node>, leases: tokio::task::AbortHandle, tasks: &mu
 // === impl Node ===
 
 impl Node {
-    fn new(config: Config, inherited: Vec<Close>) -> (Arc<Self>, mpsc::Receiver<Hash>) {
+    fn new(config: Config, inherited: Inheritance) -> (Arc<Self>, mpsc::Receiver<Hash>) {
         let incarnation = random::number();
         let (keys, asked) = Keys::new(config.limits.max_keys);
         let node = Self {

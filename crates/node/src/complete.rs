@@ -257,6 +257,16 @@ impl AnswerStream {
         if self.begun.over {
             return self.end();
         }
+        if meter.can_be_outgrown() {
+            let ended_by = tokio::select! {
+                biased;
+                limit = meter.keep_up() => limit,
+                () = &mut self.deadline => None,
+            };
+            if let Some(limit) = ended_by {
+                return Some(Ok(Piece::Chunks(self.begun.stop(meter, limit))));
+            }
+        }
         let mut chunks = Vec::new();
         let live = &mut self.begun.live;
         let result = tokio::select! {

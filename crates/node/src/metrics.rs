@@ -24,6 +24,7 @@ const FIRST_CONTENT: &str = "tollgate_first_content_seconds";
 const REFUSALS: &str = "tollgate_limit_refusals_total";
 const SHADOW_REFUSALS: &str = "tollgate_limit_shadow_refusals_total";
 const UNBOUNDED: &str = "tollgate_limit_unbounded_admissions_total";
+const STOPPED: &str = "tollgate_limit_stopped_streams_total";
 const WAITS: &str = "tollgate_limit_waits_total";
 const PASSED_OVER: &str = "tollgate_deployments_passed_over_total";
 const LEFT_OUT: &str = "tollgate_deployments_left_out_total";
@@ -74,6 +75,10 @@ pub fn describe() {
     describe_counter!(
         UNBOUNDED,
         "Admissions that a limit did not bound because its owner could not be asked, by limit: 0 unless something is wrong"
+    );
+    describe_counter!(
+        STOPPED,
+        "Streams that were ended because a limit had no room for more of the answer, by limit"
     );
     describe_counter!(
         WAITS,
@@ -288,6 +293,11 @@ pub(crate) fn would_refuse(limit: &Arc<str>) {
 /// A limit let a request or an attempt through although its owner could not be asked.
 pub(crate) fn unbounded(limit: &Arc<str>) {
     counter!(UNBOUNDED, "limit" => Arc::clone(limit)).increment(1);
+}
+
+/// A limit ended a stream that outgrew what was held for it.
+pub(crate) fn stopped(limit: &Arc<str>) {
+    counter!(STOPPED, "limit" => Arc::clone(limit)).increment(1);
 }
 
 /// A request begins to wait for a limit to have room.

@@ -29,6 +29,8 @@ pub(crate) struct Plan {
     expected: Arc<Expected>,
     /// Whether a limit reserves by it.
     reserves_expected: bool,
+    /// Whether an answer can outgrow what a limit holds for it.
+    pub(crate) can_be_outgrown: bool,
 }
 
 /// The plans of one key, for the newest revision only.
@@ -68,8 +70,9 @@ impl Plan {
         })?;
         let reserves = |line: &Line| line.limit.reserve == Reserve::Expected;
         let reserves_expected = lines.iter().any(reserves);
-        let (shadows, lines) = lines.into_iter().partition(|line| line.limit.shadow);
+        let (shadows, lines): (_, Vec<_>) = lines.into_iter().partition(|line| line.limit.shadow);
         Ok(Self {
+            can_be_outgrown: lines.iter().any(Line::can_be_outgrown),
             expected: revision.expected(model).unwrap_or_default(),
             reserves_expected,
             lines,

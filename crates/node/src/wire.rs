@@ -105,6 +105,7 @@ fn decode_account(account: &pb::OwnerAccount) -> Option<OwnerAccount> {
         keep: account.keep,
         limit: account.limit,
         remaining: account.remaining,
+        share: account.share,
         coming: account.coming.iter().map(decode_coming).collect(),
     })
 }

@@ -30,7 +30,7 @@ use std::fmt::Write as _;
 
 use tollgate_quota::Kind;
 
-use crate::table::{Caller, Dimension, Limit, Unit};
+use crate::table::{Caller, Dimension, Limit, Sharing, Unit};
 
 /// Returns the name of the limit that a counter belongs to: what precedes the first `/`.
 #[must_use]
@@ -58,22 +58,67 @@ pub(crate) fn name(limit: &Limit, caller: &Caller<'_>, model: &str) -> String {
     let mut name = limit.stem.to_string();
     for dimension in &limit.per {
         name.push('/');
-        name.push_str(&dimension.name());
-        name.push('=');
-        match dimension {
-            Dimension::Key => escape(caller.key, &mut name),
-            Dimension::User => name.push_str(caller.subject.user()),
-            Dimension::Team => name.push_str(caller.subject.team()),
-            Dimension::Org => name.push_str(caller.subject.org()),
-            Dimension::Model => escape(model, &mut name),
-            Dimension::Tier => optional(caller.tier, &mut name),
-            Dimension::Label(label) => {
-                let value = caller.labels.get(&**label);
-                optional(value.map(String::as_str), &mut name);
-            }
-        }
+        value(dimension, caller, model, &mut name);
     }
     name
+}
+
+/// Whose part of that counter it is, where a limit tells those apart who share one: `user=acme/search/ada`, or
+/// `tier=premium`.
+pub(crate) fn who(limit: &Limit, caller: &Caller<'_>, model: &str) -> Option<String> {
+    let mut who = String::new();
+    match &limit.sharing {
+        Sharing::Together => return None,
+        Sharing::Fair(dimensions) => {
+            for dimension in dimensions {
+                let separator = if who.is_empty() { "" } else { "/" };
+                who.push_str(separator);
+                value(dimension, caller, model, &mut who);
+            }
+        }
+        Sharing::Shares(shares) => {
+            let named = |tier: &&str| shares.iter().any(|(name, _)| **name == **tier);
+            who = of_tier(caller.tier.filter(named));
+        }
+    }
+    Some(who)
+}
+
+/// What each part of a limit's counters is sure of, in per cent, by whose it is; nothing where they are equal.
+#[must_use]
+pub fn shares(limit: &Limit) -> Vec<(Box<str>, u32)> {
+    let Sharing::Shares(shares) = &limit.sharing else {
+        return Vec::new();
+    };
+    let named = shares.iter();
+    let named = named.map(|(tier, percent)| (of_tier(Some(tier)).into(), *percent));
+    let sum: u32 = shares.iter().map(|(_, percent)| percent).sum();
+    let others = (of_tier(None).into(), 100u32.saturating_sub(sum));
+    named.chain([others]).collect()
+}
+
+/// The part of a tier that has a share, or of all others.
+fn of_tier(tier: Option<&str>) -> String {
+    let mut who = "tier=".to_owned();
+    optional(tier, &mut who);
+    who
+}
+
+fn value(dimension: &Dimension, caller: &Caller<'_>, model: &str, name: &mut String) {
+    name.push_str(&dimension.name());
+    name.push('=');
+    match dimension {
+        Dimension::Key => escape(caller.key, name),
+        Dimension::User => name.push_str(caller.subject.user()),
+        Dimension::Team => name.push_str(caller.subject.team()),
+        Dimension::Org => name.push_str(caller.subject.org()),
+        Dimension::Model => escape(model, name),
+        Dimension::Tier => optional(caller.tier, name),
+        Dimension::Label(label) => {
+            let value = caller.labels.get(&**label);
+            optional(value.map(String::as_str), name);
+        }
+    }
 }
 
 fn optional(value: Option<&str>, into: &mut String) {

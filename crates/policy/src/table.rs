@@ -136,6 +136,7 @@ impl Table {
             Some(CounterSpec {
                 limit: Arc::clone(limit),
                 counter: counter::name(limit, caller, &model.name),
+                part: counter::who(limit, caller, &model.name),
                 doubt,
             })
         };
@@ -222,6 +223,8 @@ pub struct CounterSpec {
     pub limit: Arc<Limit>,
     /// Its name, as described in [`counter`](mod@crate::counter).
     pub counter: String,
+    /// Whose part of the counter the request counts as, where a limit tells those apart who share one.
+    pub part: Option<String>,
     /// Why it could not be said whether the limit is meant for the caller. It applies then: a limit that somebody
     /// wrote is not left out because of a slip in its condition.
     pub doubt: Option<String>,
@@ -240,6 +243,8 @@ pub struct Limit {
     pub condition: Option<Condition>,
     /// What has a counter of its own, each at most once, in the order of [`Dimension`]. Empty: one for all.
     pub per: Vec<Dimension>,
+    /// Who shares each counter.
+    pub sharing: Sharing,
     /// What is counted, and how.
     pub measure: Measure,
     /// Units that a window admits, or brings in. At least 1.
@@ -250,6 +255,8 @@ pub struct Limit {
     pub burst: u64,
     /// What is held while a request runs.
     pub reserve: Reserve,
+    /// What becomes of a stream that outgrows what is held for it.
+    pub overrun: Overrun,
     /// Whether it only tells what it would refuse.
     pub shadow: bool,
     /// Nothing is admitted so close to an edge of a window.
@@ -295,6 +302,28 @@ pub enum Unreachable {
     Closed,
     /// They are let through, unbounded.
     Open,
+}
+
+/// What becomes of a stream whose answer outgrows what is held for it, where the limit has no room for more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Overrun {
+    /// It goes on; what it uses beyond is debt.
+    #[default]
+    Finish,
+    /// It is ended.
+    Stop,
+}
+
+/// Who shares a counter of a limit, as far as they are told apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Sharing {
+    /// Whoever comes first is served.
+    #[default]
+    Together,
+    /// Callers who differ in these are equals: under contention each gets the same part.
+    Fair(Vec<Dimension>),
+    /// Each of these tiers is sure of so many per cent, by name.
+    Shares(Vec<(Box<str>, u32)>),
 }
 
 /// What a limit is a cap on.

@@ -16,6 +16,7 @@ mod price;
 mod provider;
 mod routing;
 mod serving;
+mod sharing;
 mod unmeant;
 
 /// Largest policy, encoded. It travels as one message and is stored within what a store takes at once, by default

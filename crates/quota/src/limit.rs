@@ -22,8 +22,13 @@ pub struct LimitSpec {
 #[derive(Debug, Clone, Default)]
 pub struct Limits {
     by_name: HashMap<Arc<str>, LimitSpec>,
+    shares: HashMap<Arc<str>, Shares>,
     revision: u64,
 }
+
+/// What each of those who share a limit is sure of, in per cent, by whose part it is ([`Counter::who`]). Others get
+/// what these do not want.
+pub type Shares = Arc<[(Box<str>, u32)]>;
 
 impl Limits {
     /// Collects the limits of one policy revision.
@@ -36,8 +41,24 @@ impl Limits {
         let revision = by_name.values().map(|spec| spec.revision).max();
         Ok(Self {
             by_name,
+            shares: HashMap::new(),
             revision: revision.unwrap_or(0),
         })
+    }
+
+    /// Says of these limits, by name, that their parts are not equal.
+    #[must_use]
+    pub fn with_shares(mut self, shares: impl IntoIterator<Item = (Arc<str>, Shares)>) -> Self {
+        self.shares.extend(shares);
+        self
+    }
+
+    /// The shares of the limit of `counter`; nothing where its parts are equal.
+    #[must_use]
+    pub fn shares(&self, counter: &Counter) -> &[(Box<str>, u32)] {
+        self.shares
+            .get(counter.limit())
+            .map_or(&[], |shares| shares)
     }
 
     /// The limit of `counter`, unless policy has none of that name and kind.

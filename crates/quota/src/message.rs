@@ -148,6 +148,8 @@ pub struct OwnerAccount {
     pub limit: u64,
     /// The owner's estimate of what the whole fleet can still admit in this window.
     pub remaining: u64,
+    /// Where it is refused because others who share the limit want what is left: up to where its part may go.
+    pub share: Option<u64>,
     /// When more can be had, for kinds without windows and together with `exhausted_above`: one unit above
     /// that, what the node was refused just now, and the whole limit, fewest first.
     pub coming: Vec<Coming>,

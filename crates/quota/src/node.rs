@@ -3,6 +3,7 @@
 
 mod account;
 mod book;
+mod estate;
 mod mark;
 mod outcome;
 mod report;
@@ -10,11 +11,13 @@ mod request;
 mod units;
 mod waiting;
 
+use std::borrow::Borrow;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
 use book::{Book, Slot};
+pub use estate::{Bequest, Estate, Totals};
 pub use mark::Note;
 use outcome::Spread;
 pub use outcome::{
@@ -106,7 +109,7 @@ impl Node {
         Self {
             name: name.into(),
             incarnation,
-            book: Book::new(config.journaled),
+            book: Book::new(config.journaled, incarnation),
             config,
             requests: HashMap::default(),
             spare: Vec::new(),
@@ -128,10 +131,10 @@ impl Node {
     ///
     /// Asks are taken in the order of their counters, whatever their order here, so two nodes never
     /// hold what the other waits for. An ask of zero units always passes.
-    pub fn reserve(
+    pub fn reserve<C: Borrow<Counter>>(
         &mut self,
         now: NodeTime,
-        asks: &[Ask],
+        asks: &[Ask<C>],
         wait_until: NodeTime,
     ) -> (RequestId, Outcome) {
         self.last_id += 1;
@@ -367,26 +370,15 @@ impl Node {
         self.outbox.repeat = true;
     }
 
-    /// Shuts down: refuses all who wait, gives back everything idle, and from then on whatever comes
-    /// back. What lacks units is refused on the spot. Then poll and send [`Scope::All`].
-    pub fn drain(&mut self, now: NodeTime) {
-        self.draining = true;
-        while !self.waits.is_empty() {
-            self.expire_first(now);
-        }
-        let slots: Vec<Slot> = self.book.iter().map(|(slot, _)| slot).collect();
-        self.refilled.extend(slots);
-        self.refill(now);
-    }
-
     /// Whether asking for these units would be a wait in vain: they are not at hand, a request waited for a word
     /// about their counter until its time was up, and there has been none since. For those who can do without:
     /// the demand is noted, so that the owner is asked on.
-    pub fn is_unanswered(&mut self, now: NodeTime, ask: &Ask) -> bool {
-        if self.silent.is_empty() || !self.silent.contains(&ask.counter) {
+    pub fn is_unanswered<C: Borrow<Counter>>(&mut self, now: NodeTime, ask: &Ask<C>) -> bool {
+        let counter = ask.counter.borrow();
+        if self.silent.is_empty() || !self.silent.contains(counter) {
             return false;
         }
-        let slot = self.book.open(&ask.counter, now);
+        let slot = self.book.open(counter, now);
         let Some(account) = self.book.get_mut(slot) else {
             return true;
         };
@@ -434,11 +426,11 @@ impl Node {
         let account = self.book.get(self.book.find(counter)?)?;
         let open = account.is_open(now);
         (account.label > Label::default()).then(|| CounterView {
-            limit: account.told.limit,
+            limit: account.limit,
             remaining: if open {
-                account.told.remaining
+                account.remaining
             } else {
-                account.told.limit
+                account.limit
             },
             reset_ms: account.resets_in_ms(now),
             avail: if open { account.avail() } else { 0 },
@@ -461,8 +453,8 @@ fn admission(request: &Request, book: &mut Book, now: NodeTime) -> Admission {
         };
         limits[part.ask] = Admitted {
             window: account.label.window,
-            limit: account.told.limit,
-            remaining: account.told.remaining,
+            limit: account.limit,
+            remaining: account.remaining,
             reset_ms: account.resets_in_ms(now),
         };
     }

@@ -8,8 +8,11 @@ mod config;
 mod event;
 mod few;
 mod horizon;
+mod idle;
 mod keeping;
 mod ledger_row;
+mod level;
+mod part;
 mod raise;
 mod row;
 mod session;
@@ -27,8 +30,10 @@ pub use config::Config;
 pub use event::{Commit, Effect, Event, Load, Reason, Record};
 pub use horizon::HorizonRecord;
 use horizon::{Horizon, View};
+use idle::Idle;
 pub use keeping::MOST_ROWS;
 pub use ledger_row::LedgerRow;
+use part::Holder;
 pub use raise::Raise;
 use raise::Raises;
 use session::Sessions;
@@ -53,6 +58,8 @@ pub struct Owner {
     raises: Raises,
     /// Boxed, since there is room for more names than there are.
     accounts: HashMap<Counter, Box<Account>>,
+    /// Those where nothing is going on.
+    idle: HashMap<Counter, Idle>,
     sessions: Sessions,
     horizon: Horizon,
     /// When accounts are to be looked at again.
@@ -76,6 +83,7 @@ impl Owner {
             limits,
             raises: Raises::default(),
             accounts: HashMap::new(),
+            idle: HashMap::new(),
             sessions: Sessions::default(),
             horizon: Horizon::new(epoch),
             timers: BTreeSet::new(),
@@ -163,13 +171,13 @@ impl Owner {
 
     /// The live state of every counter in memory, in no order.
     pub fn snapshot(&self, now: OwnerTime) -> impl Iterator<Item = CounterState> + '_ {
-        let snapshot = move |account: &Account| {
-            let state = account.snapshot(&self.context(now, account))?;
-            let raise = self.raises.of(&account.counter, now);
+        let counters = self.accounts.keys().chain(self.idle.keys());
+        counters.filter_map(move |counter| {
+            let account = self.account(counter, now)?;
+            let state = account.snapshot(&self.context(now, counter))?;
+            let raise = self.raises.of(counter, now);
             Some(CounterState { raise, ..state })
-        };
-        let accounts = self.accounts.values();
-        accounts.filter_map(move |account| snapshot(account))
+        })
     }
 
     /// The books of every counter in memory that is kept by rows, and its limit, in no order.
@@ -179,13 +187,20 @@ impl Owner {
             if !account.keeping.grants_by_writing() {
                 return None;
             }
-            let (limit, books) = account.books(&self.context(now, account))?;
+            let (limit, books) = account.books(&self.context(now, &account.counter))?;
             Some((&account.counter, limit, books))
         })
     }
 
     fn limits_changed(&mut self, now: OwnerTime, limits: Arc<Limits>, gathered: &mut Gathered) {
         self.limits = limits;
+        let units = |counter| self.limits.of(counter).map(|spec| spec.units);
+        let idle = self.idle.iter();
+        let concerned = idle.filter(|(counter, idle)| idle.is_concerned(units(counter)));
+        let concerned: Vec<_> = concerned.map(|(counter, _)| counter.clone()).collect();
+        for counter in concerned {
+            self.wake(now, &counter);
+        }
         for counter in self.counters() {
             self.look(now, &counter, gathered);
         }
@@ -236,23 +251,19 @@ impl Owner {
             }
         }
         for report in &message.accounts {
-            if !self.is_kept(now, &report.counter, gathered) {
+            let counter = report.counter.pool();
+            if !self.is_kept(now, counter, gathered) {
                 continue;
             }
             let from = message.incarnation;
             let mut disowned = false;
-            self.with(
-                now,
-                &report.counter,
-                gathered,
-                |account, context, wishes| {
-                    account.roll(context);
-                    account.report(context, message, report);
-                    account.work(context, Some(from), wishes);
-                    wishes.tell.insert(from);
-                    disowned |= account.is_closed(from);
-                },
-            );
+            self.with(now, counter, gathered, |account, context, wishes| {
+                account.roll(context);
+                let holder = account.report(context, message, report);
+                account.work(context, holder, wishes);
+                wishes.tell.extend(holder);
+                disowned |= account.is_closed(from);
+            });
             if disowned {
                 let closed = gathered.closed.entry(from).or_default();
                 closed.push(Close {
@@ -303,7 +314,8 @@ impl Owner {
 
     /// Whether there is an account of the counter, or one can be begun (by reading its record).
     fn is_kept(&mut self, now: OwnerTime, counter: &Counter, gathered: &mut Gathered) -> bool {
-        let room = self.accounts.len() < self.config.max_counters;
+        self.wake(now, counter);
+        let room = self.accounts.len() + self.idle.len() < self.config.max_counters;
         match self.accounts.entry(counter.clone()) {
             Entry::Occupied(_) => true,
             Entry::Vacant(_) if !room => false,
@@ -323,8 +335,9 @@ impl Owner {
         self.sessions.disconnect(incarnation);
         for counter in self.counters() {
             self.with(now, &counter, gathered, |account, context, wishes| {
-                if account.rows.contains_key(&incarnation) {
-                    account.tickets.retain(|holder| *holder != incarnation);
+                let of = |holder: &Holder| holder.incarnation == incarnation;
+                if account.rows.keys().any(of) {
+                    account.tickets.retain(|holder| !of(holder));
                     account.roll(context);
                     account.work(context, None, wishes);
                 }
@@ -364,10 +377,12 @@ impl Owner {
             .retain(|(_, counter)| accounts.contains_key(counter));
         self.sessions.forget(now);
         self.raises.forget(now);
-        self.sweep_at = (!self.accounts.is_empty()).then(|| now.after(SWEEP_EVERY_MS));
+        self.rest(now);
+        let any = !self.accounts.is_empty() || !self.idle.is_empty();
+        self.sweep_at = any.then(|| now.after(SWEEP_EVERY_MS));
     }
 
-    /// All counters, always in the same order.
+    /// All counters that something may be going on of, always in the same order.
     fn counters(&self) -> Vec<Counter> {
         let mut counters: Vec<_> = self.accounts.keys().cloned().collect();
         counters.sort_unstable();
@@ -382,6 +397,7 @@ impl Owner {
         gathered: &mut Gathered,
         act: impl FnOnce(&mut Account, &Context<'_>, &mut Wishes),
     ) {
+        self.wake(now, counter);
         let Self {
             accounts,
             sessions,
@@ -399,6 +415,7 @@ impl Owner {
             return;
         };
         let spec = limits.of(counter);
+        let shares = limits.shares(counter);
         let raise = raises.of(counter, now);
         let context = Context {
             now,
@@ -406,6 +423,7 @@ impl Owner {
             config,
             sessions,
             spec,
+            shares,
             raised: raise.map_or(0, |raise| raise.units),
             restore: *restore,
             horizon: horizon.view(limits.revision()),
@@ -428,23 +446,22 @@ impl Owner {
         if let Some(write) = wishes.write {
             gathered.effects.push(write.effect(counter.clone()));
         }
-        for incarnation in wishes.tell {
-            gathered
-                .tell
-                .entry(incarnation)
-                .or_default()
-                .push(counter.clone());
+        for holder in wishes.tell {
+            let counter = account.parts.name(holder).unwrap_or(counter);
+            let counters = gathered.tell.entry(holder.incarnation).or_default();
+            counters.push(counter.clone());
         }
     }
 
-    fn context<'a>(&'a self, now: OwnerTime, account: &Account) -> Context<'a> {
-        let raise = self.raises.of(&account.counter, now);
+    fn context<'a>(&'a self, now: OwnerTime, counter: &Counter) -> Context<'a> {
+        let raise = self.raises.of(counter, now);
         Context {
             now,
             epoch: self.epoch,
             config: &self.config,
             sessions: &self.sessions,
-            spec: self.limits.of(&account.counter),
+            spec: self.limits.of(counter),
+            shares: self.limits.shares(counter),
             raised: raise.map_or(0, |raise| raise.units),
             restore: self.restore,
             horizon: self.horizon.view(self.limits.revision()),

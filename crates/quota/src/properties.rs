@@ -9,6 +9,7 @@
 )]
 
 mod bench;
+mod sharing;
 
 use proptest::prelude::*;
 
@@ -48,9 +49,11 @@ impl Pick {
 
 #[derive(Debug, Clone)]
 enum Step {
+    /// In the name of one of those who share the counter, or in nobody's.
     Reserve {
         node: usize,
         units: u64,
+        who: u8,
     },
     /// Settles the oldest open reservation with that many percent of it.
     Settle {
@@ -92,7 +95,8 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let node = 0..NODES;
     prop_oneof![
-        4 => (node.clone(), 1..6u64).prop_map(|(node, units)| Step::Reserve { node, units }),
+        4 => (node.clone(), 1..6u64, 0..3u8)
+            .prop_map(|(node, units, who)| Step::Reserve { node, units, who }),
         3 => (node.clone(), 0..150u64).prop_map(|(node, percent)| Step::Settle { node, percent }),
         4 => (node, any::<bool>()).prop_map(|(node, all)| Step::Report { node, all }),
         6 => (0..1_000usize).prop_map(|n| Step::ToOwner { message: Pick::Any(n) }),
@@ -122,7 +126,12 @@ fn what_is_there_is_admitted() {
         let mut steps = vec![Step::Exchange];
         for node in 0..NODES {
             steps.extend([Step::Wait { ms: 500 }, Step::Exchange]);
-            steps.push(Step::Reserve { node, units: 2 });
+            let who = node as u8;
+            steps.push(Step::Reserve {
+                node,
+                units: 2,
+                who,
+            });
             steps.extend([Step::Exchange, Step::Exchange, Step::Exchange]);
         }
         let bench = run(kind, &steps);
@@ -135,14 +144,18 @@ fn what_is_there_is_admitted() {
 /// random ones may miss on the way to a short counterexample is not there.
 #[test]
 fn no_short_schedule_breaks_an_invariant() {
-    let reserve = |node| Step::Reserve { node, units: 2 };
+    let reserve = |node, who| Step::Reserve {
+        node,
+        units: 2,
+        who,
+    };
     let settle = |node, percent| Step::Settle { node, percent };
     let report = |node| Step::Report { node, all: true };
     let known = |known| Step::Store { known, done: true };
     let first = Pick::Any(0);
     let letters = [
-        reserve(0),
-        reserve(1),
+        reserve(0, 0),
+        reserve(1, 1),
         settle(0, 0),
         settle(0, 200),
         report(0),
@@ -161,7 +174,11 @@ fn no_short_schedule_breaks_an_invariant() {
     let begin = [
         Step::Limit { units: 2 },
         Step::Exchange,
-        Step::Reserve { node: 0, units: 1 },
+        Step::Reserve {
+            node: 0,
+            units: 1,
+            who: 0,
+        },
         Step::Exchange,
         Step::Exchange,
     ];

@@ -23,13 +23,13 @@ impl Shard {
 }
 
 impl Counter {
-    /// The shard that the counter is in: the same in every process and release.
+    /// The shard that the counter is in, with all its parts: the same in every process and release.
     ///
     /// Source: Fowler, Noll, Vo, FNV-1a of 64 bits, over the text form; folded, as its low bits alone depend on the
     /// low bits of the text.
     #[must_use]
     pub fn shard(&self) -> Shard {
-        let hash = self.as_str().bytes().fold(OFFSET, |hash, byte| {
+        let hash = self.pool().as_str().bytes().fold(OFFSET, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(PRIME)
         });
         Shard(

@@ -3,10 +3,12 @@
 mod ledger;
 mod money;
 mod operator;
+mod overrun;
 mod race;
 mod restore;
 mod rolling;
 mod shards;
+mod sharing;
 mod waiting;
 
 use std::collections::BTreeMap;

@@ -70,7 +70,7 @@ impl Shell {
         let current = self.current.borrow();
         let Some(snapshot) = &*current else { return };
         message.accounts.retain(|account| {
-            let counter = &account.counter;
+            let counter = account.counter.pool();
             let name = format!("{}/{}", counter.limit(), counter.subject());
             snapshot.table.limit_of_counter(&name).is_some()
         });

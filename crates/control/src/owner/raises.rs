@@ -76,9 +76,9 @@ impl Shell {
         });
     }
 
-    pub(super) fn raised(&mut self, raising: Box<Raising>, outcome: Result<()>) {
+    pub(super) fn raised(&mut self, raising: Raising, outcome: Result<()>) {
         if outcome.is_ok() {
-            let Raising { counter, raise, .. } = &*raising;
+            let Raising { counter, raise, .. } = &raising;
             let (counter, raise) = (counter.clone(), *raise);
             self.step(counter.shard(), Event::Raised { counter, raise });
         }

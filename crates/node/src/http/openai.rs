@@ -226,6 +226,9 @@ fn render_next(next: Result<Piece, Error>, renderer: &mut ChunkRenderer, out: &m
             }
         }
         Ok(Piece::End(summary)) => {
+            if let Some(limit) = &summary.stopped_by {
+                renderer.stopped_by(limit, out);
+            }
             let report = summary.usage_report.map(Chunk::UsageReport);
             for chunk in report.into_iter().chain([Chunk::Usage(summary.usage)]) {
                 renderer.chunk(&chunk, out);

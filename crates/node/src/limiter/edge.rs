@@ -16,7 +16,7 @@ impl Limiter {
     /// for their counters.
     pub(crate) fn unanswered(
         &self,
-        asks: &[Ask],
+        asks: &[Ask<&Counter>],
         may: impl Fn(usize) -> bool,
         found: &mut PerAsk<usize>,
     ) {
@@ -81,14 +81,14 @@ impl Limiter {
 }
 
 /// The refusal of what nobody answers for.
-pub(super) fn no_answer(asks: &[Ask]) -> Denial {
+pub(super) fn no_answer(asks: &[Ask<&Counter>]) -> Denial {
     #[expect(
         clippy::expect_used,
         reason = "a counter that is well-formed by construction"
     )]
     let counter = asks.first().map_or_else(
         || Counter::new("none", Kind::Fixed { window_ms: 60_000 }, "").expect("a valid counter"),
-        |ask| ask.counter.clone(),
+        |ask| Counter::clone(ask.counter),
     );
     Denial {
         ask: 0,

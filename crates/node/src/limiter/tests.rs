@@ -31,6 +31,7 @@ fn granted(counter: &Counter, granted: u64, closed: Close) -> OwnerMessage {
             keep: None,
             limit: 100,
             remaining: 100,
+            share: None,
             coming: Vec::new(),
         }],
         closed: vec![closed],
@@ -41,20 +42,26 @@ fn granted(counter: &Counter, granted: u64, closed: Close) -> OwnerMessage {
 async fn all_is_closed_anew_in_a_restored_store_and_only_there() {
     let counter = Counter::new("budget", Kind::Endless, "requests=endless").unwrap();
     let dead = close(3, &counter, 9, 9);
-    let limiter = Arc::new(Limiter::new("n", 7, Some(vec![dead.clone()])));
+    let inherited = Inheritance {
+        closes: vec![dead.clone()],
+        estate: None,
+    };
+    let limiter = Arc::new(Limiter::new("n", 7, Some(inherited)));
     limiter.stands_in(1);
-    let asks = [Ask {
-        counter: counter.clone(),
-        units: 5,
-    }];
     let mut requests = JoinSet::new();
     for _ in 0..2 {
-        let (limiter, asks) = (Arc::clone(&limiter), asks.clone());
-        requests.spawn(async move { limiter.reserve(&asks, LONGEST_WAIT).await.unwrap().0 });
+        let (limiter, counter) = (Arc::clone(&limiter), counter.clone());
+        requests.spawn(async move {
+            let asks = [Ask {
+                counter: &counter,
+                units: 5,
+            }];
+            limiter.reserve(&asks, LONGEST_WAIT).await.unwrap().0
+        });
     }
     // Everything is noted at once, as by a fast disk.
     let journal = {
-        let limiter = Arc::clone(&limiter);
+        let (limiter, counter) = (Arc::clone(&limiter), counter.clone());
         async move {
             loop {
                 let notes = limiter.notes().await;
@@ -77,10 +84,9 @@ async fn all_is_closed_anew_in_a_restored_store_and_only_there() {
     }
     assert!(limiter.inherited().is_empty());
     limiter.stands_in(2);
-    let counter = &asks[0].counter;
     let told = limiter.inherited();
     // One request is under way, and may use what it holds.
-    assert_eq!(told, [dead, close(7, counter, 9, 4)]);
+    assert_eq!(told, [dead, close(7, &counter, 9, 4)]);
     assert_eq!(limiter.store(), 2);
     drop(second);
 }

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot::error::TryRecvError;
+use tollgate_quota::Counter;
 use tollgate_quota::node::{Ask, Outcome, RequestId};
 
-use super::{Limiter, Reservation, State, Ticket, Waiter};
+use super::{LONGEST_WAIT, Limiter, Reservation, State, Ticket, Waiter};
 use crate::metrics;
 
 /// What became of units that nobody waits for. One that is dropped unsettled holds nothing any more.
@@ -36,7 +37,7 @@ pub(super) struct Late {
 impl Limiter {
     /// Asks for units that nobody waits for: whoever asks goes on, whatever the answer is. Units that are missing
     /// may still come while the trial lasts, for at most `wait`.
-    pub(crate) fn try_out(self: &Arc<Self>, ask: Ask, wait: Duration) -> Trial {
+    pub(crate) fn try_out(self: &Arc<Self>, ask: Ask<&Counter>, wait: Duration) -> Trial {
         let (ticket, outcome, receiver) = self.begin(&[ask], wait);
         match (outcome, receiver) {
             (_, Some(receiver)) => Trial::Waiting(self.waiter(ticket, 1, receiver)),
@@ -108,13 +109,28 @@ impl Trial {
         }
     }
 
-    /// Takes in an answer that has come in the meantime, and says whether the limit would have refused.
-    pub(crate) fn refuses(&mut self) -> bool {
+    /// Takes in an answer that has come in the meantime.
+    pub(crate) fn look(&mut self) {
         if let Self::Waiting(waiter) = self
             && let Some(outcome) = waiter.poll()
         {
             *self = Self::of(&Arc::clone(&waiter.limiter), waiter.ticket, &outcome);
         }
+    }
+
+    /// Waits for the answer, where it is still under way.
+    pub(crate) async fn answered(&mut self) {
+        if let Self::Waiting(waiter) = self {
+            let outcome = waiter.outcome(LONGEST_WAIT).await;
+            *self = outcome.map_or(Self::Unknown, |outcome| {
+                Self::of(&Arc::clone(&waiter.limiter), waiter.ticket, &outcome)
+            });
+        }
+    }
+
+    /// Takes in an answer that has come in the meantime, and says whether the limit would have refused.
+    pub(crate) fn refuses(&mut self) -> bool {
+        self.look();
         matches!(self, Self::Refused)
     }
 

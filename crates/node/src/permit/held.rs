@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use tollgate_policy::table::Use;
+use tollgate_quota::Counter;
 use tollgate_quota::node::{Admission, Ask, Denial, PerAsk, Why};
 
+use super::growth::Growth;
 use super::{Charge, Needs};
 use crate::limiter::{LONGEST_WAIT, Limiter, Reservation};
 use crate::plan::Line;
@@ -31,7 +33,7 @@ impl Held {
         lines: &[Line],
         needs: Needs,
     ) -> Result<Self, Denial> {
-        let mut asks: PerAsk<Ask> = lines.iter().map(|line| line.ask(&needs)).collect();
+        let mut asks: PerAsk<Ask<&Counter>> = lines.iter().map(|line| line.ask(&needs)).collect();
         let mut unbounded = PerAsk::new();
         if lines.iter().any(Line::is_open) {
             limiter.unanswered(&asks, |ask| lines[ask].is_open(), &mut unbounded);
@@ -97,8 +99,16 @@ impl Held {
 
     /// Ends it.
     pub(super) fn settle(&mut self, lines: &[Line], charge: Charge) {
-        let charged = |line: &Line| line.charged(&self.needs, charge);
-        let actual: PerAsk<_> = lines.iter().map(charged).collect();
+        self.settle_with(&mut Growth::default(), lines, charge);
+    }
+
+    /// Ends it, and what was taken beside it since.
+    pub(super) fn settle_with(&mut self, growth: &mut Growth, lines: &[Line], charge: Charge) {
+        let charged = |(place, line): (usize, &Line)| {
+            let actual = line.charged(&self.needs, charge);
+            growth.settle(place, line.reserved(&self.needs), actual)
+        };
+        let actual: PerAsk<_> = lines.iter().enumerate().map(charged).collect();
         self.charge = Some(charge);
         self.reservation.settle(&actual);
     }

@@ -68,7 +68,7 @@ impl Held {
                 Ok(held) => return Ok(held),
                 Err(denial) => denial,
             };
-            let exhausted = matches!(denial.why, Why::Exhausted { .. });
+            let exhausted = matches!(denial.why, Why::Exhausted { .. } | Why::OverShare { .. });
             if !exhausted || !lines.get(denial.ask).is_some_and(Line::waits) {
                 return Err(denial);
             }
@@ -114,9 +114,11 @@ impl Patience<'_> {
             Why::Exhausted { retry_after_ms, .. } if line.is_guarded() => {
                 Duration::from_millis(retry_after_ms)
             }
-            Why::Exhausted { .. } | Why::TooLarge { .. } | Why::NoAnswer | Why::Late => {
-                Duration::ZERO
-            }
+            Why::Exhausted { .. }
+            | Why::OverShare { .. }
+            | Why::TooLarge { .. }
+            | Why::NoAnswer
+            | Why::Late => Duration::ZERO,
         };
         let here = match here {
             Some(here) => here,

@@ -36,8 +36,12 @@ impl Line {
         } else {
             format!("{}/{dimensions}", limit.name)
         };
+        let counter = Counter::new(&limit.name, limit.kind, within_limit)?;
         Ok(Self {
-            counter: Counter::new(&limit.name, limit.kind, within_limit)?,
+            counter: match &spec.part {
+                Some(who) => counter.part(who),
+                None => counter,
+            },
             limit,
             label: label.into(),
         })
@@ -49,9 +53,9 @@ impl Line {
     }
 
     /// What to take from its counter.
-    pub(crate) fn ask(&self, needs: &Needs) -> Ask {
+    pub(crate) fn ask(&self, needs: &Needs) -> Ask<&Counter> {
         Ask {
-            counter: self.counter.clone(),
+            counter: &self.counter,
             units: self.reserved(needs),
         }
     }
@@ -88,6 +92,11 @@ impl Line {
             Reserve::WorstCase => self.units(&needs.worst),
             Reserve::Expected => self.units(&needs.expected),
         }
+    }
+
+    /// Whether an answer can outgrow what is held for it.
+    pub(crate) fn can_be_outgrown(&self) -> bool {
+        self.limit.reserve == Reserve::Expected && !self.holds_slots()
     }
 
     /// Whether nothing is admitted close to the edges of its windows.
@@ -128,6 +137,21 @@ impl Line {
                     | Kind::Concurrent => units,
                 }),
                 per: per(self.limit.kind),
+                retry_after: Duration::from_millis(retry_after_ms),
+            },
+            Why::OverShare {
+                limit: units,
+                share,
+                retry_after_ms,
+            } => Error::LimitExceeded {
+                limit,
+                counter,
+                admits: amount(units),
+                per: format!(
+                    "{}, of which the caller's share is {} while others want theirs",
+                    per(self.limit.kind),
+                    amount(share)
+                ),
                 retry_after: Duration::from_millis(retry_after_ms),
             },
             Why::TooLarge { limit: units } => Error::LimitTooSmall {

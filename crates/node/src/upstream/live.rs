@@ -136,6 +136,11 @@ impl LiveStream {
         self.waited.unwrap_or_default()
     }
 
+    /// Ends the request at the provider. Nothing follows.
+    pub(crate) fn give_up(&mut self) {
+        self.source.end();
+    }
+
     /// What the provider has said of usage so far.
     pub(crate) fn usage(&self) -> Option<Usage> {
         match &self.source {

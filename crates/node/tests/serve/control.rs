@@ -401,6 +401,7 @@ fn encode(message: &OwnerMessage) -> StreamQuotaResponse {
         keep: account.keep,
         limit: account.limit,
         remaining: account.remaining,
+        share: None,
         coming: Vec::new(),
         epoch: 0,
     };

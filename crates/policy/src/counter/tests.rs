@@ -11,7 +11,7 @@ fn table(limits: &str) -> Table {
     let text = format!(
         "providers: {{ p: {{ kind: simulated }} }}\ndeployments: {{ d: {{ provider: p, model: m }} }}\npools: {{ q: {{ \
          targets: [ {{ deployment: d }} ] }} }}\nmodels: {{ chat: {{ routes: [ {{ pools: [q] }} ] }}, brief: {{ routes: [ \
-         {{ pools: [q] }} ] }} }}\nlimits: [ {limits} ]"
+         {{ pools: [q] }} ] }} }}\ntiers: {{ premium: {{}}, free: {{}}, trial: {{}} }}\nlimits: [ {limits} ]"
     );
     compile(
         &parse(&[Source {
@@ -101,6 +101,42 @@ fn tiers_and_labels_that_are_lacking_share_a_counter() {
     assert_eq!(
         name(Some("free"), &labels),
         "l/requests=60s/tier=free/label.cost.center=(none)/label.env=%28none%29"
+    );
+}
+
+#[test]
+fn whose_part_a_request_counts_as() {
+    let table = table(
+        "{ name: f, per: [team], fair: [model, user], requests: 9, window: 1m }, { name: s, shares: { premium: 60, free: \
+         10 }, requests: 9, window: 1m }",
+    );
+    let subject = Subject::parse("acme/search/ada").unwrap();
+    let parts = |tier| {
+        let caller = Caller {
+            tier,
+            ..Caller::new("k", &subject)
+        };
+        let counters = table.counters(&caller, table.model("chat").unwrap());
+        let names = counters
+            .into_iter()
+            .map(|it| (it.counter, it.part.unwrap()));
+        names.collect::<Vec<_>>()
+    };
+    let [(fair, who), (shared, tier)] = parts(Some("premium")).try_into().unwrap();
+    assert_eq!(fair, "f/requests=60s/team=acme/search");
+    assert_eq!(who, "user=acme/search/ada/model=chat");
+    assert_eq!(
+        (shared.as_str(), tier.as_str()),
+        ("s/requests=60s", "tier=premium")
+    );
+    for other in [Some("trial"), None] {
+        assert_eq!(parts(other)[1].1, "tier=(none)");
+    }
+    let shares = super::shares(table.limit("s").unwrap());
+    let shares: Vec<_> = shares.iter().map(|(who, it)| (&**who, *it)).collect();
+    assert_eq!(
+        shares,
+        [("tier=free", 10), ("tier=premium", 60), ("tier=(none)", 30)]
     );
 }
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::{
     CounterSpec, Credential, Deployment, Dimension, Effect, Endpoint, Kind, Limit, Measure, Model,
-    Protocol, Provider, Reserve, Scope, Simulated, SimulatedFault, Table, Tier, Timeouts, Unit,
-    Unreachable, Weights, defaults,
+    Overrun, Protocol, Provider, Reserve, Scope, Sharing, Simulated, SimulatedFault, Table, Tier,
+    Timeouts, Unit, Unreachable, Weights, defaults,
 };
 use crate::address::normal_base_url;
 use crate::ceilings::{self, Ceiling};
@@ -207,6 +207,7 @@ fn deployment(
     let counted = |limit: &Arc<Limit>| CounterSpec {
         limit: Arc::clone(limit),
         counter: limit.stem.to_string(),
+        part: None,
         doubt: None,
     };
     Ok(Deployment {
@@ -239,6 +240,7 @@ fn ceiling(it: &Ceiling) -> Limit {
         scope: it.scope.clone(),
         condition: None,
         per: Vec::new(),
+        sharing: Sharing::Together,
         measure: Measure {
             unit: it.unit,
             weights: Weights {
@@ -253,6 +255,7 @@ fn ceiling(it: &Ceiling) -> Limit {
         amount: it.amount,
         kind,
         reserve: Reserve::WorstCase,
+        overrun: Overrun::Finish,
         shadow: false,
         guard: Duration::ZERO,
         longest_wait: None,
@@ -298,6 +301,7 @@ fn limit(placed: &limits::Placed<'_>) -> Result<Limit, Fault> {
             .tier
             .map_or(Scope::Everybody, |it| Scope::Tier(it.into())),
         per,
+        sharing: sharing(it).ok_or_else(|| unset("fair"))?,
         measure: Measure {
             unit,
             weights: weights(it.weights.unwrap_or_default()),
@@ -305,6 +309,7 @@ fn limit(placed: &limits::Placed<'_>) -> Result<Limit, Fault> {
         amount,
         kind,
         reserve: reserve(it.reserve()),
+        overrun: overrun(it.on_overrun()),
         shadow: it.mode() == pb::LimitMode::Shadow,
         guard: or(it.guard, Duration::ZERO),
         longest_wait: longest_wait(it),
@@ -314,8 +319,28 @@ fn limit(placed: &limits::Placed<'_>) -> Result<Limit, Fault> {
     })
 }
 
+/// Who shares a counter of a limit.
+fn sharing(it: &pb::Limit) -> Option<Sharing> {
+    if !it.fair.is_empty() {
+        let mut fair = it.fair().map(dimension).collect::<Option<Vec<_>>>()?;
+        fair.sort_unstable();
+        return Some(Sharing::Fair(fair));
+    }
+    let mut shares: Vec<(Box<str>, u32)> = it
+        .shares
+        .iter()
+        .map(|(tier, percent)| (tier.as_str().into(), *percent))
+        .collect();
+    shares.sort_unstable();
+    Some(if shares.is_empty() {
+        Sharing::Together
+    } else {
+        Sharing::Shares(shares)
+    })
+}
+
 /// How a limit counts over time.
-fn counts(it: &pb::Limit, unit: Unit) -> Option<tollgate_quota::Kind> {
+pub(crate) fn counts(it: &pb::Limit, unit: Unit) -> Option<tollgate_quota::Kind> {
     use tollgate_quota::{Kind, Zone};
     let window = match (it.window, unit) {
         (_, Unit::Concurrent) => return Some(Kind::Concurrent),
@@ -393,6 +418,13 @@ fn reserve(it: pb::ReserveMode) -> Reserve {
     match it {
         pb::ReserveMode::Unspecified | pb::ReserveMode::WorstCase => Reserve::WorstCase,
         pb::ReserveMode::Expected => Reserve::Expected,
+    }
+}
+
+fn overrun(it: pb::OverrunMode) -> Overrun {
+    match it {
+        pb::OverrunMode::Unspecified | pb::OverrunMode::Finish => Overrun::Finish,
+        pb::OverrunMode::Stop => Overrun::Stop,
     }
 }
 

@@ -274,8 +274,8 @@ fn amount() -> impl Strategy<Value = pb::limit::Amount> {
     ]
 }
 
-fn limit() -> impl Strategy<Value = pb::Limit> {
-    let window = prop_oneof![
+fn window() -> impl Strategy<Value = pb::Window> {
+    prop_oneof![
         any::<u32>().prop_map(|seconds| pb::Window {
             seconds,
             calendar: 0
@@ -284,19 +284,28 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
             seconds: 0,
             calendar
         }),
-    ];
+    ]
+}
+
+fn limit() -> impl Strategy<Value = pb::Limit> {
     (
         text(),
         vec(1..7i32, 0..3),
         of(amount()),
-        of(window),
+        of(window()),
         (0..4i32, any::<u64>()),
         of(weights()),
         0..3i32,
         vec(text(), 0..3),
         (text(), text()),
         0..3i32,
-        (0..3i32, 0..3i32),
+        (
+            0..3i32,
+            0..3i32,
+            0..3i32,
+            vec(1..7i32, 0..3),
+            hash_map(text(), any::<u32>(), 0..3),
+        ),
     )
         .prop_map(
             |(
@@ -310,7 +319,7 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
                 per_labels,
                 (r#match, timezone),
                 mode,
-                (on_exhausted, on_unreachable),
+                (on_exhausted, on_unreachable, on_overrun, fair, shares),
             )| {
                 pb::Limit {
                     name,
@@ -329,6 +338,9 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
                     longest_wait: None,
                     on_unreachable,
                     guard: None,
+                    on_overrun,
+                    fair,
+                    shares,
                 }
             },
         )

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use tollgate_quota::Zone;
 
 use super::routing::pools_of;
+use super::sharing;
 use super::{Least, MAX_NAME, check_known, check_name, check_repeats, check_time, entries, price};
 use crate::ceilings;
 use crate::condition::Condition;
@@ -44,6 +45,7 @@ pub(super) fn check(policy: &pb::Policy, faults: &mut Vec<Fault>) {
     for placed in &all {
         names(placed, &mut taken, faults);
         limit(placed.limit, &placed.at, faults);
+        sharing::check(policy, placed, faults);
     }
     let counts_money =
         |it: &&Placed<'_>| matches!(it.limit.amount, Some(pb::limit::Amount::CostUsd(_)));
@@ -138,13 +140,31 @@ fn limit(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
     }
     burst(it, &field(at, "burst"), faults);
     edge(it, at, faults);
+    overrun(it, at, faults);
+    if it.mode != 0 {
+        let at = field(at, "mode");
+        check_known(it.mode, &pb::LimitMode::Unspecified, &at, faults);
+    }
+}
+
+/// What is held, and what becomes of streams that outgrow it.
+fn overrun(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
     if it.reserve != 0 {
         let at = field(at, "reserve");
         check_known(it.reserve, &pb::ReserveMode::Unspecified, &at, faults);
     }
-    if it.mode != 0 {
-        let at = field(at, "mode");
-        check_known(it.mode, &pb::LimitMode::Unspecified, &at, faults);
+    if it.on_overrun == 0 {
+        return;
+    }
+    let at = field(at, "on_overrun");
+    let mode = check_known(it.on_overrun, &pb::OverrunMode::Unspecified, &at, faults);
+    let stops = mode == Some(pb::OverrunMode::Stop);
+    if stops && it.mode() == pb::LimitMode::Shadow {
+        let fault = Fault::new(at, "has no meaning in shadow mode");
+        faults.push(fault.hint("a shadow stops nobody: leave it out"));
+    } else if stops && it.reserve() != pb::ReserveMode::Expected {
+        let fault = Fault::new(at, "has no meaning where the worst case is held");
+        faults.push(fault.hint("write `reserve: expected`, or leave it out"));
     }
 }
 

@@ -9,6 +9,7 @@ mod limit;
 mod provider;
 mod routing;
 mod serving;
+mod sharing;
 mod unmeant;
 
 /// A policy that uses every part and has no fault.

@@ -38,7 +38,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// Keys where one is not all.
-const MANY: usize = 100_000;
+pub(crate) const MANY: usize = 100_000;
 
 struct Options {
     redis: Option<PathBuf>,

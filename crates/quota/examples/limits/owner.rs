@@ -27,6 +27,8 @@ const LIMIT: &str = "requests-per-key";
 const NODES: usize = 4;
 /// Counters that one message of a node speaks of.
 const IN_A_MESSAGE: usize = 64;
+/// Nobody is heard for so long before counters are weighed.
+const REST_MS: u64 = 20_000;
 /// Some time inside of a window.
 const NOW: OwnerTime = OwnerTime(1_000_000 * WINDOW_MS + 1_000);
 
@@ -50,9 +52,6 @@ struct Bench {
     writes: u64,
 }
 
-/// The grants of some messages.
-type Grants = Vec<OwnerAccount>;
-
 impl Bench {
     fn new() -> Result<Self, tollgate_quota::Error> {
         let spec = LimitSpec {
@@ -70,11 +69,10 @@ impl Bench {
         })
     }
 
-    /// Takes a message in, answers for the store until nothing is left to do, and returns the last message for
-    /// the node.
+    /// Takes a message in, answers for the store until nothing is left to do, and returns all that the node is told.
     fn step(&mut self, message: NodeMessage) -> Option<OwnerMessage> {
         let mut events = vec![Event::Node(message)];
-        let mut last = None;
+        let mut told: Option<OwnerMessage> = None;
         while let Some(event) = events.pop() {
             for effect in self.owner.step(self.now, event) {
                 match effect {
@@ -88,7 +86,10 @@ impl Bench {
                         let outcome = Commit::Committed(self.revision);
                         events.push(Event::Persisted { counter, outcome });
                     }
-                    Effect::Send(message) => last = Some(message),
+                    Effect::Send(message) => match &mut told {
+                        Some(told) => told.accounts.extend(message.accounts),
+                        None => told = Some(message),
+                    },
                     Effect::LoadHorizon | Effect::PersistHorizon { .. } => {
                         panic!("a window of an hour needs no horizon")
                     }
@@ -96,7 +97,38 @@ impl Bench {
                 }
             }
         }
-        last
+        told
+    }
+
+    /// Lets so much time pass without a word that nothing is going on any more.
+    fn rest(&mut self) {
+        while let Some(at) = self
+            .owner
+            .next_deadline()
+            .filter(|at| at.0 <= NOW.0 + REST_MS)
+        {
+            self.now = at;
+            let effects = self.owner.step(self.now, Event::Tick);
+            assert!(effects.is_empty(), "{effects:?}");
+        }
+    }
+}
+
+/// What a node says that has used one unit of what it was granted, and given back the others.
+fn used_once(told: &OwnerAccount) -> NodeAccount {
+    NodeAccount {
+        counter: told.counter.clone(),
+        window: told.window,
+        epoch: Epoch(1),
+        generation: told.generation,
+        seen: told.granted,
+        returned: told.granted.saturating_sub(1),
+        spent: 1,
+        need: 0,
+        demand: 0,
+        avail: 0,
+        waiters: 0,
+        answered: told.version,
     }
 }
 
@@ -142,24 +174,19 @@ pub(crate) fn measure(
     };
 
     let region = Region::new(allocator);
-    let mut granted: Grants = Vec::new();
     for names in names.chunks(IN_A_MESSAGE) {
-        let message = NodeMessage {
-            closes: Vec::new(),
-            accounts: names.iter().map(first).collect(),
+        let message = |accounts: Vec<NodeAccount>| NodeMessage {
+            accounts,
             ..asked.clone()
         };
-        granted.extend(
-            bench
-                .step(message)
-                .into_iter()
-                .flat_map(|message| message.accounts),
-        );
+        let granted = bench.step(message(names.iter().map(first).collect()));
+        let granted = granted.ok_or("the owner grants")?.accounts;
+        bench.step(message(granted.iter().map(used_once).collect()));
     }
-    drop(granted);
+    bench.rest();
     let change = region.change();
-    let held = change.bytes_allocated as f64 - change.bytes_deallocated as f64
-        + change.bytes_reallocated as f64;
+    // What reallocations add or take away is part of both.
+    let held = change.bytes_allocated as f64 - change.bytes_deallocated as f64;
 
     let rounds = if quick { 2 } else { 20 };
     let (grants, seconds) = rates(&mut bench, &names, &asked, rounds);

@@ -1,15 +1,13 @@
 mod coming;
 
-use std::collections::VecDeque;
-
 use smallvec::SmallVec;
 
+use crate::node::Config;
 use crate::node::mark::Mark;
 use crate::node::units::{
-    DEMAND_FLOOR, Demand, Label, Ledger, Piece, Pieces, Told, WindowEnd, signed,
+    Bounds, DEMAND_FLOOR, Demand, Label, Ledger, Piece, Pieces, Queue, WindowEnd, signed,
 };
-use crate::node::{Config, RequestId, Why};
-use crate::{Counter, Epoch, Generation, LONGEST_LEASE_MS, NodeTime, OwnerAccount};
+use crate::{Coming, Counter, Epoch, Generation, Kind, LONGEST_LEASE_MS, NodeTime, OwnerAccount};
 
 /// An account is forgotten this long after its deadline, in milliseconds: by then its window is over
 /// on any owner's clock, so refusing that window for fresh accounts costs nothing.
@@ -17,38 +15,54 @@ const FORGET_AFTER_MS: u64 = 2_000;
 
 /// One counter at this node: the ledgers of its newest window, and who waits for it.
 ///
-/// What every request looks at comes first and lies together: where there are very many counters, a request
+/// What every request looks at lies together in the first 256 bytes: where there are very many counters, a request
 /// waits for each part of an account that is in no cache.
 #[derive(Debug, Clone)]
-#[repr(C)]
+#[repr(C, align(128))]
 pub(super) struct Account {
     /// Distinguishes this account from another that had its place before.
     pub(super) serial: u64,
     /// When units of `label` stop being usable: the best of the estimates so far, each of which is
     /// early (R6). 0 while nothing was heard.
     pub(super) deadline: NodeTime,
+    /// Sum of the ledgers' idle units; negative for debt.
+    avail: i64,
     demand: Demand,
     /// Size of the latest ask: what a next request is likely to need.
     usual: u64,
-    /// Sum of the ledgers' idle units; negative for debt.
-    avail: i64,
+    /// How the counter's text begins.
+    pub(super) prefix: u128,
+
     pub(super) label: Label,
-    /// The highest epoch of its owners. Counters have owners of their own, whose epochs say nothing of each other.
-    pub(super) epoch: Epoch,
+    /// The limit, and what the fleet can still admit, as the owner said.
+    pub(super) limit: u64,
+    pub(super) remaining: u64,
+    /// Below this the node asks for more before it runs dry.
+    low: i64,
+    said_spent: u64,
+    /// What the owner said that binds this node.
+    pub(super) bounds: Option<Box<Bounds>>,
+
     /// Ascending by epoch. Units of earlier epochs stay usable, but nobody takes them back.
     ledgers: SmallVec<[Ledger; 1]>,
     /// Requests that lack units of this counter, oldest first.
-    pub(super) queue: VecDeque<RequestId>,
-    /// Below this the node asks for more before it runs dry.
-    low: i64,
-    /// That question is under way.
+    pub(super) queue: Queue,
+
+    /// How far the journal lets this process go, where one is kept.
+    pub(super) mark: Option<Mark>,
+    /// A question for more is under way.
     asked: bool,
     /// Changed since it was last reported.
     pub(super) dirty: bool,
-    pub(super) told: Told,
-    /// How far the journal lets this process go, where one is kept.
-    pub(super) mark: Option<Mark>,
+    /// The counter's.
+    kind: Kind,
+
     pub(super) counter: Counter,
+    /// The highest epoch of its owners. Counters have owners of their own, whose epochs say nothing of each other.
+    pub(super) epoch: Epoch,
+    /// Orders what the owner says beyond totals: the highest (epoch, version) so far.
+    pub(super) told_at: (Epoch, u64),
+    pub(super) heard_at: NodeTime,
     /// Grants up to this label are refused: an account of them may have been forgotten (R3).
     floor: Label,
     /// By when the window is certainly over: the best of the estimates so far, each of which is late.
@@ -57,14 +71,15 @@ pub(super) struct Account {
     pub(super) said_need: u64,
     /// When it was last reported.
     reported_at: NodeTime,
-    said_spent: u64,
 }
 
 impl Account {
     pub(super) fn new(counter: Counter, serial: u64, floor: Label, now: NodeTime) -> Self {
         Self {
-            counter,
             serial,
+            prefix: counter.prefix(),
+            kind: counter.kind(),
+            counter,
             floor,
             label: Label::default(),
             epoch: Epoch::default(),
@@ -73,9 +88,13 @@ impl Account {
             usual: 0,
             ledgers: SmallVec::new(),
             avail: 0,
-            told: Told::default(),
+            limit: 0,
+            remaining: 0,
+            bounds: None,
+            told_at: (Epoch::default(), 0),
+            heard_at: NodeTime(0),
             demand: Demand { rate: 0.0, at: now },
-            queue: VecDeque::new(),
+            queue: Queue::default(),
             dirty: false,
             said_need: 0,
             reported_at: NodeTime(0),
@@ -88,7 +107,7 @@ impl Account {
 
     /// The ledger that an owner of that epoch grants to: one for all where it outlives terms.
     fn term(&self, epoch: Epoch) -> Epoch {
-        if self.counter.kind().is_ledger() {
+        if self.kind.is_ledger() {
             Epoch::default()
         } else {
             epoch
@@ -148,10 +167,16 @@ impl Account {
         }
     }
 
+    /// Whether so many units can be taken now.
+    pub(super) fn has(&self, now: NodeTime, units: u64) -> bool {
+        self.is_open(now)
+            && self.avail >= signed(units)
+            && self.mark.is_none_or(|mark| mark.allows(self, units))
+    }
+
     /// Moves `units` from idle to held, all or none.
     pub(super) fn take(&mut self, now: NodeTime, units: u64) -> Option<Pieces> {
-        let short = !self.is_open(now) || self.avail < signed(units);
-        if short || self.mark.is_some_and(|mark| !mark.allows(self, units)) {
+        if !self.has(now, units) {
             return None;
         }
         let mut pieces = Pieces::default();
@@ -168,12 +193,12 @@ impl Account {
             }
         }
         self.avail -= signed(units);
-        self.told.remaining = self.told.remaining.saturating_sub(units);
+        self.remaining = self.remaining.saturating_sub(units);
         Some(pieces)
     }
 
     pub(super) fn is_windowed(&self) -> bool {
-        self.counter.kind().is_windowed()
+        self.kind.is_windowed()
     }
 
     /// The generation of what the owner granted.
@@ -190,11 +215,11 @@ impl Account {
     /// coming in until it is reported. Else, where windows end, the next heartbeat says it soon enough.
     pub(super) fn patience_ms(&self, config: &Config) -> u64 {
         let unsaid = self.spent().saturating_sub(self.said_spent);
-        let matters = self.is_bounded() || unsaid.saturating_mul(64) >= self.told.limit;
+        let matters = self.is_bounded() || unsaid.saturating_mul(64) >= self.limit;
         match (self.is_windowed(), matters) {
             (true, true) | (false, false) => config.relaxed_ms,
             (true, false) => config.heartbeat_ms,
-            (false, true) => (self.counter.kind().window_ms() / 500).clamp(1, config.relaxed_ms),
+            (false, true) => (self.kind.window_ms() / 500).clamp(1, config.relaxed_ms),
         }
     }
 
@@ -248,7 +273,7 @@ impl Account {
             Some(ledger) if left > 0 => {
                 ledger.spent += left;
                 self.avail -= signed(left);
-                self.told.remaining = self.told.remaining.saturating_sub(left);
+                self.remaining = self.remaining.saturating_sub(left);
             }
             _ => {}
         }
@@ -276,7 +301,7 @@ impl Account {
             ledger.held -= piece.units;
             ledger.spent += spent;
             self.avail += signed(piece.units - spent);
-            self.told.remaining += piece.units - spent;
+            self.remaining += piece.units - spent;
         }
     }
 
@@ -296,37 +321,24 @@ impl Account {
 
     /// What the owner wants kept, if it set a bound.
     pub(super) fn keep(&self) -> Option<u64> {
-        self.told.keep
+        self.bounds.as_ref()?.keep
     }
 
     /// True once, when idle units have run low and more could be had.
     pub(super) fn runs_low(&mut self) -> bool {
-        let low = !self.asked && self.avail <= self.low && self.told.exhausted_above.is_none();
+        let low = !self.asked && self.avail <= self.low && self.exhausted_above().is_none();
         self.asked |= low;
         low
     }
 
-    /// Why a request for `units` that cannot be taken now is hopeless, if it is.
-    pub(super) fn hopeless(&self, now: NodeTime, units: u64) -> Option<Why> {
-        if !self.is_open(now) {
-            return None;
-        }
-        let limit = self.told.limit;
-        if units > limit {
-            return Some(Why::TooLarge { limit });
-        }
-        let short = signed(units)
-            .saturating_sub(self.avail)
-            .max(0)
-            .unsigned_abs();
-        // No owner can ever give more than the limit: beyond it lies only debt.
-        let above = self.told.exhausted_above.unwrap_or(limit);
-        // No bound outlasts the time when the owner expects more.
-        let lasts = self.is_windowed() || now < self.comes_at(1);
-        (short > above && lasts).then(|| Why::Exhausted {
-            limit,
-            retry_after_ms: self.retry_after_ms(now, short),
-        })
+    /// The most that the owner can give besides what is here, where it said so.
+    fn exhausted_above(&self) -> Option<u64> {
+        self.bounds.as_ref()?.exhausted_above
+    }
+
+    /// When more can be had, as the owner said, counted from `heard_at`.
+    fn coming(&self) -> &[Coming] {
+        self.bounds.as_ref().map_or(&[], |bounds| &bounds.coming)
     }
 
     /// Units missing for the oldest waiting request of `units`, or to pay the debt.
@@ -369,19 +381,20 @@ impl Account {
         self.deadline = self.deadline.max(end.earliest);
         self.over_at = self.over_at.min(end.latest);
         self.credit(epoch, told.granted);
-        if (epoch, told.version) >= self.told.at {
-            self.told = Told {
-                at: (epoch, told.version),
-                exhausted_above: told.exhausted_above,
-                keep: told.keep,
-                limit: told.limit,
-                remaining: told.remaining,
-                coming: told.coming.clone(),
-                heard_at: now,
-            };
+        if (epoch, told.version) >= self.told_at {
+            self.note(epoch, now, told);
         }
         self.asked = false;
         true
+    }
+
+    /// Keeps what an owner of that epoch said at that time beyond totals.
+    pub(super) fn note(&mut self, epoch: Epoch, heard_at: NodeTime, told: &OwnerAccount) {
+        self.told_at = (epoch, told.version);
+        self.heard_at = heard_at;
+        self.limit = told.limit;
+        self.remaining = told.remaining;
+        self.bounds = Bounds::of(told);
     }
 
     /// Everything of the earlier label is void: its units bear it, and nothing that is said
@@ -392,7 +405,11 @@ impl Account {
         self.over_at = NodeTime(u64::MAX);
         self.ledgers.clear();
         self.avail = 0;
-        self.told = Told::default();
+        self.told_at = (Epoch::default(), 0);
+        self.heard_at = NodeTime(0);
+        self.limit = 0;
+        self.remaining = 0;
+        self.bounds = None;
         self.low = 0;
         self.mark = self.mark.map(Mark::rolled);
         self.said_spent = 0;
@@ -423,6 +440,16 @@ impl Account {
         }
     }
 
+    pub(super) fn ledgers(&self) -> impl Iterator<Item = &Ledger> {
+        self.ledgers.iter()
+    }
+
+    /// Has these ledgers, ascending by epoch, in which nothing is held.
+    pub(super) fn take_over(&mut self, ledgers: impl Iterator<Item = Ledger>) {
+        self.ledgers = ledgers.collect();
+        self.avail = self.ledgers.iter().map(Ledger::avail).sum();
+    }
+
     /// The owner's ledger, if it was heard in this window.
     pub(super) fn ledger(&self) -> Option<&Ledger> {
         let epoch = self.term(self.epoch);
@@ -431,8 +458,8 @@ impl Account {
 
     /// The highest version obeyed of what the owner of `epoch` said.
     pub(super) fn answered(&self, epoch: Epoch) -> u64 {
-        if self.told.at.0 == epoch {
-            self.told.at.1
+        if self.told_at.0 == epoch {
+            self.told_at.1
         } else {
             0
         }
@@ -451,7 +478,7 @@ impl Account {
 
     /// Whether the owner has said anything that binds this node.
     pub(super) fn is_bounded(&self) -> bool {
-        self.told.exhausted_above.is_some() || self.told.keep.is_some()
+        self.bounds.is_some()
     }
 
     /// Whether units are here, idle, owed or held.

@@ -5,7 +5,7 @@ use crate::node::account::Account;
 use crate::node::mark::Mark;
 use crate::node::outcome::Spread;
 use crate::node::units::Label;
-use crate::{Counter, Kind, NodeTime, Window};
+use crate::{Counter, Incarnation, Kind, NodeTime, Window};
 
 /// Where an account lies in the book.
 pub(super) type Slot = u32;
@@ -27,22 +27,37 @@ pub(super) struct Book {
 }
 
 impl Book {
-    pub(super) fn new(journaled: bool) -> Self {
+    /// Accounts are numbered from a place of the process's own: what a counter remembers of another book, of another
+    /// process or a former one, is not found here. (The numbers of processes are random; this spreads small ones too:
+    /// Steele, Lea, Flood, `SplitMix64`, OOPSLA 2014.)
+    pub(super) fn new(journaled: bool, incarnation: Incarnation) -> Self {
+        let mixed = incarnation.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         Self {
             journaled,
+            serial: mixed ^ (mixed >> 31),
             ..Self::default()
         }
     }
 
+    /// Where the counter's account is. A counter remembers: while the account there bears the same number, it has not
+    /// moved, and its name need not be looked at.
     pub(super) fn find(&self, counter: &Counter) -> Option<Slot> {
-        self.index.get(counter).copied()
+        let (slot, serial) = counter.seat();
+        if self.get(slot).is_some_and(|it| it.serial == serial) {
+            return Some(slot);
+        }
+        let slot = self.index.get(counter).copied()?;
+        counter.sit(slot, self.get(slot)?.serial);
+        Some(slot)
     }
 
     pub(super) fn open(&mut self, counter: &Counter, now: NodeTime) -> Slot {
         if let Some(slot) = self.find(counter) {
             return slot;
         }
-        self.serial += 1;
+        self.serial = self.serial.wrapping_add(1);
         let windowed = counter.kind().is_windowed();
         let floor = self.floors.get(&counter.kind());
         let floor = floor.filter(|_| windowed).copied().unwrap_or_default();
@@ -70,6 +85,19 @@ impl Book {
         self.slots.get_mut(slot as usize)?.as_mut()
     }
 
+    /// Per kind, the newest window of which an account was forgotten.
+    pub(super) fn floors(&self) -> impl Iterator<Item = (Kind, Window)> {
+        self.floors.iter().map(|(kind, window)| (*kind, *window))
+    }
+
+    /// Has fresh accounts refuse these windows and earlier ones.
+    pub(super) fn raise_floors(&mut self, floors: &[(Kind, Window)]) {
+        for (kind, window) in floors {
+            let floor = self.floors.entry(*kind).or_default();
+            *floor = (*floor).max(*window);
+        }
+    }
+
     /// Every account with its place.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Slot, &Account)> {
         (0..)
@@ -92,8 +120,7 @@ impl Book {
                 continue;
             };
             if account.is_windowed() {
-                let floor = self.floors.entry(account.counter.kind()).or_default();
-                *floor = account.label.window.max(*floor);
+                self.raise_floors(&[(account.counter.kind(), account.label.window)]);
             }
             self.index.remove(&account.counter);
             self.vacant.push(slot);

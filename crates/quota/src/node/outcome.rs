@@ -33,11 +33,11 @@ impl Hasher for Spread {
     }
 }
 
-/// So many units of that counter.
+/// So many units of that counter, which is given or lent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ask {
+pub struct Ask<C = Counter> {
     /// Which counter.
-    pub counter: Counter,
+    pub counter: C,
     /// How many units.
     pub units: u64,
 }
@@ -97,6 +97,15 @@ pub enum Why {
         /// Milliseconds to the next window, or until so many units have come in, or until it is worth trying again.
         retry_after_ms: u64,
     },
+    /// What is left is for others who share the limit.
+    OverShare {
+        /// The limit in force.
+        limit: u64,
+        /// The part of it that the asker may have while the others want as much as they do, and has.
+        share: u64,
+        /// Milliseconds to the next window, or until it is worth trying again.
+        retry_after_ms: u64,
+    },
     /// More units than the whole limit: no window can ever admit it.
     TooLarge {
         /// The limit in force.
@@ -113,7 +122,7 @@ impl Why {
     #[must_use]
     pub fn is_for_want_of_units(&self) -> bool {
         match self {
-            Self::Exhausted { .. } | Self::TooLarge { .. } => true,
+            Self::Exhausted { .. } | Self::OverShare { .. } | Self::TooLarge { .. } => true,
             Self::NoAnswer | Self::Late => false,
         }
     }

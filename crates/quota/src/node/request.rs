@@ -1,8 +1,10 @@
-use crate::NodeTime;
+use std::borrow::Borrow;
+
 use crate::node::account::Account;
 use crate::node::book::{Book, Slot};
 use crate::node::units::{Label, Pieces};
 use crate::node::{Ask, RequestId};
+use crate::{Counter, NodeTime};
 
 /// One ask of a request, and what is held for it.
 #[derive(Debug, Clone)]
@@ -15,6 +17,8 @@ pub(super) struct Part {
     pub(super) slot: Slot,
     /// The account that was at `slot`.
     serial: u64,
+    /// How the counter's text begins.
+    prefix: u128,
     /// What the units held bear.
     label: Label,
     pieces: Pieces,
@@ -79,34 +83,42 @@ pub(super) struct Request {
 
 impl Request {
     /// `parts` is room for the parts, empty.
-    pub(super) fn new(
+    pub(super) fn new<C: Borrow<Counter>>(
         id: RequestId,
-        (asks, mut parts): (&[Ask], Vec<Part>),
+        (asks, mut parts): (&[Ask<C>], Vec<Part>),
         book: &mut Book,
         now: NodeTime,
         wait_until: NodeTime,
     ) -> Self {
-        // Three short passes rather than a long one: accounts of very many counters are in no cache, and a
-        // processor fetches several at once as long as little has to be done between them.
-        let found = |(ask, Ask { counter, units }): (usize, &Ask)| Part {
+        // Short passes rather than a long one: accounts of very many counters are in no cache, and a processor
+        // fetches several at once as long as little has to be done between them.
+        let found = |(ask, Ask { counter, units }): (usize, &Ask<C>)| Part {
             ask,
             units: *units,
             spent: 0,
-            slot: book.open(counter, now),
+            slot: book.open(counter.borrow(), now),
             serial: 0,
+            prefix: 0,
             label: Label::default(),
             pieces: Pieces::default(),
         };
         parts.extend(asks.iter().enumerate().map(found));
         for part in &mut parts {
-            part.serial = book.get(part.slot).map_or(0, |account| account.serial);
+            if let Some(account) = book.get(part.slot) {
+                part.serial = account.serial;
+                part.prefix = account.prefix;
+            }
         }
         for part in &parts {
             if let Some(account) = book.get_mut(part.slot) {
                 account.note_demand(now, part.units);
             }
         }
-        parts.sort_by(|a, b| asks[a.ask].counter.cmp(&asks[b.ask].counter));
+        let counter = |part: &Part| asks[part.ask].counter.borrow();
+        parts.sort_by(|a, b| {
+            let by_prefix = a.prefix.cmp(&b.prefix);
+            by_prefix.then_with(|| counter(a).cmp(counter(b)))
+        });
         Self {
             id,
             parts,
@@ -125,14 +137,18 @@ impl Request {
     /// Takes part after part until all are held or one is short. Nobody overtakes those who already
     /// wait at an account.
     pub(super) fn advance(&mut self, book: &mut Book, now: NodeTime) -> bool {
-        while let Some(part) = self.parts.get_mut(self.taken) {
-            let Some(account) = book.get_mut(part.slot).filter(|a| a.serial == part.serial) else {
+        let missing = &self.parts[self.taken..];
+        let ready = missing
+            .iter()
+            .take_while(|part| self.may_take(part, book, now));
+        let until = self.taken + ready.count();
+        while self.taken < until {
+            let part = &mut self.parts[self.taken];
+            let Some(account) = book.get_mut(part.slot) else {
                 return false;
             };
             if part.units > 0 {
-                if account.queue.front().is_some_and(|first| *first != self.id) {
-                    return false;
-                }
+                // The same counter may be asked for twice.
                 let Some(pieces) = account.take(now, part.units) else {
                     return false;
                 };
@@ -141,8 +157,19 @@ impl Request {
             part.label = account.label;
             self.taken += 1;
         }
-        self.phase = Phase::Taken;
-        true
+        let all = self.taken == self.parts.len();
+        if all {
+            self.phase = Phase::Taken;
+        }
+        all
+    }
+
+    fn may_take(&self, part: &Part, book: &Book, now: NodeTime) -> bool {
+        book.get(part.slot).is_some_and(|account| {
+            let first = account.queue.front().is_none_or(|first| first == self.id);
+            account.serial == part.serial
+                && (part.units == 0 || first && account.has(now, part.units))
+        })
     }
 
     /// Whether every part's window is still open at `now` (R7).

@@ -6,6 +6,7 @@
 use super::*;
 use crate::{Epoch, Generation, Kind, LONGEST_LEASE_MS, NodeAccount, OwnerAccount, OwnerTime};
 
+mod estate;
 mod noting;
 mod rolling;
 mod settling;
@@ -39,6 +40,7 @@ fn grant(name: &str, granted: u64) -> OwnerAccount {
         keep: None,
         limit: 1_000,
         remaining: 1_000,
+        share: None,
         coming: Vec::new(),
     }
 }

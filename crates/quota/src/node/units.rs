@@ -1,6 +1,10 @@
 //! What an account of a node is made of: labels, ledgers, units taken, and what the owner said.
 
-use crate::{Coming, Epoch, Generation, NodeTime, Window};
+use std::collections::VecDeque;
+
+use crate::node::RequestId;
+use crate::node::estate::Totals;
+use crate::{Coming, Epoch, Generation, NodeTime, OwnerAccount, Window};
 
 /// Time constant of the demand estimate, in seconds.
 const DEMAND_TAU_S: f64 = 1.0;
@@ -43,6 +47,15 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
+    pub(super) fn totals(&self) -> Totals {
+        Totals {
+            epoch: self.epoch,
+            seen: self.seen,
+            returned: self.returned,
+            spent: self.spent,
+        }
+    }
+
     pub(super) fn avail(&self) -> i64 {
         signed(self.seen) - signed(self.returned) - signed(self.spent) - signed(self.held)
     }
@@ -104,17 +117,61 @@ impl Pieces {
     }
 }
 
-/// What the owner last said of an account beyond totals; the highest (epoch, version) wins.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Told {
-    pub(super) at: (Epoch, u64),
+/// What binds a node of all that the owner last said of an account; the highest (epoch, version) wins.
+#[derive(Debug, Clone)]
+pub(super) struct Bounds {
     pub(super) exhausted_above: Option<u64>,
     pub(super) keep: Option<u64>,
-    pub(super) limit: u64,
-    pub(super) remaining: u64,
-    /// When more can be had, counted from `heard_at`.
+    /// Up to where a part may go, where that is what binds.
+    pub(super) share: Option<u64>,
+    /// When more can be had.
     pub(super) coming: Vec<Coming>,
-    pub(super) heard_at: NodeTime,
+}
+
+impl Bounds {
+    /// Most of the time nothing does.
+    pub(super) fn of(told: &OwnerAccount) -> Option<Box<Self>> {
+        (told.exhausted_above.is_some() || told.keep.is_some()).then(|| {
+            Box::new(Self {
+                exhausted_above: told.exhausted_above,
+                keep: told.keep,
+                share: told.share,
+                coming: told.coming.clone(),
+            })
+        })
+    }
+}
+
+/// Requests that wait, oldest first. Most of the time there are none, and a word says so.
+#[derive(Debug, Clone, Default)]
+#[expect(clippy::box_collection, reason = "nearly all of very many are empty")]
+pub(super) struct Queue(Option<Box<VecDeque<RequestId>>>);
+
+impl Queue {
+    pub(super) fn front(&self) -> Option<RequestId> {
+        self.0.as_ref()?.front().copied()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |queue| queue.len())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn push(&mut self, id: RequestId) {
+        self.0.get_or_insert_default().push_back(id);
+    }
+
+    pub(super) fn remove(&mut self, id: RequestId) {
+        if let Some(queue) = &mut self.0 {
+            queue.retain(|waiting| *waiting != id);
+            if queue.is_empty() {
+                self.0 = None;
+            }
+        }
+    }
 }
 
 /// When so many units can be had that lie between two amounts.

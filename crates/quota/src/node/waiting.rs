@@ -64,7 +64,7 @@ impl Node {
     /// What the oldest request that waits at an account asks of it.
     pub(super) fn lacks(&self, slot: Slot) -> Option<u64> {
         let first = self.book.get(slot)?.queue.front()?;
-        Some(self.requests.get(first)?.lacking()?.units)
+        Some(self.requests.get(&first)?.lacking()?.units)
     }
 
     fn join_queue(&mut self, now: NodeTime, request: &Request) {
@@ -74,7 +74,7 @@ impl Node {
         let Some(account) = self.book.get_mut(slot) else {
             return;
         };
-        account.queue.push_back(request.id);
+        account.queue.push(request.id);
         self.waits.insert((request.wait_until, request.id));
         self.outbox
             .mark(account, slot, now.after(self.config.urgent_ms));
@@ -87,7 +87,7 @@ impl Node {
             return;
         };
         if let Some(account) = self.book.get_mut(slot) {
-            account.queue.retain(|id| *id != request.id);
+            account.queue.remove(request.id);
             // The next in the queue may need less.
             self.refilled.push(slot);
         }
@@ -124,13 +124,8 @@ impl Node {
             let Some(account) = self.book.get_mut(slot) else {
                 continue;
             };
-            let keep = if self.draining {
-                Some(0)
-            } else {
-                account.keep()
-            };
             // They will be taken as soon as the disk has answered: nobody is blocked by that.
-            let keep = keep.map(|keep| keep.max(noting));
+            let keep = account.keep().map(|keep| keep.max(noting));
             if keep.is_some_and(|keep| account.give_back(keep)) {
                 self.outbox
                     .mark(account, slot, now.after(self.config.urgent_ms));
@@ -140,7 +135,7 @@ impl Node {
 
     /// Lets the requests that wait at an account go on, oldest first, until one has to wait.
     fn serve(&mut self, now: NodeTime, slot: Slot) {
-        while let Some(id) = self.book.get(slot).and_then(|a| a.queue.front().copied()) {
+        while let Some(id) = self.book.get(slot).and_then(|a| a.queue.front()) {
             let Some(mut request) = self.requests.remove(&id) else {
                 return;
             };
@@ -161,7 +156,7 @@ impl Node {
     fn pop_front(&mut self, slot: Slot, request: &Request) {
         self.waits.remove(&(request.wait_until, request.id));
         if let Some(account) = self.book.get_mut(slot) {
-            account.queue.pop_front();
+            account.queue.remove(request.id);
         }
     }
 
@@ -234,17 +229,19 @@ impl Account {
     /// The limit, and in how many milliseconds so many units can be had, if not now: more than the whole limit takes
     /// several windows.
     pub(super) fn comes_in_ms(&self, now: NodeTime, units: u64) -> Option<(u64, u64)> {
-        let limit = self.told.limit.max(1);
+        let limit = self.limit.max(1);
         let windows = units.saturating_sub(1) / limit;
         let first = units - windows * limit;
         let first = match self.hopeless(now, first) {
-            Some(Why::Exhausted { retry_after_ms, .. }) => retry_after_ms,
+            Some(Why::Exhausted { retry_after_ms, .. } | Why::OverShare { retry_after_ms, .. }) => {
+                retry_after_ms
+            }
             Some(Why::TooLarge { .. } | Why::NoAnswer | Why::Late) | None if windows == 0 => {
                 return None;
             }
             Some(Why::TooLarge { .. } | Why::NoAnswer | Why::Late) | None => 0,
         };
         let more = windows.saturating_mul(self.counter.kind().window_ms());
-        Some((self.told.limit, first.saturating_add(more)))
+        Some((self.limit, first.saturating_add(more)))
     }
 }

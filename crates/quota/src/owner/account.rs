@@ -3,6 +3,7 @@ use std::collections::{BTreeSet, VecDeque};
 use crate::owner::few::Few;
 use crate::owner::horizon::View;
 use crate::owner::keeping::{self, Keeping, Totals, Turn};
+use crate::owner::part::{Holder, Parts};
 use crate::owner::row::{Fit, Row};
 use crate::owner::session::Sessions;
 use crate::owner::{Commit, Config, Effect, LedgerRow, Load, Record, Restore};
@@ -23,6 +24,8 @@ pub(super) struct Context<'a> {
     pub(super) sessions: &'a Sessions,
     /// What policy says of the counter's limit, if it has it.
     pub(super) spec: Option<LimitSpec>,
+    /// What each of those who share the counter is sure of; nothing where they are equal.
+    pub(super) shares: &'a [(Box<str>, u32)],
     /// Units that the limit is raised to for a while; 0 when it is not.
     pub(super) raised: u64,
     pub(super) restore: Restore,
@@ -43,8 +46,8 @@ impl Context<'_> {
 /// What an account wants done.
 #[derive(Debug, Default)]
 pub(super) struct Wishes {
-    /// Tell these processes the account's state.
-    pub(super) tell: BTreeSet<Incarnation>,
+    /// Tell these the account's state.
+    pub(super) tell: BTreeSet<Holder>,
     /// Read the key.
     pub(super) read: bool,
     pub(super) write: Option<Write>,
@@ -103,14 +106,16 @@ impl Supply {
 pub(super) struct Account {
     pub(super) counter: Counter,
     pub(super) keeping: Box<dyn Keeping>,
-    pub(super) rows: Few<Incarnation, Box<Row>>,
-    /// Processes that wait for units, oldest first; at most one ticket each.
-    pub(super) tickets: VecDeque<Incarnation>,
+    pub(super) rows: Few<Holder, Box<Row>>,
+    /// Those who share the counter, where they are told apart.
+    pub(super) parts: Parts,
+    /// Holders that wait for units, oldest first; at most one ticket each.
+    pub(super) tickets: VecDeque<Holder>,
     /// Orders what is said about `supply` and recalls.
     pub(super) version: u64,
     pub(super) supply: Supply,
     /// Whose tickets were refused in this step, and the need of each.
-    pub(super) refused: Vec<(Incarnation, u64)>,
+    pub(super) refused: Vec<(Holder, u64)>,
     /// Some row is recalled.
     pub(super) recalling: bool,
     /// News that units can be had again goes out then, not at once for each returned unit.
@@ -141,6 +146,7 @@ impl Account {
             keeping,
             counter,
             rows: Few::default(),
+            parts: Parts::default(),
             tickets: VecDeque::new(),
             version,
             supply: Supply::Ample,
@@ -180,11 +186,11 @@ impl Account {
         } = self;
         let lease_ms = context.config.lease_ms;
         let ends_at = |row: &Row| row.alive.1.after(lease_ms);
-        rows.retain(|incarnation, row| {
+        rows.retain(|holder, row| {
             let lives = context.now < ends_at(row);
             if !lives {
                 keeping.spend(context.now, row.outstanding());
-                tickets.retain(|holder| holder != incarnation);
+                tickets.retain(|waiting| waiting != holder);
                 *idle = idle.saturating_sub(row.idle());
                 *demand = demand.saturating_sub(row.demand);
             }
@@ -192,6 +198,7 @@ impl Account {
         });
         let next = rows.values().map(Box::as_ref).map(ends_at).min();
         self.lapses_at = next.unwrap_or(context.now.after(lease_ms));
+        self.forget_parts(context.now);
     }
 
     /// Everything that was said of the units of an earlier window is void.
@@ -199,13 +206,17 @@ impl Account {
         self.supply = Supply::Ample;
         self.recalling = false;
         self.relief_at = None;
-        self.rows
-            .retain(|incarnation, _| context.sessions.reachable(*incarnation, context));
+        // Of very many who share it, most are not back.
+        let fresh = |row: &Row| context.now.since(row.heard_at) <= DEMAND_FRESH_MS;
+        self.rows.retain(|holder, row| {
+            let back = holder.is_whole() || fresh(row);
+            back && context.sessions.reachable(holder.incarnation, context)
+        });
         for row in self.rows.values_mut() {
             row.roll(context.now.since(row.heard_at) <= DEMAND_FRESH_MS);
         }
-        self.tickets
-            .retain(|incarnation| self.rows.contains_key(incarnation));
+        self.tickets.retain(|holder| self.rows.contains_key(holder));
+        self.forget_parts(context.now);
         self.idle = 0;
         self.demand = self
             .rows
@@ -213,14 +224,19 @@ impl Account {
             .fold(0, |sum: u64, row| sum.saturating_add(row.demand));
     }
 
-    /// The row of a process that speaks, which is a sign of life. None for a word that is too old to begin
+    /// The row of a holder that speaks, which is a sign of life. None for a word that is too old to begin
     /// a row with: its lease would be over.
-    fn meet(&mut self, context: &Context<'_>, message: &NodeMessage) -> Option<&mut Row> {
+    fn meet(
+        &mut self,
+        context: &Context<'_>,
+        holder: Holder,
+        message: &NodeMessage,
+    ) -> Option<&mut Row> {
         let Context { now, config, .. } = *context;
         let leased = self.keeping.ends_at().is_none();
         let newest = context.sessions.get(message.incarnation)?.t_node;
         let old = leased && newest.since(message.t_node) >= config.lease_ms;
-        if !self.rows.contains_key(&message.incarnation) {
+        if !self.rows.contains_key(&holder) {
             if old {
                 return None;
             }
@@ -230,9 +246,9 @@ impl Account {
                 Generation::FIRST
             };
             let row = Row::new(message.node.clone(), generation, (message.t_node, now));
-            self.rows.insert(message.incarnation, Box::new(row));
+            self.rows.insert(holder, Box::new(row));
         }
-        let row = self.rows.get_mut(&message.incarnation)?;
+        let row = self.rows.get_mut(&holder)?;
         // Beyond the horizon another owner may already count on the lease's end.
         if now < context.horizon.until {
             row.renew(message.t_node, now);
@@ -241,7 +257,7 @@ impl Account {
     }
 
     /// What a report speaks of.
-    fn fit(&self, context: &Context<'_>, from: Incarnation, report: &NodeAccount) -> Fit {
+    fn fit(&self, context: &Context<'_>, from: Holder, report: &NodeAccount) -> Fit {
         let generation = self.rows.get(&from).map(|row| row.generation);
         // A ledger outlives terms: its totals count whoever the owner was.
         let term = report.epoch == context.epoch || self.keeping.grants_by_writing();
@@ -255,32 +271,32 @@ impl Account {
     }
 
     /// Takes in a node's report. Totals count only for this very account: same window, epoch and
-    /// generation. What the node wants counts always.
+    /// generation. What the node wants counts always. Answers who spoke; none where nobody can be answered.
     pub(super) fn report(
         &mut self,
         context: &Context<'_>,
         message: &NodeMessage,
         report: &NodeAccount,
-    ) {
+    ) -> Option<Holder> {
         let from = message.incarnation;
-        if self.meet(context, message).is_none() {
-            return;
-        }
-        let fit = self.fit(context, from, report);
-        let Some(row) = self.rows.get_mut(&from) else {
-            return;
-        };
+        let holder = self.enter(&report.counter, from)?;
+        self.meet(context, holder, message)?;
+        let fit = self.fit(context, holder, report);
+        let row = self.rows.get_mut(&holder)?;
         if self.supply.is_scarce() && row.recalled.is_none() {
             row.recalled = Some((self.version, context.now));
         }
         let before = (row.idle(), row.demand);
-        if let Some(ledger) = self.keeping.row(message.incarnation) {
+        let silent_ms = context.now.since(row.heard_at);
+        if let Some(ledger) = self.keeping.row(from) {
             row.adopt(ledger);
         }
+        let mut spent_now = 0;
         if fit == Fit::Ledger {
             let (back, gone) = row.merge_totals(report);
             self.keeping.give_back(from, back);
             self.keeping.spend(context.now, gone);
+            spent_now = gone;
         }
         let (returned, spent) = (row.returned, row.spent);
         self.keeping
@@ -290,6 +306,7 @@ impl Account {
             row.answer(report.answered);
         }
         row.merge_state(context.now, message.t_node, report, fit);
+        let waits = row.need > 0;
         self.idle = self
             .idle
             .saturating_sub(before.0)
@@ -298,16 +315,19 @@ impl Account {
             .demand
             .saturating_sub(before.1)
             .saturating_add(row.demand);
+        self.parts
+            .note(context.now, holder, (report.demand, silent_ms), spent_now);
         if self.is_closed(from) {
-            return self.bury(from);
+            self.bury(from);
+            return Some(holder);
         }
-        let waits = self.rows.get(&from).is_some_and(|row| row.need > 0);
-        let has_ticket = self.tickets.contains(&from);
+        let has_ticket = self.tickets.contains(&holder);
         match (waits, has_ticket) {
-            (true, false) => self.tickets.push_back(from),
-            (false, true) => self.tickets.retain(|holder| *holder != from),
+            (true, false) => self.tickets.push_back(holder),
+            (false, true) => self.tickets.retain(|waiting| *waiting != holder),
             _ => {}
         }
+        Some(holder)
     }
 
     /// Takes in what a read found.
@@ -341,13 +361,13 @@ impl Account {
         if !self.keeping.grants_by_writing() {
             return;
         }
-        for (incarnation, row) in self.rows.iter_mut() {
+        for (holder, row) in self.rows.iter_mut() {
             let before = (row.idle(), row.granted);
-            if let Some(ledger) = self.keeping.row(*incarnation) {
+            if let Some(ledger) = self.keeping.row(holder.incarnation) {
                 row.adopt(ledger);
             }
             let (returned, spent) = (row.returned, row.spent);
-            let from = (*incarnation, &row.node);
+            let from = (holder.incarnation, &row.node);
             self.keeping
                 .report(context, from, Totals { returned, spent });
             self.idle = self
@@ -355,11 +375,11 @@ impl Account {
                 .saturating_sub(before.0)
                 .saturating_add(row.idle());
             if row.granted > before.1 {
-                wishes.tell.insert(*incarnation);
+                wishes.tell.insert(*holder);
             }
         }
-        let closed: Vec<_> = self.rows.keys().copied().collect();
-        for incarnation in closed {
+        let holders: Vec<_> = self.rows.keys().copied().collect();
+        for Holder { incarnation, .. } in holders {
             if self.is_closed(incarnation) {
                 self.bury(incarnation);
             }
@@ -381,22 +401,29 @@ impl Account {
 
     /// Nothing can be had from a closed process, and nothing is given to it.
     fn bury(&mut self, incarnation: Incarnation) {
-        if let Some(row) = self.rows.remove(&incarnation) {
+        // What is kept by rows has no parts.
+        let buried = Holder::whole(incarnation);
+        if let Some(row) = self.rows.remove(&buried) {
             self.idle = self.idle.saturating_sub(row.idle());
             self.demand = self.demand.saturating_sub(row.demand);
         }
-        self.tickets.retain(|holder| *holder != incarnation);
+        self.tickets.retain(|holder| *holder != buried);
     }
 
-    /// The account's state towards one process; none while nothing is known of the limit.
-    pub(super) fn tell(&self, context: &Context<'_>, to: Incarnation) -> Option<OwnerAccount> {
+    /// The account's state towards one holder; none while nothing is known of the limit.
+    pub(super) fn tell(&self, context: &Context<'_>, to: Holder) -> Option<OwnerAccount> {
         let limit = self.keeping.limit(context)?;
         let row = self.rows.get(&to)?;
-        let session = context.sessions.get(to)?;
+        let session = context.sessions.get(to.incarnation)?;
         let left = self.keeping.free_total(context).saturating_add(self.idle);
-        let bound = self.bound(to, row);
+        let share = self.share_of(to);
+        let bound = match share {
+            Some(_) if row.over_share => Some(0),
+            _ => self.bound(to, row),
+        };
         Some(OwnerAccount {
-            counter: self.counter.clone(),
+            counter: self.parts.name(to).unwrap_or(&self.counter).clone(),
+            share: share.filter(|_| row.over_share),
             window: self.keeping.window(),
             generation: row.generation,
             granted: row.granted,
@@ -409,13 +436,19 @@ impl Account {
             exhausted_above: bound,
             keep: row.recalled.map(|_| 0),
             limit,
-            remaining: left.min(limit),
-            coming: bound.map_or_else(Vec::new, |above| self.coming(context, to, above)),
+            remaining: left
+                .min(limit)
+                .min(self.room(to).saturating_add(row.idle())),
+            coming: match bound {
+                None => Vec::new(),
+                Some(_) if share.is_some() && row.over_share => self.coming_of_share(limit),
+                Some(above) => self.coming(context, to, above),
+            },
         })
     }
 
     /// When a node can be given more than `above`, what it was refused, and everything.
-    fn coming(&self, context: &Context<'_>, to: Incarnation, above: u64) -> Vec<Coming> {
+    fn coming(&self, context: &Context<'_>, to: Holder, above: u64) -> Vec<Coming> {
         let Some(limit) = self.keeping.limit(context) else {
             return Vec::new();
         };
@@ -436,12 +469,12 @@ impl Account {
         amounts.into_iter().filter_map(coming).collect()
     }
 
-    fn was_refused(&self, who: Incarnation) -> bool {
+    fn was_refused(&self, who: Holder) -> bool {
         self.refused.iter().any(|(refused, _)| *refused == who)
     }
 
     /// The most that a node can be given, where that is to be told.
-    fn bound(&self, to: Incarnation, row: &Row) -> Option<u64> {
+    fn bound(&self, to: Holder, row: &Row) -> Option<u64> {
         match self.supply {
             Supply::Ample => None,
             Supply::Scarce(above) => Some(above),

@@ -45,8 +45,10 @@ impl Owner {
         counters.sort_unstable();
         counters.dedup();
         let tell = |counter: &Counter| {
-            let account = self.accounts.get(counter)?;
-            account.tell(&self.context(now, account), incarnation)
+            let pool = counter.pool();
+            let account = self.accounts.get(pool)?;
+            let holder = account.holder(counter, incarnation)?;
+            account.tell(&self.context(now, pool), holder)
         };
         Some(OwnerMessage {
             epoch: self.epoch,

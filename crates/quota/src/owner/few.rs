@@ -45,13 +45,27 @@ impl<K: Copy + Ord, V> Few<K, V> {
     pub(super) fn insert(&mut self, key: K, value: V) {
         match self.find(&key) {
             Ok(at) => self.0[at].1 = value,
-            Err(at) => {
-                if self.0.len() < TIGHT {
-                    self.0.reserve_exact(1);
-                }
-                self.0.insert(at, (key, value));
-            }
+            Err(at) => self.enter(at, key, value),
         }
+    }
+
+    /// The value of that key, entered first if there is none.
+    pub(super) fn get_or_insert_with(&mut self, key: K, value: impl FnOnce() -> V) -> &mut V {
+        let at = match self.find(&key) {
+            Ok(at) => at,
+            Err(at) => {
+                self.enter(at, key, value());
+                at
+            }
+        };
+        &mut self.0[at].1
+    }
+
+    fn enter(&mut self, at: usize, key: K, value: V) {
+        if self.0.len() < TIGHT {
+            self.0.reserve_exact(1);
+        }
+        self.0.insert(at, (key, value));
     }
 
     pub(super) fn remove(&mut self, key: &K) -> Option<V> {

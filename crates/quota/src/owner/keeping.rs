@@ -113,6 +113,24 @@ pub(super) struct Shown {
     pub(super) pending: bool,
 }
 
+/// What has to be known of a charge of which nothing is going on: that of a mark, which is the one that was written
+/// last, by this owner.
+#[derive(Debug, Clone)]
+pub(super) struct Rested {
+    pub(super) window: Window,
+    pub(super) limit: u64,
+    revision: u64,
+    mod_revision: i64,
+    hwm: u64,
+    free: u64,
+    gone: u64,
+}
+
+/// The keeping that has rested.
+pub(super) fn wake(counter: &Counter, rested: &Rested, context: &Context<'_>) -> Box<dyn Keeping> {
+    Box::new(Counted::wake(counter.kind().window_ms(), rested, context))
+}
+
 /// Lets an owner be copied with its accounts.
 pub(super) trait Copied {
     fn copied(&self) -> Box<dyn Keeping>;
@@ -240,6 +258,11 @@ pub(super) trait Keeping: fmt::Debug + Send + Copied {
 
     /// What an owner that hands out nothing more leaves behind, where that differs from what is durable.
     fn last(&self, _context: &Context<'_>) -> Option<Write> {
+        None
+    }
+
+    /// All that has to be known of it, where nothing is going on and that is little.
+    fn rested(&self, _context: &Context<'_>) -> Option<Rested> {
         None
     }
 

@@ -48,6 +48,8 @@ pub(super) struct Row {
     said: Said,
     /// Since which version, and when, the node is asked to keep nothing, while that stands.
     pub(super) recalled: Option<(u64, OwnerTime)>,
+    /// It was refused because others who share the counter want what is left, and that stands.
+    pub(super) over_share: bool,
 }
 
 impl Row {
@@ -73,6 +75,7 @@ impl Row {
             answered: 0,
             said: Said::default(),
             recalled: None,
+            over_share: false,
         }
     }
 
@@ -105,6 +108,7 @@ impl Row {
         self.answered = 0;
         self.said = Said::default();
         self.recalled = None;
+        self.over_share = false;
     }
 
     /// Takes in totals of this window, epoch and generation. Answers how many units came back, and how

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use crate::owner::account::{Account, Context};
+use crate::owner::part::Holder;
 use crate::owner::row::Row;
 use crate::owner::{LedgerRow, Raise};
 use crate::{Counter, Incarnation, OwnerTime, Window};
@@ -139,18 +140,16 @@ impl Account {
                 shown.hwm.saturating_sub(shown.free).saturating_sub(out)
             }
         };
-        let waiting = |of: &Incarnation| self.rows.get(of).map_or(0, |row| row.waiters);
+        let waiting = |of: Incarnation| {
+            let row = self.rows.get(&Holder::whole(of));
+            row.map_or(0, |row| row.waiters)
+        };
         let nodes = match &shown.rows {
             Some(rows) => rows
                 .iter()
-                .map(|row| Holding::of_ledger(row, waiting(&row.incarnation), context))
+                .map(|row| Holding::of_ledger(row, waiting(row.incarnation), context))
                 .collect(),
-            None => self
-                .rows
-                .iter()
-                .filter(|(_, row)| row.granted > 0 || row.waiters > 0)
-                .map(|(incarnation, row)| Holding::of_row(*incarnation, row, context))
-                .collect(),
+            None => self.holdings(context),
         };
         Some(CounterState {
             counter: self.counter.clone(),
@@ -172,6 +171,21 @@ impl Account {
 }
 
 impl Account {
+    /// What processes hold, of all parts together.
+    fn holdings(&self, context: &Context<'_>) -> Vec<Holding> {
+        let mut holdings: Vec<Holding> = Vec::new();
+        let rows = self.rows.iter();
+        for (holder, row) in rows.filter(|(_, row)| row.granted > 0 || row.waiters > 0) {
+            let holding = Holding::of_row(holder.incarnation, row, context);
+            let same = |other: &&mut Holding| other.incarnation == holding.incarnation;
+            match holdings.iter_mut().find(same) {
+                Some(other) => other.add(&holding),
+                None => holdings.push(holding),
+            }
+        }
+        holdings
+    }
+
     /// While next to nothing is left: when there will be more.
     fn admits_at(&self, context: &Context<'_>) -> Option<OwnerTime> {
         if !self.supply.is_scarce() {
@@ -212,6 +226,15 @@ impl Holding {
             closed: false,
             alive: context.sessions.reachable(incarnation, context),
         }
+    }
+
+    /// Adds what the same process holds of another part.
+    fn add(&mut self, other: &Self) {
+        self.granted += other.granted;
+        self.returned += other.returned;
+        self.spent += other.spent;
+        self.outstanding = self.outstanding.saturating_add(other.outstanding);
+        self.waiting = self.waiting.saturating_add(other.waiting);
     }
 
     fn of_ledger(row: &LedgerRow, waiting: u32, context: &Context<'_>) -> Self {

@@ -43,10 +43,11 @@ impl Owner {
     /// handed out is there for the next one at once, and all that nodes have said is known to it.
     #[must_use]
     pub fn last_writes(&self, now: OwnerTime) -> Vec<Effect> {
-        let counters = self.counters().into_iter();
-        let writes = counters.filter_map(|counter| {
-            let account = self.accounts.get(&counter)?;
-            let write = account.keeping.last(&self.context(now, account))?;
+        let mut counters = self.counters();
+        counters.extend(self.idle.keys().cloned());
+        let writes = counters.into_iter().filter_map(|counter| {
+            let account = self.account(&counter, now)?;
+            let write = account.keeping.last(&self.context(now, &counter))?;
             Some(write.effect(counter))
         });
         writes.collect()

@@ -2,6 +2,7 @@ use super::*;
 use crate::{Generation, Kind, LimitSpec, NodeAccount, NodeTime, OwnerAccount, Window};
 
 mod horizon;
+mod idle;
 mod ledger;
 mod operator;
 mod queue;

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use crate::owner::account::{Account, Context, DEMAND_FRESH_MS, Supply, Wishes};
 use crate::owner::block::{Situation, block};
 use crate::owner::keeping::Lack;
+use crate::owner::part::Holder;
 use crate::owner::row::Row;
 use crate::{Generation, Incarnation, NodeTime, OwnerTime};
 
@@ -25,7 +26,7 @@ impl Account {
     pub(super) fn work(
         &mut self,
         context: &Context<'_>,
-        reporter: Option<Incarnation>,
+        reporter: Option<Holder>,
         wishes: &mut Wishes,
     ) {
         self.keeping.prepare(context, wishes);
@@ -37,6 +38,7 @@ impl Account {
             return;
         };
         self.refused.clear();
+        self.share_out(context);
         self.cut_back(context, limit, wishes);
         self.ask_returned(context, wishes);
         self.rebound(context, limit);
@@ -50,13 +52,14 @@ impl Account {
         let demand = self.demand;
         let wants = self.wants(context, reporter, calm);
         let lack = Lack {
-            head,
+            head: head.map(|(holder, units)| (holder.incarnation, units)),
             demand,
             wants,
         };
         self.keeping.debit(context, &lack, wishes);
         self.end_recall();
         self.relieve(context, limit, wishes);
+        self.relieve_shares(context, wishes);
         self.look_ahead(context, wishes);
     }
 
@@ -100,20 +103,24 @@ impl Account {
         context: &Context<'_>,
         limit: u64,
         wishes: &mut Wishes,
-    ) -> Option<(Incarnation, u64)> {
+    ) -> Option<(Holder, u64)> {
         while let Some(head) = self.tickets.front().copied() {
             let (need, waits) = self
                 .rows
                 .get(&head)
                 .map_or((0, false), |r| (r.need, r.waiters > 0));
-            let usable = self.keeping.usable(context, head);
+            let usable = self.keeping.usable(context, head.incarnation);
             let free_total = self.keeping.free_total(context);
             // What it owes is charged already.
-            let free_total = free_total.saturating_add(self.keeping.owed(head));
-            let hopeless = need > limit || !context.sessions.reachable(head, context);
-            if need == 0 || hopeless {
+            let free_total = free_total.saturating_add(self.keeping.owed(head.incarnation));
+            let reachable = context.sessions.reachable(head.incarnation, context);
+            let room = self.room(head);
+            if need == 0 || need > limit || !reachable {
                 // More than the whole limit is refused by the node once it has heard the limit.
                 self.dismiss(wishes);
+            } else if room == 0 {
+                // It may exceed its share by the last of its requests: others have theirs in parts of other sizes.
+                self.refuse_share(head, wishes);
             } else if free_total < need && waits {
                 match self.recall(context, head, need - free_total, wishes) {
                     Recall::Until(at) => {
@@ -133,7 +140,8 @@ impl Account {
             } else if usable < need {
                 return Some((head, need - usable));
             } else {
-                let size = self.block(context, head, need).min(usable);
+                let size = self.block(context, head, need).min(room.max(need));
+                let size = size.min(usable);
                 self.grant(context, head, size, wishes);
                 self.dismiss(wishes);
             }
@@ -142,7 +150,7 @@ impl Account {
     }
 
     /// Takes the head off the queue: it has what it needs, or will learn that it cannot.
-    fn dismiss(&mut self, wishes: &mut Wishes) {
+    pub(super) fn dismiss(&mut self, wishes: &mut Wishes) {
         let Some(head) = self.tickets.pop_front() else {
             return;
         };
@@ -152,10 +160,11 @@ impl Account {
         wishes.tell.insert(head);
     }
 
-    fn grant(&mut self, context: &Context<'_>, to: Incarnation, units: u64, wishes: &mut Wishes) {
+    fn grant(&mut self, context: &Context<'_>, to: Holder, units: u64, wishes: &mut Wishes) {
         if let Some(row) = self.rows.get_mut(&to).filter(|_| units > 0) {
             let before = row.idle();
-            self.keeping.take(to, units);
+            self.keeping.take(to.incarnation, units);
+            self.parts.take(to, units);
             let gone = row.grant(units);
             self.keeping.spend(context.now, gone);
             self.idle = self.idle.saturating_sub(before).saturating_add(row.idle());
@@ -163,7 +172,7 @@ impl Account {
         }
     }
 
-    fn block(&self, context: &Context<'_>, to: Incarnation, need: u64) -> u64 {
+    fn block(&self, context: &Context<'_>, to: Holder, need: u64) -> u64 {
         if self.supply.is_scarce() {
             return self.scarce_block(context, to, need);
         }
@@ -205,7 +214,7 @@ impl Account {
 
     /// While units are scarce, each request gets what it needs. Where they come in steadily that is how
     /// things stay, so that all who wait at a node are served at once, within its share.
-    fn scarce_block(&self, context: &Context<'_>, to: Incarnation, need: u64) -> u64 {
+    fn scarce_block(&self, context: &Context<'_>, to: Holder, need: u64) -> u64 {
         if self.keeping.ends_at().is_some() {
             return need;
         }
@@ -217,27 +226,19 @@ impl Account {
 
     /// Gives nodes more before they run dry, while nobody waits and units are plentiful: the reporter
     /// of the moment, or, when a window began or a debit came through, everybody.
-    fn top_up(
-        &mut self,
-        context: &Context<'_>,
-        reporter: Option<Incarnation>,
-        wishes: &mut Wishes,
-    ) {
-        for incarnation in self.running_dry(context, reporter) {
-            let usable = self.keeping.usable(context, incarnation);
+    fn top_up(&mut self, context: &Context<'_>, reporter: Option<Holder>, wishes: &mut Wishes) {
+        for holder in self.running_dry(context, reporter) {
+            let usable = self.keeping.usable(context, holder.incarnation);
             if usable > 0 {
-                let size = self.block(context, incarnation, 0).min(usable);
-                self.grant(context, incarnation, size, wishes);
+                let room = self.room(holder);
+                let size = self.block(context, holder, 0).min(usable).min(room);
+                self.grant(context, holder, size, wishes);
             }
         }
     }
 
     /// Nodes that run dry while nobody waits and units are plentiful.
-    fn running_dry(
-        &self,
-        context: &Context<'_>,
-        reporter: Option<Incarnation>,
-    ) -> Vec<Incarnation> {
+    fn running_dry(&self, context: &Context<'_>, reporter: Option<Holder>) -> Vec<Holder> {
         if !self.tickets.is_empty() || self.supply.is_scarce() || self.recalling {
             return Vec::new();
         }
@@ -272,7 +273,7 @@ impl Account {
     fn wants(
         &self,
         context: &Context<'_>,
-        reporter: Option<Incarnation>,
+        reporter: Option<Holder>,
         calm: bool,
     ) -> Vec<(Incarnation, u64)> {
         let mut wants = Vec::new();
@@ -283,7 +284,7 @@ impl Account {
         let most = self.keeping.largest_block(context);
         for to in &self.tickets {
             let need = self.rows.get(to).map_or(0, |row| row.need);
-            let owed = self.keeping.owed(*to);
+            let owed = self.keeping.owed(to.incarnation);
             let can_have = left.saturating_add(owed);
             if need > can_have {
                 break;
@@ -291,7 +292,7 @@ impl Account {
             let block = self.block(context, *to, need);
             let size = block.min(most).max(need).min(can_have);
             left -= size.saturating_sub(owed).min(left);
-            wants.push((*to, size));
+            wants.push((to.incarnation, size));
         }
         if calm {
             for to in self.running_dry(context, reporter) {
@@ -299,7 +300,7 @@ impl Account {
                 let room = most.saturating_sub(idle).min(left);
                 let size = self.block(context, to, 0).min(room);
                 left -= size;
-                wants.extend((size > 0).then_some((to, size)));
+                wants.extend((size > 0).then_some((to.incarnation, size)));
             }
         }
         wants
@@ -310,21 +311,21 @@ impl Account {
     fn recall(
         &mut self,
         context: &Context<'_>,
-        head: Incarnation,
+        head: Holder,
         gap: u64,
         wishes: &mut Wishes,
     ) -> Recall {
         self.enlist(context);
-        let others = self.rows.iter().filter(|(incarnation, row)| {
-            **incarnation != head
+        let others = self.rows.iter().filter(|(holder, row)| {
+            **holder != head
                 && row.outstanding() > 0
-                && context.sessions.reachable(**incarnation, context)
+                && context.sessions.reachable(holder.incarnation, context)
         });
         let mut until = None;
         let mut unasked = Vec::new();
-        for (incarnation, row) in others {
+        for (holder, row) in others {
             match row.recalled {
-                None => unasked.push((Reverse(row.idle()), *incarnation)),
+                None => unasked.push((Reverse(row.idle()), *holder)),
                 Some((_, at)) if !row.is_dry() => {
                     until = until.max(Some(at.after(context.config.recall_ms)));
                 }
@@ -343,14 +344,14 @@ impl Account {
         let known_idle = unasked
             .iter()
             .fold(0u64, |sum, (idle, _)| sum.saturating_add(idle.0));
-        for (Reverse(idle), incarnation) in unasked {
+        for (Reverse(idle), holder) in unasked {
             // When what is reported does not suffice, everybody is asked: a report may be old.
             if covered >= gap && known_idle >= gap {
                 break;
             }
             covered = covered.saturating_add(idle);
-            self.ask_back(incarnation, context.now);
-            wishes.tell.insert(incarnation);
+            self.ask_back(holder, context.now);
+            wishes.tell.insert(holder);
         }
         Recall::Until(context.now.after(context.config.recall_ms))
     }
@@ -368,11 +369,12 @@ impl Account {
 
     /// Makes rows for living processes that have not spoken of this counter in this term, and perhaps do not know
     /// what they were granted: the message may have been lost with the last owner. Answers whose.
-    fn enlist(&mut self, context: &Context<'_>) -> Vec<Incarnation> {
+    fn enlist(&mut self, context: &Context<'_>) -> Vec<Holder> {
         let mut enlisted = Vec::new();
         for share in self.keeping.open_shares() {
-            let of = share.incarnation;
-            if self.rows.contains_key(&of) || !context.sessions.reachable(of, context) {
+            let of = Holder::whole(share.incarnation);
+            let reachable = context.sessions.reachable(of.incarnation, context);
+            if self.rows.contains_key(&of) || !reachable {
                 continue;
             }
             let alive = (NodeTime(0), context.now);
@@ -385,7 +387,7 @@ impl Account {
         enlisted
     }
 
-    fn ask_back(&mut self, from: Incarnation, now: OwnerTime) {
+    fn ask_back(&mut self, from: Holder, now: OwnerTime) {
         if let Some(row) = self.rows.get_mut(&from) {
             row.recalled = Some((self.version, now));
             self.recalling = true;
@@ -413,8 +415,8 @@ impl Account {
             .filter(|(_, row)| row.recalled.is_none())
             .map(|(i, _)| *i)
             .collect();
-        for incarnation in unasked {
-            self.ask_back(incarnation, context.now);
+        for holder in unasked {
+            self.ask_back(holder, context.now);
         }
     }
 
@@ -479,9 +481,7 @@ impl Account {
                     .rows
                     .iter()
                     .filter(|(_, row)| row.demand > 0 || row.need > 0);
-                wishes
-                    .tell
-                    .extend(wanting.map(|(incarnation, _)| *incarnation));
+                wishes.tell.extend(wanting.map(|(holder, _)| *holder));
             }
             Some(at) => wishes.look(at),
             None => {}

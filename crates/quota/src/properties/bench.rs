@@ -12,8 +12,16 @@ use crate::{
 
 use crate::properties::{BEGIN, KINDS, NODES, Step, T};
 
-/// A reservation: its units, and once it is admitted its window and its place among the stamps.
-type Reservation = (u64, Option<(Window, usize)>);
+/// A reservation.
+struct Reservation {
+    counter: Counter,
+    units: u64,
+    /// Once it is admitted: its window and its place among the stamps.
+    admitted: Option<(Window, usize)>,
+}
+
+/// What totals are of.
+type Account = (Incarnation, Counter, Window, Generation);
 
 /// The machines of a schedule, what is under way between them, and what they have done.
 pub(super) struct Bench {
@@ -40,7 +48,7 @@ pub(super) struct Bench {
     /// When units were stamped that were not refunded.
     stamps: Vec<(u64, u64)>,
     /// The last totals of each account, and when they were reported.
-    totals: BTreeMap<(Incarnation, Window, Generation), ([u64; 3], u64)>,
+    totals: BTreeMap<Account, ([u64; 3], u64)>,
 }
 
 impl Bench {
@@ -51,7 +59,7 @@ impl Bench {
             now: BEGIN,
             owner: Owner::new(Epoch(1), owner::Config::default(), limits(kind, 10, 1)),
             nodes: (0..NODES).map(node).collect(),
-            open: vec![BTreeMap::new(); NODES],
+            open: (0..NODES).map(|_| BTreeMap::new()).collect(),
             to_owner: Vec::new(),
             to_node: Vec::new(),
             operations: Vec::new(),
@@ -84,14 +92,24 @@ impl Bench {
 
     pub(super) fn take(&mut self, step: &Step) {
         match *step {
-            Step::Reserve { node, units } => {
+            Step::Reserve { node, units, who } => {
+                let counter = match who {
+                    // What is kept by rows has no parts.
+                    who if who == 0 || self.kind().is_ledger() => self.counter.clone(),
+                    who => self.counter.part(&format!("user={who}")),
+                };
                 let asks = [Ask {
-                    counter: self.counter.clone(),
+                    counter: &counter,
                     units,
                 }];
                 let now = self.node_time();
                 let (id, outcome) = self.nodes[node].reserve(now, &asks, now.after(1_000));
-                self.open[node].insert(id, (units, None));
+                let reservation = Reservation {
+                    counter,
+                    units,
+                    admitted: None,
+                };
+                self.open[node].insert(id, reservation);
                 self.resolve(node, id, &outcome);
             }
             Step::Settle { node, percent } => self.settle(node, percent),
@@ -182,16 +200,15 @@ impl Bench {
             Outcome::Admitted(admission) => {
                 let window = admission.limits[0].window;
                 let open = self.open[node].get_mut(&id).unwrap();
-                open.1 = Some((window, self.stamps.len()));
-                self.stamps.push((self.now, open.0));
-                *self.admitted.entry(window).or_default() += open.0;
+                open.admitted = Some((window, self.stamps.len()));
+                self.stamps.push((self.now, open.units));
+                *self.admitted.entry(window).or_default() += open.units;
             }
         }
     }
 
     fn settle(&mut self, node: usize, percent: u64) {
-        let admitted =
-            |(id, (units, admitted)): (&RequestId, &Reservation)| Some((*id, *units, (*admitted)?));
+        let admitted = |(id, it): (&RequestId, &Reservation)| Some((*id, it.units, it.admitted?));
         let Some((id, units, (window, stamp))) = self.open[node].iter().find_map(admitted) else {
             return;
         };
@@ -350,7 +367,12 @@ impl Bench {
         };
         for a in &message.accounts {
             let totals = [a.seen, a.returned, a.spent];
-            let key = (message.incarnation, a.window, a.generation);
+            let key = (
+                message.incarnation,
+                a.counter.clone(),
+                a.window,
+                a.generation,
+            );
             let before = self.totals.insert(key, (totals, self.now));
             // Without windows an account is forgotten once nothing of it can be used any more.
             let kept = |(_, at): &([u64; 3], u64)| {
@@ -367,10 +389,11 @@ impl Bench {
                 continue;
             }
             let of_window = |reservation: &&Reservation| {
-                reservation.1.is_some_and(|(window, _)| window == a.window)
+                let of_window = |(window, _)| window == a.window;
+                reservation.counter == a.counter && reservation.admitted.is_some_and(of_window)
             };
             let held = self.open[node].values().filter(of_window);
-            let held: u64 = held.map(|(units, _)| units).sum();
+            let held: u64 = held.map(|it| it.units).sum();
             let [seen, gone @ ..] = totals.map(u64::cast_signed);
             assert_eq!(
                 a.avail,

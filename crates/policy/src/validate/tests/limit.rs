@@ -76,6 +76,11 @@ fn edge(policy: &mut pb::Policy, exhausted: i32, longest: Option<i64>, unreachab
     it.on_unreachable = unreachable;
 }
 
+fn overrun(policy: &mut pb::Policy, reserve: pb::ReserveMode, mode: i32) {
+    policy.limits[0].reserve = reserve as i32;
+    policy.limits[0].on_overrun = mode;
+}
+
 fn guard(policy: &mut pb::Policy, kind: pb::LimitKind, seconds: i64) {
     policy.limits[0].kind = kind as i32;
     policy.limits[0].guard = Some(prost_types::Duration { seconds, nanos: 0 });
@@ -112,6 +117,23 @@ const LIMITS: &[Case] = &[
     (
         |it| guard(it, pb::LimitKind::Sliding, 1),
         &["limits[0].guard: has a meaning for fixed windows"],
+    ),
+    (|it| overrun(it, pb::ReserveMode::Expected, 2), &[]),
+    (|it| overrun(it, pb::ReserveMode::WorstCase, 1), &[]),
+    (
+        |it| overrun(it, pb::ReserveMode::Unspecified, 2),
+        &["limits[0].on_overrun: has no meaning where the worst case is held"],
+    ),
+    (
+        |it| {
+            overrun(it, pb::ReserveMode::Expected, 2);
+            it.limits[0].mode = pb::LimitMode::Shadow as i32;
+        },
+        &["limits[0].on_overrun: has no meaning in shadow mode"],
+    ),
+    (
+        |it| overrun(it, pb::ReserveMode::Expected, 9),
+        &["limits[0].on_overrun: the value 9 is not known"],
     ),
     (|it| edge(it, 2, Some(5), 2), &[]),
     (

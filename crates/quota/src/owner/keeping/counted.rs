@@ -7,7 +7,7 @@
 
 use crate::owner::account::{Context, Wishes, Write};
 use crate::owner::keeping::link::Link;
-use crate::owner::keeping::{Force, Keeping, Lack, Shown, Turn, in_force};
+use crate::owner::keeping::{Force, Keeping, Lack, Rested, Shown, Turn, in_force};
 use crate::owner::{Commit, Load, Record};
 use crate::{Incarnation, OwnerTime, Window};
 
@@ -53,6 +53,28 @@ impl Counted {
             gone: 0,
             forgiven: 0,
             resetting: false,
+        }
+    }
+
+    pub(super) fn wake(window_ms: u64, rested: &Rested, context: &Context<'_>) -> Self {
+        let mut link = Link::reading();
+        link.found();
+        let record = Record {
+            window: rested.window,
+            hwm: rested.hwm,
+            limit: rested.limit,
+            revision: rested.revision,
+            epoch: context.epoch,
+        };
+        Self {
+            window: rested.window,
+            stored: (Some(record), rested.mod_revision),
+            known: true,
+            link,
+            hwm: rested.hwm,
+            free: rested.free,
+            gone: rested.gone,
+            ..Self::new(window_ms, context.now)
         }
     }
 
@@ -291,6 +313,23 @@ impl Keeping for Counted {
             },
             rows: Vec::new(),
             expected_mod_revision,
+        })
+    }
+
+    fn rested(&self, context: &Context<'_>) -> Option<Rested> {
+        let (Some(stored), mod_revision) = self.stored else {
+            return None;
+        };
+        let own = stored.epoch == context.epoch && stored.window == self.window;
+        let settled = self.link.is_ready() && stored.hwm == self.hwm;
+        (own && settled && !self.resetting && self.forgiven == 0).then_some(Rested {
+            window: self.window,
+            limit: stored.limit,
+            revision: stored.revision,
+            mod_revision,
+            hwm: self.hwm,
+            free: self.free,
+            gone: self.gone,
         })
     }
 

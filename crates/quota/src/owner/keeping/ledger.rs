@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::owner::account::{Context, Wishes, Write};
+use crate::owner::few::Few;
 use crate::owner::keeping::link::Link;
 use crate::owner::keeping::{Force, Keeping, Lack, Shown, Totals, Turn, in_force};
 use crate::owner::{Commit, LedgerRow, Load, Record};
@@ -64,7 +65,7 @@ pub(super) struct Ledger {
     /// Whether `stored` and the rows were ever read.
     known: bool,
     link: Link<Written>,
-    shares: BTreeMap<Incarnation, Share>,
+    shares: Few<Incarnation, Share>,
     /// The sum of what the shares are charged, as known.
     charged: u64,
     /// Closings, and a reset, that arrived before the rows were read.
@@ -81,7 +82,7 @@ impl Ledger {
             stored: (None, 0),
             known: false,
             link: Link::reading(),
-            shares: BTreeMap::new(),
+            shares: Few::default(),
             charged: 0,
             early: Vec::new(),
             early_reset: false,
@@ -94,7 +95,7 @@ impl Ledger {
             return Turn::Same;
         }
         self.span = span;
-        self.shares.clear();
+        self.shares = Few::default();
         self.charged = 0;
         Turn::Anew
     }
@@ -116,7 +117,7 @@ impl Ledger {
         change: impl FnOnce(&mut LedgerRow),
     ) {
         let window = self.span.window;
-        let share = self.shares.entry(of.0).or_insert_with(|| {
+        let share = self.shares.get_or_insert_with(of.0, || {
             let none = LedgerRow::new(window, of.0, Arc::clone(of.1));
             Share {
                 durable: none.clone(),
