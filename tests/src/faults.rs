@@ -12,7 +12,6 @@ mod misbehaviours;
 mod summary;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
@@ -35,6 +34,9 @@ pub struct Options {
     /// Seconds of misbehaviour that are measured, after ten that are not; 0 leaves it out.
     #[arg(long, default_value_t = 40)]
     seconds: u64,
+    /// Requests per second of each misbehaviour, over each edge, whole and streamed: 128 times as many in all.
+    #[arg(long, default_value_t = 5.0)]
+    rate: f64,
     /// Callers that go away, over both edges together; 0 leaves them out.
     #[arg(long, default_value_t = 10_000)]
     disconnects: u64,
@@ -58,8 +60,7 @@ const WAYS: [(Protocol, bool); 4] = [
 pub async fn run(options: &Options) -> anyhow::Result<Figures> {
     let mut figures = Figures::default();
     if options.seconds > 0 {
-        let seconds = Duration::from_secs(options.seconds);
-        figures.misbehaviours = Some(misbehaviours::show(&options.tollgate, seconds).await?);
+        figures.misbehaviours = Some(misbehaviours::show(options).await?);
         figures.save(&options.out)?;
     }
     if options.disconnects > 0 {

@@ -50,12 +50,7 @@ impl Gateway {
             let counter = it["counter"].as_str().unwrap_or_default();
             counter.split('/').next() == Some(limit)
         });
-        // Numbers of 64 bits are text in the JSON of messages.
-        let spent = of.map(|it| {
-            it["spent"]
-                .as_str()
-                .map_or(Some(0), |text| text.parse().ok())
-        });
+        let spent = of.map(|it| it["spent"].as_u64());
         let sum: Option<u64> = spent.sum();
         sum.with_context(|| format!("no number in {all}"))
     }

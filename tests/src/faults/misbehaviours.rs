@@ -1,14 +1,13 @@
 //! Providers that do wrong, each beside one that is well.
 
 use std::fmt::Write as _;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::task::JoinSet;
 
 use super::summary::{Misbehaviour, Misbehaviours};
-use super::{Stage, WAYS};
+use super::{Options, Stage, WAYS};
 use crate::load::{Load, Pace, run_async};
 
 /// What a behaviour leaves a node to do.
@@ -41,7 +40,7 @@ const ALL: [(&str, Kind); 31] = [
     ("redirect", Kind::Fails),
     ("says-gzip", Kind::Fails),
     ("gzip-bomb-64", Kind::Fails),
-    ("giant-line-64", Kind::Fails),
+    ("giant-line-64", Kind::Breaks),
     ("trickle-20ms", Kind::Fails),
     ("truncate-at-20", Kind::Fails),
     ("hang-after-3", Kind::Breaks),
@@ -58,8 +57,6 @@ const ALL: [(&str, Kind); 31] = [
     ("comments", Kind::Odd),
 ];
 
-/// Requests per second of each, over each edge, whole and streamed.
-const RATE: f64 = 5.0;
 const WARMUP: Duration = Duration::from_secs(10);
 /// The model behind which all of them are.
 const TOGETHER: &str = "together";
@@ -69,19 +66,19 @@ fn name(behaviour: &str) -> String {
     behaviour.replace('+', "-")
 }
 
-pub(super) async fn show(tollgate: &Path, lasts: Duration) -> anyhow::Result<Misbehaviours> {
-    let stage = Stage::start(tollgate, 0, policy).await?;
+pub(super) async fn show(options: &Options) -> anyhow::Result<Misbehaviours> {
+    let stage = Stage::start(&options.tollgate, 0, policy).await?;
     let rss = stage.gateway.node.rss()?;
     let mut running = JoinSet::new();
     let together = [(TOGETHER, Kind::Breaks)];
     for (at, (behaviour, _)) in ALL.iter().chain(&together).enumerate() {
         for way in WAYS {
             let load = Load {
-                pace: Pace::Open { rate: RATE },
+                pace: Pace::Open { rate: options.rate },
                 callers: 32,
                 connections: 1,
                 warmup: WARMUP,
-                duration: lasts,
+                duration: Duration::from_secs(options.seconds),
                 timeout: Duration::from_secs(15),
                 ..stage.load(&name(behaviour), way)
             };

@@ -197,7 +197,8 @@ impl fmt::Display for Disconnects {
         )?;
         writeln!(
             f,
-            "  {} settled; of {} callers for every slot after that {} were refused (wanted: 0)",
+            "  {} settled (wanted: those that reached the provider, and no more than left: what was sent may have been read); of \
+             {} callers for every slot after that {} were refused (wanted: 0)",
             self.settled, self.asked_after, self.refused_after
         )
     }

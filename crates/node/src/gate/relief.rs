@@ -19,8 +19,8 @@ const BUSY: u8 = 75;
 const KEPT: (usize, usize) = (7, 8);
 /// The part of the places that an interval on time gives back.
 const RETURNED: usize = 32;
-/// Fewest places for each loop: so few requests delay each other little, and a delay has other causes.
-const FEWEST: usize = 32;
+/// Fewest places for each loop: so many delay each other by tens of milliseconds at most.
+const FEWEST: usize = 256;
 
 /// The places that may be used.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(relief.told(LATE, 800), 700);
         assert_eq!(relief.told(LATE, 700), 612);
         let fewest = (0..100).map(|_| relief.told(LATE, 600)).min();
-        assert_eq!(fewest, Some(64));
+        assert_eq!(fewest, Some(512));
     }
 
     #[test]
