@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tollgate_policy::price::Bounds;
 use tollgate_policy::table::{Deployment, Model, Use};
-use tollgate_proto::completion::v1::AttemptOutcome;
+use tollgate_proto::completion::v1::{AttemptOutcome, Explanation, PassedOver};
 use tollgate_provider::chat::{Chunk, Usage, UsageSource};
 use tollgate_quota::node::Denial;
 
@@ -67,6 +67,8 @@ pub(crate) struct Meter {
     /// The part of it that limits were told of.
     noted_output: u64,
     usage: Option<Usage>,
+    /// What decided, where the caller wants to know.
+    explanation: Option<Arc<Explanation>>,
     ending: &'static str,
 }
 
@@ -80,6 +82,8 @@ pub(crate) struct Summary {
     pub(crate) provider_model: String,
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) revision: u64,
+    /// What decided, where the caller wants to know.
+    pub(crate) explanation: Option<Arc<Explanation>>,
 }
 
 /// How far the request got with providers, which decides what it is charged while no usage is known.
@@ -123,6 +127,7 @@ impl Meter {
             streamed_output: 0,
             noted_output: 0,
             usage: None,
+            explanation: None,
             // What holds if nobody says otherwise before the meter is dropped.
             ending: "CANCELLED",
         }
@@ -155,6 +160,27 @@ impl Meter {
     /// The limits admitted the request.
     pub(crate) fn admitted(&mut self, permit: Permit) {
         self.permit = Some(permit);
+    }
+
+    /// What decides, as the caller wants to know.
+    pub(crate) fn explained(&mut self, explanation: Explanation) {
+        self.explanation = Some(Arc::new(explanation));
+    }
+
+    /// A deployment was to be tried, and had no room.
+    pub(crate) fn passed_over(&mut self, deployment: &str, why: &Error) {
+        if let Some(explanation) = &mut self.explanation {
+            let passed_over = PassedOver {
+                deployment: deployment.to_owned(),
+                reason: why.to_string(),
+            };
+            Arc::make_mut(explanation).passed_over.push(passed_over);
+        }
+    }
+
+    /// What decided, where the caller wants to know.
+    pub(crate) fn explanation(&self) -> Option<Arc<Explanation>> {
+        self.explanation.clone()
     }
 
     /// The limits refused the request, and stand so.
@@ -252,6 +278,7 @@ impl Meter {
             provider_model: self.provider_model.clone(),
             attempts: self.attempts.clone(),
             revision: self.revision,
+            explanation: self.explanation(),
         })
     }
 

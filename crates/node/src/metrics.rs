@@ -27,6 +27,7 @@ const UNBOUNDED: &str = "tollgate_limit_unbounded_admissions_total";
 const WAITS: &str = "tollgate_limit_waits_total";
 const PASSED_OVER: &str = "tollgate_deployments_passed_over_total";
 const LEFT_OUT: &str = "tollgate_deployments_left_out_total";
+const SUSPECTED: &str = "tollgate_suspicions_total";
 const ATTEMPTS: &str = "tollgate_attempts_total";
 const ATTEMPT_LATENCY: &str = "tollgate_attempt_seconds";
 const TOKEN_COUNTS: &str = "tollgate_token_counts_total";
@@ -100,6 +101,10 @@ fn describe_attempts() {
     describe_counter!(
         LEFT_OUT,
         "Times that a deployment was taken out of use by what became of requests, or by its provider's word"
+    );
+    describe_counter!(
+        SUSPECTED,
+        "Times that a deployment or provider was doubted because another node leaves it out"
     );
     describe_counter!(ATTEMPTS, "Attempts at deployments, by outcome");
     describe_histogram!(
@@ -294,6 +299,11 @@ pub(crate) fn passed_over(deployment: &Arc<str>, ceiling: &Arc<str>) {
 /// A deployment was taken out of use.
 pub(crate) fn left_out(deployment: &Arc<str>) {
     counter!(LEFT_OUT, "deployment" => Arc::clone(deployment)).increment(1);
+}
+
+/// Another node leaves a deployment or a provider out.
+pub(crate) fn suspected(name: &str) {
+    counter!(SUSPECTED, "name" => name.to_owned()).increment(1);
 }
 
 /// Records a refusal by a limit.

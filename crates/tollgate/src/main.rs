@@ -14,6 +14,7 @@ mod listen;
 mod operator;
 mod ops;
 mod output;
+mod prompt;
 mod remote;
 mod secret;
 mod service;

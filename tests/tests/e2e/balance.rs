@@ -9,6 +9,7 @@ use tonic::Code;
 
 use super::caller::{self, Caller, ask};
 use super::cluster::{Cluster, PATIENCE, Store};
+use super::condition::eventually;
 
 const STRATEGIES: &str = r#"
 providers:
@@ -211,7 +212,7 @@ async fn a_second_attempt_races_with_a_silent_one_and_both_are_in_the_books() ->
     let streamed = streamed.map_err(|(status, _)| status)?;
     assert_eq!(asked(streamed.route), expected);
     // The provider noticed that nobody waits any more.
-    let cancelled = super::condition::eventually("it notices", PATIENCE, async || {
+    let cancelled = eventually("it notices", PATIENCE, async || {
         Ok((cluster.provider.stats().cancelled == 2).then_some(()))
     });
     cancelled.await?;
@@ -271,6 +272,47 @@ async fn routes_are_chosen_by_what_is_asked_and_by_whom() -> anyhow::Result<()> 
     assert!(
         sides.contains_key("canary") && sides.contains_key("rest"),
         "{sides:?}"
+    );
+    Ok(())
+}
+
+const SAVING: &str = r#"
+providers: { mock: { kind: openai_compatible, base_url: "PROVIDER", internal: true } }
+deployments:
+  small:  { provider: mock, model: small@ok-4, price: { input: 0, output: 0 } }
+  strong: { provider: mock, model: strong@ok-4, price: { input: 0, output: 1000 } }
+pools:
+  small:  { targets: [ { deployment: small } ] }
+  strong: { targets: [ { deployment: strong } ] }
+models:
+  by-work:
+    routes: [ { when: "request.complexity < 0.1", pools: [small] }, { pools: [strong] } ]
+    max_output_tokens: 4
+  by-budget:
+    routes: [ { when: "budget('spend').used > 0.5", pools: [small] }, { pools: [strong] } ]
+    max_output_tokens: 4
+limits: [ { name: spend, per: [org], cost_usd: "0.1", window: 1h } ]
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn simple_requests_and_those_beyond_a_budget_go_to_the_cheap_model() -> anyhow::Result<()> {
+    let cluster = Cluster::start(Store::Embedded, 1, SAVING).await?;
+    let key = cluster.key("acme/a").await?;
+    let caller = cluster.caller(0, &key)?;
+    let hard = "Prove that the algorithm below is correct, derive its complexity, and compare it with the \
+                alternatives, step by step. It must never lock. nonce=n";
+    for (text, by_work) in [("Hello! nonce=n", "small"), (hard, "strong")] {
+        assert_eq!(by(caller.complete("by-work", text).await?.route), by_work);
+    }
+    // Each answer of the strong one costs 0.004 of 0.1 dollars: twelve with the one above use up half, and nobody is ever
+    // refused. As the owner hears of it with a delay, one more or less may be counted for a moment.
+    let met = answered(&caller, vec![ask("by-budget", "nonce=n"); 30]).await?;
+    assert!((11..=13).contains(&met["strong"]), "{met:?}");
+    // Another org has spent nothing.
+    let other = cluster.caller(0, &cluster.key("beta/b").await?)?;
+    assert_eq!(
+        by(other.complete("by-budget", "nonce=n").await?.route),
+        "strong"
     );
     Ok(())
 }

@@ -288,7 +288,7 @@ pub(super) fn count(count: Count) -> wire::CountTokensResponse {
     }
 }
 
-fn source(source: UsageSource) -> wire::UsageSource {
+pub(crate) fn source(source: UsageSource) -> wire::UsageSource {
     match source {
         UsageSource::Provider => wire::UsageSource::Provider,
         UsageSource::Counted => wire::UsageSource::Counted,
@@ -307,12 +307,14 @@ pub(super) fn cost(summary: &Summary) -> wire::Cost {
 }
 
 pub(super) fn route(summary: &Summary) -> wire::RouteTaken {
+    let explanation = summary.explanation.as_deref();
     wire::RouteTaken {
         provider: summary.deployment.provider.name.to_string(),
         deployment: summary.deployment.name.to_string(),
         provider_model: summary.provider_model.clone(),
         attempts: summary.attempts.iter().map(attempt).collect(),
         policy_revision: summary.revision,
+        explanation: explanation.cloned(),
     }
 }
 
@@ -326,7 +328,7 @@ fn attempt(attempt: &Attempt) -> wire::Attempt {
     }
 }
 
-fn duration(time: Duration) -> prost_types::Duration {
+pub(crate) fn duration(time: Duration) -> prost_types::Duration {
     prost_types::Duration {
         seconds: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
         // Below a billion, always.

@@ -8,7 +8,7 @@ use crate::node::mark::Mark;
 use crate::node::units::{
     DEMAND_FLOOR, Demand, Label, Ledger, Piece, Pieces, Told, WindowEnd, signed,
 };
-use crate::node::{Config, RequestId, Why};
+use crate::node::{Config, Foresight, RequestId, Why};
 use crate::{Counter, Epoch, Generation, LONGEST_LEASE_MS, NodeTime, OwnerAccount};
 
 /// An account is forgotten this long after its deadline, in milliseconds: by then its window is over
@@ -58,6 +58,8 @@ pub(super) struct Account {
     /// When it was last reported.
     reported_at: NodeTime,
     said_spent: u64,
+    /// What was spent and held then.
+    said_used: u64,
 }
 
 impl Account {
@@ -80,6 +82,7 @@ impl Account {
             said_need: 0,
             reported_at: NodeTime(0),
             said_spent: 0,
+            said_used: 0,
             low: 0,
             asked: false,
             mark: None,
@@ -148,10 +151,26 @@ impl Account {
         }
     }
 
+    /// Whether so many units are idle, and may be used.
+    fn covers(&self, now: NodeTime, units: u64) -> bool {
+        let short = !self.is_open(now) || self.avail < signed(units);
+        !short && self.mark.is_none_or(|mark| mark.allows(self, units))
+    }
+
+    /// What would become of a request for so many units.
+    pub(super) fn foresee(&self, now: NodeTime, units: u64) -> Foresight {
+        if units == 0 || (self.queue.is_empty() && self.covers(now, units)) {
+            return Foresight::AtOnce;
+        }
+        match self.hopeless(now, units) {
+            Some(why) => Foresight::Refused(why),
+            None => Foresight::Asks,
+        }
+    }
+
     /// Moves `units` from idle to held, all or none.
     pub(super) fn take(&mut self, now: NodeTime, units: u64) -> Option<Pieces> {
-        let short = !self.is_open(now) || self.avail < signed(units);
-        if short || self.mark.is_some_and(|mark| !mark.allows(self, units)) {
+        if !self.covers(now, units) {
             return None;
         }
         let mut pieces = Pieces::default();
@@ -209,6 +228,7 @@ impl Account {
         self.reported_at = now;
         self.said_need = need;
         self.said_spent = self.spent();
+        self.said_used = self.used();
     }
 
     /// Whether all that was ever said of it is refused by a fresh account, or cannot be used by one.
@@ -375,7 +395,10 @@ impl Account {
                 exhausted_above: told.exhausted_above,
                 keep: told.keep,
                 limit: told.limit,
-                remaining: told.remaining,
+                // What was used since the last report is not known to the owner.
+                remaining: (told.remaining.saturating_add(self.said_used))
+                    .saturating_sub(self.used())
+                    .min(told.limit),
                 coming: told.coming.clone(),
                 heard_at: now,
             };
@@ -395,7 +418,7 @@ impl Account {
         self.told = Told::default();
         self.low = 0;
         self.mark = self.mark.map(Mark::rolled);
-        self.said_spent = 0;
+        (self.said_spent, self.said_used) = (0, 0);
     }
 
     fn credit(&mut self, epoch: Epoch, granted: u64) {

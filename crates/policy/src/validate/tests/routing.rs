@@ -257,6 +257,26 @@ const CONDITIONS: &[Case] = &[
         |it| when(it, &["request.has_images > 1", ""]),
         &["models.chat.routes[0].when: compares true or false with a whole number"],
     ),
+    (
+        |it| {
+            let name = it.limits[0].name.clone();
+            let budget = format!("request.complexity < 0.3 && budget('{name}').used > 0.8");
+            when(it, &[&budget, ""]);
+        },
+        &[],
+    ),
+    (
+        |it| when(it, &["tier == 'a'", "budget('nobody').used > 0.8", ""]),
+        &["models.chat.routes[1].when: there is no limit `nobody`"],
+    ),
+    (
+        |it| when(it, &["budget(tier).used > 0.8", ""]),
+        &["models.chat.routes[0].when: does not name the limit in `budget(…)`"],
+    ),
+    (
+        |it| when(it, &["budget('nobody').spent > 0.8", ""]),
+        &["models.chat.routes[0].when: there is no field `spent`"],
+    ),
 ];
 
 #[test]
