@@ -36,6 +36,8 @@ pub use record::{Latency, Report};
 pub enum Protocol {
     /// OpenAI-compatible JSON over HTTP/1.1, one request at a time per connection.
     Http,
+    /// The same over HTTP/2, many requests per connection.
+    Http2,
     /// `tollgate.completion.v1.CompletionService`, many requests per connection.
     Grpc,
 }
@@ -73,9 +75,9 @@ pub struct Load {
     pub prompt_bytes: usize,
     /// When requests are sent.
     pub pace: Pace,
-    /// Requests in flight at most. HTTP opens a connection for each.
+    /// Requests in flight at most. HTTP/1.1 opens a connection for each.
     pub callers: usize,
-    /// Connections that gRPC callers share.
+    /// Connections that callers over HTTP/2 and gRPC share.
     pub connections: usize,
     /// Part at the start that is sent and checked but not measured.
     pub warmup: Duration,

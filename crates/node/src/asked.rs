@@ -64,6 +64,14 @@ impl Asked {
         self.operation() == Operation::Stream
     }
 
+    /// How many answers are asked for; vectors are none.
+    pub(crate) fn choices(&self) -> u32 {
+        match self {
+            Self::Completion { request, .. } => request.choices.unwrap_or(1),
+            Self::Embeddings(_) => 0,
+        }
+    }
+
     /// The caller's labels.
     pub(crate) fn metadata(&self) -> &Labels {
         match self {

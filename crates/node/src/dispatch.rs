@@ -74,6 +74,8 @@ struct Started {
     under_way: UnderWay,
     place: Place,
     slow_stream: Option<SlowStream>,
+    /// Whether there is another deployment to ask, should the provider's filter withhold the answer.
+    goes_on_withheld: bool,
 }
 
 /// Tries deployments until one answers. One that has no room for the request under its ceilings is passed over.
@@ -194,12 +196,26 @@ impl<'a> Walk<'a> {
             deployment: Arc::clone(deployment),
             upstream: Arc::clone(upstream),
             slow_stream,
+            goes_on_withheld: self.goes_on_withheld(attempts),
         })
+    }
+
+    /// Whether the policy has a deployment left for what a filter withholds.
+    fn goes_on_withheld(&self, attempts: &Attempts<'_>) -> bool {
+        let mut fallbacks = self.case.route.fallbacks.iter();
+        fallbacks.any(|it| it.on.content_filter) && {
+            let mut rest = attempts.clone();
+            rest.failed(Cause::ContentFilter) && self.case.next(&mut rest).is_some()
+        }
     }
 
     async fn run(&self, it: &mut Started) -> Result<ask::Answer, Ended> {
         let to = (&*it.upstream, &*it.deployment.model);
-        self.ask(to, &mut it.under_way, it.slow_stream).await
+        let answer = self.ask(to, &mut it.under_way, it.slow_stream).await?;
+        match answer.withheld(&self.case.request.asked) {
+            Some(usage) if it.goes_on_withheld => Err(Ended::withheld(usage)),
+            _ => Ok(answer),
+        }
     }
 
     /// A provider that was silent is asked again only where no other is left: it would cost as long again.

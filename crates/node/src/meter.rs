@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tollgate_policy::price::Bounds;
 use tollgate_policy::table::{Deployment, Model, Use};
 use tollgate_proto::completion::v1::{AttemptOutcome, Explanation, PassedOver};
-use tollgate_provider::chat::{Chunk, Usage, UsageSource};
+use tollgate_provider::chat::{Chunk, Json, Usage, UsageSource};
 use tollgate_quota::node::Denial;
 
 use crate::asked::Operation;
@@ -67,6 +67,7 @@ pub(crate) struct Meter {
     /// The part of it that limits were told of.
     noted_output: u64,
     usage: Option<Usage>,
+    usage_report: Option<Json>,
     /// What decided, where the caller wants to know.
     explanation: Option<Arc<Explanation>>,
     ending: &'static str,
@@ -76,6 +77,8 @@ pub(crate) struct Meter {
 #[derive(Debug, Clone)]
 pub(crate) struct Summary {
     pub(crate) usage: Usage,
+    /// What the provider told of it, in its own words.
+    pub(crate) usage_report: Option<Json>,
     /// Billionths of a US dollar; none where the price is not known.
     pub(crate) cost: Option<u64>,
     pub(crate) deployment: Arc<Deployment>,
@@ -127,6 +130,7 @@ impl Meter {
             streamed_output: 0,
             noted_output: 0,
             usage: None,
+            usage_report: None,
             explanation: None,
             // What holds if nobody says otherwise before the meter is dropped.
             ending: "CANCELLED",
@@ -215,6 +219,7 @@ impl Meter {
                 Chunk::Start { model, .. } => self.provider_model.clone_from(model),
                 Chunk::Delta { .. } => self.streamed_output += count_chunk(chunk),
                 Chunk::Warning(_) | Chunk::Finish { .. } => {}
+                Chunk::UsageReport(report) => self.usage_report = Some(report.clone()),
                 Chunk::Usage(usage) => self.usage = Some(*usage),
             }
         }
@@ -273,6 +278,7 @@ impl Meter {
         let deployment = Arc::clone(self.answering.as_ref()?);
         Some(Summary {
             usage,
+            usage_report: self.usage_report.take(),
             cost: self.cost(&deployment, &usage),
             deployment,
             provider_model: self.provider_model.clone(),

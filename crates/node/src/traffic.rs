@@ -291,6 +291,7 @@ mod tests {
                 failure: Box::new(Failure::new(class, "")),
                 reached,
                 field: None,
+                usage: None,
             })
         };
         for (class, reached, expect) in [

@@ -144,6 +144,12 @@ impl Price {
         &self.rows
     }
 
+    /// Whether it says what tokens of this part cost: the policy does, or the catalog has a price of their own for them.
+    #[must_use]
+    pub fn knows(&self, part: Part) -> bool {
+        self.is_stated || self.rows.iter().any(|row| row.rates.is_own(part))
+    }
+
     /// Returns the cost of a request in billionths of a US dollar, rounded up.
     #[must_use]
     pub fn cost(&self, served: Served, tokens: &Tokens) -> u64 {

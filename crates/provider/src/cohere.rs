@@ -34,3 +34,6 @@ pub(crate) use stream::{StreamDecoder, stream_decoder};
 /// The state on reasoning that was a tool plan: how many bytes at the end of its text the plan is, in decimal.
 /// What stands before them is thinking.
 const TOOL_PLAN: &str = "tool_plan";
+
+/// What a citation of thoughts is called as state.
+const CITATION: &str = "citation";

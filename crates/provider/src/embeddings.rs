@@ -11,10 +11,10 @@ mod vector;
 
 use std::collections::BTreeMap;
 
-use crate::chat::{Image, Usage, Warning};
+use crate::chat::{Image, Json, Usage, Warning};
 
 pub(crate) use quantised::{of_integers, packed_bits};
-pub(crate) use vector::{Numbers, all_there, unreadable};
+pub(crate) use vector::{Numbers, Told, all_there, unreadable};
 
 /// The most inputs of one request, whichever provider it goes to.
 pub const MOST_INPUTS: usize = 2048;
@@ -152,6 +152,8 @@ pub struct Response {
     pub vectors: Vec<Vector>,
     /// What the provider says it counted; none where it said nothing believable.
     pub usage: Option<Usage>,
+    /// What the provider counted, in its own words; see `chat::Response::usage_report`.
+    pub usage_report: Option<Json>,
     /// What of the request was left out. Codecs leave it empty: it is known from encoding.
     pub warnings: Vec<Warning>,
 }

@@ -98,6 +98,31 @@ mod tests {
         }
     }
 
+    /// Tools that a provider runs, and what else it offers beside the conversation: what stands in a field of its own
+    /// passes, and what would replace a field of the gateway's is refused by name.
+    #[test]
+    fn what_only_one_provider_offers_passes_or_is_refused_by_name() {
+        let cases = [
+            (Kind::OpenAi, "web_search_options", "tools"),
+            (Kind::OpenAiCompatible, "search_parameters", "tools"),
+            (Kind::AzureOpenAi, "data_sources", "tools"),
+            (Kind::Mistral, "safe_prompt", "tools"),
+            (Kind::Anthropic, "container", "tools"),
+            (Kind::Gemini, "cachedContent", "tools"),
+            (Kind::Cohere, "documents", "tools"),
+            (Kind::Bedrock, "guardrailConfig", "toolConfig"),
+        ];
+        assert_eq!(cases.map(|(kind, ..)| kind.as_str()).len(), Kind::ALL.len());
+        for (kind, passes, refused) in cases {
+            let value = json!({"a": [1]});
+            let given = sent(kind, json!({ kind.as_str(): { passes: value } })).unwrap();
+            assert_eq!(given[passes], value, "{}", kind.as_str());
+            let error = sent(kind, json!({ kind.as_str(): { refused: [value] } })).unwrap_err();
+            let field = format!("provider_options.{refused}");
+            assert_eq!(error.field(), Some(&*field), "{}", kind.as_str());
+        }
+    }
+
     #[test]
     fn they_replace_no_field_of_the_gateway_either() {
         let error = sent(Kind::Anthropic, json!({"anthropic": {"model": "x"}})).unwrap_err();

@@ -2,7 +2,7 @@
 //! good, it ends once, usage is the last word, and some servers tell an error as a plain body under a
 //! status of success.
 
-use crate::chat::{Chunk, Usage};
+use crate::chat::{Chunk, Json, Usage};
 use crate::failure::{Class, Failure};
 use crate::sse;
 
@@ -61,6 +61,9 @@ pub(crate) trait Answer<F: Frames = sse::Decoder> {
 
     /// The latest usage told.
     fn usage(&self) -> Option<Usage>;
+
+    /// The latest report of usage, as it was sent.
+    fn usage_report(&mut self) -> Option<Json>;
 
     /// How many events could not be read and were skipped.
     fn malformed(&self) -> u64;
@@ -159,7 +162,7 @@ impl<F: Frames, A: Answer<F>> Decoder<A, F> {
         }
         if matches!(self.phase, Phase::Open) {
             self.phase = match self.answer.end() {
-                Ok(()) => Phase::done(&self.answer, out),
+                Ok(()) => Phase::done(&mut self.answer, out),
                 Err(failure) => Phase::Failed(failure),
             };
         }
@@ -211,7 +214,8 @@ impl Phase {
         }
     }
 
-    fn done<F: Frames, A: Answer<F>>(answer: &A, out: &mut Vec<Chunk>) -> Self {
+    fn done<F: Frames, A: Answer<F>>(answer: &mut A, out: &mut Vec<Chunk>) -> Self {
+        out.extend(answer.usage_report().map(Chunk::UsageReport));
         out.extend(answer.usage().map(Chunk::Usage));
         Self::Done
     }

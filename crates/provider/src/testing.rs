@@ -1,6 +1,6 @@
 //! What the tests of every format share.
 
-use crate::chat::{Assembler, Chunk, Part, Response};
+use crate::chat::{Assembler, Chunk, Json, Part, Response};
 use crate::codec::{Codec, Kind};
 use crate::failure::{Class, Failure};
 
@@ -47,6 +47,11 @@ pub(crate) fn assembled(chunks: Vec<Chunk>) -> Response {
     let mut assembler = Assembler::new();
     chunks.into_iter().for_each(|chunk| assembler.push(chunk));
     assembler.finish().expect("a whole answer")
+}
+
+/// A report of usage, as a provider sends it.
+pub(crate) fn reported(report: &str) -> Chunk {
+    Chunk::UsageReport(Json::parse(report.to_owned()).expect("JSON"))
 }
 
 /// The parts of an answer with one choice.

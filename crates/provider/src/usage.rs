@@ -1,9 +1,25 @@
 //! Reading a provider's count of tokens: what the formats share.
 
-use crate::chat::{Tier, Usage};
+use serde_json::value::RawValue;
+
+use crate::chat::{Json, Tier, Usage};
+
+/// The longest report that is handed on as it was sent, bytes: many times what providers tell.
+const LONGEST_REPORT: usize = 8 * 1024;
+
+/// The deepest that such a report may nest: readers of other languages recurse.
+const DEEPEST_REPORT: usize = 16;
 
 /// The largest count believed: beyond it a number is a bug, not a bill.
 const MOST: f64 = 2_147_483_648.0;
+
+/// The report as it was sent, to be handed on beside what is made of it. None where it is no object, or larger than
+/// any honest one.
+pub(crate) fn report(raw: &RawValue) -> Option<Json> {
+    let object = raw.get().starts_with('{') && raw.get().len() <= LONGEST_REPORT;
+    let report = object.then(|| Json::from(raw))?;
+    (report.depth() <= DEEPEST_REPORT).then_some(report)
+}
 
 /// A count, if it is a believable one: not negative, whole, at most 2^31.
 #[expect(

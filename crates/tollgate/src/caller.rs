@@ -63,19 +63,17 @@ pub(crate) fn text(argument: &str) -> Result<String, Error> {
 
 /// Usage, cost and route in one line. Vectors have no output.
 pub(crate) fn summary(
-    usage: Option<Usage>,
+    usage: Option<&Usage>,
     cost: Option<&Cost>,
     route_taken: Option<&RouteTaken>,
     took: Duration,
 ) -> String {
-    let usage = usage.unwrap_or_default();
+    let (input, output) = usage.map_or((0, 0), |it| (it.input_tokens, it.output_tokens));
     let cost = cost.and_then(|cost| cost.nano_usd);
     let cost = cost.map_or("cost unknown".to_owned(), dollars);
     let route = route_taken.map(route).unwrap_or_default();
     format!(
-        "{} input + {} output tokens, {cost}, {route}, {}",
-        usage.input_tokens,
-        usage.output_tokens,
+        "{input} input + {output} output tokens, {cost}, {route}, {}",
         duration::show(took)
     )
 }

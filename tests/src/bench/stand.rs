@@ -1,9 +1,9 @@
 //! The processes under comparison and the ways to them.
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
+use std::{fmt, fs};
 
 use anyhow::{Context, ensure};
 use tempfile::TempDir;
@@ -12,6 +12,9 @@ use crate::gateway::Gateway;
 use crate::load::Protocol;
 use crate::process::{Process, Ready, free_address, get};
 use crate::provider::Stats;
+
+/// nginx as the far end of the protocol that gRPC runs on, which costs either proxy more than HTTP/1.1.
+pub(super) const NGINX_HTTP2: &str = "nginx over HTTP/2";
 
 /// One way to the provider.
 #[derive(Debug)]
@@ -64,10 +67,15 @@ impl Stand {
         )
         .await?;
         let provider_url = provider.ready_url()?.to_owned();
-        let (nginx, nginx_url) = start_nginx(nginx, directory.path(), &provider_url).await?;
+        let (nginx, urls) = start_nginx(nginx, directory.path(), &provider_url).await?;
+        let [nginx_url, nginx_http2_url] = urls;
         let mut targets = vec![
             Target::plain("direct", provider_url.clone(), UnderTest::Nothing),
             Target::plain("nginx", nginx_url, UnderTest::Nginx),
+            Target {
+                protocol: Protocol::Http2,
+                ..Target::plain(NGINX_HTTP2, nginx_http2_url, UnderTest::Nginx)
+            },
         ];
         let mut gateway = None;
         if let Some(tollgate) = tollgate {
@@ -150,25 +158,26 @@ async fn start_nginx(
     program: &Path,
     directory: &Path,
     provider_url: &str,
-) -> anyhow::Result<(Process, String)> {
-    let address = free_address()?;
+) -> anyhow::Result<(Process, [String; 2])> {
+    let addresses = [free_address()?, free_address()?];
     let upstream = provider_url.trim_start_matches("http://");
     let home = directory.join("nginx");
     fs::create_dir_all(&home).context("create nginx's directory")?;
     let config = directory.join("nginx.conf");
-    fs::write(&config, nginx_config(&home, &address, upstream)).context("write nginx.conf")?;
+    fs::write(&config, nginx_config(&home, &addresses, upstream)).context("write nginx.conf")?;
     let mut command = Command::new(program);
     command.arg("-p").arg(&home).arg("-c").arg(&config);
     command.arg("-e").arg(home.join("error.log"));
-    let url = format!("http://{address}");
-    let ready = Ready::Http(format!("{url}/_health"));
-    Ok((Process::spawn("nginx", &mut command, ready).await?, url))
+    let urls = addresses.map(|address| format!("http://{address}"));
+    let ready = Ready::Http(format!("{}/_health", urls[0]));
+    Ok((Process::spawn("nginx", &mut command, ready).await?, urls))
 }
 
 /// A plain reverse proxy, one process, with all that makes it fast: kept-alive connections on both
 /// sides, no access log. Buffering is off, or it would hold a stream's chunks back.
-fn nginx_config(home: &Path, address: &str, upstream: &str) -> String {
+fn nginx_config(home: &Path, addresses: &[impl fmt::Display; 2], upstream: &str) -> String {
     let home = home.display();
+    let [http1, http2] = addresses;
     format!(
         "daemon off;
 master_process off;
@@ -193,7 +202,8 @@ http {{
         keepalive_requests 1000000000;
     }}
     server {{
-        listen {address};
+        listen {http1};
+        listen {http2} http2;
         location / {{
             proxy_pass http://provider;
             proxy_http_version 1.1;

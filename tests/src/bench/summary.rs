@@ -6,7 +6,7 @@ use std::fmt;
 use anyhow::Context;
 use serde::Serialize;
 
-use super::stand::{PeakRss, Stand};
+use super::stand::{NGINX_HTTP2, PeakRss, Stand};
 use super::{SCENARIOS, Sample};
 
 /// All figures of a run; its `Display` is the table.
@@ -38,6 +38,8 @@ struct Medians {
     added_p99_us: f64,
     /// Divided by nginx's in the same round.
     cpu_of_nginx: Option<f64>,
+    /// The same of nginx's over HTTP/2, which is what gRPC runs on.
+    cpu_of_nginx_http2: Option<f64>,
     rate_of_nginx: f64,
 }
 
@@ -118,13 +120,16 @@ fn marks_of(scenario: &str, target: &str, medians: &Medians) -> Vec<Mark> {
         met,
     };
     let cpu = |bar: f64| {
-        let ratio = medians.cpu_of_nginx?;
-        Some(mark(
-            "CPU, times nginx",
-            &format!("<= {bar}"),
-            ratio,
-            ratio <= bar,
-        ))
+        let against = |other: &str, ratio: f64| {
+            let what = format!("CPU, times {other}");
+            mark(&what, &format!("<= {bar}"), ratio, ratio <= bar)
+        };
+        let plain = medians.cpu_of_nginx.map(|ratio| against("nginx", ratio));
+        let http2 = medians
+            .cpu_of_nginx_http2
+            .filter(|_| target.ends_with("gRPC"));
+        let http2 = http2.map(|ratio| against(NGINX_HTTP2, ratio));
+        plain.into_iter().chain(http2)
     };
     if scenario.contains("saturation") {
         let ratio = medians.rate_of_nginx;
@@ -135,11 +140,11 @@ fn marks_of(scenario: &str, target: &str, medians: &Medians) -> Vec<Mark> {
             ratio > 1.0 / 3.0,
         )]
     } else if scenario.contains("stream") {
-        cpu(2.0).into_iter().collect()
+        cpu(2.0).collect()
     } else {
         let added = medians.added_p50_us;
         let latency = mark("added p50, us", "< 250", added, added < 250.0);
-        cpu(2.5).into_iter().chain([latency]).collect()
+        cpu(2.5).chain([latency]).collect()
     }
 }
 
@@ -166,6 +171,7 @@ fn medians(samples: &[Sample], targets: &BTreeMap<&'static str, Vec<Sample>>) ->
         added_p50_us: against("direct", |s, direct| Some(s.p50_us - direct.p50_us)).unwrap_or(0.0),
         added_p99_us: against("direct", |s, direct| Some(s.p99_us - direct.p99_us)).unwrap_or(0.0),
         cpu_of_nginx: against("nginx", |s, nginx| Some(s.cpu_us? / nginx.cpu_us?)),
+        cpu_of_nginx_http2: against(NGINX_HTTP2, |s, nginx| Some(s.cpu_us? / nginx.cpu_us?)),
         rate_of_nginx: against("nginx", |s, nginx| Some(s.rate / nginx.rate)).unwrap_or(0.0),
     }
 }
@@ -202,7 +208,8 @@ pub(super) fn line(sample: &Sample) -> String {
 impl fmt::Display for Results {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let titles = [
-            "p50 us", "p99 us", "+p50 us", "+p99 us", "CPU us", "x nginx", "per s", "x nginx",
+            "p50 us", "p99 us", "+p50 us", "+p99 us", "CPU us", "x nginx", "x its h2", "per s",
+            "x nginx",
         ];
         for scenario in SCENARIOS.iter().map(|scenario| scenario.name) {
             let Some(targets) = self.medians.get(scenario) else {
@@ -259,9 +266,15 @@ impl fmt::Display for Medians {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:>10.0}{:>10.0}", self.p50_us, self.p99_us)?;
         write!(f, "{:>10.0}{:>10.0}", self.added_p50_us, self.added_p99_us)?;
-        match self.cpu_us.zip(self.cpu_of_nginx) {
-            Some((cpu, ratio)) => write!(f, "{cpu:>10.1}{ratio:>10.2}")?,
-            None => write!(f, "{:>10}{:>10}", "-", "-")?,
+        match self.cpu_us {
+            Some(cpu) => write!(f, "{cpu:>10.1}")?,
+            None => write!(f, "{:>10}", "-")?,
+        }
+        for ratio in [self.cpu_of_nginx, self.cpu_of_nginx_http2] {
+            match ratio {
+                Some(ratio) => write!(f, "{ratio:>10.2}")?,
+                None => write!(f, "{:>10}", "-")?,
+            }
         }
         write!(f, "{:>10.0}{:>10.2}", self.rate, self.rate_of_nginx)
     }

@@ -39,10 +39,10 @@ struct Arguments {
     /// Closed loop: every caller sends as fast as it is answered.
     #[arg(long, conflicts_with = "rate")]
     closed: bool,
-    /// Requests in flight at most; over HTTP each has a connection of its own.
+    /// Requests in flight at most; over HTTP/1.1 each has a connection of its own.
     #[arg(long, default_value_t = 64)]
     callers: usize,
-    /// Connections that gRPC callers share.
+    /// Connections that callers over HTTP/2 and gRPC share.
     #[arg(long, default_value_t = 4)]
     connections: usize,
     /// Part at the start that is not measured.

@@ -76,7 +76,7 @@ impl Differences {
         self.unless(reason == Some(expected), || {
             format!("finish reason {reason:?}, not {expected:?}")
         });
-        let usage = answer.usage.unwrap_or_default();
+        let usage = answer.usage.clone().unwrap_or_default();
         self.unless(usage.source() == UsageSource::Provider, || {
             "the provider told no usage".to_owned()
         });

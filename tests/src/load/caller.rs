@@ -59,19 +59,18 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Makes all callers of a load; gRPC ones share its connections.
+/// Makes all callers of a load; over HTTP/2 and gRPC they share its connections.
 pub(super) async fn connect(load: &Load) -> anyhow::Result<Vec<Caller>> {
+    let http = |callers: Vec<HttpCaller>| {
+        let callers = callers.into_iter().map(Box::new);
+        callers.map(Caller::Http).collect()
+    };
     match load.protocol {
-        Protocol::Http => {
-            let caller = |_| HttpCaller::new(load).map(|caller| Caller::Http(Box::new(caller)));
-            (0..load.callers).map(caller).collect()
-        }
+        Protocol::Http => HttpCaller::alone(load).map(http),
+        Protocol::Http2 => HttpCaller::sharing(load).await.map(http),
         Protocol::Grpc => {
-            let callers = GrpcCaller::connect(load).await?;
-            Ok(callers
-                .into_iter()
-                .map(|c| Caller::Grpc(Box::new(c)))
-                .collect())
+            let callers = GrpcCaller::connect(load).await?.into_iter().map(Box::new);
+            Ok(callers.map(Caller::Grpc).collect())
         }
     }
 }
@@ -89,7 +88,7 @@ impl Caller {
         let answer = answer.unwrap_or(Err(Failure::TimedOut));
         if let (Self::Http(caller), Err(_)) = (self, &answer) {
             // The rest of a reply given up may still be on its way.
-            caller.disconnect();
+            caller.abandon();
         }
         answer
     }

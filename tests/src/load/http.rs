@@ -1,16 +1,17 @@
-//! Calling over HTTP/1.1: one kept-alive connection per caller.
+//! Calling over HTTP: 1.1 with one kept-alive connection per caller, or 2 with a few that callers share.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
-use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, Request, Response, StatusCode, Uri, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde::Deserialize;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -18,10 +19,9 @@ use tokio::task::JoinSet;
 use super::Load;
 use super::caller::{Answer, Check, Failure, prompt};
 
-/// A caller with at most one connection, opened when it is first needed.
+/// A caller of either version of HTTP.
 #[derive(Debug)]
 pub(super) struct HttpCaller {
-    address: String,
     uri: Uri,
     headers: HeaderMap,
     /// The request's body around its prompt.
@@ -30,19 +30,65 @@ pub(super) struct HttpCaller {
     prompt_bytes: usize,
     chunks: u32,
     stream: bool,
-    sender: Option<SendRequest<Full<Bytes>>>,
+    line: Line,
+}
+
+/// The connection of a caller.
+#[derive(Debug)]
+enum Line {
+    /// At most one of its own, opened when it is first needed.
+    Own(Box<OwnLine>),
+    /// One over which others call too.
+    Shared(SharedLine),
+}
+
+#[derive(Debug)]
+struct OwnLine {
+    address: String,
+    sender: Option<http1::SendRequest<Full<Bytes>>>,
     /// Drives the connection; dropping it closes it.
     connection: JoinSet<()>,
 }
 
+#[derive(Debug, Clone)]
+struct SharedLine {
+    sender: http2::SendRequest<Full<Bytes>>,
+    /// Drives the connection; it closes when the last caller is dropped.
+    _connection: Arc<JoinSet<()>>,
+}
+
 impl HttpCaller {
-    pub(super) fn new(load: &Load) -> anyhow::Result<Self> {
-        let address = load.target.strip_prefix("http://");
-        let address =
-            address.with_context(|| format!("`{}` must be http://ADDRESS:PORT", load.target))?;
-        let address = address.trim_end_matches('/').to_owned();
+    /// Callers with a connection each.
+    pub(super) fn alone(load: &Load) -> anyhow::Result<Vec<Self>> {
+        let address = address(load)?;
+        let line = || Line::Own(Box::new(OwnLine::new(address)));
+        (0..load.callers).map(|_| Self::new(load, line())).collect()
+    }
+
+    /// Callers that share the load's connections, with HTTP/2 on them from the start.
+    pub(super) async fn sharing(load: &Load) -> anyhow::Result<Vec<Self>> {
+        let address = address(load)?;
+        let mut lines = Vec::new();
+        for _ in 0..load.connections.max(1) {
+            let line = SharedLine::open(address).await;
+            lines.push(line.with_context(|| format!("connect to {}", load.target))?);
+        }
+        let lines = lines.iter().cycle().take(load.callers);
+        lines
+            .map(|line| Self::new(load, Line::Shared(line.clone())))
+            .collect()
+    }
+
+    fn new(load: &Load, line: Line) -> anyhow::Result<Self> {
         let mut headers = HeaderMap::new();
-        headers.insert(HOST, HeaderValue::from_str(&address)?);
+        let address = address(load)?;
+        let uri = match line {
+            Line::Own(_) => {
+                headers.insert(HOST, HeaderValue::from_str(address)?);
+                Uri::from_static("/v1/chat/completions")
+            }
+            Line::Shared(_) => format!("http://{address}/v1/chat/completions").parse()?,
+        };
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if !load.key.is_empty() {
             let value = HeaderValue::from_str(&format!("Bearer {}", load.key))?;
@@ -58,28 +104,38 @@ impl HttpCaller {
             ),
         };
         Ok(Self {
-            address,
-            uri: Uri::from_static("/v1/chat/completions"),
+            uri,
             headers,
             before,
             after,
             prompt_bytes: load.prompt_bytes,
             chunks: load.chunks,
             stream: load.stream,
-            sender: None,
-            connection: JoinSet::new(),
+            line,
         })
     }
 
-    pub(super) fn disconnect(&mut self) {
-        self.sender = None;
-        self.connection.abort_all();
+    /// Gives up the rest of a reply.
+    pub(super) fn abandon(&mut self) {
+        match &mut self.line {
+            Line::Own(line) => line.disconnect(),
+            // The stream was reset when its reply was dropped.
+            Line::Shared(_) => {}
+        }
     }
 
     pub(super) async fn call(&mut self, nonce: &str) -> Answer {
         let request = self.request(nonce);
-        let sender = self.connected().await.map_err(transport)?;
-        let response = sender.send_request(request).await.map_err(transport)?;
+        let response = match &mut self.line {
+            Line::Own(line) => {
+                let sender = line.connected().await.map_err(transport)?;
+                sender.send_request(request).await.map_err(transport)?
+            }
+            Line::Shared(line) => {
+                let sent = line.sender.send_request(request).await;
+                sent.map_err(transport)?
+            }
+        };
         if response.status() != StatusCode::OK {
             let status = response.status().as_str().to_owned();
             // Read to its end, or the connection could not be used again.
@@ -101,10 +157,54 @@ impl HttpCaller {
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();
+        if matches!(self.line, Line::Shared(_)) {
+            *request.version_mut() = Version::HTTP_2;
+        }
         request
     }
+}
 
-    async fn connected(&mut self) -> anyhow::Result<&mut SendRequest<Full<Bytes>>> {
+/// `ADDRESS:PORT` of the load's target.
+fn address(load: &Load) -> anyhow::Result<&str> {
+    let address = load.target.strip_prefix("http://");
+    let address =
+        address.with_context(|| format!("`{}` must be http://ADDRESS:PORT", load.target))?;
+    Ok(address.trim_end_matches('/'))
+}
+
+impl SharedLine {
+    async fn open(address: &str) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let shake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+        let (sender, connection) = shake.await?;
+        let mut driver = JoinSet::new();
+        driver.spawn(async move {
+            // Its error reaches the requests that it fails.
+            let _reported_by_the_requests = connection.await;
+        });
+        Ok(Self {
+            sender,
+            _connection: Arc::new(driver),
+        })
+    }
+}
+
+impl OwnLine {
+    fn new(address: &str) -> Self {
+        Self {
+            address: address.to_owned(),
+            sender: None,
+            connection: JoinSet::new(),
+        }
+    }
+
+    fn disconnect(&mut self) {
+        self.sender = None;
+        self.connection.abort_all();
+    }
+
+    async fn connected(&mut self) -> anyhow::Result<&mut http1::SendRequest<Full<Bytes>>> {
         let usable = match &mut self.sender {
             Some(sender) => sender.ready().await.is_ok(),
             None => false,
@@ -114,7 +214,7 @@ impl HttpCaller {
             while self.connection.join_next().await.is_some() {}
             let stream = TcpStream::connect(&self.address).await?;
             stream.set_nodelay(true)?;
-            let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+            let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
             self.connection.spawn(async move {
                 // Its error reaches the request that it fails.
                 let _reported_by_the_request = connection.await;

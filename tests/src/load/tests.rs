@@ -1,5 +1,10 @@
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tollgate_proto::completion::v1 as pb;
 use tollgate_proto::completion::v1::completion_service_server::{
     CompletionService, CompletionServiceServer,
@@ -243,4 +248,49 @@ async fn grpc_replies_are_checked_whole_and_refusals_named() {
         );
         assert_eq!(report.ok, 0);
     }
+}
+
+/// Answers as the fake provider would, over HTTP/2 alone, to this many connections.
+async fn serve_http2(listener: tokio::net::TcpListener, most: usize) {
+    let mut connections = JoinSet::new();
+    for _ in 0..most {
+        let (stream, _) = listener.accept().await.unwrap();
+        let service = hyper::service::service_fn(|request: ::http::Request<Incoming>| async {
+            assert_eq!(request.version(), ::http::Version::HTTP_2);
+            let body = request.into_body().collect().await?.to_bytes();
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            let prompt = body["messages"][0]["content"].as_str().unwrap();
+            let nonce = prompt.strip_prefix("nonce=").unwrap().split(' ').next();
+            let content = crate::provider::expected_content(nonce.unwrap(), 8);
+            let answer = serde_json::json!({"choices": [
+                {"index": 0, "message": {"content": content}, "finish_reason": "stop"},
+            ]});
+            Ok::<_, hyper::Error>(::http::Response::new(Full::<Bytes>::from(
+                answer.to_string(),
+            )))
+        });
+        connections.spawn(async move {
+            let server = http2::Builder::new(TokioExecutor::new());
+            server.serve_connection(TokioIo::new(stream), service).await
+        });
+    }
+    connections.join_all().await;
+}
+
+#[tokio::test]
+async fn callers_over_http2_share_the_connections() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let load = Load {
+        target: format!("http://{}", listener.local_addr().unwrap()),
+        protocol: Protocol::Http2,
+        callers: 8,
+        connections: 2,
+        pace: Pace::Closed,
+        warmup: Duration::ZERO,
+        duration: Duration::from_millis(300),
+        ..Load::default()
+    };
+    // A caller on a third connection would wait in vain.
+    let (report, ()) = tokio::join!(run_async(&load), serve_http2(listener, 2));
+    report.unwrap().all_ok().unwrap();
 }

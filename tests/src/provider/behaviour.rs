@@ -37,6 +37,7 @@ use anyhow::{Context, bail, ensure};
 /// | `truncate-after-N` | fault: N chunks (unary: half of the body), then a well-formed end of the HTTP body, with no finish reason |
 /// | `truncate-at-B` | fault: the first B bytes of the body, then a well-formed end of the HTTP body |
 /// | `error-in-stream-N` | fault: N chunks, then the format's error event (unary: status 200 with an error body) |
+/// | `filtered` | fault: a filter stops the answer after its chunks (`ok-0`: before any), in formats that have a word for it |
 /// | `no-done` | oddity: a complete stream without the sentinel that may follow its end, such as `[DONE]` |
 /// | `no-usage` | oddity: reports no usage |
 /// | `dup-usage` | oddity: the usage event is sent twice |
@@ -105,6 +106,7 @@ pub enum Fault {
     ErrorInStream {
         after: u32,
     },
+    Filtered,
     NoDone,
     NoUsage,
     DupUsage,
@@ -196,6 +198,7 @@ pub const EXAMPLES: &[&str] = &[
     "truncate-after-3",
     "truncate-at-100",
     "error-in-stream-3",
+    "filtered",
     "no-done",
     "no-usage",
     "dup-usage",
@@ -352,6 +355,7 @@ fn bare_fault(part: &str) -> Option<Fault> {
         "hang" => Fault::Hang,
         "reset" => Fault::Reset,
         "close" => Fault::Close,
+        "filtered" => Fault::Filtered,
         "no-done" => Fault::NoDone,
         "no-usage" => Fault::NoUsage,
         "dup-usage" => Fault::DupUsage,

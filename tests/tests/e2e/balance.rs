@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tollgate_proto::completion::v1::{AttemptOutcome, CompleteRequest, RouteTaken};
+use tollgate_proto::completion::v1::{
+    AttemptOutcome, CompleteRequest, CompleteResponse, FinishReason, RouteTaken,
+};
 use tollgate_tests::provider::Behaviour;
 use tonic::Code;
 
@@ -104,9 +106,13 @@ const FALLBACKS: &str = r#"
 providers:
   mock:  { kind: openai_compatible, base_url: "PROVIDER", internal: true }
   other: { kind: openai_compatible, base_url: "PROVIDER", internal: true }
+  anthropic: { kind: anthropic, base_url: "PROVIDER", internal: true }
 deployments:
   long:     { provider: mock, model: long@refuse-context }
   filtered: { provider: mock, model: filtered@refuse-filter }
+  withheld: { provider: mock, model: withheld@ok-0+filtered }
+  refusing: { provider: anthropic, model: refusing@ok-0+filtered }
+  cut-off:  { provider: mock, model: cut-off@ok-2+filtered }
   limited:  { provider: mock, model: limited@status-429-retry-30 }
   broken:   { provider: mock, model: broken@status-500 }
   silent:   { provider: mock, model: silent@hang }
@@ -117,6 +123,9 @@ deployments:
 pools:
   long:     { targets: [ { deployment: long } ] }
   filtered: { targets: [ { deployment: filtered } ] }
+  withheld: { targets: [ { deployment: withheld } ] }
+  refusing: { targets: [ { deployment: refusing } ] }
+  cut-off:  { targets: [ { deployment: cut-off } ] }
   limited:  { targets: [ { deployment: limited } ] }
   broken:   { targets: [ { deployment: broken } ] }
   silent:   { targets: [ { deployment: silent } ] }
@@ -129,6 +138,11 @@ models:
   too-long:      { routes: [ { pools: [long, spare], fallbacks: [ { on: [rate_limit, other], pools: [good] } ] } ] }
   filtered:      { routes: [ { pools: [filtered, spare], fallbacks: [ { on: [content_filter], pools: [good] } ] } ] }
   refused:       { routes: [ { pools: [filtered, spare] } ] }
+  withheld:      { routes: [ { pools: [withheld, spare], fallbacks: [ { on: [content_filter], pools: [good] } ] } ] }
+  refusing:      { routes: [ { pools: [refusing, spare], fallbacks: [ { on: [content_filter], pools: [good] } ] } ] }
+  cut-off:       { routes: [ { pools: [cut-off, spare], fallbacks: [ { on: [content_filter], pools: [good] } ] } ] }
+  withheld-only: { routes: [ { pools: [withheld, spare] } ] }
+  withheld-too:  { routes: [ { pools: [refusing], fallbacks: [ { on: [content_filter], pools: [withheld] } ] } ] }
   limited:       { routes: [ { pools: [limited], fallbacks: [ { on: [other], pools: [spare] }, { on: [rate_limit], pools: [good] } ] } ] }
   broken:        { routes: [ { pools: [broken], fallbacks: [ { on: [rate_limit], pools: [spare] }, { on: [other], pools: [good] } ] } ] }
   silent:        { routes: [ { pools: [silent, beside, good] } ], retry: { first_token_timeout: 300ms } }
@@ -169,6 +183,48 @@ async fn requests_go_on_where_the_policy_says_for_what_went_wrong() -> anyhow::R
         let status = caller.complete(model, "nonce=n").await.unwrap_err();
         assert_eq!(caller::reason(&status), reason);
     }
+    Ok(())
+}
+
+/// A filter may also say no in an answer that is a success otherwise.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_a_filter_withheld_goes_on_as_a_refusal_does() -> anyhow::Result<()> {
+    use AttemptOutcome::{Answered, ContentFiltered};
+    let cluster = Cluster::start(Store::Embedded, 1, FALLBACKS).await?;
+    let key = cluster.key("acme/a").await?;
+    let caller = cluster.caller(0, &key)?;
+    let reason = |it: &CompleteResponse| it.choices.first().map(|it| it.finish_reason());
+    for model in ["withheld", "refusing", "cut-off"] {
+        let expected = [
+            (model.to_owned(), ContentFiltered),
+            ("good".to_owned(), Answered),
+        ];
+        let answer = caller.complete(model, "nonce=n").await?;
+        assert_eq!(reason(&answer), Some(FinishReason::Stop));
+        assert_eq!(asked(answer.route), expected);
+        if model == "cut-off" {
+            continue;
+        }
+        let streamed = caller.stream(ask(model, "nonce=n")).await;
+        let streamed = streamed.map_err(|(status, _)| status)?;
+        assert_eq!(streamed.text, "n:0 n:1 n:2 n:3 ", "{model}");
+        assert_eq!(asked(streamed.route), expected);
+    }
+    // What the caller has seen stays.
+    let streamed = caller.stream(ask("cut-off", "nonce=n")).await;
+    let streamed = streamed.map_err(|(status, _)| status)?;
+    assert_eq!(streamed.text, "n:0 n:1 ");
+    // Where there is nowhere else to go, the answer says itself what became of it.
+    let answer = caller.complete("withheld-only", "nonce=n").await?;
+    assert_eq!(reason(&answer), Some(FinishReason::ContentFilter));
+    assert_eq!(asked(answer.route), [("withheld".to_owned(), Answered)]);
+    let answer = caller.complete("withheld-too", "nonce=n").await?;
+    assert_eq!(reason(&answer), Some(FinishReason::ContentFilter));
+    let expected = [
+        ("refusing".to_owned(), ContentFiltered),
+        ("withheld".to_owned(), Answered),
+    ];
+    assert_eq!(asked(answer.route), expected);
     Ok(())
 }
 

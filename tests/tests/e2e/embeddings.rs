@@ -101,6 +101,8 @@ async fn vectors_mean_the_same_from_every_kind_of_provider() -> anyhow::Result<(
             "{kind}"
         );
         assert_eq!(usage.source(), UsageSource::Provider, "{kind}");
+        let report = usage.provider_report.unwrap_or_default();
+        assert!(!report.fields.is_empty(), "{kind}");
         let cost = answer.cost.and_then(|cost| cost.nano_usd);
         assert_eq!(cost, i64::try_from(tokens * 1000).ok(), "{kind}");
         let route = answer.route.unwrap_or_default();
@@ -118,7 +120,9 @@ async fn vectors_mean_the_same_from_every_kind_of_provider() -> anyhow::Result<(
             let reply = over_http(&http, index, encoding).await?;
             assert_eq!(reply.status, StatusCode::OK, "{kind}: {}", reply.body);
             assert_eq!(vectors_of(&reply.json())?, expected, "{kind}");
-            assert_eq!(reply.json()["usage"]["prompt_tokens"], tokens, "{kind}");
+            let usage = &reply.json()["usage"];
+            assert_eq!(usage["prompt_tokens"], tokens, "{kind}");
+            assert!(usage["provider_report"].is_object(), "{kind}: {usage}");
             assert_eq!(reply.header("x-ratelimit-limit-tokens"), "10000000");
         }
     }

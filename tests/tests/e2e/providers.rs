@@ -19,6 +19,8 @@ pub struct Kind {
     counts_reasoning: bool,
     /// Whether it tells what it charges for apart from what it counts.
     billed: bool,
+    /// A field of its own report of usage.
+    reports: &'static str,
     /// How an attempt ends that meets a used-up allowance: not every format tells it from a rate limit.
     quota: AttemptOutcome,
     /// What else a policy must say of such a provider.
@@ -31,6 +33,7 @@ const PLAIN: Kind = Kind {
     name: "",
     counts_reasoning: false,
     billed: false,
+    reports: "prompt_tokens",
     quota: AttemptOutcome::KeyRefused,
     settings: "",
     habits: "",
@@ -61,20 +64,24 @@ pub const KINDS: [Kind; 8] = [
     },
     Kind {
         name: "anthropic",
+        reports: "input_tokens",
         ..PLAIN
     },
     Kind {
         name: "gemini",
+        reports: "promptTokenCount",
         counts_reasoning: true,
         ..PLAIN
     },
     Kind {
         name: "cohere",
+        reports: "billed_units",
         billed: true,
         ..PLAIN
     },
     Kind {
         name: "bedrock",
+        reports: "inputTokens",
         quota: AttemptOutcome::RateLimited,
         settings: ", region: eu-central-1",
         ..PLAIN
@@ -222,6 +229,11 @@ fn check_usage(kind: &Kind, usage: &Usage) {
     assert_eq!(usage.reasoning_tokens, thinking, "{name}");
     let billed = usage.billed_input_tokens.zip(usage.billed_output_tokens);
     assert_eq!(billed, kind.billed.then_some((2, 7)), "{name}");
+    let report = usage.provider_report.clone().unwrap_or_default();
+    assert!(
+        report.fields.contains_key(kind.reports),
+        "{name}: {report:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

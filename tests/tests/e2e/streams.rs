@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use http::Method;
 use http_body_util::BodyExt;
-use tollgate_tests::provider::Outcome;
+use tollgate_proto::completion::v1::{StreamCompleteResponse, part_delta};
+use tollgate_tests::provider::{Outcome, expected_content};
 use tonic::Code;
 
 use super::caller::{self, ask};
@@ -182,5 +184,83 @@ async fn a_node_that_is_told_to_end_finishes_its_streams() -> anyhow::Result<()>
     assert!(body.ends_with("data: [DONE]\n\n"), "{body}");
     ended?;
     assert!(grpc.complete("ok-8", "nonce=late").await.is_err());
+    Ok(())
+}
+
+/// Chunks of an answer of which buffers hold a small part, and the length of each: 30 MB.
+const LONG: u32 = 30_000;
+const LENGTH: usize = 1000;
+
+const READERS: &str = r#"
+providers:   { mock: { kind: openai_compatible, base_url: "PROVIDER", internal: true } }
+deployments: { long: { provider: mock, model: ok-30000 }, short: { provider: mock, model: ok } }
+pools:       { long: { targets: [ { deployment: long } ] }, short: { targets: [ { deployment: short } ] } }
+models:
+  long:  { routes: [ { pools: [long] } ], max_output_tokens: 100000 }
+  short: { routes: [ { pools: [short] } ] }
+"#;
+
+/// What a node holds for readers that lag, bytes: far less than their answers.
+const MOST_HELD: u64 = 16 << 20;
+
+fn text_of(message: StreamCompleteResponse) -> String {
+    let parts = message.choices.into_iter().flat_map(|it| it.parts);
+    let texts = parts.filter_map(|part| match part.delta {
+        Some(part_delta::Delta::Text(text)) => Some(text),
+        _ => None,
+    });
+    texts.collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_lags_holds_up_its_provider_and_gets_fewer_and_larger_pieces()
+-> anyhow::Result<()> {
+    let cluster = Cluster::start(Store::Embedded, 1, READERS).await?;
+    let key = cluster.key("acme/a").await?;
+    let grpc = cluster.caller(0, &key)?;
+    let http = Http::new(&cluster.nodes[0].url, &key.secret);
+    grpc.complete("short", "nonce=first").await?;
+    let node = cluster.nodes[0].process.as_ref().context("the node runs")?;
+    let before = node.rss()?;
+
+    let [long_g, long_h] = ["g", "h"].map(|it| it.repeat(LENGTH));
+    let nonce = |it: &str| format!("nonce={it}");
+    let mut over_grpc = grpc.open(ask("long", &nonce(&long_g))).await?;
+    let first = over_grpc.message().await?;
+    let mut text = text_of(first.context("a first message")?);
+    let body = chat_stream("long", &nonce(&long_h)).to_string();
+    let path = "/v1/chat/completions";
+    let mut over_http = http.open(Method::POST, path, body).await?;
+    over_http
+        .body_mut()
+        .frame()
+        .await
+        .context("a first frame")??;
+    // Nobody reads them while others are served, and so nobody writes them either.
+    for _ in 0..100 {
+        grpc.complete("short", "nonce=other").await?;
+    }
+    let unfinished = cluster.provider.ledger().into_iter();
+    let unfinished = unfinished.filter(|it| it.outcome == Outcome::InFlight);
+    let mut unfinished: Vec<_> = unfinished.map(|it| it.nonce).collect();
+    unfinished.sort();
+    assert_eq!(unfinished, [&*long_g, &*long_h]);
+    let held = node.rss()?.saturating_sub(before);
+    assert!(held < MOST_HELD, "{held} bytes");
+
+    let mut pieces = 1;
+    while let Some(message) = over_grpc.message().await? {
+        pieces += 1;
+        text.push_str(&text_of(message));
+    }
+    assert!(text == expected_content(&long_g, LONG), "the text is whole");
+    assert!(pieces < LONG / 5, "{pieces} messages");
+    let rest = over_http.into_body().collect().await?.to_bytes();
+    let rest = String::from_utf8(rest.to_vec())?;
+    assert!(rest.ends_with("data: [DONE]\n\n"), "the stream is whole");
+    let last = format!("{long_h}:{} \"", LONG - 1);
+    assert!(rest.contains(&last), "so is its text");
+    let events = rest.matches("data: ").count();
+    assert!(events < LONG as usize / 5, "{events} events");
     Ok(())
 }

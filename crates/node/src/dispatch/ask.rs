@@ -6,7 +6,7 @@ use http::HeaderMap;
 use tokio::time::{Instant, timeout, timeout_at};
 use tollgate_balance::{Word, Words};
 use tollgate_policy::table::SlowStream;
-use tollgate_provider::chat::{Chunk, Response};
+use tollgate_provider::chat::{Chunk, Delta, Response, Usage};
 use tollgate_provider::embeddings;
 use tollgate_provider::rate_limits::{Allowance, RateLimits};
 
@@ -22,6 +22,19 @@ pub(super) enum Answer {
     Whole(Box<Response>),
     Embeddings(Box<embeddings::Response>),
     Stream(Box<Opening>),
+}
+
+impl Answer {
+    /// Whether the provider's filter withheld all of it, and what it used.
+    pub(super) fn withheld(&self, asked: &Asked) -> Option<Option<Usage>> {
+        match self {
+            Self::Whole(response) => response.is_withheld().then_some(response.usage),
+            Self::Embeddings(_) => None,
+            Self::Stream(opening) => opening
+                .is_withheld(asked.choices())
+                .then(|| opening.live.usage()),
+        }
+    }
 }
 
 /// What a stream begins with.
@@ -113,6 +126,27 @@ impl Opening {
                 .flatten()?;
         }
         Ok(self)
+    }
+
+    /// Whether all of so many choices ended before anything was said, other than why.
+    fn is_withheld(&self, choices: u32) -> bool {
+        let mut withheld = 0;
+        for chunk in &self.chunks {
+            match chunk {
+                Chunk::Finish { reason, .. } if reason.is_withheld() => withheld += 1,
+                Chunk::Finish { .. } => return false,
+                Chunk::Delta {
+                    delta: Delta::Refusal(_),
+                    ..
+                } => {}
+                Chunk::Delta { .. } => return false,
+                Chunk::Warning(_)
+                | Chunk::Start { .. }
+                | Chunk::UsageReport(_)
+                | Chunk::Usage(_) => {}
+            }
+        }
+        withheld == choices
     }
 
     async fn pull(&mut self) -> Result<(), Ended> {

@@ -231,6 +231,7 @@ fn of_chunk(chunk: &Chunk) -> &'static str {
             | FinishReason::Refusal
             | FinishReason::Other => "every finish reason",
         },
+        Chunk::UsageReport(_) => "usage in the provider's own words",
         Chunk::Usage(usage) => of_usage(usage)[0],
     }
 }
@@ -311,11 +312,12 @@ fn the_readme_leaves_nothing_out() {
             state: opaque,
         }),
         delta(Delta::Citation(tollgate_provider::chat::Citation::default())),
-        delta(Delta::Logprobs(json)),
+        delta(Delta::Logprobs(json.clone())),
         Chunk::Finish {
             choice: 0,
             reason: FinishReason::Stop,
         },
+        Chunk::UsageReport(json),
     ];
     let rows = chunks.iter().map(of_chunk).chain(of_usage(&usage));
     let rows = rows.chain([of_class(Class::Server), of_class(Class::Truncated)]);

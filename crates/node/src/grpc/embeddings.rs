@@ -50,7 +50,7 @@ fn message(whole: Whole<embeddings::Response>) -> wire::EmbedResponse {
         model: head.model.to_string(),
         embeddings: response.vectors.into_iter().map(vector).collect(),
         encoding: encoding.into(),
-        usage: Some(encode::usage(&summary.usage)),
+        usage: Some(encode::usage(&summary.usage, summary.usage_report.as_ref())),
         cost: Some(encode::cost(&summary)),
         route: Some(encode::route(&summary)),
         warnings: warnings.map(encode::warning).collect(),

@@ -1,5 +1,7 @@
 //! Turns answers into messages of the contract.
 
+mod structure;
+
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -25,7 +27,7 @@ pub(super) fn whole(whole: Whole<Response>) -> wire::CompleteResponse {
         id: head.id,
         model: head.model.to_string(),
         choices: response.choices.into_iter().map(choice).collect(),
-        usage: Some(usage(&summary.usage)),
+        usage: Some(usage(&summary.usage, summary.usage_report.as_ref())),
         cost: Some(cost(&summary)),
         route: Some(route(&summary)),
         warnings: response.warnings.into_iter().map(warning).collect(),
@@ -43,7 +45,7 @@ pub(super) fn piece(piece: Piece) -> wire::StreamCompleteResponse {
             message
         }
         Piece::End(summary) => wire::StreamCompleteResponse {
-            usage: Some(usage(&summary.usage)),
+            usage: Some(usage(&summary.usage, summary.usage_report.as_ref())),
             cost: Some(cost(&summary)),
             route: Some(route(&summary)),
             ..Default::default()
@@ -72,8 +74,8 @@ pub(crate) fn add(message: &mut wire::StreamCompleteResponse, chunk: Chunk) {
         Chunk::Finish { choice, reason } => {
             place(choices, choice).finish_reason = finish(reason).into()
         }
-        // The one names the provider's own, the other is part of the last message.
-        Chunk::Start { .. } | Chunk::Usage(_) => {}
+        // The one names the provider's own, the others are part of the last message.
+        Chunk::Start { .. } | Chunk::UsageReport(_) | Chunk::Usage(_) => {}
     }
 }
 
@@ -240,7 +242,8 @@ fn finish(reason: FinishReason) -> wire::FinishReason {
     }
 }
 
-pub(crate) fn usage(usage: &Usage) -> wire::Usage {
+/// The usage, and the provider's own report of it.
+pub(crate) fn usage(usage: &Usage, report: Option<&Json>) -> wire::Usage {
     wire::Usage {
         input_tokens: usage.input_total,
         output_tokens: usage.output_total,
@@ -256,6 +259,7 @@ pub(crate) fn usage(usage: &Usage) -> wire::Usage {
         output_image_tokens: usage.output_image,
         service_tier: usage.tier.map(tier).unwrap_or_default().into(),
         source: source(usage.source).into(),
+        provider_report: report.and_then(structure::of),
     }
 }
 

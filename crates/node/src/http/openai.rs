@@ -218,13 +218,16 @@ fn render_next(next: Result<Piece, Error>, renderer: &mut ChunkRenderer, out: &m
         Ok(Piece::Chunks(chunks)) => {
             for chunk in &chunks {
                 // Usage comes once, at the end, whether the provider told it or not.
-                if !matches!(chunk, Chunk::Usage(_)) {
+                if !matches!(chunk, Chunk::UsageReport(_) | Chunk::Usage(_)) {
                     renderer.chunk(chunk, out);
                 }
             }
         }
         Ok(Piece::End(summary)) => {
-            renderer.chunk(&Chunk::Usage(summary.usage), out);
+            let report = summary.usage_report.map(Chunk::UsageReport);
+            for chunk in report.into_iter().chain([Chunk::Usage(summary.usage)]) {
+                renderer.chunk(&chunk, out);
+            }
             renderer.done(out);
         }
         Err(problem) => render_error_event(&error_body(&problem.to_http()), out),

@@ -100,6 +100,7 @@ impl Meter {
             retry_after: None,
             started: Instant::now(),
             duration: Duration::ZERO,
+            charged: None,
         });
         // There are never more than two.
         if let Some(free) = self.open.iter_mut().find(|it| it.is_none()) {
@@ -110,6 +111,15 @@ impl Meter {
 
     /// An attempt brought no answer.
     pub(crate) fn attempt_failed(&mut self, place: Place, ended: &Ended) {
+        let deployment = |it: &Attempt| Arc::clone(&it.deployment);
+        let at = self.attempts.get(place.0).map(deployment);
+        let charged = ended
+            .usage
+            .as_ref()
+            .map(|usage| self.used(at.as_ref(), usage));
+        if let Some(attempt) = self.attempts.get_mut(place.0) {
+            attempt.charged = charged;
+        }
         let at_most = self.at_most(place);
         let (reached, charge) = match ended.reached {
             Reached::Nobody => (Sent::Nothing, Charge::Nothing),
@@ -181,10 +191,13 @@ impl Meter {
         Place(self.attempts.len().saturating_sub(1))
     }
 
-    /// What an attempt may have been charged of which nothing is known.
+    /// What an attempt may have been charged that brought no answer.
     pub(super) fn at_most(&self, place: Place) -> Use {
         let worst = self.needs().worst;
         let attempt = self.attempts.get(place.0);
+        if let Some(charged) = attempt.and_then(|at| at.charged) {
+            return charged;
+        }
         let price = attempt.and_then(|at| at.deployment.price.as_ref());
         Use {
             cost: price.map_or(worst.cost, |it| it.highest_cost(&self.bounds)),

@@ -1,10 +1,13 @@
 //! What a request is charged.
 
-use tollgate_policy::price::{Served, Service, Tokens};
+use std::sync::Arc;
+
+use tollgate_policy::price::{Part, Served, Service, Tokens};
 use tollgate_policy::table::{Deployment, Use};
 use tollgate_provider::chat::{Tier, Usage};
 
 use super::{Meter, Sent, Summary};
+use crate::asked::Operation;
 use crate::counting::Counted;
 use crate::permit::{Charge, Needs};
 
@@ -16,7 +19,7 @@ impl Meter {
 
     pub(super) fn charge(&self) -> Charge {
         if let Some(usage) = self.final_usage() {
-            return Charge::Used(self.used(&usage));
+            return Charge::Used(self.used(self.answering.as_ref(), &usage));
         }
         let at_work = self.is_at_work();
         match self.sent {
@@ -31,12 +34,16 @@ impl Meter {
     /// Billionths of a US dollar that this usage of a deployment costs. None where its price is not known.
     pub(super) fn cost(&self, deployment: &Deployment, usage: &Usage) -> Option<u64> {
         let price = deployment.price.as_ref()?;
+        // Vectors of pictures cost more than those of texts, which is all that some lists of prices tell.
+        let pictures = self.operation == Operation::Embeddings && usage.input_image > 0;
+        if pictures && !price.knows(Part::InputImage) {
+            return None;
+        }
         Some(price.cost(self.served(usage), &tokens(usage)))
     }
 
-    /// What an answer of this usage is charged.
-    fn used(&self, usage: &Usage) -> Use {
-        let at = self.answering.as_ref();
+    /// What this usage of a deployment is charged.
+    pub(super) fn used(&self, at: Option<&Arc<Deployment>>, usage: &Usage) -> Use {
         let cost = at.and_then(|at| self.cost(at, usage));
         Use {
             requests: 1,

@@ -20,7 +20,11 @@ pub(super) fn count(part: &Part) -> u64 {
 pub(crate) fn count_chunk(chunk: &Chunk) -> u64 {
     match chunk {
         Chunk::Delta { delta, .. } => count_delta(delta),
-        Chunk::Start { .. } | Chunk::Warning(_) | Chunk::Finish { .. } | Chunk::Usage(_) => 0,
+        Chunk::Start { .. }
+        | Chunk::Warning(_)
+        | Chunk::Finish { .. }
+        | Chunk::UsageReport(_)
+        | Chunk::Usage(_) => 0,
     }
 }
 

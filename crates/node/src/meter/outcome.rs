@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tollgate_policy::table::Deployment;
+use tollgate_policy::table::{Deployment, Use};
 use tollgate_proto::completion::v1::AttemptOutcome;
 
 /// One try at one deployment.
@@ -16,6 +16,8 @@ pub(crate) struct Attempt {
     pub(crate) retry_after: Option<Duration>,
     pub(crate) started: Instant,
     pub(crate) duration: Duration,
+    /// What it was charged, where it brought no answer and the provider told nevertheless.
+    pub(crate) charged: Option<Use>,
 }
 
 /// The short name of an outcome, such as `timed_out`.

@@ -189,6 +189,7 @@ fn ended(reached: Reached) -> Ended {
         failure: Box::new(Failure::new(Class::Server, "broken")),
         reached,
         field: None,
+        usage: None,
     }
 }
 
@@ -205,6 +206,7 @@ fn response(usage: Option<Usage>) -> Response {
         model: "m".into(),
         choices: vec![choice],
         usage,
+        usage_report: None,
         warnings: Vec::new(),
     }
 }
@@ -367,6 +369,21 @@ async fn an_attempt_of_unknown_outcome_is_charged_beside_the_one_that_answers() 
         bench.spent().await,
         (1, 2 * RESERVED + 40, 2 * COST + answered)
     );
+}
+
+#[tokio::test]
+async fn an_attempt_without_an_answer_is_charged_what_its_provider_tells() {
+    let bench = Bench::new();
+    let mut meter = bench.meter().await;
+    let place = meter.attempt(&bench.deployment, None);
+    meter.attempt_failed(place, &Ended::withheld(Some(usage(7, 3))));
+    bench.with_owner(meter.another_attempt()).await.unwrap();
+    let _ = meter.attempt(&bench.deployment, None);
+    meter.answered(&response(Some(usage(10, 30))));
+    meter.complete();
+    drop(meter);
+    let cost = (7 + 10) * 1000 + (3 + 30) * 2000;
+    assert_eq!(bench.spent().await, (1, 10 + 40, cost));
 }
 
 #[tokio::test]

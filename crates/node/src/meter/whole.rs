@@ -1,6 +1,6 @@
 //! Answers that come in one piece.
 
-use tollgate_provider::chat::{Response, Usage, UsageSource};
+use tollgate_provider::chat::{Json, Response, Usage, UsageSource};
 use tollgate_provider::embeddings;
 
 use super::Meter;
@@ -17,18 +17,20 @@ impl Meter {
                 .map(count);
             Usage::of(self.bounds.input, output.sum(), UsageSource::Estimated)
         });
-        self.whole(&response.model, usage);
+        self.whole(&response.model, (usage, response.usage_report.as_ref()));
     }
 
     /// The attempt brought vectors. There is no output to pay for.
     pub(crate) fn embedded(&mut self, response: &embeddings::Response) {
         let estimate = || Usage::of(self.bounds.input, 0, UsageSource::Estimated);
-        self.whole(&response.model, response.usage.unwrap_or_else(estimate));
+        let usage = response.usage.unwrap_or_else(estimate);
+        self.whole(&response.model, (usage, response.usage_report.as_ref()));
     }
 
-    fn whole(&mut self, model: &str, usage: Usage) {
+    fn whole(&mut self, model: &str, (usage, report): (Usage, Option<&Json>)) {
         self.answering = self.attempt_answered();
         self.provider_model.replace_range(.., model);
         self.usage = Some(usage);
+        self.usage_report = report.cloned();
     }
 }

@@ -1,6 +1,7 @@
 //! How an attempt ended that brought no answer.
 
 use tollgate_proto::completion::v1::AttemptOutcome;
+use tollgate_provider::chat::Usage;
 use tollgate_provider::{Class, Failure};
 
 use crate::address;
@@ -27,6 +28,8 @@ pub(crate) struct Ended {
     pub(crate) reached: Reached,
     /// The field of the request that the provider has no words for.
     pub(crate) field: Option<String>,
+    /// What it used, where the provider has told that.
+    pub(crate) usage: Option<Box<Usage>>,
 }
 
 // === impl Ended ===
@@ -49,6 +52,7 @@ impl Ended {
             failure: Box::new(failure),
             reached,
             field: None,
+            usage: None,
         }
     }
 
@@ -76,6 +80,19 @@ impl Ended {
         Self {
             outcome: AttemptOutcome::AddressRefused,
             ..Self::never(refused.to_string())
+        }
+    }
+
+    /// The provider answered, and its filter withheld all of it.
+    pub(crate) fn withheld(usage: Option<Usage>) -> Self {
+        let detail = "the provider's filter withheld the answer";
+        let failure = Failure {
+            status: Some(200),
+            ..Failure::new(Class::ContentFilter, detail)
+        };
+        Self {
+            usage: usage.map(Box::new),
+            ..Self::of(failure, Reached::Perhaps)
         }
     }
 

@@ -155,7 +155,7 @@ impl Catalog {
     }
 
     /// Lines that cannot be read are left out; a test sees that there are none.
-    fn parse(text: &'static str) -> Self {
+    pub(super) fn parse(text: &'static str) -> Self {
         let mut catalog = Self {
             revision: Arc::from(""),
             since: "",

@@ -4,6 +4,8 @@ use super::{Bounds, Catalog, Part, Price, Rates, Row, Served, Service, Tokens, o
 use crate::pb;
 use crate::yaml::{Source, load};
 
+mod damaged;
+
 /// Noon of a day in UTC, in seconds since the Unix epoch.
 fn noon(day: &str) -> i64 {
     let date: jiff::civil::Date = day.parse().unwrap();
@@ -45,6 +47,21 @@ fn deployment(text: &str) -> Option<Price> {
 }
 
 const TODAY: &str = "2026-11-26";
+
+#[test]
+fn what_pictures_cost_is_known_where_it_was_said() {
+    for (written, knows) in [
+        ("{ provider: google, model: gemini-embedding-2 }", true),
+        ("{ provider: cohere, model: embed-v4.0 }", false),
+        (
+            "{ provider: cohere, model: embed-v4.0, price: { input_image: '0.12' } }",
+            true,
+        ),
+    ] {
+        let price = deployment(written).unwrap();
+        assert_eq!(price.knows(Part::InputImage), knows, "{written}");
+    }
+}
 
 #[test]
 fn every_line_of_the_catalog_is_read() {

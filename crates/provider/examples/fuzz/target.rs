@@ -234,7 +234,7 @@ fn check_order(decoded: &Decoded) -> Result<(), String> {
 fn choice_of(chunk: &Chunk) -> Option<u32> {
     match chunk {
         Chunk::Delta { choice, .. } | Chunk::Finish { choice, .. } => Some(*choice),
-        Chunk::Warning(_) | Chunk::Start { .. } | Chunk::Usage(_) => None,
+        Chunk::Warning(_) | Chunk::Start { .. } | Chunk::UsageReport(_) | Chunk::Usage(_) => None,
     }
 }
 
@@ -243,6 +243,7 @@ fn kind_of(chunk: &Chunk) -> u8 {
         Chunk::Warning(_) => 0,
         Chunk::Start { .. } => 1,
         Chunk::Usage(_) => 2,
+        Chunk::UsageReport(_) => 29,
         Chunk::Finish { reason, .. } => 3 + *reason as u8,
         Chunk::Delta { delta, .. } => match delta {
             Delta::Text(_) => 20,
@@ -269,6 +270,7 @@ fn size_of_chunk(chunk: &Chunk) -> usize {
             Delta::Logprobs(json) => json.get().len(),
             Delta::Citation(source) => source.opaque.as_ref().map_or(0, |it| it.bytes.len()),
         },
+        Chunk::UsageReport(report) => report.get().len(),
         Chunk::Warning(_) | Chunk::Finish { .. } | Chunk::Usage(_) => 0,
     }
 }

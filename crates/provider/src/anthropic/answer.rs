@@ -9,6 +9,7 @@ use crate::chat::{
     self, Choice, FinishReason, MOST_CITATIONS, Opaque, Part, Response, Role, ToolCall,
 };
 use crate::failure::{Class, ErrorObject, Failure};
+use crate::usage;
 use crate::wire::{List, Text};
 
 /// Decodes the body of a 200 that was not streamed.
@@ -49,6 +50,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
         model: answer.model.map(Text::into_string).unwrap_or_default(),
         choices: vec![choice],
         usage: answer.usage.and_then(report).and_then(|it| it.read()),
+        usage_report: answer.usage.and_then(usage::report),
         warnings: Vec::new(),
     })
 }

@@ -8,13 +8,14 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::answer::{call, finish_reason, read_block, signature, state};
-use super::usage::Report;
+use super::usage::{Report, merged};
 use super::wire::{self, Event, MOST_BLOCKS, Message, report};
 use super::{BLOCK, REDACTED, citations, errors};
-use crate::chat::{Chunk, Citation, Delta, Extent, MOST_CITATIONS, Usage};
+use crate::chat::{Chunk, Citation, Delta, Extent, Json, MOST_CITATIONS, Usage};
 use crate::failure::{Class, ErrorObject, Failure};
 use crate::sse;
 use crate::stream::{self, Next};
+use crate::usage;
 use crate::wire::Text;
 
 /// The most bytes held back of a block that means nothing here.
@@ -39,6 +40,7 @@ pub(crate) struct Answer {
     calls: u32,
     extent: Extent,
     usage: Report,
+    usage_report: Option<Json>,
     /// Whether output was counted by a report that is not merely how the answer began.
     counted: bool,
     /// Whether anything of the answer could be read: a block that merely began says nothing.
@@ -121,6 +123,10 @@ impl stream::Answer for Answer {
         self.usage.read().filter(|_| self.counted || !self.stopped)
     }
 
+    fn usage_report(&mut self) -> Option<Json> {
+        self.usage_report.take().filter(|_| self.counted)
+    }
+
     fn malformed(&self) -> u64 {
         self.malformed
     }
@@ -135,6 +141,7 @@ impl Answer {
         if let Some(report) = message.usage.and_then(report) {
             self.usage = report;
         }
+        self.usage_report = message.usage.and_then(usage::report);
         let id = message.id.map(Text::into_string).unwrap_or_default();
         let model = message.model.map(Text::into_string).unwrap_or_default();
         out.push(Chunk::Start { id, model });
@@ -267,6 +274,12 @@ impl Answer {
         if let Some(later) = usage.and_then(report) {
             self.usage.update(later);
             self.counted = true;
+        }
+        if let Some(later) = usage.and_then(usage::report) {
+            self.usage_report = match self.usage_report.take() {
+                Some(before) => merged(&before, &later),
+                None => Some(later),
+            };
         }
         let Some(delta) = delta.filter(|_| !self.stopped) else {
             return;

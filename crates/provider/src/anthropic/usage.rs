@@ -1,8 +1,11 @@
 //! Reading the count of tokens.
 
-use serde::{Deserialize, Deserializer};
+use std::collections::BTreeMap;
 
-use crate::chat::{Tier, Usage, UsageSource};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use crate::chat::{Json, Tier, Usage, UsageSource};
 use crate::usage::{believable, count, part, tier};
 use crate::wire::Text;
 
@@ -30,6 +33,16 @@ struct Creation {
 #[derive(Debug, Clone, Copy, Deserialize)]
 struct Details {
     thinking_tokens: Option<f64>,
+}
+
+/// Two reports of one stream as one: what the later one names counts. None where either is no object.
+pub(super) fn merged(before: &Json, later: &Json) -> Option<Json> {
+    type Fields<'a> = BTreeMap<String, &'a RawValue>;
+    let mut fields: Fields<'_> = serde_json::from_str(before.get()).ok()?;
+    let mut later: Fields<'_> = serde_json::from_str(later.get()).ok()?;
+    later.retain(|name, value| value.get() != "null" || !fields.contains_key(name));
+    fields.extend(later);
+    Json::of(&fields).ok()
 }
 
 /// Reads a class of processing; a name that is not known is none.

@@ -9,6 +9,7 @@ use super::wire::{Answer, Block, Citations, Reasoning, ToolUse};
 use super::{BLOCK, PROVIDER, REDACTED, SIGNATURE, citations, usage};
 use crate::chat::{self, Choice, FinishReason, Opaque, Part, Response, Role, ToolCall};
 use crate::failure::{Class, Failure};
+use crate::usage::report;
 use crate::wire::Text;
 
 /// Decodes the body of a 200 that was not streamed. It has neither an id nor a model's name.
@@ -49,6 +50,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
         usage: answer
             .usage
             .and_then(|raw| usage::read(raw, answer.service_tier.as_ref())),
+        usage_report: answer.usage.and_then(report),
         warnings: Vec::new(),
     })
 }

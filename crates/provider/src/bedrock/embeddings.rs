@@ -2,16 +2,19 @@
 //!
 //! Which that is, the model's name tells: Amazon's Titan models for text, one text at a time, and Cohere's.
 
+use std::collections::BTreeMap;
+
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::errors;
-use crate::chat::{Usage, UsageSource};
+use crate::chat::{Json, Usage, UsageSource};
 use crate::codec::{HttpRequest, Target};
 use crate::cohere::embeddings::{self as cohere, Form};
 use crate::embeddings::{
-    Encoding, Input, Numbers, Request, Response, Truncation, all_there, packed_bits, unreadable,
+    Encoding, Input, Numbers, Request, Response, Told, Truncation, all_there, packed_bits,
+    unreadable,
 };
 use crate::failure::Failure;
 use crate::unsupported::Unsupported;
@@ -123,11 +126,7 @@ pub(crate) fn decode(
 ) -> Result<Response, Failure> {
     let answer: TitanAnswer = serde_json::from_slice(body)
         .map_err(|error| errors::of_body(body).unwrap_or_else(|| unreadable(&error)))?;
-    let told = headers
-        .get(INPUT_TOKENS)
-        .and_then(|it| it.to_str().ok()?.parse().ok());
-    let told = answer.input_text_token_count.or(told).and_then(count);
-    let usage = told.map(|input| Usage::of(input, 0, UsageSource::Provider));
+    let told = told(answer.input_text_token_count, headers);
     let binary = answer.embeddings_by_type.and_then(|it| it.binary);
     let (encoding, vector) = match (binary, answer.embedding) {
         (Some(Numbers(bits)), _) if request.encoding == Encoding::Binary => {
@@ -136,9 +135,34 @@ pub(crate) fn decode(
         (_, Some(floats)) => (Encoding::Float, floats),
         _ => {
             let response = cohere::decode(body, request)?;
-            let usage = response.usage.or(usage);
-            return Ok(Response { usage, ..response });
+            return Ok(Response {
+                usage: response.usage.or(told.usage),
+                usage_report: response.usage_report.or(told.usage_report),
+                ..response
+            });
         }
     };
-    all_there(request, encoding, vec![vector], (String::new(), usage))
+    all_there(request, encoding, vec![vector], told)
+}
+
+/// The count, which Titan's models tell among the rest of the answer, and others in a header. The report is what was said
+/// there, by the name that it has there.
+fn told(counted: Option<f64>, headers: &HeaderMap) -> Told {
+    let header = headers
+        .get(INPUT_TOKENS)
+        .and_then(|it| it.to_str().ok()?.parse().ok());
+    let told = match (counted, header) {
+        (Some(tokens), _) => Some(("inputTextTokenCount", tokens)),
+        (None, Some(tokens)) => Some((INPUT_TOKENS, tokens)),
+        (None, None) => None,
+    };
+    let read = |(name, tokens): (&str, f64)| {
+        let input = count(tokens)?;
+        Some(Told {
+            usage: Some(Usage::of(input, 0, UsageSource::Provider)),
+            usage_report: Json::of(&BTreeMap::from([(name, input)])).ok(),
+            ..Told::default()
+        })
+    };
+    told.and_then(read).unwrap_or_default()
 }

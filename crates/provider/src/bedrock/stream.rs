@@ -9,9 +9,10 @@ use super::answer::{blob, broken, finish_reason, names, signature, state};
 use super::event_stream::{self, Frame, Kind};
 use super::wire::{Block, Event, MOST_BLOCKS, Reasoning, ToolUse};
 use super::{REDACTED, citations, errors, usage};
-use crate::chat::{Chunk, Citation, Delta, Extent, MOST_CITATIONS, Usage};
+use crate::chat::{Chunk, Citation, Delta, Extent, Json, MOST_CITATIONS, Usage};
 use crate::failure::{Class, Failure};
 use crate::stream::{self, Next};
+use crate::usage::report;
 use crate::wire::Text;
 
 /// The most bytes held back of a thought that cannot be read, and of the sources of a text.
@@ -36,6 +37,7 @@ pub(crate) struct Answer {
     calls: u32,
     extent: Extent,
     usage: Option<Usage>,
+    usage_report: Option<Json>,
     malformed: u64,
 }
 
@@ -90,6 +92,7 @@ impl stream::Answer<event_stream::Decoder> for Answer {
             "metadata" => {
                 let served = event.service_tier.as_ref();
                 self.usage = event.usage.and_then(|raw| usage::read(raw, served));
+                self.usage_report = event.usage.and_then(report);
                 return self.whole().map(|()| Next::Nothing);
             }
             // What is yet to come.
@@ -108,6 +111,10 @@ impl stream::Answer<event_stream::Decoder> for Answer {
 
     fn usage(&self) -> Option<Usage> {
         self.usage
+    }
+
+    fn usage_report(&mut self) -> Option<Json> {
+        self.usage_report.take()
     }
 
     fn malformed(&self) -> u64 {

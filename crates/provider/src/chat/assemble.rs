@@ -16,6 +16,7 @@ pub struct Assembler {
     model: String,
     choices: BTreeMap<u32, Draft>,
     usage: Option<Usage>,
+    usage_report: Option<Json>,
     warnings: Vec<Warning>,
 }
 
@@ -48,6 +49,7 @@ impl Assembler {
             Chunk::Finish { choice, reason } => {
                 self.choices.entry(choice).or_default().finish = Some(reason);
             }
+            Chunk::UsageReport(report) => self.usage_report = Some(report),
             Chunk::Usage(usage) => self.usage = Some(usage),
         }
     }
@@ -69,6 +71,7 @@ impl Assembler {
             model: self.model,
             choices,
             usage: self.usage,
+            usage_report: self.usage_report,
             warnings: self.warnings,
         })
     }

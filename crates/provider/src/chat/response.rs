@@ -13,8 +13,19 @@ pub struct Response {
     pub choices: Vec<Choice>,
     /// What the provider says it counted; none where it said nothing believable.
     pub usage: Option<Usage>,
+    /// The object by which the provider told what it counted, in its own words; none where it told none, or one that
+    /// is larger than any honest one.
+    pub usage_report: Option<Json>,
     /// What of the request was left out. Codecs leave it empty: it is known from encoding.
     pub warnings: Vec<Warning>,
+}
+
+impl Response {
+    /// Whether every choice of it was withheld.
+    #[must_use]
+    pub fn is_withheld(&self) -> bool {
+        self.choices.iter().all(|it| it.finish_reason.is_withheld())
+    }
 }
 
 /// A part of a request that was left out because the provider has no words for it and the policy
@@ -58,6 +69,15 @@ pub enum FinishReason {
 }
 
 impl FinishReason {
+    /// Whether something judged the answer, or the question, and stopped it: another provider may judge otherwise.
+    #[must_use]
+    pub fn is_withheld(self) -> bool {
+        match self {
+            Self::ContentFilter | Self::Refusal => true,
+            Self::Stop | Self::Length | Self::ToolCalls | Self::Other => false,
+        }
+    }
+
     /// The lower-case name used in logs and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -75,8 +95,8 @@ impl FinishReason {
 /// One event of a streamed answer.
 ///
 /// A decoder yields, in this order: at most one `Start`; then, for every choice, any number of
-/// `Delta`s and exactly one `Finish`; then at most one `Usage`. `Warning`s are put in front of it all
-/// by whoever encoded the request.
+/// `Delta`s and exactly one `Finish`; then at most one `UsageReport`; then at most one `Usage`. `Warning`s
+/// are put in front of it all by whoever encoded the request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Chunk {
     /// Something of the request was left out.
@@ -102,6 +122,8 @@ pub enum Chunk {
         /// Why it stopped.
         reason: FinishReason,
     },
+    /// What the provider counted in the whole answer, in its own words; see `Response::usage_report`.
+    UsageReport(Json),
     /// The usage of the whole answer, the last word on it.
     Usage(Usage),
 }

@@ -12,6 +12,7 @@ use crate::chat::{
 };
 use crate::codec::Kind;
 use crate::failure::{Class, Failure};
+use crate::usage::report;
 use crate::wire::Text;
 
 /// Decodes the body of a 200 that was not streamed.
@@ -48,6 +49,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
             logprobs: answer.logprobs.and_then(|pieces| logprobs(&pieces.0)),
         }],
         usage: answer.usage.and_then(usage::read),
+        usage_report: answer.usage.and_then(report),
         warnings: Vec::new(),
     })
 }
@@ -94,6 +96,11 @@ fn message_of(message: Message<'_>) -> Result<chat::Message, Failure> {
     }
     for call in message.tool_calls.unwrap_or_default().0 {
         parts.push(Part::ToolCall(tool_call(call)?));
+    }
+    let opaque = message.citations.map(citations::of_thoughts);
+    if let Some(opaque) = opaque.filter(|it| !it.is_empty()) {
+        let text = String::new();
+        parts.push(Part::Reasoning { text, opaque });
     }
     Ok(chat::Message {
         role: Role::Assistant,

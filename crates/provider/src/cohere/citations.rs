@@ -3,7 +3,9 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::chat::{Citation, MOST_CITATIONS, Ruler};
+use super::CITATION;
+use crate::chat::{Citation, MOST_CITATIONS, Opaque, Ruler};
+use crate::codec::Kind;
 use crate::wire::{List, Text};
 
 /// What the citations of the answer's text are called; others are of its thoughts.
@@ -41,20 +43,42 @@ struct Known<'a> {
 /// Reads a citation, or the citations of a whole answer, each once for every source. What cannot be read is left out: it
 /// only decorates an answer.
 pub(super) fn read(raw: &RawValue, ruler: &Ruler) -> Vec<Citation> {
+    let of_text = each(raw).filter(|(_, read)| read.is_of_text());
+    of_text.flat_map(|(_, it)| sources(it, ruler)).collect()
+}
+
+/// The citations among them that are of thoughts, or of a plan. They have no place in a conversation, so that they are
+/// kept as they came.
+pub(super) fn of_thoughts(raw: &RawValue) -> Vec<Opaque> {
+    let of_thoughts = each(raw).filter(|(_, read)| !read.is_of_text());
+    let keep = |(raw, _): (&RawValue, _)| Opaque {
+        provider: Kind::Cohere.as_str().to_owned(),
+        kind: CITATION.to_owned(),
+        bytes: raw.get().to_owned().into(),
+    };
+    of_thoughts.map(keep).collect()
+}
+
+fn each(raw: &RawValue) -> impl Iterator<Item = (&RawValue, Read<'_>)> {
     let list = if raw.get().starts_with('[') {
         serde_json::from_str::<List<&RawValue, MOST_CITATIONS>>(raw.get()).unwrap_or_default()
     } else {
         List(vec![raw])
     };
-    let citations = list.0.into_iter();
-    let read = citations.filter_map(|raw| serde_json::from_str::<Read<'_>>(raw.get()).ok());
-    read.flat_map(|citation| sources(citation, ruler)).collect()
+    list.0.into_iter().filter_map(one)
+}
+
+fn one(raw: &RawValue) -> Option<(&RawValue, Read<'_>)> {
+    Some((raw, serde_json::from_str(raw.get()).ok()?))
+}
+
+impl Read<'_> {
+    fn is_of_text(&self) -> bool {
+        self.r#type.as_ref().is_none_or(|it| it.as_str() == OF_TEXT)
+    }
 }
 
 fn sources(read: Read<'_>, ruler: &Ruler) -> Vec<Citation> {
-    if read.r#type.is_some_and(|it| it.as_str() != OF_TEXT) {
-        return Vec::new();
-    }
     let passage = ruler.passage(&(read.start.unwrap_or(0)..read.end.unwrap_or(0)));
     let sources = read.sources.unwrap_or_default().0.into_iter();
     let text = |text: Option<Text<'_>>| text.map(Text::into_string);

@@ -10,12 +10,12 @@ use super::errors;
 use crate::chat::{Billed, Source, Usage, UsageSource};
 use crate::codec::{HttpRequest, Target};
 use crate::embeddings::{
-    Encoding, Input, InputType, Numbers, Request, Response, Truncation, all_there, unreadable,
+    Encoding, Input, InputType, Numbers, Request, Response, Told, Truncation, all_there, unreadable,
 };
 use crate::failure::{Class, Failure};
 use crate::openai::data_url;
 use crate::unsupported::Unsupported;
-use crate::usage::{count, part};
+use crate::usage::{count, part, report};
 use crate::{Error, options};
 
 /// Fields the gateway itself writes; a provider option must not replace one.
@@ -285,9 +285,13 @@ pub(crate) fn decode(body: &[u8], request: &Request) -> Result<Response, Failure
             });
         }
     };
-    let usage = answer.meta.and_then(usage);
     // The format does not say which model it was.
-    all_there(request, request.encoding, vectors, (String::new(), usage))
+    let told = Told {
+        usage: answer.meta.and_then(usage),
+        usage_report: answer.meta.and_then(report),
+        ..Told::default()
+    };
+    all_there(request, request.encoding, vectors, told)
 }
 
 /// Reads the count. Mostly only what is charged for is told, of pictures beside that of texts.
@@ -298,22 +302,28 @@ fn usage(raw: &RawValue) -> Option<Usage> {
         None => None,
     };
     let worked = meta.tokens.and_then(|tokens| tokens.input_tokens);
-    let input = match worked {
-        Some(tokens) => count(tokens)?,
-        None => charged?,
+    let (input, input_image) = match (worked, charged) {
+        // Pictures have a price of their own, which what is charged for is told with.
+        (_, Some((charged, image))) if image > 0 => (charged, image),
+        (Some(tokens), _) => (count(tokens)?, 0),
+        (None, charged) => charged?,
     };
-    let billed = charged.filter(|it| *it != input);
+    let billed = charged.map(|(charged, _)| charged);
+    let billed = billed.filter(|it| *it != input);
     Some(Usage {
         billed: billed.map(|input| Billed { input, output: 0 }),
+        input_image,
         ..Usage::of(input, 0, UsageSource::Provider)
     })
 }
 
-fn charged(units: &Tokens) -> Option<u64> {
+/// All tokens that are charged for, and those of pictures among them.
+fn charged(units: &Tokens) -> Option<(u64, u64)> {
     let (input, image) = (part(units.input_tokens)?, part(units.image_tokens)?);
-    Some(match units.text_tokens {
+    let all = match units.text_tokens {
         // Then the input tokens are those of both.
         Some(text) => input.max(count(text)? + image),
         None => input + image,
-    })
+    };
+    Some((all, image))
 }

@@ -11,13 +11,17 @@ use super::citations;
 use super::errors;
 use super::usage;
 use super::wire::{self, Event};
-use crate::chat::{Chunk, Delta, Ruler, Usage};
+use crate::chat::{Chunk, Delta, Json, MOST_CITATIONS, Opaque, Ruler, Usage};
 use crate::failure::{Class, Failure};
 use crate::openai::tool_calls::Calls;
 use crate::openai::wire::{CallFragment, CalledFunction};
 use crate::sse;
 use crate::stream::{self, Next};
+use crate::usage::report;
 use crate::wire::Text;
+
+/// The most bytes kept of citations of thoughts.
+const MOST_KEPT: usize = 1024 * 1024;
 
 /// The one answer that there is.
 const CHOICE: u32 = 0;
@@ -37,9 +41,12 @@ pub(crate) struct Answer {
     /// Bytes of the tool plan that is being told.
     plan: usize,
     calls: Calls,
+    /// The citations of thoughts.
+    of_thoughts: Vec<Opaque>,
     /// Of all text.
     ruler: Ruler,
     usage: Option<Usage>,
+    usage_report: Option<Json>,
     any_content: bool,
     malformed: u64,
 }
@@ -88,6 +95,10 @@ impl stream::Answer for Answer {
 
     fn usage(&self) -> Option<Usage> {
         self.usage
+    }
+
+    fn usage_report(&mut self) -> Option<Json> {
+        self.usage_report.take()
     }
 
     fn malformed(&self) -> u64 {
@@ -171,8 +182,20 @@ impl Answer {
         if let Some(raw) = message.citations {
             let citations = citations::read(raw, &self.ruler).into_iter();
             citations.for_each(|citation| push(Delta::Citation(citation), out));
+            self.keep(citations::of_thoughts(raw))?;
         }
         self.any_content |= out.len() > before;
+        Ok(())
+    }
+
+    /// Keeps citations of thoughts until the end, so that they do not part what they stand between.
+    fn keep(&mut self, of_thoughts: Vec<Opaque>) -> Result<(), Failure> {
+        self.of_thoughts.extend(of_thoughts);
+        let bytes: usize = self.of_thoughts.iter().map(|it| it.bytes.len()).sum();
+        if bytes > MOST_KEPT || self.of_thoughts.len() > MOST_CITATIONS {
+            let detail = "the thoughts of the answer have too many sources";
+            return Err(Failure::new(Class::Server, detail));
+        }
         Ok(())
     }
 
@@ -185,9 +208,8 @@ impl Answer {
     }
 
     fn take_end(&mut self, delta: wire::Delta<'_>, out: &mut Vec<Chunk>) -> Result<(), Failure> {
-        if let Some(usage) = delta.usage.and_then(usage::read) {
-            self.usage = Some(usage);
-        }
+        self.usage = delta.usage.and_then(usage::read);
+        self.usage_report = delta.usage.and_then(report);
         let said = delta.error.as_ref().map(Text::as_str);
         let Some(reason) = delta.finish_reason else {
             return Err(match said {
@@ -205,6 +227,9 @@ impl Answer {
         if !self.any_content && self.malformed > 0 {
             let detail = format!("no content, and {} events unreadable", self.malformed);
             return Err(Failure::new(Class::Server, detail));
+        }
+        for state in std::mem::take(&mut self.of_thoughts) {
+            push(Delta::ReasoningState(state), out);
         }
         out.push(Chunk::Finish {
             choice: CHOICE,

@@ -29,7 +29,7 @@ pub(super) fn asking(texts: &[&str]) -> Request {
     }
 }
 
-fn pixel() -> Input {
+pub(super) fn pixel() -> Input {
     Input::Image(Image {
         source: Source::Bytes {
             mime: "image/png".to_owned(),

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
 
 use super::{Encoding, Request, Response, Vector, of_integers};
-use crate::chat::Usage;
+use crate::chat::{Json, Usage};
 use crate::failure::{Class, Failure};
 
 /// The numbers of a vector, each finite: a list of numbers, or the bytes of such numbers, lowest first, in base64.
@@ -53,6 +53,15 @@ impl<'de> Visitor<'de> for NumbersVisitor {
     }
 }
 
+/// What an answer tells beside its vectors.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// The model, where the format names it.
+    pub(crate) model: String,
+    pub(crate) usage: Option<Usage>,
+    pub(crate) usage_report: Option<Json>,
+}
+
 /// An answer of these vectors, in the order of the inputs.
 ///
 /// # Errors
@@ -62,7 +71,7 @@ pub(crate) fn all_there(
     request: &Request,
     encoding: Encoding,
     vectors: Vec<Numbers>,
-    (model, usage): (String, Option<Usage>),
+    told: Told,
 ) -> Result<Response, Failure> {
     let (asked, came) = (request.inputs.len(), vectors.len());
     if asked != came {
@@ -81,10 +90,11 @@ pub(crate) fn all_there(
         }
     });
     Ok(Response {
-        model,
+        model: told.model,
         encoding,
         vectors: vectors.collect::<Result<_, _>>()?,
-        usage,
+        usage: told.usage,
+        usage_report: told.usage_report,
         warnings: Vec::new(),
     })
 }

@@ -6,7 +6,7 @@ use super::logprobs;
 use super::signature::{self, Place};
 use super::usage;
 use super::wire::{self, Candidate, FunctionCall, Part};
-use crate::chat::{Assembler, Chunk, Delta, Extent, FinishReason, Response, Usage};
+use crate::chat::{Assembler, Chunk, Delta, Extent, FinishReason, Json, Response, Usage};
 use crate::failure::{Class, Failure};
 use crate::wire::Text;
 
@@ -36,6 +36,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
     for open in progress.candidates.iter_mut().filter(|one| !one.finished) {
         open.finish(FinishReason::Other, &mut chunks);
     }
+    chunks.extend(progress.usage_report().map(Chunk::UsageReport));
     chunks.extend(progress.usage.map(Chunk::Usage));
     let mut assembler = Assembler::new();
     chunks.into_iter().for_each(|chunk| assembler.push(chunk));
@@ -52,6 +53,7 @@ pub(super) struct Progress {
     id: String,
     candidates: Vec<State>,
     usage: Option<Usage>,
+    usage_report: Option<Json>,
     any_content: bool,
 }
 
@@ -80,6 +82,7 @@ impl Progress {
         // one would be too low.
         if let Some(report) = answer.usage_metadata {
             self.usage = usage::read(report);
+            self.usage_report = crate::usage::report(report);
         }
         let blocked = answer.prompt_feedback.and_then(|it| it.block_reason);
         if let (true, Some(reason)) = (candidates.is_empty(), blocked) {
@@ -123,6 +126,11 @@ impl Progress {
     /// The latest usage told.
     pub(super) fn usage(&self) -> Option<Usage> {
         self.usage
+    }
+
+    /// The latest report of usage, as it was sent. It is handed out once.
+    pub(super) fn usage_report(&mut self) -> Option<Json> {
+        self.usage_report.take()
     }
 
     fn take_candidate(

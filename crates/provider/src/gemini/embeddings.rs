@@ -6,16 +6,17 @@ use serde_json::{Map, Value};
 
 use super::encode::model_path;
 use super::media::{self, Media};
+use super::usage::{ByModality, of};
 use super::{errors, options};
 use crate::Error;
 use crate::chat::{Usage, UsageSource};
 use crate::codec::{HttpRequest, Target};
 use crate::embeddings::{
-    Encoding, Input, InputType, Numbers, Request, Response, all_there, unreadable,
+    Encoding, Input, InputType, Numbers, Request, Response, Told, all_there, unreadable,
 };
 use crate::failure::Failure;
 use crate::unsupported::Unsupported;
-use crate::usage::count;
+use crate::usage::{believable, count, report};
 
 /// Fields the gateway writes itself, without what their spellings differ in.
 const RESERVED: [&str; 5] = [
@@ -151,6 +152,7 @@ struct Embedding {
 #[serde(rename_all = "camelCase")]
 struct Report {
     prompt_token_count: Option<f64>,
+    prompt_tokens_details: Option<Vec<ByModality>>,
 }
 
 /// Decodes the body of a 200.
@@ -162,13 +164,27 @@ pub(crate) fn decode(body: &[u8], request: &Request) -> Result<Response, Failure
     }
     let vectors = answer.embeddings.unwrap_or_default();
     let vectors = vectors.into_iter().map(|it| it.values).collect();
-    let usage = answer.usage_metadata.and_then(usage);
     // The format does not say which model it was.
-    all_there(request, Encoding::Float, vectors, (String::new(), usage))
+    let told = Told {
+        usage: answer.usage_metadata.and_then(|raw| usage(raw, request)),
+        usage_report: answer.usage_metadata.and_then(report),
+        ..Told::default()
+    };
+    all_there(request, Encoding::Float, vectors, told)
 }
 
-fn usage(raw: &RawValue) -> Option<Usage> {
+/// Reads the count. Where texts and pictures are not told apart all of it is taken for pictures, which cost more.
+fn usage(raw: &RawValue, request: &Request) -> Option<Usage> {
     let report: Report = serde_json::from_str(raw.get()).ok()?;
     let input = count(report.prompt_token_count?)?;
-    Some(Usage::of(input, 0, UsageSource::Provider))
+    let is_image = |input: &Input| matches!(input, Input::Image(_));
+    let input_image = match report.prompt_tokens_details {
+        Some(details) => of("IMAGE", &details)?,
+        None if request.inputs.iter().any(is_image) => input,
+        None => 0,
+    };
+    believable(Usage {
+        input_image,
+        ..Usage::of(input, 0, UsageSource::Provider)
+    })
 }

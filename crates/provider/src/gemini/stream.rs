@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use super::answer::Progress;
 use super::errors;
 use super::wire::Answer;
-use crate::chat::{Chunk, Usage};
+use crate::chat::{Chunk, Json, Usage};
 use crate::failure::{Class, Failure};
 use crate::sse;
 use crate::stream::{self, Next};
@@ -74,6 +74,10 @@ impl stream::Answer for Streamed {
 
     fn usage(&self) -> Option<Usage> {
         self.progress.usage()
+    }
+
+    fn usage_report(&mut self) -> Option<Json> {
+        self.progress.usage_report()
     }
 
     fn malformed(&self) -> u64 {

@@ -25,7 +25,7 @@ struct Report {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ByModality {
+pub(super) struct ByModality {
     modality: Option<String>,
     token_count: Option<f64>,
 }
@@ -64,7 +64,8 @@ pub(super) fn read(raw: &RawValue) -> Option<Usage> {
     })
 }
 
-fn of(modality: &str, details: &[ByModality]) -> Option<u64> {
+/// How many tokens are of that modality.
+pub(super) fn of(modality: &str, details: &[ByModality]) -> Option<u64> {
     let mut sum = 0;
     for detail in details {
         if detail.modality.as_deref() == Some(modality) {

@@ -7,8 +7,9 @@ use super::usage;
 use super::wire::{
     Answer, AnswerChoice, AnswerMessage, AnswerPart, Content, ErrorObject, Text, WholeCall,
 };
-use crate::chat::{Choice, FinishReason, Message, Part, Response, Role, Ruler, ToolCall};
+use crate::chat::{Choice, Citation, FinishReason, Message, Part, Response, Role, Ruler, ToolCall};
 use crate::failure::{Class, Failure};
+use crate::usage::report;
 
 /// Decodes the body of a 200 that was not streamed.
 pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
@@ -35,6 +36,10 @@ pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
     if choices.is_empty() {
         return Err(Failure::new(Class::Server, "the answer has no choices"));
     }
+    let sources = citations::searched(answer.citations, answer.search_results);
+    for choice in &mut choices {
+        cite(&mut choice.message.parts, &sources);
+    }
     let served = answer.service_tier.as_ref().map(Text::as_str);
     choices.sort_by_key(|choice| choice.index);
     Ok(Response {
@@ -42,6 +47,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
         model: answer.model.map(Text::into_string).unwrap_or_default(),
         choices,
         usage: answer.usage.and_then(|raw| usage::read(raw, served)),
+        usage_report: answer.usage.and_then(report),
         warnings: Vec::new(),
     })
 }
@@ -67,6 +73,16 @@ fn choice(choice: AnswerChoice<'_>) -> Result<Choice, Failure> {
         finish_reason,
         logprobs: choice.logprobs,
     })
+}
+
+/// Tells the sources of a whole answer, unless those of its passages were told.
+fn cite(parts: &mut [Part], sources: &[Citation]) {
+    if parts.iter().any(|it| matches!(it, Part::Cited { .. })) {
+        return;
+    }
+    for source in sources {
+        Part::cite(parts, source.clone());
+    }
 }
 
 fn message_of(message: AnswerMessage<'_>) -> Result<Message, Failure> {

@@ -52,6 +52,55 @@ pub(super) fn annotated(annotations: &RawValue, ruler: &Ruler) -> Vec<Citation> 
     list.filter_map(read).collect()
 }
 
+/// A source that a server has read, by its address alone or with more.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Searched<'a> {
+    Address(String),
+    Result {
+        #[serde(borrow)]
+        url: Text<'a>,
+        title: Option<Text<'a>>,
+        snippet: Option<Text<'a>>,
+    },
+}
+
+/// The sources of an answer as a whole, in the order that its text counts them in, if it does. Where results of a search
+/// are told beside addresses they say the same, and more.
+pub(super) fn searched(addresses: Option<&RawValue>, results: Option<&RawValue>) -> Vec<Citation> {
+    let read = |raw: &RawValue| {
+        let text = |text: Option<Text<'_>>| {
+            let text = text.map(Text::into_string);
+            text.filter(|text| !text.is_empty())
+        };
+        let source = match serde_json::from_str(raw.get()).ok()? {
+            Searched::Address(url) => Citation {
+                url: Some(url),
+                ..Citation::default()
+            },
+            Searched::Result {
+                url,
+                title,
+                snippet,
+            } => Citation {
+                url: Some(url.into_string()),
+                title: text(title),
+                quoted_text: text(snippet),
+                ..Citation::default()
+            },
+        };
+        Some(source).filter(|it| it.url.as_ref().is_some_and(|url| !url.is_empty()))
+    };
+    let of = |raw: Option<&RawValue>| -> Vec<Citation> {
+        let list = raw.and_then(list).unwrap_or_default().0.into_iter();
+        list.filter_map(read).collect()
+    };
+    match of(results) {
+        none if none.is_empty() => of(addresses),
+        results => results,
+    }
+}
+
 /// A list of anything; none where it is no list.
 pub(super) fn list(raw: &RawValue) -> Option<List<&RawValue, MOST_CITATIONS>> {
     serde_json::from_str::<Option<_>>(raw.get()).ok().flatten()

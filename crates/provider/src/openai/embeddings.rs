@@ -20,12 +20,12 @@ use super::{azure, errors};
 use crate::chat::{Usage, UsageSource};
 use crate::codec::{HttpRequest, Kind, Target};
 use crate::embeddings::{
-    Encoding, Input, Numbers, Request, Response, Truncation, all_there, unreadable,
+    Encoding, Input, Numbers, Request, Response, Told, Truncation, all_there, unreadable,
 };
 use crate::failure::{Class, Failure};
 use crate::openai::wire::ErrorObject;
 use crate::unsupported::Unsupported;
-use crate::usage::count;
+use crate::usage::{count, report};
 use crate::wire::Text;
 use crate::{Error, options};
 
@@ -215,9 +215,12 @@ pub(crate) fn decode(kind: Kind, body: &[u8], request: &Request) -> Result<Respo
         }
     }
     let vectors = items.into_iter().map(|item| item.embedding).collect();
-    let model = answer.model.map(Text::into_string).unwrap_or_default();
-    let usage = answer.usage.and_then(usage);
-    all_there(request, encoding(kind, request), vectors, (model, usage))
+    let told = Told {
+        model: answer.model.map(Text::into_string).unwrap_or_default(),
+        usage: answer.usage.and_then(usage),
+        usage_report: answer.usage.and_then(report),
+    };
+    all_there(request, encoding(kind, request), vectors, told)
 }
 
 fn usage(raw: &RawValue) -> Option<Usage> {

@@ -1,6 +1,7 @@
 //! What Mistral insists on.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -44,10 +45,46 @@ pub(super) fn references(ids: Option<&RawValue>, place: u32) -> Vec<Citation> {
     let cite = |raw: &RawValue| Citation {
         passage: place..place,
         source_id: Some(name(raw)),
+        opaque: Some(Opaque {
+            provider: Kind::Mistral.as_str().to_owned(),
+            kind: REFERENCE.to_owned(),
+            bytes: raw.get().to_owned().into(),
+        }),
         ..Citation::default()
     };
     ids.into_iter().map(cite).collect()
 }
+
+/// A text with the places of its references: how much of it stands before each, and their ids. No other server made
+/// them, and what was changed on the way is none.
+pub(super) fn referenced<'a>(
+    text: &'a str,
+    citations: &'a [Citation],
+) -> impl Iterator<Item = (&'a str, Vec<&'a RawValue>)> {
+    let mut places: BTreeMap<usize, Vec<&RawValue>> = BTreeMap::new();
+    for citation in citations {
+        let own = citation.opaque.as_ref();
+        let own = own.filter(|it| it.provider == Kind::Mistral.as_str() && it.kind == REFERENCE);
+        let id = own.and_then(|it| serde_json::from_slice(&it.bytes).ok());
+        let at = usize::try_from(citation.passage.end).unwrap_or(text.len());
+        if let Some(id) = id {
+            places
+                .entry(text.floor_char_boundary(at))
+                .or_default()
+                .push(id);
+        }
+    }
+    places.entry(text.len()).or_default();
+    let mut from = 0;
+    places.into_iter().map(move |(to, ids)| {
+        let before = &text[from..to];
+        from = to;
+        (before, ids)
+    })
+}
+
+/// What the state of a reference is called.
+const REFERENCE: &str = "reference";
 
 /// What the state of a signed thought is called.
 const SIGNATURE: &str = "signature";

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::data_url;
 use super::dialect::{Dialect, Forms};
@@ -37,6 +38,7 @@ enum ContentPart<'a> {
     File { file: File<'a> },
     DocumentUrl(DocumentUrl<'a>),
     Thinking(Thinking<'a>),
+    Reference { reference_ids: Vec<&'a RawValue> },
 }
 
 impl<'a> turns::ContentPart<'a> for ContentPart<'a> {
@@ -52,7 +54,8 @@ impl<'a> turns::ContentPart<'a> for ContentPart<'a> {
             | Self::InputAudio { .. }
             | Self::File { .. }
             | Self::DocumentUrl(_)
-            | Self::Thinking(_) => None,
+            | Self::Thinking(_)
+            | Self::Reference { .. } => None,
         }
     }
 }
@@ -242,6 +245,16 @@ fn assistant<'a>(
     let mut reasoning = Cow::Borrowed("");
     for (place, part) in place.each(message) {
         match part {
+            Part::Cited { text, citations } if mistral => {
+                for (before, reference_ids) in mistral::referenced(text, citations) {
+                    if !before.is_empty() {
+                        parts.push(borrowed(before));
+                    }
+                    if !reference_ids.is_empty() {
+                        parts.push(ContentPart::Reference { reference_ids });
+                    }
+                }
+            }
             Part::Text(text) | Part::Cited { text, .. } => parts.push(borrowed(text)),
             Part::Refusal(text) if mistral => parts.push(borrowed(text)),
             Part::Refusal(refusal) => parts.push(ContentPart::Refusal { refusal }),

@@ -17,7 +17,7 @@ struct Completion<'a> {
     model: &'a str,
     choices: Vec<WireChoice<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<WireUsage>,
+    usage: Option<WireUsage<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     service_tier: Option<&'static str>,
     /// Not part of the format; its clients ignore what they do not know.
@@ -80,12 +80,15 @@ struct WireFunction<'a> {
 }
 
 #[derive(Serialize)]
-struct WireUsage {
+struct WireUsage<'a> {
     prompt_tokens: u64,
     completion_tokens: u64,
     total_tokens: u64,
     prompt_tokens_details: InputDetails,
     completion_tokens_details: OutputDetails,
+    /// Not part of the format.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_report: Option<&'a Json>,
 }
 
 #[derive(Serialize)]
@@ -121,8 +124,8 @@ fn service_tier(usage: &Usage) -> Option<&'static str> {
     })
 }
 
-impl From<&Usage> for WireUsage {
-    fn from(usage: &Usage) -> Self {
+impl<'a> WireUsage<'a> {
+    fn of(usage: &Usage, provider_report: Option<&'a Json>) -> Self {
         Self {
             prompt_tokens: usage.input_total,
             completion_tokens: usage.output_total,
@@ -138,6 +141,7 @@ impl From<&Usage> for WireUsage {
                 audio_tokens: usage.output_audio,
                 image_tokens: usage.output_image,
             },
+            provider_report,
         }
     }
 }
@@ -145,13 +149,14 @@ impl From<&Usage> for WireUsage {
 /// Writes a whole answer as a `chat.completion`; `created` is in Unix seconds.
 #[must_use]
 pub fn render_response(response: &Response, created: u64) -> Vec<u8> {
+    let usage = |usage| WireUsage::of(usage, response.usage_report.as_ref());
     let completion = Completion {
         id: &response.id,
         object: "chat.completion",
         created,
         model: &response.model,
         choices: response.choices.iter().map(wire_choice).collect(),
-        usage: response.usage.as_ref().map(WireUsage::from),
+        usage: response.usage.as_ref().map(usage),
         service_tier: response.usage.as_ref().and_then(service_tier),
         warnings: response.warnings.iter().map(WireWarning::from).collect(),
     };
@@ -225,6 +230,7 @@ pub struct ChunkRenderer {
     /// `data: {…,"choices":[`
     head: Vec<u8>,
     include_usage: bool,
+    usage_report: Option<Json>,
     begun: Vec<Begun>,
 }
 
@@ -251,6 +257,7 @@ impl ChunkRenderer {
         Self {
             head,
             include_usage,
+            usage_report: None,
             begun: Vec::new(),
         }
     }
@@ -275,10 +282,11 @@ impl ChunkRenderer {
                 write_json(finish_reason(*reason), &mut quoted);
                 self.close(&quoted, out);
             }
+            Chunk::UsageReport(report) => self.usage_report = Some(report.clone()),
             Chunk::Usage(usage) if self.include_usage => {
                 out.extend_from_slice(&self.head);
                 out.extend_from_slice(b"],\"usage\":");
-                write_json(&WireUsage::from(usage), out);
+                write_line(&WireUsage::of(usage, self.usage_report.as_ref()), out);
                 if let Some(tier) = service_tier(usage) {
                     write_field(b",\"service_tier\":", tier, out);
                 }
@@ -305,7 +313,7 @@ impl ChunkRenderer {
         match delta {
             Delta::Logprobs(logprobs) => {
                 out.extend_from_slice(b"},\"logprobs\":");
-                write_json(logprobs, out);
+                write_line(logprobs, out);
                 return self.close(b"null", out);
             }
             Delta::Reasoning(text) => {
@@ -446,6 +454,18 @@ pub fn render_error_event(error: &ErrorBody<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"data: ");
     write_json(&ErrorEnvelope { error }, out);
     out.extend_from_slice(b"\n\n");
+}
+
+/// Appends a value as JSON that may hold some in a provider's own layout. An event is a line, so that it must not be broken;
+/// line breaks stand between values only, as in texts they are escaped.
+fn write_line<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
+    let start = out.len();
+    write_json(value, out);
+    for byte in &mut out[start..] {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
 }
 
 /// Appends a value as JSON.

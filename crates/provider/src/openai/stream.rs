@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::answer::finish_reason;
 use super::citations;
 use super::errors;
-use super::frame::Frame;
+use super::frame::{Frame, Piece};
 use super::mistral;
 use super::tool_calls::Calls;
 use super::usage;
@@ -17,10 +17,11 @@ use super::wire::{
     AnswerChunk, AnswerPart, ChunkChoice, ChunkChoices, ChunkDelta, Content, ErrorObject,
     MOST_CHOICES, Text,
 };
-use crate::chat::{Chunk, Delta, Ruler, Usage};
+use crate::chat::{Chunk, Citation, Delta, Json, Ruler, Usage};
 use crate::failure::{Class, Failure};
 use crate::sse;
 use crate::stream::{self, Next};
+use crate::usage::report;
 
 /// Decodes the body of one streamed answer.
 pub(crate) type StreamDecoder = stream::Decoder<Answer>;
@@ -33,6 +34,8 @@ pub(crate) fn stream_decoder(expected: u32) -> StreamDecoder {
         choices: Vec::new(),
         frame: Frame::default(),
         usage: None,
+        usage_report: None,
+        sources: Vec::new(),
         any_content: false,
         malformed: 0,
     })
@@ -47,6 +50,9 @@ pub(crate) struct Answer {
     choices: Vec<Choice>,
     frame: Frame,
     usage: Option<Usage>,
+    usage_report: Option<Json>,
+    /// The sources of the answer as a whole.
+    sources: Vec<Citation>,
     /// Whether anything of an answer could be read.
     any_content: bool,
     malformed: u64,
@@ -56,6 +62,8 @@ pub(crate) struct Answer {
 struct Choice {
     index: u32,
     finished: bool,
+    /// Whether sources of its passages were told.
+    cited: bool,
     calls: Calls,
     /// Of all text.
     ruler: Ruler,
@@ -87,6 +95,10 @@ impl stream::Answer for Answer {
         self.usage
     }
 
+    fn usage_report(&mut self) -> Option<Json> {
+        self.usage_report.take()
+    }
+
     fn malformed(&self) -> u64 {
         self.malformed
     }
@@ -99,10 +111,14 @@ impl Answer {
             Ok(text) => Cow::Borrowed(text),
             Err(_) => String::from_utf8_lossy(data),
         };
-        if self.started
-            && let Some(choices) = self.frame.open(&text)
-        {
-            return self.take_choices(choices, out);
+        if self.started {
+            if let Some(piece) = self.frame.text(&text) {
+                return self.take_piece(&piece, out);
+            }
+            if let Some(choices) = self.frame.open(&text) {
+                self.frame.learn_text(&text, &choices);
+                return self.take_choices(choices, out);
+            }
         }
         match read(&text) {
             Ok((chunk, _)) if chunk.is_error() => {
@@ -110,6 +126,7 @@ impl Answer {
             }
             Ok((chunk, choices)) => {
                 self.frame.learn(&text, &chunk);
+                self.frame.learn_text(&text, &choices);
                 self.take_chunk(chunk, choices, out)
             }
             Err(_) => {
@@ -131,11 +148,30 @@ impl Answer {
             let model = chunk.model.map(Text::into_string).unwrap_or_default();
             out.push(Chunk::Start { id, model });
         }
+        let sources = citations::searched(chunk.citations, chunk.search_results);
+        if !sources.is_empty() {
+            self.sources = sources;
+        }
         self.take_choices(choices, out)?;
         // Usage may come with the last content, alone, or again and again as it grows.
         let served = chunk.service_tier.as_ref().map(Text::as_str);
-        if let Some(usage) = chunk.usage.and_then(|raw| usage::read(raw, served)) {
-            self.usage = Some(usage);
+        if let Some(raw) = chunk.usage {
+            self.usage = usage::read(raw, served).or(self.usage);
+            self.usage_report = report(raw).or(self.usage_report.take());
+        }
+        Ok(())
+    }
+
+    fn take_piece(&mut self, piece: &Piece<'_>, out: &mut Vec<Chunk>) -> Result<(), Failure> {
+        let state = self.choice(piece.choice)?;
+        if !state.finished {
+            let make = if piece.thought {
+                Delta::Reasoning
+            } else {
+                Delta::Text
+            };
+            state.text(Some(Text::from(piece.text)), make, out);
+            self.any_content |= !piece.text.is_empty();
         }
         Ok(())
     }
@@ -187,6 +223,13 @@ impl Answer {
             .finish()
             .map_err(|broken| Failure::new(Class::Server, broken))?;
         state.finished = true;
+        if !state.cited {
+            let sources = self.sources.iter().cloned().map(Delta::Citation);
+            out.extend(sources.map(|delta| Chunk::Delta {
+                choice: index,
+                delta,
+            }));
+        }
         out.push(Chunk::Finish {
             choice: index,
             reason,
@@ -201,6 +244,7 @@ impl Answer {
                 self.choices.push(Choice {
                     index,
                     finished: false,
+                    cited: false,
                     calls: Calls::default(),
                     ruler: Ruler::default(),
                 });
@@ -253,6 +297,7 @@ impl Choice {
         self.text(delta.refusal, Delta::Refusal, out);
         if let Some(annotations) = delta.annotations {
             for citation in citations::annotated(annotations, &self.ruler) {
+                self.cited = true;
                 self.push(Delta::Citation(citation), out);
             }
         }

@@ -126,6 +126,9 @@ pub(super) struct Answer<'a> {
     pub(super) usage: Option<&'a RawValue>,
     pub(super) service_tier: Option<Text<'a>>,
     pub(super) error: Option<&'a RawValue>,
+    /// What the server has searched and read before it answered, as Perplexity and xAI tell it: addresses, or more.
+    pub(super) citations: Option<&'a RawValue>,
+    pub(super) search_results: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -194,6 +197,9 @@ pub(super) struct AnswerChunk<'a> {
     pub(super) usage: Option<&'a RawValue>,
     pub(super) service_tier: Option<Text<'a>>,
     pub(super) error: Option<&'a RawValue>,
+    /// What the server has searched and read before it answered, as Perplexity and xAI tell it: addresses, or more.
+    pub(super) citations: Option<&'a RawValue>,
+    pub(super) search_results: Option<&'a RawValue>,
 }
 
 /// What one event brings for each choice.

@@ -55,6 +55,7 @@ fn answer(request: &Request, model: &str) -> Result<Response, Failure> {
         encoding: request.encoding,
         vectors: vectors.collect(),
         usage: Some(Usage::of(input, 0, UsageSource::Provider)),
+        usage_report: None,
         warnings: Vec::new(),
     })
 }

@@ -10,10 +10,12 @@
 //!
 //! [tiktoken]: https://github.com/openai/tiktoken
 
+mod joints;
 mod merge;
 mod split;
 mod vocabulary;
 
+use merge::Joiner;
 use split::Characters;
 use vocabulary::Vocabulary;
 
@@ -21,7 +23,7 @@ use vocabulary::Vocabulary;
 /// takes up to half a microsecond a byte, and nobody's text may hold up other people's requests for long.
 const JOINED_BYTES: usize = 1 << 17;
 /// Pieces longer than this take longer for each byte: people and programs hardly write such words.
-const LONG: usize = 64;
+const LONG: usize = merge::SHORT;
 /// How many bytes each of theirs counts as.
 const LONG_FACTOR: usize = 4;
 
@@ -78,10 +80,16 @@ impl Tokeniser {
         Self {
             encoding,
             characters: Characters::new(),
-            vocabulary: Vocabulary::new(match encoding {
-                Encoding::O200k => include_bytes!("exact/data/o200k.vocabulary"),
-                Encoding::Cl100k => include_bytes!("exact/data/cl100k.vocabulary"),
-            }),
+            vocabulary: match encoding {
+                Encoding::O200k => Vocabulary::new(
+                    include_bytes!("exact/data/o200k.vocabulary"),
+                    include_bytes!("exact/data/o200k.cuts"),
+                ),
+                Encoding::Cl100k => Vocabulary::new(
+                    include_bytes!("exact/data/cl100k.vocabulary"),
+                    include_bytes!("exact/data/cl100k.cuts"),
+                ),
+            },
         }
     }
 
@@ -98,6 +106,7 @@ impl Tokeniser {
         let mut rest = text;
         let mut tokens = 0;
         let mut left = JOINED_BYTES;
+        let mut joiner = Joiner::new();
         while !rest.is_empty() {
             let length = match self.encoding {
                 Encoding::O200k => self.characters.o200k_piece(rest),
@@ -105,14 +114,14 @@ impl Tokeniser {
             };
             // Pieces end between characters.
             let (piece, after) = rest.split_at_checked(length).unwrap_or((rest, ""));
-            tokens += self.count_piece(piece, &mut left);
+            tokens += self.count_piece(piece, (&mut joiner, &mut left));
             rest = after;
         }
         tokens
     }
 
     /// Counts the tokens of a piece, while `left` lasts.
-    fn count_piece(&self, piece: &str, left: &mut usize) -> u64 {
+    fn count_piece(&self, piece: &str, (joiner, left): (&mut Joiner, &mut usize)) -> u64 {
         let bytes = piece.as_bytes();
         if self.vocabulary.rank(bytes).is_some() {
             return 1;
@@ -122,7 +131,7 @@ impl Tokeniser {
             Some(rest) => *left = rest,
             None => return super::count_text(piece),
         }
-        merge::count(&self.vocabulary, bytes)
+        joiner.count(&self.vocabulary, bytes)
     }
 }
 

@@ -66,7 +66,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Error> {
     )?;
     let (cost, route) = (answer.cost.as_ref(), answer.route.as_ref());
     output::note(&caller::summary(
-        answer.usage,
+        answer.usage.as_ref(),
         cost,
         route,
         started.elapsed(),

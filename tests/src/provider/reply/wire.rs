@@ -43,6 +43,7 @@ pub(super) enum Finish {
     Stop,
     Length,
     Calls,
+    Filtered,
 }
 
 /// A call of the tool `lookup`.

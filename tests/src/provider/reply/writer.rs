@@ -39,14 +39,14 @@ impl<'a> Writer<'a> {
         let chunks = behaviour.chunks.min(cap);
         let usage = usage(facts, behaviour, chunks);
         let finish = match (chunks < behaviour.chunks, behaviour.calls) {
+            _ if behaviour.fault == Fault::Filtered => Finish::Filtered,
             (true, _) => Finish::Length,
             (false, 0) => Finish::Stop,
             (false, _) => Finish::Calls,
         };
-        let calls = if finish == Finish::Length {
-            0
-        } else {
-            behaviour.calls
+        let calls = match finish {
+            Finish::Length | Finish::Filtered => 0,
+            Finish::Stop | Finish::Calls => behaviour.calls,
         };
         let call = |index| Call {
             index,

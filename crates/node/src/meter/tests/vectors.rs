@@ -10,6 +10,7 @@ fn vectors(usage: Option<Usage>) -> Response {
         encoding: Encoding::Float,
         vectors: vec![Vector::Floats(vec![1.0])],
         usage,
+        usage_report: None,
         warnings: Vec::new(),
     }
 }

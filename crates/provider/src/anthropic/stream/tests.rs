@@ -4,7 +4,7 @@ use super::super::{BLOCK, PROVIDER, REDACTED, SIGNATURE};
 use crate::chat::{Chunk, Delta, FinishReason, Opaque, Part, Tier, ToolCall, Usage, UsageSource};
 use crate::codec::{Codec, Kind};
 use crate::failure::{Class, Failure};
-use crate::testing::{Sample, assembled, check_cuts, check_damaged, parts};
+use crate::testing::{Sample, assembled, check_cuts, check_damaged, parts, reported};
 
 const TEXT: &str = include_str!("../../../samples/anthropic_text.sse");
 const TOOLS: &str = include_str!("../../../samples/anthropic_tools.sse");
@@ -68,6 +68,10 @@ fn a_sample_answer_gives_its_events() {
             text("Grüße"),
             text(", \"you\"\n🎉"),
             finish,
+            // The first report, with what the last one says of it.
+            reported(
+                r#"{"cache_creation":{"ephemeral_5m_input_tokens":100,"ephemeral_1h_input_tokens":200},"cache_creation_input_tokens":300,"cache_read_input_tokens":2000,"input_tokens":10,"output_tokens":12,"service_tier":"standard"}"#
+            ),
             Chunk::Usage(usage),
         ]
     );
@@ -239,6 +243,43 @@ fn usage_of_a_cut_stream_is_kept_for_the_bill() {
     // The count that an answer begins with is none of the whole answer.
     let uncounted = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"}}"#;
     assert_eq!(usage_of(&[START, BEGIN, HELLO, uncounted]), None);
+}
+
+#[test]
+fn reports_of_a_stream_are_handed_on_as_one() {
+    let told = |documents: &[&str]| {
+        let (chunks, end) = decode(&events(documents));
+        assert_eq!(end, Ok(()));
+        assembled(chunks).usage_report.map(|it| it.get().to_owned())
+    };
+    let stop = |usage: &str| {
+        format!(
+            r#"{{"type":"message_delta","delta":{{"stop_reason":"end_turn"}},"usage":{usage}}}"#
+        )
+    };
+    for (later, expect) in [
+        (
+            r#"{"output_tokens":2,"server_tool_use":{"web_search_requests":1}}"#,
+            r#"{"input_tokens":4,"output_tokens":2,"server_tool_use":{"web_search_requests":1}}"#,
+        ),
+        // Nothing said is nothing taken back.
+        (
+            r#"{"input_tokens":null,"output_tokens":-2,"speed":null}"#,
+            r#"{"input_tokens":4,"output_tokens":-2,"speed":null}"#,
+        ),
+    ] {
+        let merged = told(&[START, BEGIN, HELLO, &stop(later), END]);
+        assert_eq!(merged.as_deref(), Some(expect));
+    }
+    let alone = r#"{"type":"message_start","message":{"id":"m","model":"c"}}"#;
+    let report = r#"{"input_tokens":4, "output_tokens":2}"#;
+    assert_eq!(
+        told(&[alone, BEGIN, HELLO, &stop(report), END]).as_deref(),
+        Some(report)
+    );
+    // What an answer begins with is no report of the whole answer.
+    let uncounted = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"}}"#;
+    assert_eq!(told(&[START, BEGIN, HELLO, uncounted, END]), None);
 }
 
 #[test]

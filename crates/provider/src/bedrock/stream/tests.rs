@@ -5,7 +5,7 @@ use super::super::{PROVIDER, REDACTED, SIGNATURE};
 use crate::chat::{Chunk, Delta, FinishReason, Opaque, Part, Tier, ToolCall, Usage, UsageSource};
 use crate::codec::{Codec, Kind};
 use crate::failure::{Class, Failure};
-use crate::testing::{Sample, assembled, check_cuts, check_damaged, parts};
+use crate::testing::{Sample, assembled, check_cuts, check_damaged, parts, reported};
 
 /// A recorded stream as its events, the last one of the answer itself being `messageStop`.
 fn sample(events: &[(&str, &str)]) -> Sample {
@@ -135,6 +135,9 @@ fn a_sample_answer_gives_its_events() {
             text("Grüße"),
             text(", \"you\"\n🎉"),
             finish,
+            reported(
+                r#"{"inputTokens":10,"outputTokens":12,"totalTokens":2322,"cacheReadInputTokens":2000,"cacheWriteInputTokens":300,"cacheDetails":[{"ttl":"1h","inputTokens":200},{"ttl":"5m","inputTokens":100}]}"#
+            ),
             Chunk::Usage(usage),
         ]
     );

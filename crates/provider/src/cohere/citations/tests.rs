@@ -1,5 +1,5 @@
-use crate::chat::{Citation, Part};
-use crate::codec::{Codec, Kind};
+use crate::chat::{Citation, Message, Opaque, Part, Request, Role};
+use crate::codec::{Codec, Kind, Target};
 use crate::testing::{Sample, assembled, check_cuts, decode, parts};
 
 const BOTH: &str = r#"{"start":7,"end":12,"text":"hello","type":"TEXT_CONTENT","sources":[
@@ -24,10 +24,20 @@ fn wanted() -> Vec<Part> {
         source_id: some("lookup:0"),
         ..Citation::default()
     };
-    vec![Part::Cited {
+    let text = Part::Cited {
         text: "Grüße, hello".to_owned(),
         citations: vec![document, tool],
-    }]
+    };
+    // A citation of thoughts is kept for whoever wants to read it.
+    let of_thoughts = Part::Reasoning {
+        text: String::new(),
+        opaque: vec![Opaque {
+            provider: "cohere".to_owned(),
+            kind: "citation".to_owned(),
+            bytes: OF_THOUGHTS.into(),
+        }],
+    };
+    vec![text, of_thoughts]
 }
 
 #[test]
@@ -62,4 +72,29 @@ fn sources_of_a_stream_are_of_the_same_passages() {
     let (chunks, end) = decode(Kind::Cohere, [body.as_bytes()]);
     end.unwrap();
     assert_eq!(parts(&assembled(chunks)), wanted());
+}
+
+#[test]
+fn citations_of_thoughts_say_nothing_to_the_model() {
+    let said = Message {
+        role: Role::Assistant,
+        parts: wanted(),
+        name: None,
+    };
+    let request = Request {
+        messages: vec![
+            Message::text(Role::User, "hi"),
+            said,
+            Message::text(Role::User, "on"),
+        ],
+        ..Request::default()
+    };
+    let sent = Codec::new(Kind::Cohere)
+        .encode(&request, &Target::of("m"), false)
+        .unwrap();
+    let sent: serde_json::Value = serde_json::from_slice(&sent.body).unwrap();
+    assert_eq!(
+        sent["messages"][1],
+        serde_json::json!({"role": "assistant", "content": "Grüße, hello"})
+    );
 }

@@ -6,6 +6,7 @@ use crate::chat::{
 };
 use crate::codec::{Codec, Kind, StreamDecoder, Target};
 use crate::failure::{Class, Failure};
+use crate::testing::reported;
 
 const TEXT: &str = include_str!("../../../samples/cohere/text.sse");
 const TOOLS: &str = include_str!("../../../samples/cohere/tools.sse");
@@ -92,6 +93,9 @@ fn a_sample_answer_gives_its_events() {
             text(", \"you\"\n🎉"),
             delta(Delta::Citation(source)),
             finish(FinishReason::Stop),
+            reported(
+                r#"{"billed_units":{"input_tokens":7,"output_tokens":10},"tokens":{"input_tokens":503,"output_tokens":11},"cached_tokens":496}"#
+            ),
             usage((503, 11), (7, 10), 496),
         ]
     );
@@ -111,6 +115,9 @@ fn thinking_comes_before_the_answer() {
             text("Yes"),
             text("."),
             finish(FinishReason::Length),
+            reported(
+                r#"{"billed_units":{"input_tokens":3.0,"output_tokens":5.0},"tokens":{"input_tokens":9.0,"output_tokens":12.0},"cached_tokens":0}"#
+            ),
             usage((9, 12), (3, 5), 0),
         ]
     );

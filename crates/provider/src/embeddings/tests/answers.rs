@@ -2,8 +2,8 @@
 
 use http::HeaderMap;
 
-use super::{MODELS, asking};
-use crate::chat::{Billed, Usage, UsageSource};
+use super::{MODELS, asking, pixel};
+use crate::chat::{Billed, Json, Usage, UsageSource};
 use crate::codec::{Codec, Kind};
 use crate::embeddings::{Encoding, Request, Response, Vector};
 use crate::failure::{Class, Failure};
@@ -64,6 +64,22 @@ fn a_sample_answer_of_each_kind_gives_its_vectors() {
         let counted = !model.starts_with("cohere.");
         let usage = counted.then(|| Usage::of(4, 0, UsageSource::Provider));
         assert_eq!(response.usage, usage, "{model}");
+        let report = match kind {
+            Kind::OpenAi | Kind::AzureOpenAi | Kind::OpenAiCompatible => {
+                Some(r#"{"prompt_tokens":4,"total_tokens":4}"#)
+            }
+            Kind::Mistral => Some(
+                r#"{"prompt_audio_seconds":null,"prompt_tokens":4,"total_tokens":4,"completion_tokens":0}"#,
+            ),
+            Kind::Gemini => Some(r#"{"promptTokenCount":4}"#),
+            Kind::Cohere => {
+                Some(r#"{"api_version":{"version":"2"},"billed_units":{"input_tokens":4}}"#)
+            }
+            Kind::Bedrock => counted.then_some(r#"{"inputTextTokenCount":4}"#),
+            Kind::Anthropic => None,
+        };
+        let told = response.usage_report.as_ref().map(Json::get);
+        assert_eq!(told, report, "{model}");
     }
 }
 
@@ -217,32 +233,57 @@ fn what_is_charged_for_is_told_apart_from_what_was_worked_through() {
             .unwrap()
             .usage?;
         let billed = usage.billed.map(|Billed { input, .. }| input);
-        Some((usage.input_total, billed))
+        Some((usage.input_total, billed, usage.input_image))
     };
     for (meta, expected) in [
-        (r#"{"billed_units":{"input_tokens":4}}"#, Some((4, None))),
+        (r#"{"billed_units":{"input_tokens":4}}"#, Some((4, None, 0))),
         (
             r#"{"billed_units":{"input_tokens":4,"images":1,"image_tokens":258}}"#,
-            Some((262, None)),
+            Some((262, None, 258)),
         ),
         (
             r#"{"billed_units":{"input_tokens":262,"image_tokens":258,"text_tokens":4}}"#,
-            Some((262, None)),
+            Some((262, None, 258)),
+        ),
+        (
+            r#"{"tokens":{"input_tokens":6},"billed_units":{"input_tokens":4,"image_tokens":258}}"#,
+            Some((262, None, 258)),
         ),
         (
             r#"{"tokens":{"input_tokens":6},"billed_units":{"input_tokens":4}}"#,
-            Some((6, Some(4))),
+            Some((6, Some(4), 0)),
         ),
         (
             r#"{"tokens":{"input_tokens":6},"billed_units":{"input_tokens":6}}"#,
-            Some((6, None)),
+            Some((6, None, 0)),
         ),
-        (r#"{"tokens":{"input_tokens":6}}"#, Some((6, None))),
+        (r#"{"tokens":{"input_tokens":6}}"#, Some((6, None, 0))),
         (r#"{"billed_units":{"input_tokens":-4}}"#, None),
         ("{}", None),
     ] {
         assert_eq!(usage(meta), expected, "{meta}");
     }
+}
+
+#[test]
+fn pictures_are_told_apart_or_all_of_it_is_taken_for_pictures() {
+    let usage = |request: &Request, report: &str| {
+        let vectors = vec![r#"{"values":[1]}"#; request.inputs.len()].join(",");
+        let body = format!(r#"{{"embeddings":[{vectors}],"usageMetadata":{report}}}"#);
+        let usage = decode(Kind::Gemini, request, &body).unwrap().usage?;
+        Some((usage.input_total, usage.input_image))
+    };
+    let text = asking(&["a"]);
+    let mut both = asking(&["a"]);
+    both.inputs.push(pixel());
+    let total = r#"{"promptTokenCount":262}"#;
+    let apart = r#"{"promptTokenCount":262,"promptTokensDetails":[{"modality":"TEXT","tokenCount":4},{"modality":"IMAGE","tokenCount":258}]}"#;
+    let wrong =
+        r#"{"promptTokenCount":7,"promptTokensDetails":[{"modality":"IMAGE","tokenCount":258}]}"#;
+    assert_eq!(usage(&text, total), Some((262, 0)));
+    assert_eq!(usage(&both, total), Some((262, 262)));
+    assert_eq!(usage(&both, apart), Some((262, 258)));
+    assert_eq!(usage(&both, wrong), None);
 }
 
 #[test]

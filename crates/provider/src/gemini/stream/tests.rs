@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use crate::chat::{Assembler, Chunk, Delta, FinishReason, Opaque, Part, Usage, UsageSource};
 use crate::codec::{Codec, Kind, StreamDecoder};
 use crate::failure::{Class, Failure};
+use crate::testing::reported;
 
 const TEXT: &str = include_str!("../../../samples/gemini_text.sse");
 const TOOLS: &str = include_str!("../../../samples/gemini_tools.sse");
@@ -79,6 +80,9 @@ fn a_sample_answer_gives_its_events() {
                 choice: 0,
                 reason: FinishReason::Stop
             },
+            reported(
+                r#"{"promptTokenCount": 12, "candidatesTokenCount": 8, "totalTokenCount": 61, "cachedContentTokenCount": 5, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 12}], "thoughtsTokenCount": 41}"#
+            ),
             Chunk::Usage(usage),
         ]
     );
@@ -139,6 +143,9 @@ fn candidates_may_interleave() {
             finish(1, FinishReason::Length),
             text(0, "."),
             finish(0, FinishReason::Stop),
+            reported(
+                r#"{"promptTokenCount": 3, "candidatesTokenCount": 5, "totalTokenCount": 8, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 3}]}"#
+            ),
             Chunk::Usage(Usage::of(3, 5, UsageSource::Provider)),
         ]
     );

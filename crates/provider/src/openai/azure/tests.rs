@@ -90,9 +90,9 @@ fn annotations_of_the_filter_do_not_disturb_a_stream() {
             model: "gpt-4o-2024-11-20".to_owned(),
         }
     );
-    assert_eq!(chunks.len(), 5, "{chunks:?}");
+    assert_eq!(chunks.len(), 6, "{chunks:?}");
     assert_eq!(
-        chunks[4],
+        chunks[5],
         Chunk::Usage(Usage::of(11, 3, UsageSource::Provider))
     );
 }

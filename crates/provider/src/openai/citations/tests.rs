@@ -2,8 +2,10 @@ use std::ops::Range;
 
 use serde_json::{Value, json};
 
-use crate::chat::{Chunk, Citation, Delta, Location, Opaque, Part, Response, Unit};
-use crate::codec::{Codec, Kind};
+use crate::chat::{
+    Chunk, Citation, Delta, Location, Message, Opaque, Part, Request, Response, Role, Unit,
+};
+use crate::codec::{Codec, Kind, Target};
 use crate::openai::{ChunkRenderer, parse_request, render_response};
 use crate::testing::{assembled, decode, parts};
 
@@ -62,11 +64,72 @@ fn annotations_are_sources() {
 }
 
 #[test]
+fn sources_of_a_search_are_of_the_answer_as_a_whole() {
+    let addresses = r#""citations":["https://a.example","https://b.example",7,""]"#;
+    let results = r#""search_results":[{"title":"A","url":"https://a.example","date":"2026-01-02"},{"url":"https://b.example","title":"","snippet":"quoted"}]"#;
+    let a = || web(0..0, "https://a.example");
+    let b = || web(0..0, "https://b.example");
+    let named = vec![
+        Citation {
+            title: Some("A".to_owned()),
+            ..a()
+        },
+        Citation {
+            quoted_text: Some("quoted".to_owned()),
+            ..b()
+        },
+    ];
+    for (told, citations) in [
+        (addresses.to_owned(), vec![a(), b()]),
+        (results.to_owned(), named.clone()),
+        (format!("{addresses},{results}"), named),
+    ] {
+        let expected = vec![Part::Cited {
+            text: "It is blue[1][2].".to_owned(),
+            citations,
+        }];
+        let whole = format!(
+            r#"{{"choices":[{{"index":0,"finish_reason":"stop","message":{{"content":"It is blue[1][2]."}}}}],{told}}}"#
+        );
+        let whole = Codec::new(Kind::OpenAiCompatible)
+            .decode(whole.as_bytes())
+            .unwrap();
+        assert_eq!(parts(&whole), expected);
+        // Perplexity tells them again and again, xAI with the last event.
+        let event = |delta: &str, reason: &str, more: &str| {
+            format!(
+                "data: {{\"choices\":[{{\"index\":0,\"delta\":{delta},\"finish_reason\":{reason}}}]{more}}}\n\n"
+            )
+        };
+        let told = format!(",{told}");
+        for early in ["", &told] {
+            let stream = [
+                event(r#"{"content":"It is "}"#, "null", early),
+                event(r#"{"content":"blue[1][2]."}"#, "null", early),
+                event("{}", "\"stop\"", &told),
+            ];
+            let (chunks, end) = decode(Kind::OpenAiCompatible, [stream.concat().as_bytes()]);
+            end.unwrap();
+            assert_eq!(parts(&assembled(chunks)), expected);
+        }
+    }
+}
+
+#[test]
 fn references_stand_where_they_are_made() {
     let content = r#"[{"type":"text","text":"One"},{"type":"reference","reference_ids":[1,"b"]},{"type":"text","text":", two"},{"type":"reference","reference_ids":[2]}]"#;
     let reference = |at: u32, name: &str| Citation {
         passage: at..at,
         source_id: Some(name.to_owned()),
+        opaque: Some(Opaque {
+            provider: "mistral".to_owned(),
+            kind: "reference".to_owned(),
+            bytes: if name == "b" {
+                "\"b\"".into()
+            } else {
+                name.to_owned().into()
+            },
+        }),
         ..Citation::default()
     };
     let body = format!(
@@ -89,7 +152,26 @@ fn references_stand_where_they_are_made() {
     let (chunks, end) = decode(Kind::Mistral, [event.as_bytes()]);
     end.unwrap();
     let references = vec![reference(3, "1"), reference(3, "b"), reference(8, "2")];
-    assert_eq!(parts(&assembled(chunks)), [cited("One, two", references)]);
+    let streamed = assembled(chunks);
+    assert_eq!(parts(&streamed), [cited("One, two", references)]);
+
+    // They go back to who made them as they came, and to nobody else.
+    for answer in [response, streamed] {
+        let sent = |kind| {
+            let question = || Message::text(Role::User, "hi");
+            let said = answer.choices[0].message.clone();
+            let request = Request {
+                messages: vec![question(), said, question()],
+                ..Request::default()
+            };
+            let sent = Codec::new(kind).encode(&request, &Target::of("m"), false);
+            let sent: Value = serde_json::from_slice(&sent.unwrap().body).unwrap();
+            sent["messages"][1]["content"].clone()
+        };
+        let own: Value = serde_json::from_str(content).unwrap();
+        assert_eq!(sent(Kind::Mistral), own);
+        assert!(!sent(Kind::OpenAi).to_string().contains("reference"));
+    }
 }
 
 /// An answer of two texts, with every kind of source.

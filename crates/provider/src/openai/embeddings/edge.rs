@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::Error;
-use crate::chat::Usage;
+use crate::chat::{Json, Usage};
 use crate::embeddings::{
     Encoding, Input, InputType, MOST_INPUTS, Request, Response, Truncation, Vector,
 };
@@ -224,7 +224,7 @@ struct Answer<'a> {
     object: &'static str,
     data: Vec<Embedding<'a>>,
     model: &'a str,
-    usage: Report,
+    usage: Report<'a>,
     /// What was left out, which `OpenAI` never does.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<WireWarning<'a>>,
@@ -238,9 +238,12 @@ struct Embedding<'a> {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct Report<'a> {
     prompt_tokens: u64,
     total_tokens: u64,
+    /// Not part of the format.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_report: Option<&'a Json>,
 }
 
 /// A vector as it is written.
@@ -282,6 +285,7 @@ pub fn render_embeddings(response: &Response, model: &str, usage: &Usage, base64
         usage: Report {
             prompt_tokens: usage.input_total,
             total_tokens: usage.total(),
+            provider_report: response.usage_report.as_ref(),
         },
         warnings: response.warnings.iter().map(WireWarning::from).collect(),
     };

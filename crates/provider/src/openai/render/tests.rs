@@ -116,6 +116,24 @@ fn usage_comes_last_and_only_when_asked_for() {
     );
 }
 
+/// A provider may lay its JSON out in lines; an event is one.
+#[test]
+fn what_a_provider_says_in_lines_of_its_own_breaks_no_event() {
+    let lines = |text: &str| Json::parse(text.to_owned()).unwrap();
+    let chunks = [
+        delta(Delta::Logprobs(lines("{\r\n \"content\": [1]\n}"))),
+        Chunk::UsageReport(lines("{\n\t\"search\\nunits\":\n\r\n2}")),
+        Chunk::Usage(usage()),
+    ];
+    let events = rendered(&chunks, true);
+    assert_eq!(events.len(), 3);
+    assert_eq!(events[1]["choices"][0]["logprobs"], json!({"content": [1]}));
+    assert_eq!(
+        events[2]["usage"]["provider_report"],
+        json!({"search\nunits": 2})
+    );
+}
+
 #[test]
 fn reasons_outside_the_closed_set_take_the_nearest() {
     for (reason, expect) in [
@@ -201,9 +219,12 @@ fn a_whole_answer_comes_out_as_it_went_in() {
         },
         "service_tier": "default",
     });
-    let response = Codec::new(Kind::OpenAi)
+    let mut response = Codec::new(Kind::OpenAi)
         .decode(&serde_json::to_vec(&body).unwrap())
         .unwrap();
+    let report = response.usage_report.take().unwrap();
+    let report: Value = serde_json::from_str(report.get()).unwrap();
+    assert_eq!(report, body["usage"]);
     let served = Usage {
         input_image: 2,
         tier: Some(Tier::Standard),
@@ -243,11 +264,8 @@ fn streams() -> impl Strategy<Value = Vec<Chunk>> {
                 chunks.push(delta(Delta::ToolArguments { index, fragment }));
             }
             chunks.push(Chunk::Finish { choice: 0, reason });
-            chunks.push(Chunk::Usage(Usage::of(
-                tokens,
-                tokens,
-                UsageSource::Provider,
-            )));
+            let usage = Usage::of(tokens, tokens, UsageSource::Provider);
+            chunks.push(Chunk::Usage(usage));
             chunks
         })
 }
@@ -263,6 +281,9 @@ proptest! {
         let mut decoded = Vec::new();
         decoder.push(&body, &mut decoded).unwrap();
         decoder.finish(&mut decoded).unwrap();
+        // What was written is a report in its own right.
+        let told = |chunk: &Chunk| matches!(chunk, Chunk::UsageReport(_));
+        prop_assert!(told(&decoded.remove(decoded.len() - 2)));
         prop_assert_eq!(&decoded[1..], &chunks[..]);
 
         // Folding the stream and rendering the whole gives what decoding it folds to again.

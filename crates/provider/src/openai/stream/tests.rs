@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use crate::chat::{Assembler, Chunk, Delta, FinishReason, Part, Tier, Usage, UsageSource};
 use crate::codec::{Codec, Kind, StreamDecoder};
 use crate::failure::{Class, Failure};
+use crate::testing::reported;
 
 mod usage;
 
@@ -110,6 +111,9 @@ fn a_sample_answer_gives_its_events() {
                 choice: 0,
                 reason: FinishReason::Stop
             },
+            reported(
+                r#"{"prompt_tokens":19,"completion_tokens":10,"total_tokens":29,"prompt_tokens_details":{"cached_tokens":4,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":2,"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}"#
+            ),
             Chunk::Usage(usage),
         ]
     );
@@ -160,6 +164,7 @@ fn choices_may_interleave_and_done_may_be_missing() {
                 choice: 0,
                 reason: FinishReason::Stop
             },
+            reported(r#"{"prompt_tokens":3,"completion_tokens":5}"#),
             Chunk::Usage(Usage::of(3, 5, UsageSource::Provider)),
         ]
     );

@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 
+use super::vocabulary::Vocabulary;
 use super::{Encoding, JOINED_BYTES, LONG_FACTOR, Tokeniser, merge};
 
 /// Texts, and how many tokens `tiktoken` finds in them: by `o200k_base`, and by `cl100k_base`.
@@ -128,16 +129,66 @@ fn text_that_nobody_writes_is_estimated_in_the_end() {
     );
 }
 
+/// The rule itself, and nothing to make it fast: of the joints of neighbours, the first of those with the lowest rank.
+/// Gives where the parts end that are left, and where the parts of the last joint met.
+fn joined(vocabulary: &Vocabulary, piece: &[u8]) -> (Vec<usize>, usize) {
+    let mut ends: Vec<usize> = (1..=piece.len()).collect();
+    let mut met = 0;
+    loop {
+        let start = |at: usize| at.checked_sub(1).map_or(0, |before: usize| ends[before]);
+        let pairs = (0..ends.len().saturating_sub(1))
+            .filter_map(|at| Some((vocabulary.rank(&piece[start(at)..ends[at + 1]])?, at)));
+        let Some((_, at)) = pairs.min() else {
+            return (ends, met);
+        };
+        met = ends.remove(at);
+    }
+}
+
 #[test]
-fn short_and_long_pieces_are_joined_alike() {
+fn every_token_is_joined_of_the_two_that_the_rule_leaves_last() {
+    let cuts: [&[u8]; 2] = [
+        include_bytes!("data/o200k.cuts"),
+        include_bytes!("data/cl100k.cuts"),
+    ];
+    for (tokeniser, cuts) in both().iter().zip(cuts) {
+        let vocabulary = &tokeniser.vocabulary;
+        assert_eq!(cuts.len(), vocabulary.tokens().count());
+        for (token, cut) in vocabulary.tokens().zip(cuts) {
+            let (ends, met) = joined(vocabulary, token);
+            let expected = if ends.len() == 1 { met } else { 0 };
+            assert_eq!(usize::from(*cut), expected, "{token:?}");
+            if expected > 0 {
+                let (left, right) = token.split_at(expected);
+                let [left, right, whole] =
+                    [left, right, token].map(|it| vocabulary.rank(it).unwrap());
+                assert_eq!(vocabulary.joint(left, right), whole, "{token:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn pieces_are_joined_by_the_rule_whatever_their_length() {
     let both = both();
-    proptest!(|(text in "\\PC{0,80}", letters in "[a-d]{1,64}")| {
+    let any = prop::collection::vec(any::<u8>(), 1..80);
+    proptest!(|(
+        text in "\\PC{0,80}",
+        letters in "[a-d]{1,64}",
+        word in "[a-zA-Z]{1,256}",
+        ideographs in "[\u{4e00}-\u{9fff}]{1,40}",
+        bytes in any,
+    )| {
         for tokeniser in &both {
             let tokens = tokeniser.count(&text);
             prop_assert!(tokens <= text.len() as u64);
             prop_assert_eq!(tokens == 0, text.is_empty());
-            let joined = merge::both_ways(&tokeniser.vocabulary, letters.as_bytes());
-            prop_assert_eq!(joined.0, joined.1);
+            let pieces = [letters.as_bytes(), word.as_bytes(), ideographs.as_bytes(), &bytes];
+            for piece in pieces {
+                let expected = joined(&tokeniser.vocabulary, piece).0.len() as u64;
+                let counted = merge::both_ways(&tokeniser.vocabulary, piece);
+                prop_assert_eq!(counted, (expected, expected), "{:?}", piece);
+            }
         }
     });
 }

@@ -1,5 +1,7 @@
 //! The tokens of an encoding, found by their bytes.
 
+use super::joints::{Joints, NONE};
+
 /// Length of the file's head: the number of tokens.
 const HEAD: usize = 4;
 
@@ -13,8 +15,10 @@ pub(super) struct Vocabulary {
     /// A hash table with open addressing: ranks with `TAG_BITS` of the hash above them, or `EMPTY`. What is not there is
     /// mostly known by those bits alone, without a look at any token, which is far away in memory.
     slots: Box<[u32]>,
-    /// The ranks of tokens of two bytes, by these; `EMPTY` where there is none.
+    /// The ranks of tokens of one byte, and of two, by these; `NONE` where there is none.
+    singles: [u32; 256],
     pairs: Box<[u32]>,
+    joints: Joints,
     longest: usize,
 }
 
@@ -24,8 +28,10 @@ const RANK_BITS: u32 = 18;
 const TAG_BITS: u32 = u32::BITS - RANK_BITS;
 
 impl Vocabulary {
-    /// Reads a file: the number of tokens in four bytes, the length of each in one, and their bytes.
-    pub(super) fn new(file: &'static [u8]) -> Self {
+    /// Reads two files. The one is the number of tokens in four bytes, the length of each in one, and their bytes. The
+    /// other tells in one byte for each how many bytes the first of the two tokens has of which it is joined; zero for what
+    /// is never joined: single bytes, and words that are looked up as a whole.
+    pub(super) fn new(file: &'static [u8], cuts: &[u8]) -> Self {
         let (head, rest) = file.split_at_checked(HEAD).unwrap_or_default();
         let tokens = head.try_into().map_or(0, u32::from_le_bytes) as usize;
         let (lengths, bytes) = rest.split_at_checked(tokens).unwrap_or_default();
@@ -39,18 +45,25 @@ impl Vocabulary {
             ends: ends.collect(),
             // At most half full, so that what is not there is soon missed.
             slots: vec![EMPTY; (2 * tokens).next_power_of_two()].into(),
-            pairs: vec![EMPTY; 1 << 16].into(),
+            singles: [NONE; 256],
+            pairs: vec![NONE; 1 << 16].into(),
+            joints: Joints::with_room(tokens),
             longest: lengths.iter().copied().max().unwrap_or(0).into(),
         };
         for rank in 0..u32::try_from(tokens).unwrap_or(0) {
             vocabulary.insert(rank);
         }
+        for (rank, cut) in (0..).zip(cuts).filter(|(_, cut)| **cut > 0) {
+            vocabulary.add_joint(rank, usize::from(*cut));
+        }
         vocabulary
     }
 
     fn insert(&mut self, rank: u32) {
-        if let [first, second] = *self.token(rank) {
-            self.pairs[usize::from(u16::from_be_bytes([first, second]))] = rank;
+        match *self.token(rank) {
+            [byte] => self.singles[usize::from(byte)] = rank,
+            [first, second] => self.pairs[usize::from(u16::from_be_bytes([first, second]))] = rank,
+            _ => {}
         }
         let hash = hash(self.token(rank));
         let mut at = self.slot(hash);
@@ -60,6 +73,32 @@ impl Vocabulary {
         self.slots[at] = tag(hash) | rank;
     }
 
+    fn add_joint(&mut self, rank: u32, cut: usize) {
+        let parts = self.token(rank).split_at_checked(cut);
+        let parts = parts.and_then(|(left, right)| self.rank(left).zip(self.rank(right)));
+        if let Some((left, right)) = parts {
+            self.joints.add(left, right, rank);
+        }
+    }
+
+    /// The token of a byte.
+    #[inline]
+    pub(super) fn byte(&self, byte: u8) -> u32 {
+        self.singles[usize::from(byte)]
+    }
+
+    /// The token of two bytes, or `NONE`.
+    #[inline]
+    pub(super) fn pair(&self, first: u8, second: u8) -> u32 {
+        self.pairs[usize::from(u16::from_be_bytes([first, second]))]
+    }
+
+    /// What two tokens are joined to, or `NONE`.
+    #[inline]
+    pub(super) fn joint(&self, left: u32, right: u32) -> u32 {
+        self.joints.joint(left, right)
+    }
+
     /// The rank of the token of these bytes.
     #[inline]
     pub(super) fn rank(&self, token: &[u8]) -> Option<u32> {
@@ -67,8 +106,8 @@ impl Vocabulary {
             return None;
         }
         if let [first, second] = *token {
-            let rank = self.pairs[usize::from(u16::from_be_bytes([first, second]))];
-            return (rank != EMPTY).then_some(rank);
+            let rank = self.pair(first, second);
+            return (rank != NONE).then_some(rank);
         }
         let hash = hash(token);
         let tag = tag(hash);
@@ -111,20 +150,28 @@ fn tag(hash: usize) -> u32 {
     ((hash as u64 >> (u64::BITS - TAG_BITS)) as u32) << RANK_BITS
 }
 
-/// A hash of few bytes: eight at a time, each multiplied by an odd number and folded, as in the `wyhash` family. It
-/// need not withstand anybody: the table's keys are fixed, and a search ends at the first slot that is empty.
+/// A hash of few bytes: eight at a time, the last of which may be the same again, each multiplied by an odd number and
+/// folded, as in the `wyhash` family. It need not withstand anybody: the table's keys are fixed, and a search ends at the
+/// first slot that is empty.
 #[inline]
 fn hash(bytes: &[u8]) -> usize {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut hash = bytes.len() as u64;
-    let mut words = bytes.chunks_exact(8);
-    for word in &mut words {
-        hash = fold(hash ^ word.try_into().map_or(0, u64::from_le_bytes), FACTOR);
+    if let Some(last) = bytes.last_chunk::<8>() {
+        let (words, _) = bytes[..bytes.len() - 1].as_chunks::<8>();
+        for word in words {
+            hash = fold(hash ^ u64::from_le_bytes(*word), FACTOR);
+        }
+        hash = fold(hash ^ u64::from_le_bytes(*last), FACTOR);
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+        hash = fold(hash ^ (u64::from(first) << 32 | u64::from(last)), FACTOR);
+    } else {
+        let word = bytes
+            .iter()
+            .fold(0, |word, byte| word << 8 | u64::from(*byte));
+        hash = fold(hash ^ word, FACTOR);
     }
-    let mut last = [0; 8];
-    let rest = words.remainder();
-    last[..rest.len()].copy_from_slice(rest);
-    hash = fold(hash ^ u64::from_le_bytes(last), FACTOR);
     // The low bits choose the slot.
     (hash ^ (hash >> 29)) as usize
 }

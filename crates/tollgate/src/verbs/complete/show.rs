@@ -33,7 +33,9 @@ impl Shown {
 
     /// The text that a piece adds.
     pub(super) fn push(&mut self, piece: &StreamCompleteResponse) -> String {
-        self.usage = piece.usage.or(self.usage.take());
+        if piece.usage.is_some() {
+            self.usage.clone_from(&piece.usage);
+        }
         if piece.cost.is_some() {
             self.cost.clone_from(&piece.cost);
         }
@@ -63,7 +65,7 @@ impl Shown {
     /// Usage, cost and route in one line.
     pub(super) fn summary(&self, took: Duration) -> String {
         let (cost, route) = (self.cost.as_ref(), self.route.as_ref());
-        caller::summary(self.usage, cost, route, took)
+        caller::summary(self.usage.as_ref(), cost, route, took)
     }
 }
 

@@ -249,6 +249,7 @@ fn reason(finish: Finish) -> &'static str {
         Finish::Stop => "end_turn",
         Finish::Length => "max_tokens",
         Finish::Calls => "tool_use",
+        Finish::Filtered => "refusal",
     }
 }
 

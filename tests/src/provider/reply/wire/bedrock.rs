@@ -221,6 +221,7 @@ fn reason(finish: Finish) -> &'static str {
         Finish::Stop => "end_turn",
         Finish::Length => "max_tokens",
         Finish::Calls => "tool_use",
+        Finish::Filtered => "guardrail_intervened",
     }
 }
 

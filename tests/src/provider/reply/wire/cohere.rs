@@ -180,7 +180,8 @@ fn error(message: &str) -> String {
 
 fn reason(finish: Finish) -> &'static str {
     match finish {
-        Finish::Stop => "COMPLETE",
+        // It has no word for a filter.
+        Finish::Stop | Finish::Filtered => "COMPLETE",
         Finish::Length => "MAX_TOKENS",
         Finish::Calls => "TOOL_CALL",
     }

@@ -155,6 +155,7 @@ fn answer(completion: &Completion<'_>, parts: &str, usage: &str, last: bool) -> 
         (false, _) => "",
         (true, Finish::Stop | Finish::Calls) => r#","finishReason":"STOP""#,
         (true, Finish::Length) => r#","finishReason":"MAX_TOKENS""#,
+        (true, Finish::Filtered) => r#","finishReason":"SAFETY""#,
     };
     format!(
         r#"{{"candidates":[{{"content":{{"role":"model","parts":[{parts}]}},"index":0{finish}}}],{usage}"modelVersion":{},"responseId":"fake-{}"}}"#,

@@ -196,6 +196,7 @@ fn reason(finish: Finish) -> &'static str {
         Finish::Stop => "stop",
         Finish::Length => "length",
         Finish::Calls => "tool_calls",
+        Finish::Filtered => "content_filter",
     }
 }
 

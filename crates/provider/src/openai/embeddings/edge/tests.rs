@@ -84,6 +84,7 @@ fn vectors_are_written_as_asked() {
             Vector::Floats(vec![0.1, 1e-7]),
         ],
         usage: None,
+        usage_report: None,
         warnings: Vec::new(),
     };
     let usage = Usage::of(4, 0, UsageSource::Provider);

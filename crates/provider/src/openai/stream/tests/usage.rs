@@ -64,6 +64,57 @@ fn usage_that_cannot_be_believed_is_none() {
     }
 }
 
+/// The report that a stream of these ends with.
+fn report_of(reports: &[&str]) -> Option<String> {
+    let event = |usage: &&str| format!(r#"{{"choices":[],"usage":{usage}}}"#);
+    let reports: Vec<_> = reports.iter().map(event).collect();
+    let documents = [HELLO, STOP].into_iter();
+    let documents: Vec<_> = documents
+        .chain(reports.iter().map(String::as_str))
+        .collect();
+    let (chunks, end) = decode_str(&events(&documents));
+    assert_eq!(end, Ok(()));
+    let mut told = chunks.iter().filter_map(|chunk| match chunk {
+        Chunk::UsageReport(report) => Some(report.get().to_owned()),
+        Chunk::Warning(_)
+        | Chunk::Start { .. }
+        | Chunk::Delta { .. }
+        | Chunk::Finish { .. }
+        | Chunk::Usage(_) => None,
+    });
+    let first = told.next();
+    assert_eq!(told.next(), None);
+    first
+}
+
+#[test]
+fn the_last_report_is_handed_on_as_it_was_sent_believed_or_not() {
+    let first = r#"{"prompt_tokens":1,"completion_tokens":2}"#;
+    let last = r#"{ "prompt_tokens": 1.50, "cost_in_usd_ticks": 37756000, "a": {"b": [null]} }"#;
+    assert_eq!(report_of(&[first]).as_deref(), Some(first));
+    assert_eq!(report_of(&[first, last]).as_deref(), Some(last));
+    assert_eq!(report_of(&[first, "null"]).as_deref(), Some(first));
+    assert_eq!(report_of(&[]), None);
+}
+
+#[test]
+fn a_report_that_is_none_or_larger_than_any_honest_one_is_not_handed_on() {
+    let nested = |depth| format!("{}1{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
+    let long = |length: usize| format!(r#"{{"a":"{}"}}"#, "x".repeat(length - 8));
+    for (report, handed_on) in [
+        ("7".to_owned(), false),
+        (r#""many""#.to_owned(), false),
+        ("[1]".to_owned(), false),
+        (nested(16), true),
+        (nested(17), false),
+        (long(8 * 1024), true),
+        (long(8 * 1024 + 1), false),
+    ] {
+        let told = report_of(&[&report]);
+        assert_eq!(told, handed_on.then_some(report));
+    }
+}
+
 #[test]
 fn usage_of_a_cut_stream_is_kept_for_the_bill() {
     let mut decoder = decoder(1);
@@ -159,6 +210,7 @@ proptest! {
             Chunk::Warning(_)
             | Chunk::Start { .. }
             | Chunk::Finish { .. }
+            | Chunk::UsageReport(_)
             | Chunk::Usage(_) => None,
         };
         let done = |choice| {
