@@ -121,6 +121,7 @@ async fn answer(
         let needs = plan.needs(revision, model, &request.bounds);
         reserve(node, Arc::clone(&plan), (needs, until), meter).await?;
         let case = Case::new(&node.limiter, &request, &plan)?;
+        meter.routed(case.route.variant.as_ref());
         if call.explain {
             meter.explained(explain::admitted(&case, &plan, &needs));
         }

@@ -70,6 +70,8 @@ pub(crate) struct Meter {
     usage_report: Option<Json>,
     /// What decided, where the caller wants to know.
     explanation: Option<Arc<Explanation>>,
+    /// What the policy calls requests that take its route.
+    variant: Option<Arc<str>>,
     ending: &'static str,
 }
 
@@ -87,6 +89,8 @@ pub(crate) struct Summary {
     pub(crate) revision: u64,
     /// What decided, where the caller wants to know.
     pub(crate) explanation: Option<Arc<Explanation>>,
+    /// What the policy calls requests that take its route.
+    pub(crate) variant: Option<Arc<str>>,
 }
 
 /// How far the request got with providers, which decides what it is charged while no usage is known.
@@ -132,6 +136,7 @@ impl Meter {
             usage: None,
             usage_report: None,
             explanation: None,
+            variant: None,
             // What holds if nobody says otherwise before the meter is dropped.
             ending: "CANCELLED",
         }
@@ -164,6 +169,11 @@ impl Meter {
     /// The limits admitted the request.
     pub(crate) fn admitted(&mut self, permit: Permit) {
         self.permit = Some(permit);
+    }
+
+    /// The request takes a route whose requests are called so.
+    pub(crate) fn routed(&mut self, variant: Option<&Arc<str>>) {
+        self.variant = variant.cloned();
     }
 
     /// What decides, as the caller wants to know.
@@ -285,6 +295,7 @@ impl Meter {
             attempts: self.attempts.clone(),
             revision: self.revision,
             explanation: self.explanation(),
+            variant: self.variant.clone(),
         })
     }
 
@@ -359,6 +370,7 @@ impl Meter {
             limits,
             refused_by = self.refused_by.as_deref(),
             would_refuse = (!would_refuse.is_empty()).then_some(would_refuse),
+            variant = self.variant.as_deref(),
             revision = self.revision,
             first_content_ms = self.first_content.map(milliseconds),
             latency_ms = milliseconds(self.started.elapsed()),
@@ -367,6 +379,7 @@ impl Meter {
         let labels = metrics::Request {
             edge: self.edge,
             model: self.model.as_ref(),
+            variant: self.variant.as_ref(),
             deployment: self.answering.as_ref(),
             ending: self.ending,
         };

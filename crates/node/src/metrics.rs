@@ -27,6 +27,8 @@ const UNBOUNDED: &str = "tollgate_limit_unbounded_admissions_total";
 const WAITS: &str = "tollgate_limit_waits_total";
 const PASSED_OVER: &str = "tollgate_deployments_passed_over_total";
 const LEFT_OUT: &str = "tollgate_deployments_left_out_total";
+const VARIANT_LATENCY: &str = "tollgate_variant_request_seconds";
+const VARIANT_COST: &str = "tollgate_variant_cost_nano_usd_total";
 const SUSPECTED: &str = "tollgate_suspicions_total";
 const ATTEMPTS: &str = "tollgate_attempts_total";
 const ATTEMPT_LATENCY: &str = "tollgate_attempt_seconds";
@@ -102,6 +104,15 @@ fn describe_attempts() {
         LEFT_OUT,
         "Times that a deployment was taken out of use by what became of requests, or by its provider's word"
     );
+    describe_histogram!(
+        VARIANT_LATENCY,
+        Unit::Seconds,
+        "Time of requests whose route has a variant, by status"
+    );
+    describe_counter!(
+        VARIANT_COST,
+        "Cost of requests whose route has a variant, in billionths of a US dollar"
+    );
     describe_counter!(
         SUSPECTED,
         "Times that a deployment or provider was doubted because another node leaves it out"
@@ -119,6 +130,8 @@ fn describe_attempts() {
 pub(crate) struct Request<'a> {
     pub(crate) edge: &'static str,
     pub(crate) model: Option<&'a Arc<Model>>,
+    /// What the policy calls requests of this kind.
+    pub(crate) variant: Option<&'a Arc<str>>,
     pub(crate) deployment: Option<&'a Arc<Deployment>>,
     pub(crate) ending: &'static str,
 }
@@ -216,6 +229,9 @@ pub(crate) fn journal_failed() {
 
 /// Records a request that has ended.
 pub(crate) fn request(labels: &Request<'_>, took: &Took) {
+    if let (Some(model), Some(variant)) = (labels.model, labels.variant) {
+        compared(&model.name, variant, (labels.ending, took));
+    }
     let model = labels.model.map_or(0, |model| Arc::as_ptr(model).addr());
     let deployment = labels
         .deployment
@@ -227,6 +243,20 @@ pub(crate) fn request(labels: &Request<'_>, took: &Took) {
         || Series::new(labels),
         |series| series.record(took),
     );
+}
+
+/// Records a request whose route has a name in comparisons.
+fn compared(model: &Arc<str>, variant: &Arc<str>, (ending, took): (&'static str, &Took)) {
+    let (model, variant) = (Arc::clone(model), Arc::clone(variant));
+    if let Some(cost) = took.cost {
+        let labels = [
+            ("model", Arc::clone(&model)),
+            ("variant", Arc::clone(&variant)),
+        ];
+        counter!(VARIANT_COST, &labels).increment(cost);
+    }
+    histogram!(VARIANT_LATENCY, "model" => model, "variant" => variant, "status" => ending)
+        .record(took.latency);
 }
 
 /// The metrics of attempts at one deployment with the same outcome, remembered like [`Series`].

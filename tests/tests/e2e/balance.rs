@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use http::Method;
 use tollgate_proto::completion::v1::{
     AttemptOutcome, CompleteRequest, CompleteResponse, FinishReason, RouteTaken,
 };
@@ -12,6 +13,7 @@ use tonic::Code;
 use super::caller::{self, Caller, ask};
 use super::cluster::{Cluster, PATIENCE, Store};
 use super::condition::eventually;
+use super::http::Http;
 
 const STRATEGIES: &str = r#"
 providers:
@@ -298,7 +300,7 @@ models:
     routes:
       - { when: "request.input_tokens > 1000", pools: [long] }
       - { when: "request.metadata.plan == 'gold' || request.stream", pools: [gold] }
-      - { when: "key.bucket < 50", pools: [canary] }
+      - { when: "key.bucket < 50", pools: [canary], variant: canary }
       - { pools: [rest] }
   able: { routes: [ { pools: [claude, rest] } ] }
 "#;
@@ -306,13 +308,14 @@ models:
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn routes_are_chosen_by_what_is_asked_and_by_whom() -> anyhow::Result<()> {
     let cluster = Cluster::start(Store::Embedded, 1, CONDITIONS).await?;
-    let mut sides = BTreeMap::new();
+    let (mut sides, mut canaries) = (BTreeMap::new(), 0);
     for number in 0..12 {
         let key = cluster.key(&format!("acme/{number}")).await?;
         let caller = cluster.caller(0, &key)?;
         // A key stays on its side.
         let met = answered(&caller, vec![ask("chat", "nonce=n"); 3]).await?;
         assert_eq!(met.len(), 1, "{met:?}");
+        canaries += met.get("canary").copied().unwrap_or_default();
         sides.extend(met);
         if number > 0 {
             continue;
@@ -328,6 +331,18 @@ async fn routes_are_chosen_by_what_is_asked_and_by_whom() -> anyhow::Result<()> 
     assert!(
         sides.contains_key("canary") && sides.contains_key("rest"),
         "{sides:?}"
+    );
+    // What is compared is told apart where it is looked for.
+    let ops = Http::new(&cluster.nodes[0].ops()?, "");
+    let metrics = ops.send(Method::GET, "/metrics", "").await?.body;
+    let name = "tollgate_variant_request_seconds_count{";
+    let mut counts = metrics.lines().filter(|line| line.starts_with(name));
+    let count = counts
+        .find(|line| line.contains("variant=\"canary\""))
+        .unwrap_or_default();
+    assert!(
+        count.ends_with(&format!("}} {canaries}")),
+        "{canaries} {count}"
     );
     Ok(())
 }

@@ -319,6 +319,7 @@ pub(super) fn route(summary: &Summary) -> wire::RouteTaken {
         attempts: summary.attempts.iter().map(attempt).collect(),
         policy_revision: summary.revision,
         explanation: explanation.cloned(),
+        variant: summary.variant.as_deref().unwrap_or_default().to_owned(),
     }
 }
 

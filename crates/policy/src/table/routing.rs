@@ -46,6 +46,8 @@ pub struct Route {
     pub pools: Vec<Pool>,
     /// Where to go on after failures of some kinds, in the order in which to try.
     pub fallbacks: Vec<Fallback>,
+    /// What requests that it serves are called in comparisons.
+    pub variant: Option<Arc<str>>,
 }
 
 /// What a route's condition says of a request.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Least, Names, check_known, check_reference, check_repeats, check_time};
+use super::{Least, Names, check_known, check_name, check_reference, check_repeats, check_time};
 use crate::condition::Condition;
 use crate::fault::Fault;
 use crate::limits;
@@ -136,6 +136,9 @@ pub(super) fn routes(model: &pb::Model, at: &str, known: &Names<'_>, faults: &mu
             ));
         }
         condition(&route.when, &field(&at, "when"), faults);
+        if !route.variant.is_empty() {
+            check_name(&route.variant, &field(&at, "variant"), faults);
+        }
         pools(&route.pools, ("route", &at), known, faults);
         for (index, it) in route.fallbacks.iter().enumerate() {
             fallback(it, &item(&field(&at, "fallbacks"), index), known, faults);

@@ -132,6 +132,7 @@ fn route(it: &pb::Route, at: &str, pools: &Index<'_, Pool>) -> Result<Route, Fau
             .map(Arc::new),
         pools: named(&it.pools)?,
         fallbacks: fallbacks.collect::<Result<_, Fault>>()?,
+        variant: (!it.variant.is_empty()).then(|| it.variant.as_str().into()),
     })
 }
 

@@ -274,6 +274,11 @@ const CONDITIONS: &[Case] = &[
         &["models.chat.routes[0].when: does not name the limit in `budget(…)`"],
     ),
     (
+        |it| chat(it).routes[0].variant = "Canary".to_owned(),
+        &["models.chat.routes[0].variant: the name holds 'C'"],
+    ),
+    (|it| chat(it).routes[0].variant = "canary-2".to_owned(), &[]),
+    (
         |it| when(it, &["budget('nobody').spent > 0.8", ""]),
         &["models.chat.routes[0].when: there is no field `spent`"],
     ),
