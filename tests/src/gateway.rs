@@ -39,6 +39,27 @@ impl Gateway {
         format!("http://{}", self.cli.node)
     }
 
+    /// Units of a limit that were spent, as its owner knows.
+    pub(crate) fn spent(&self, limit: &str) -> anyhow::Result<u64> {
+        let mut list = self.cli.operator("limits");
+        list.args(["--output", "json"]);
+        let all: serde_json::Value =
+            serde_json::from_str(&run(&mut list)?).context("read the limits")?;
+        let counters = all["limits"].as_array().map_or(&[][..], Vec::as_slice);
+        let of = counters.iter().filter(|it| {
+            let counter = it["counter"].as_str().unwrap_or_default();
+            counter.split('/').next() == Some(limit)
+        });
+        // Numbers of 64 bits are text in the JSON of messages.
+        let spent = of.map(|it| {
+            it["spent"]
+                .as_str()
+                .map_or(Some(0), |text| text.parse().ok())
+        });
+        let sum: Option<u64> = spent.sum();
+        sum.with_context(|| format!("no number in {all}"))
+    }
+
     /// Creates a key and returns its secret.
     pub(crate) fn key(&self, subject: &str) -> anyhow::Result<String> {
         let mut create = self.cli.operator("keys");

@@ -5,6 +5,8 @@
 //! - [`process`]: child processes that are ready when they say so, and gone when dropped.
 //! - [`mod@bench`]: the comparison with no proxy and with nginx.
 //! - [`chaos`]: faults on real processes, judged by what reaches the provider.
+//! - [`faults`]: callers and providers that misbehave.
+//! - [`overload`]: callers while a node is asked for more than it can do.
 //! - [`routes`]: callers while deployments are slow, flap, limit and hang.
 //!
 //! This crate does NOT contain any part of the product, does not link the product's crates other
@@ -18,9 +20,11 @@
 
 pub mod bench;
 pub mod chaos;
+pub mod faults;
 mod gateway;
 pub mod live;
 pub mod load;
+pub mod overload;
 pub mod process;
 pub mod provider;
 pub mod routes;

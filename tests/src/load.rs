@@ -26,9 +26,9 @@ use anyhow::Context;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use caller::Caller;
-use record::Recorder;
-pub use record::{Latency, Report};
+use caller::{Caller, Patience};
+pub use record::{Cancelled, Latency, Report};
+use record::{Recorder, Times};
 
 /// The protocol spoken to the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
@@ -85,6 +85,17 @@ pub struct Load {
     pub duration: Duration,
     /// Time after which a request counts as failed.
     pub timeout: Duration,
+    /// Callers who go away before they are answered, if any do.
+    pub cancels: Option<Cancels>,
+}
+
+/// Callers who go away: they close their connection, or reset their stream.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Cancels {
+    /// Of a hundred requests.
+    pub percent: u32,
+    /// After a time at random, up to this.
+    pub within: Duration,
 }
 
 impl Default for Load {
@@ -103,6 +114,7 @@ impl Default for Load {
             warmup: Duration::from_secs(1),
             duration: Duration::from_secs(10),
             timeout: Duration::from_secs(30),
+            cancels: None,
         }
     }
 }
@@ -149,7 +161,7 @@ async fn closed(load: &Load, callers: Vec<Caller>, recorder: &Arc<Recorder>) -> 
     let mut tasks = JoinSet::new();
     for caller in callers {
         let recorder = Arc::clone(recorder);
-        tasks.spawn(call_until(caller, span, recorder, load.timeout));
+        tasks.spawn(call_until(caller, span, recorder, Patience::of(load)));
     }
     while let Some(ended) = tasks.join_next().await {
         ended.context("a caller panicked")?;
@@ -157,17 +169,23 @@ async fn closed(load: &Load, callers: Vec<Caller>, recorder: &Arc<Recorder>) -> 
     Ok(())
 }
 
-async fn call_until(mut caller: Caller, span: Span, recorder: Arc<Recorder>, timeout: Duration) {
+async fn call_until(mut caller: Caller, span: Span, recorder: Arc<Recorder>, patience: Patience) {
     loop {
         let due = Instant::now();
         if due >= span.to {
             return;
         }
         let nonce = recorder.next_nonce();
-        let answer = caller.call(&nonce, timeout).await;
+        let answer = caller.call(&nonce, patience.draw()).await;
+        recorder.note_cancel(&nonce, &answer);
         let done = Instant::now();
         let could_not_connect = answer.as_ref().is_err_and(caller::Failure::is_transport);
-        recorder.answered(due >= span.from && done <= span.to, due, done, answer);
+        let times = Times {
+            due,
+            sent: due,
+            done,
+        };
+        recorder.answered(due >= span.from && done <= span.to, times, answer);
         if could_not_connect {
             // A server that is down is asked again soon, not in a busy loop.
             tokio::time::sleep(Duration::from_millis(10)).await;

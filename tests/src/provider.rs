@@ -42,6 +42,7 @@ use tokio::sync::oneshot;
 
 pub use behaviour::{Behaviour, Cut, EXAMPLES, Fault, Refusal, parse_duration};
 pub use format::Format;
+pub(crate) use ledger::wall_ms;
 pub use ledger::{Entry, Outcome, Stats, key_hash};
 pub use reply::expected_content;
 pub(crate) use reply::push_chunk;

@@ -1,5 +1,6 @@
 //! The composition root: everything a node consists of is put together here, and taken down in order.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -13,21 +14,21 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tollgate_proto::node::v1::{Fleet, LeftOut, PolicyUpdate};
 use tollgate_proto::policy::v1::Policy;
-use tollgate_quota::Close;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use crate::arriving::Bodies;
 use crate::config::Config;
 use crate::control::Control;
 use crate::error::StartError;
 use crate::gate::Gate;
-use crate::journal::{self, Journal};
+use crate::journal::{self, Inheritance, Journal};
 use crate::keys::{Hash, Keys};
 use crate::limiter::Limiter;
 use crate::revision::Revision;
 use crate::snapshot::{self, Snapshot};
 use crate::workers::Workers;
-use crate::{config_stream, edge, metrics, quota_stream, random, server};
+use crate::{config_stream, edge, metrics, quota_stream, random, server, workers};
 
 /// How long leases may take to be returned at shutdown.
 const LONGEST_FAREWELL: Duration = Duration::from_secs(2);
@@ -43,6 +44,7 @@ pub(crate) struct Node {
     pub(crate) keys: Keys,
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) gate: Arc<Gate>,
+    pub(crate) bodies: Arc<Bodies>,
     /// Told when what the snapshot holds has changed.
     pub(crate) changed: Notify,
     /// Told when another policy is in force.
@@ -97,8 +99,9 @@ pub async fn serve(
     tasks.spawn(announce(Arc::clone(&node), health, stopping.clone()));
 
     let address = listener.local_addr().map_err(StartError::Listener)?;
-    tracing::info!(%address, node = node.config.name, "serving");
-    let workers = Workers::start().map_err(StartError::Workers)?;
+    node.say_bounds(address);
+    let watch = || keep_pace(Arc::clone(&node.gate));
+    let workers = Workers::start(watch).map_err(StartError::Workers)?;
     let connections = server::Connections::new(&node.config.limits);
     let accepting = CancellationToken::new();
     tokio::join!(
@@ -119,14 +122,14 @@ pub async fn serve(
     Ok(())
 }
 
-/// Notes what was used in all, so that the next process can close this one to the unit, even if the owner has not
-/// heard its farewell. Where requests had to be given up, what they had reserved stays in doubt.
+/// Leaves to the next process what was used in all, and what no owner could be told is given back, to go on from
+/// there. Where requests had to be given up, what they had reserved stays in doubt, and nothing is left.
 async fn last_words(node: &Arc<Node>, journal: Arc<Mutex<Journal>>) {
     if node.gate.in_flight() > 0 {
         return;
     }
-    let notes = node.limiter.last_notes();
-    let written = tokio::task::spawn_blocking(move || journal.lock().append(&notes));
+    let (notes, left) = (node.limiter.last_notes(), node.limiter.estate());
+    let written = tokio::task::spawn_blocking(move || journal.lock().leave(&notes, left.as_ref()));
     match written.await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "writing the last notes failed"),
@@ -161,14 +164,15 @@ async fn farewell(node: &Arc<Node>, leases: tokio::task::AbortHandle, tasks: &mu
 // === impl Node ===
 
 impl Node {
-    fn new(config: Config, inherited: Vec<Close>) -> (Arc<Self>, mpsc::Receiver<Hash>) {
+    fn new(config: Config, inherited: Inheritance) -> (Arc<Self>, mpsc::Receiver<Hash>) {
         let incarnation = random::number();
         let (keys, asked) = Keys::new(config.limits.max_keys);
         let node = Self {
             incarnation,
             keys,
             limiter: Arc::new(Limiter::new(&config.name, incarnation, Some(inherited))),
-            gate: Arc::new(Gate::new(config.limits.max_in_flight)),
+            gate: Arc::new(Gate::new(config.limits.max_in_flight, workers::deserved())),
+            bodies: Arc::new(Bodies::new(config.limits.max_body_bytes)),
             changed: Notify::new(),
             adopted: Notify::new(),
             revision: ArcSwapOption::empty(),
@@ -178,6 +182,20 @@ impl Node {
             config,
         };
         (Arc::new(node), asked)
+    }
+
+    /// Says where it serves, and how much of everything there may be.
+    fn say_bounds(&self, address: SocketAddr) {
+        let bounds = &self.config.limits;
+        tracing::info!(
+            %address,
+            node = self.config.name,
+            requests = bounds.max_in_flight,
+            body_bytes = bounds.max_body_bytes,
+            connections = bounds.max_connections,
+            keys = bounds.max_keys,
+            "serving"
+        );
     }
 
     /// The policy revision in force.
@@ -285,6 +303,11 @@ impl Node {
 
 static NO_POLICY: std::sync::LazyLock<Policy> = std::sync::LazyLock::new(Policy::default);
 
+/// Has fewer requests let in while the event loop that this runs on falls behind.
+async fn keep_pace(gate: Arc<Gate>) {
+    gate.keep_pace().await;
+}
+
 /// Writes the snapshot whenever something has changed.
 async fn snapshot_writer(node: Arc<Node>) {
     loop {
@@ -320,6 +343,7 @@ async fn announce(node: Arc<Node>, health: HealthReporter, stopping: Cancellatio
             }
         }
         metrics::in_flight(node.gate.in_flight());
+        metrics::places(node.gate.places());
         tokio::select! {
             () = node.adopted.notified() => {}
             _ = gauge.tick() => {}

@@ -1,40 +1,75 @@
-//! A request body that must arrive in time, so that a caller who drips bytes does not hold a request's memory.
+//! A request body on its way in: it must arrive in time, and large ones share the memory there is for them. So callers who
+//! drip bytes do not hold a request's memory, and bodies do not take more than the node has, however many come.
+
+mod bodies;
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
+use tonic::Status;
+
+use crate::error::Error;
+pub(crate) use bodies::{Bodies, Claim};
 
 /// From a request's head to the last byte of its body.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// A request body that must arrive in time.
+/// A request body on its way in.
 #[derive(Debug)]
 pub(crate) struct Arriving<B> {
     body: B,
     until: Instant,
     /// Set only once the body is waited for: most are there already.
     late: Option<Pin<Box<Sleep>>>,
+    /// What it has of the memory for large bodies. Small ones need none.
+    claim: Option<Arc<Claim>>,
+    received: usize,
 }
 
 impl<B> Arriving<B> {
     /// Time runs from now on.
-    pub(crate) fn new(body: B) -> Self {
+    pub(crate) fn new(body: B, claim: Option<Arc<Claim>>) -> Self {
         Self {
             body,
             until: Instant::now() + LONGEST,
             late: None,
+            claim,
+            received: 0,
+        }
+    }
+
+    fn receive(&mut self, bytes: usize) -> Result<(), Error> {
+        self.received += bytes;
+        match &self.claim {
+            Some(claim) if !claim.covers(self.received) => Err(Error::Overloaded),
+            Some(_) | None => Ok(()),
         }
     }
 }
 
-/// The body did not arrive in time.
+/// A body that is not going to be read, and what its caller is told.
 #[derive(Debug, thiserror::Error)]
-#[error("the request did not arrive within 30 s")]
-struct Late;
+#[error("{error}")]
+pub(crate) struct Unread {
+    pub(crate) error: Error,
+    /// The same, for the layers of the gRPC edge, which look for it here.
+    #[source]
+    status: Status,
+}
+
+impl From<Error> for Unread {
+    fn from(error: Error) -> Self {
+        Self {
+            status: error.to_status(),
+            error,
+        }
+    }
+}
 
 impl<B> Body for Arriving<B>
 where
@@ -50,14 +85,22 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         if let Poll::Ready(frame) = frame {
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+            return Poll::Ready(frame.map(|frame| {
+                let frame = frame.map_err(Into::into)?;
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                self.receive(bytes).map_err(Unread::from)?;
+                Ok(frame)
+            }));
         }
         let until = self.until;
         let late = self
             .late
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
         match late.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Some(Err(Late.into()))),
+            Poll::Ready(()) => {
+                let error = Error::field("body", "did not arrive within 30 s");
+                Poll::Ready(Some(Err(Unread::from(error).into())))
+            }
             Poll::Pending => Poll::Pending,
         }
     }
@@ -76,9 +119,13 @@ mod tests {
     use super::*;
     use http_body_util::{BodyExt, Full, StreamBody};
 
+    fn told<'a>(error: &'a (dyn std::error::Error + Send + Sync + 'static)) -> &'a Error {
+        &error.downcast_ref::<Unread>().expect("ours").error
+    }
+
     #[tokio::test]
     async fn a_body_that_is_there_passes() {
-        let body = Arriving::new(Full::new(Bytes::from_static(b"hello")));
+        let body = Arriving::new(Full::new(Bytes::from_static(b"hello")), None);
         assert_eq!(body.collect().await.unwrap().to_bytes(), "hello");
     }
 
@@ -92,8 +139,31 @@ mod tests {
             ))
         });
         let start = Instant::now();
-        let body = Arriving::new(StreamBody::new(Box::pin(drip)));
-        assert!(body.collect().await.is_err());
+        let body = Arriving::new(StreamBody::new(Box::pin(drip)), None);
+        let error = body.collect().await.unwrap_err();
+        assert!(matches!(told(&*error), Error::Invalid(_)));
         assert!(start.elapsed() <= LONGEST + Duration::from_secs(1));
+    }
+
+    #[tokio::test]
+    async fn a_large_body_for_which_there_is_no_memory_is_refused_as_it_comes() {
+        let bodies = Arc::new(Bodies::new(100_000));
+        let pieces = || {
+            let piece = || Ok::<_, std::io::Error>(Frame::data(Bytes::from(vec![b'x'; 20_000])));
+            StreamBody::new(futures_util::stream::iter((0..6).map(move |_| piece())))
+        };
+        let arrive =
+            |claim: &Arc<Claim>| Arriving::new(pieces(), Some(Arc::clone(claim))).collect();
+        let unknown = SizeHint::default();
+        let first = bodies.claim(&unknown).unwrap().unwrap();
+        assert_eq!(arrive(&first).await.unwrap().to_bytes().len(), 120_000);
+        let second = bodies.claim(&unknown).unwrap().unwrap();
+        let error = arrive(&second).await.unwrap_err();
+        assert_eq!(told(&*error), &Error::Overloaded);
+        let status = Status::from_error(error);
+        assert_eq!(status.code(), tonic::Code::Unavailable);
+        drop((first, second));
+        let third = bodies.claim(&unknown).unwrap().unwrap();
+        assert!(arrive(&third).await.is_ok());
     }
 }

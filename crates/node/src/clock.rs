@@ -8,6 +8,10 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+/// How far the two clocks may move against each other between two looks at [`offset`]. Corrections of a running clock
+/// are a thousand times smaller.
+pub(crate) const LARGEST_JUMP: Duration = Duration::from_millis(100);
+
 /// Time since the machine started, suspension included.
 pub(crate) fn boot_time() -> Duration {
     read(ClockId::Boottime)

@@ -119,7 +119,9 @@ async fn answer(
     let work = async {
         let plan = key.plan(revision, model)?;
         let needs = plan.needs(revision, model, &request.bounds);
-        reserve(node, Arc::clone(&plan), (needs, until), meter).await?;
+        let reserved = reserve(node, Arc::clone(&plan), (needs, until), meter).await;
+        key.note_room(reserved.as_ref().err());
+        reserved?;
         let case = Case::new(&node.limiter, &request, &plan)?;
         meter.routed(case.route.variant.as_ref());
         if call.explain {
@@ -224,6 +226,12 @@ pub(crate) enum Piece {
     End(Box<Summary>),
 }
 
+impl Drop for AnswerStream {
+    fn drop(&mut self) {
+        executor::over();
+    }
+}
+
 impl AnswerStream {
     fn new(head: Head, mut meter: Meter, begun: Begun, until: Instant) -> Self {
         meter.streamed(&begun.chunks);
@@ -248,6 +256,14 @@ impl AnswerStream {
         let meter = self.meter.as_mut()?;
         if self.begun.over {
             return self.end();
+        }
+        let ended_by = tokio::select! {
+            biased;
+            limit = meter.keep_up() => limit,
+            () = &mut self.deadline => None,
+        };
+        if let Some(limit) = ended_by {
+            return Some(Ok(Piece::Chunks(self.begun.stop(meter, limit))));
         }
         let mut chunks = Vec::new();
         let live = &mut self.begun.live;

@@ -27,8 +27,10 @@ pub struct Config {
 /// What bounds a node's use of memory and time, whatever its load.
 #[derive(Debug, Clone)]
 pub struct Bounds {
-    /// Requests worked on at once. Further ones are refused with `OVERLOADED`.
+    /// Requests worked on at once. Tenants share them; what finds no place is refused with `OVERLOADED`.
     pub max_in_flight: usize,
+    /// Bytes of the bodies of requests at work, as far as each is larger than 32 KiB. Further ones are refused.
+    pub max_body_bytes: usize,
     /// Connections open at once. Further ones wait to be accepted.
     pub max_connections: usize,
     /// Keys remembered. A node that sees more forgets some and asks again when they come back.
@@ -40,6 +42,54 @@ pub struct Bounds {
     pub drain_timeout: Duration,
 }
 
+/// A memory budget that is too small for a node to be of use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a node needs a memory budget of at least {} MiB", LEAST_BUDGET / MIB)]
+pub struct BudgetTooSmall;
+
+const MIB: u64 = 1024 * 1024;
+/// The program, a policy with its tables, leases, metrics, and lines of the log that are to be written.
+const BASE: u64 = 64 * MIB;
+const LEAST_BUDGET: u64 = 80 * MIB;
+/// A request at work: what waits to be sent to a caller who does not read (64 KiB), a buffer for what its provider sends,
+/// and its own first 32 KiB, as they came and as they go out.
+const REQUEST: u64 = 128 * 1024;
+/// A connection without a request: its buffers, and its task.
+const CONNECTION: u64 = 16 * 1024;
+/// A key, with its plans for a few models.
+const KEY: u64 = 2 * 1024;
+/// Most of each, however much memory there is: beyond that, other things are scarce, such as descriptors.
+const MOST_REQUESTS: u64 = 10_000;
+const MOST_CONNECTIONS: u64 = 10_000;
+const MOST_KEYS: u64 = 65_536;
+
+impl Bounds {
+    /// The bounds that keep a node within so many bytes of memory.
+    ///
+    /// 64 MiB are for what does not depend on load. Of the rest a half is for requests at work, 128 KiB each; a quarter
+    /// for the bodies of large ones, beyond what each has; an eighth for connections, 16 KiB each; and an eighth for keys,
+    /// 2 KiB each. So 1 GiB is for 3,840 requests at once, 240 MiB of large bodies, 7,680 connections and 61,440 keys.
+    ///
+    /// # Errors
+    /// The budget is less than 80 MiB.
+    pub fn within(budget: u64) -> Result<Self, BudgetTooSmall> {
+        if budget < LEAST_BUDGET {
+            return Err(BudgetTooSmall);
+        }
+        let rest = budget - BASE;
+        let count = |part: u64, each: u64, most: u64| {
+            usize::try_from((part / each).min(most)).unwrap_or(usize::MAX)
+        };
+        Ok(Self {
+            max_in_flight: count(rest / 2, REQUEST, MOST_REQUESTS),
+            max_body_bytes: count(rest / 4, 1, u64::MAX),
+            max_connections: count(rest / 8, CONNECTION, MOST_CONNECTIONS),
+            max_keys: count(rest / 8, KEY, MOST_KEYS),
+            ..Self::default()
+        })
+    }
+}
+
 /// Text that must not be shown. Its `Debug` form is `***`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -48,6 +98,7 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             max_in_flight: 10_000,
+            max_body_bytes: 1 << 30,
             max_connections: 10_000,
             max_keys: 65_536,
             drain_delay: Duration::ZERO,
@@ -71,5 +122,39 @@ impl Secret {
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("***")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the bounds come to, at the most.
+    fn sum(bounds: &Bounds) -> u64 {
+        let times = |count: usize, each| count as u64 * each;
+        BASE + times(bounds.max_in_flight, REQUEST)
+            + times(bounds.max_body_bytes, 1)
+            + times(bounds.max_connections, CONNECTION)
+            + times(bounds.max_keys, KEY)
+    }
+
+    #[test]
+    fn bounds_keep_within_the_budget() {
+        for mebibytes in [80, 96, 256, 1024, 16 * 1024, 1024 * 1024] {
+            let budget = mebibytes * MIB;
+            let bounds = Bounds::within(budget).unwrap();
+            assert!(sum(&bounds) <= budget, "{mebibytes}: {bounds:?}");
+            assert!(bounds.max_in_flight >= 64 && bounds.max_keys >= 1000);
+        }
+        assert!(Bounds::within(LEAST_BUDGET - 1).is_err());
+    }
+
+    #[test]
+    fn the_example_is_right() {
+        let bounds = Bounds::within(1024 * MIB).unwrap();
+        assert_eq!(bounds.max_in_flight, 3840);
+        assert_eq!(bounds.max_body_bytes as u64, 240 * MIB);
+        assert_eq!(bounds.max_connections, 7680);
+        assert_eq!(bounds.max_keys, 61_440);
     }
 }

@@ -129,6 +129,18 @@ pub(crate) async fn dispatch(case: &Case<'_>, meter: &mut Meter) -> Result<Reply
     Err(at_fault.unwrap_or_else(|| walk.exhausted(&attempts, meter)))
 }
 
+// === impl Begun ===
+
+impl Begun {
+    /// Ends it before its end, because a limit has no room for more. Answers its last chunks.
+    pub(crate) fn stop(&mut self, meter: &mut Meter, limit: Arc<str>) -> Vec<Chunk> {
+        let usage = self.live.usage();
+        self.live.give_up();
+        self.over = true;
+        meter.stop(limit, usage)
+    }
+}
+
 // === impl Walk ===
 
 impl<'a> Walk<'a> {

@@ -1,13 +1,15 @@
 //! Where callers come in: both edges on one port, and the layers around them, outermost first.
 //!
-//! 1. The gate: refuses what is beyond the node's bound before any work is done, and counts until the body is
-//!    dropped. Health checks pass, so that an overloaded node is not taken for a dead one.
+//! 1. The gate: who comes in where there is not room for all, decided by the head of a request alone, and counted
+//!    until the body is dropped. Health checks pass, so that an overloaded node is not taken for a dead one.
 //! 2. The panic guard: a defect in one request is an error to its caller, not a broken connection to all
 //!    callers on it.
 //! 3. The patience for bodies: a request must have arrived within bounds of time.
 //! 4. The router: gRPC services by their names, HTTP by path, anything else is refused in the caller's own
 //!    language. Completions go past it: to look up a route, and to box what it leads to several times, costs more
 //!    than several of the steps that follow.
+
+mod door;
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -17,7 +19,8 @@ use axum::Router;
 use axum::body::Body;
 use futures_util::FutureExt;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use tollgate_proto::completion::v1::completion_service_server::{self, CompletionServiceServer};
 use tollgate_proto::completion::v1::embedding_service_server::{self, EmbeddingServiceServer};
@@ -32,6 +35,7 @@ use crate::error::{Error, StartError};
 use crate::grpc::Grpc;
 use crate::guarded::Guarded;
 use crate::http as http_edge;
+use door::Admitted;
 
 /// Most bytes of a request on either edge.
 pub(crate) const LARGEST_REQUEST: usize = 4 * 1024 * 1024;
@@ -82,26 +86,34 @@ where
     H::Future: Send + 'static,
 {
     let services = Services::new(node, health)?;
-    let gate = Arc::clone(&node.gate);
     Ok(tower::service_fn(move |request: Request<Incoming>| {
-        let counted = !request.uri().path().starts_with("/grpc.");
-        let pass = if counted { gate.enter() } else { None };
-        let refused = counted && pass.is_none();
         let services = services.clone();
-        let version = request.version();
         async move {
-            let body = if refused {
-                refuse(request.headers(), &Error::Overloaded)
-            } else {
-                let grpc = is_grpc(request.headers());
-                let answered = AssertUnwindSafe(services.answer(request.map(Arriving::new)));
-                match answered.catch_unwind().await {
-                    Ok(response) if grpc => one_code_for_size(response),
-                    Ok(response) => response,
-                    Err(_) => panicked(grpc),
+            let version = request.version();
+            let (size, headers) = (request.body().size_hint(), request.headers());
+            let uncounted = request.uri().path().starts_with("/grpc.");
+            let admitted = door::enter(&services.node, uncounted, headers, size).await;
+            let grpc = is_grpc(headers);
+            let (response, pass) = match admitted {
+                // The claim is held until the request has been read and sent on.
+                Ok(Admitted { pass, claim }) => {
+                    let request = request.map(|body| Arriving::new(body, claim.clone()));
+                    let answered = AssertUnwindSafe(services.answer(request));
+                    let response = match answered.catch_unwind().await {
+                        Ok(response) if grpc => one_code_for_size(response),
+                        Ok(response) => response,
+                        Err(_) => panicked(grpc),
+                    };
+                    (response, pass)
+                }
+                Err(error) => {
+                    if version < Version::HTTP_2 {
+                        door::hear_out(request.into_body()).await;
+                    }
+                    (refuse(grpc, &error), None)
                 }
             };
-            Ok(body.map(|body| Guarded::new(body, version, pass)))
+            Ok(response.map(|body| Guarded::new(body, version, pass)))
         }
     }))
 }
@@ -203,8 +215,8 @@ fn one_code_for_size(response: Response<Body>) -> Response<Body> {
 }
 
 /// Refuses a request in its own language.
-fn refuse(headers: &HeaderMap, error: &Error) -> Response<Body> {
-    if is_grpc(headers) {
+fn refuse(grpc: bool, error: &Error) -> Response<Body> {
+    if grpc {
         error.to_status().into_http()
     } else {
         http_edge::error(error)
@@ -216,9 +228,5 @@ fn panicked(grpc: bool) -> Response<Body> {
         what: "a request panicked",
     };
     tracing::error!("a request panicked: this is a defect");
-    if grpc {
-        error.to_status().into_http()
-    } else {
-        http_edge::error(&error)
-    }
+    refuse(grpc, &error)
 }

@@ -1,8 +1,9 @@
-//! Runs the streams of HTTP/2 connections, and ends those that are past their deadline while nobody reads them.
+//! Runs connections and the streams of HTTP/2, and ends those that are past their deadline while nobody reads them.
 //!
 //! hyper asks a body for more only when the peer has made room for it. A peer that makes none, but keeps its
 //! connection alive, would hold a request, its units and its connection to a provider for ever: the deadline
-//! within the body is never looked at. So the task around the body looks at it too.
+//! within the body is never looked at. So the task around the body looks at it too: that of its stream, or, with
+//! HTTP/1.1, that of its connection.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -25,6 +26,12 @@ pub(crate) fn end_by(deadline: Instant) {
     DEADLINE.set(Some(deadline));
 }
 
+/// Tells the task that this runs in that its request is over: a connection may have others after it.
+pub(crate) fn over() {
+    // Fails only in a thread that is ending.
+    let _ = DEADLINE.try_with(|deadline| deadline.set(None));
+}
+
 /// Spawns tasks that keep to the deadline they are told.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StreamExecutor;
@@ -39,14 +46,15 @@ where
 }
 
 /// A task and its deadline.
-struct Bounded<F> {
+pub(crate) struct Bounded<F> {
     task: Pin<Box<F>>,
     deadline: Option<Instant>,
     over: Option<Pin<Box<Sleep>>>,
 }
 
 impl<F> Bounded<F> {
-    fn new(task: F) -> Self {
+    /// A task that has not been told a deadline yet.
+    pub(crate) fn new(task: F) -> Self {
         Self {
             task: Box::pin(task),
             deadline: None,
@@ -61,7 +69,11 @@ impl<F: Future<Output = ()>> Future for Bounded<F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         DEADLINE.set(self.deadline);
         let polled = self.task.as_mut().poll(cx);
-        self.deadline = DEADLINE.take();
+        let deadline = DEADLINE.take();
+        if deadline != self.deadline {
+            self.deadline = deadline;
+            self.over = None;
+        }
         let (Poll::Pending, Some(deadline)) = (polled, self.deadline) else {
             return polled;
         };
@@ -86,6 +98,22 @@ mod tests {
         })
         .await;
         assert_eq!(start.elapsed(), Duration::from_secs(5) + GRACE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_whose_request_is_over_goes_on_to_the_next() {
+        let start = Instant::now();
+        let seconds = Duration::from_secs;
+        Bounded::new(async move {
+            end_by(start + seconds(5));
+            tokio::time::sleep(seconds(3)).await;
+            over();
+            tokio::time::sleep(seconds(60)).await;
+            end_by(start + seconds(70));
+            std::future::pending::<()>().await;
+        })
+        .await;
+        assert_eq!(start.elapsed(), seconds(70) + GRACE);
     }
 
     #[tokio::test(start_paused = true)]

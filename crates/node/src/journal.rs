@@ -1,15 +1,21 @@
 //! What a node must not forget when it dies: how far it has gone with each budget, long window and slot, so that
-//! the process after it can say what this one cannot have used.
+//! the process after it can say what this one cannot have used. One that ends in good order leaves all that it knows
+//! besides ([`will`]), for the next one to go on in its place.
 //!
-//! The file is a row of lines `length, CRC-32C, message`, appended and flushed; only the last line about a process and
-//! a counter counts. A crash may leave a tail that was never flushed, of which nothing was made: it is cut off. A line
+//! The file is a row of lines ([`line`]), appended and flushed; only the last one about a process and
+//! a counter counts. What is left to the next process counts only where nothing follows it, and is gone from the file,
+//! for good, before anybody makes use of it. A crash may leave a tail that was never flushed, of which nothing was made: it is cut off. A line
 //! that is damaged although it had been flushed makes the whole journal worthless, since what came after it may have
 //! said more; then nothing is closed by it, and operators see what the dead processes held as suspense.
 //!
 //! Whoever holds the lock on the folder knows that every process which wrote here before is dead: they held it all
 //! their lives, and the kernel lets go of it only with the process.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod line;
+mod place;
+mod will;
+
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -18,10 +24,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use prost::Message;
-use tollgate_quota::node::Note;
-use tollgate_quota::{Close, Counter, Incarnation, Window};
+use tollgate_quota::node::{Estate, Note};
+use tollgate_quota::{Close, Incarnation};
 
+use self::line::{Contents, Line, Notes};
+use self::place::Place;
+use self::will::{Seal, Will};
 use crate::limiter::Limiter;
 use crate::metrics;
 
@@ -29,34 +37,12 @@ const JOURNAL: &str = "journal";
 const TEMPORARY: &str = "journal.tmp";
 const DAMAGED: &str = "journal.damaged";
 const LOCK: &str = "lock";
-/// Length and checksum before each line.
-const HEADER: usize = 8;
-/// No line is longer: a counter's name has at most 1 KiB.
-const LONGEST_LINE: usize = 4096;
 /// Said of lines in a file that was flushed before it was a journal.
 const WHOLE: u64 = u64::MAX;
 /// A journal larger than this, and four times larger than what counts in it, is written anew.
 const LARGE: u64 = 1 << 20;
 /// The wait after a write that failed.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// One line.
-#[derive(Clone, PartialEq, Message)]
-struct Line {
-    #[prost(fixed64, tag = "1")]
-    incarnation: u64,
-    #[prost(string, tag = "2")]
-    counter: String,
-    #[prost(uint64, tag = "3")]
-    window: u64,
-    #[prost(uint64, tag = "4")]
-    mark: u64,
-    #[prost(uint64, tag = "5")]
-    settled: u64,
-    /// Bytes of the file that had been flushed when this was written.
-    #[prost(uint64, tag = "6")]
-    flushed: u64,
-}
 
 /// The journal of this folder, held under its lock.
 #[derive(Debug)]
@@ -65,13 +51,22 @@ pub(crate) struct Journal {
     file: File,
     length: u64,
     /// What counts of it.
-    last: BTreeMap<(Incarnation, Counter), Note>,
+    last: Notes,
     /// The numbers that this process has had.
     own: BTreeSet<Incarnation>,
     /// The file was put in the old one's place, and it is not sure that this is durable.
     renamed: bool,
     /// Locked for as long as the process lives.
-    _lock: File,
+    lock: File,
+}
+
+/// What the processes before this one have left.
+#[derive(Debug, Default)]
+pub(crate) struct Inheritance {
+    /// What the dead had, to be closed.
+    pub(crate) closes: Vec<Close>,
+    /// What the last one had, to be gone on with in its place, and the store that its totals stand in.
+    pub(crate) estate: Option<(Estate, u64)>,
 }
 
 /// Why a journal cannot be used.
@@ -86,30 +81,34 @@ pub enum Unusable {
 }
 
 impl Journal {
-    /// Takes the lock, and reads what dead processes have left.
+    /// Takes the lock, and reads what the processes before have left. What is to be gone on with is nowhere else when
+    /// it returns.
     ///
     /// # Errors
     /// Another process has the lock, or the folder cannot be read or written.
-    pub(crate) fn open(folder: &Path) -> Result<(Self, Vec<Close>), Unusable> {
+    pub(crate) fn open(folder: &Path) -> Result<(Self, Inheritance), Unusable> {
         let lock = create(&folder.join(LOCK), false)?;
         lock.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => Unusable::InUse,
             TryLockError::Error(error) => Unusable::Io(error),
         })?;
-        let last = read(folder)?;
-        let closes = last.values().map(Note::close).collect();
+        let Contents { last, will } = read(folder)?;
+        let estate = will.and_then(|will| taken(will, &lock));
+        let goes_on = estate.as_ref().map(|(estate, _)| estate.incarnation);
+        let dead = last.values().filter(|it| Some(it.incarnation) != goes_on);
+        let closes = dead.map(Note::close).collect();
         let (file, length) = rewrite(folder, &last)?;
         let mut journal = Self {
             folder: folder.to_owned(),
             file,
             length,
             last,
-            own: BTreeSet::new(),
+            own: goes_on.into_iter().collect(),
             renamed: true,
-            _lock: lock,
+            lock,
         };
         journal.settle_name()?;
-        Ok((journal, closes))
+        Ok((journal, Inheritance { closes, estate }))
     }
 
     /// Appends and flushes. When it returns without error, the notes are durable.
@@ -117,21 +116,46 @@ impl Journal {
     /// # Errors
     /// The write or the flush failed: it is not known what is durable.
     pub(crate) fn append(&mut self, notes: &[Note]) -> io::Result<()> {
-        self.settle_name()?;
         let mut bytes = Vec::new();
         for note in notes {
-            encode(note, self.length, &mut bytes);
+            Line::note(note, self.length).write(&mut bytes);
         }
-        // After a failure something of the last write may be there: go on where it is known to be whole.
-        self.file.set_len(self.length)?;
-        self.file.write_all(&bytes)?;
-        self.file.sync_data()?;
-        self.length += bytes.len() as u64;
+        self.write(&bytes)?;
         for note in notes {
             self.own.insert(note.incarnation);
             let key = (note.incarnation, note.counter.clone());
             self.last.insert(key, note.clone());
         }
+        Ok(())
+    }
+
+    /// Writes the last notes of this process, and after them what it leaves to the next one, if anything, and the store
+    /// that its totals stand in. Nothing is to be written any more.
+    ///
+    /// # Errors
+    /// The write or the flush failed, or the system does not say where this process runs: what is left may be lost.
+    pub(crate) fn leave(&mut self, notes: &[Note], left: Option<&(Estate, u64)>) -> io::Result<()> {
+        self.append(notes)?;
+        let Some((estate, store)) = left else {
+            return Ok(());
+        };
+        let seal = Seal::new(estate, *store, Place::of(&self.lock)?);
+        let mut bytes = Vec::new();
+        let mut lines = estate.bequests.iter();
+        let fits = lines.all(|it| Line::bequest(it, self.length).write(&mut bytes));
+        if !fits || !Line::seal(seal, self.length).write(&mut bytes) {
+            return Err(io::Error::other("too much is known of one counter"));
+        }
+        self.write(&bytes)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.settle_name()?;
+        // After a failure something of the last write may be there: go on where it is known to be whole.
+        self.file.set_len(self.length)?;
+        self.file.write_all(bytes)?;
+        self.file.sync_data()?;
+        self.length += bytes.len() as u64;
         Ok(())
     }
 
@@ -193,14 +217,31 @@ async fn write(journal: &Arc<Mutex<Journal>>, limiter: &Limiter, notes: &Arc<Vec
     }
 }
 
+/// What the last process has left, where it is of use here.
+fn taken(will: Will, lock: &File) -> Option<(Estate, u64)> {
+    let here = Place::of(lock).map_err(|error| error.to_string());
+    let taken = here.and_then(|here| will.take(&here).map_err(str::to_owned));
+    match taken {
+        Ok((estate, store)) => {
+            let counters = estate.bequests.len();
+            tracing::info!(
+                counters,
+                "going on with what the last process had of limits"
+            );
+            Some((estate, store))
+        }
+        Err(reason) => {
+            tracing::info!(reason, "what the last process had of limits is given up");
+            None
+        }
+    }
+}
+
 /// Writes a journal of just these notes, flushed before it takes the old one's place.
-fn rewrite(
-    folder: &Path,
-    last: &BTreeMap<(Incarnation, Counter), Note>,
-) -> io::Result<(File, u64)> {
+fn rewrite(folder: &Path, last: &Notes) -> io::Result<(File, u64)> {
     let mut bytes = Vec::new();
     for note in last.values() {
-        encode(note, WHOLE, &mut bytes);
+        Line::note(note, WHOLE).write(&mut bytes);
     }
     let temporary = folder.join(TEMPORARY);
     let mut file = create(&temporary, true)?;
@@ -223,95 +264,24 @@ fn create(path: &Path, empty: bool) -> io::Result<File> {
     options.open(path)
 }
 
-fn encode(note: &Note, flushed: u64, into: &mut Vec<u8>) {
-    let line = Line {
-        incarnation: note.incarnation.0,
-        counter: note.counter.as_str().to_owned(),
-        window: note.window.0,
-        mark: note.mark,
-        settled: note.settled,
-        flushed,
-    };
-    let body = line.encode_to_vec();
-    let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
-    into.extend_from_slice(&length.to_le_bytes());
-    into.extend_from_slice(&crc32c(&body).to_le_bytes());
-    into.extend_from_slice(&body);
-}
-
 /// Reads what counts of a folder's journal; nothing where it is damaged.
-fn read(folder: &Path) -> io::Result<BTreeMap<(Incarnation, Counter), Note>> {
+fn read(folder: &Path) -> io::Result<Contents> {
     let path = folder.join(JOURNAL);
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Contents::default()),
         Err(error) => return Err(error),
     };
-    let Some(last) = decode(&bytes) else {
+    let Some(contents) = line::decode(&bytes) else {
         tracing::error!(
             path = %path.display(),
             "the journal is damaged: what earlier processes held stays charged until an operator closes it \
              (`tollgate limits close`)"
         );
         fs::rename(&path, folder.join(DAMAGED))?;
-        return Ok(BTreeMap::new());
+        return Ok(Contents::default());
     };
-    Ok(last)
-}
-
-/// The last note of every process and counter; none where a line is damaged that had been flushed.
-fn decode(bytes: &[u8]) -> Option<BTreeMap<(Incarnation, Counter), Note>> {
-    let mut last = BTreeMap::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        let Some((line, length)) = line_at(bytes, at) else {
-            let damaged = (at + 1..bytes.len())
-                .filter_map(|later| line_at(bytes, later))
-                .any(|(line, _)| line.flushed > at as u64);
-            tracing::warn!(
-                at,
-                of = bytes.len(),
-                "the journal ends in a line that was not finished"
-            );
-            return (!damaged).then_some(last);
-        };
-        let note = note_of(&line)?;
-        last.insert((note.incarnation, note.counter.clone()), note);
-        at += length;
-    }
-    Some(last)
-}
-
-fn line_at(bytes: &[u8], at: usize) -> Option<(Line, usize)> {
-    let (header, rest) = bytes.get(at..)?.split_at_checked(HEADER)?;
-    let (length, sum) = header.split_at(4);
-    let number = |bytes: &[u8]| bytes.try_into().ok().map(u32::from_le_bytes);
-    let length = usize::try_from(number(length)?).ok()?;
-    let body = rest
-        .get(..length)
-        .filter(|_| (1..=LONGEST_LINE).contains(&length))?;
-    if crc32c(body) != number(sum)? {
-        return None;
-    }
-    Some((Line::decode(body).ok()?, HEADER + length))
-}
-
-fn note_of(line: &Line) -> Option<Note> {
-    Some(Note {
-        incarnation: Incarnation(line.incarnation),
-        counter: Counter::parse(&line.counter).ok()?,
-        window: Window(line.window),
-        mark: line.mark,
-        settled: line.settled,
-    })
-}
-
-/// CRC-32C (Castagnoli), bit by bit: lines are short.
-fn crc32c(bytes: &[u8]) -> u32 {
-    const POLYNOMIAL: u32 = 0x82f6_3b78;
-    let step = |crc: u32| (crc >> 1) ^ (POLYNOMIAL & (crc & 1).wrapping_neg());
-    let byte = |crc: u32, byte: &u8| (0..8).fold(crc ^ u32::from(*byte), |crc, _| step(crc));
-    !bytes.iter().fold(!0, byte)
+    Ok(contents)
 }
 
 #[cfg(test)]

@@ -8,16 +8,19 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tollgate_policy::Subject;
-use tollgate_policy::table::{Caller, Labels};
+use tollgate_policy::table::{self, Labels};
 use tollgate_proto::node::v1::{Key, KeyUpdate};
 
+use crate::clock;
 use crate::error::Error;
+use crate::gate::TenantId;
 use crate::plan::{Plan, Plans};
 use crate::revision::Revision;
 
@@ -34,6 +37,8 @@ const MOST_NEGATIVE: usize = 16_384;
 const MOST_PENDING: usize = 4_096;
 /// How long a request waits for the control plane's word on its key.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// How long a limit's refusal is held against a key: what was decided then may have changed.
+const LONGEST_OVER_QUOTA: Duration = Duration::from_secs(10);
 /// Longest key that is looked at.
 const LONGEST_KEY: usize = 256;
 
@@ -45,6 +50,16 @@ pub(crate) struct Keys {
     pending: Mutex<HashMap<Hash, Vec<Waiting>>>,
     ask: mpsc::Sender<Hash>,
     most: usize,
+}
+
+/// A caller, as far as this node can tell by itself.
+#[derive(Debug)]
+pub(crate) enum Caller {
+    Known(Arc<Known>),
+    /// Only the control plane knows whether there is such a key.
+    Unmet(Hash),
+    /// There is no key, or it is known that it does not exist.
+    Refused(Error),
 }
 
 /// A key that exists.
@@ -60,9 +75,13 @@ pub(crate) struct Known {
     pub(crate) labels: Labels,
     /// The name that its owner gave it.
     pub(crate) name: String,
+    /// Who shares a node's places with it: its organisation.
+    pub(crate) tenant: TenantId,
     /// The subject that is shut out, and the key with it.
     blocked_by: Option<Box<str>>,
     plans: Plans,
+    /// Until when a limit has no room for it, by the boot clock in milliseconds; 0 where none said so.
+    over_quota_until: AtomicU64,
 }
 
 // === impl Keys ===
@@ -89,18 +108,29 @@ impl Keys {
         &self,
         authorization: Option<&[u8]>,
     ) -> Result<Arc<Known>, Error> {
-        let key = bearer(authorization).ok_or(Error::KeyMissing)?;
+        match self.recognise(authorization) {
+            Caller::Known(known) => Ok(known),
+            Caller::Unmet(hash) => self.resolve(hash).await,
+            Caller::Refused(error) => Err(error),
+        }
+    }
+
+    /// What is known of a caller without asking anybody.
+    pub(crate) fn recognise(&self, authorization: Option<&[u8]>) -> Caller {
+        let Some(key) = bearer(authorization) else {
+            return Caller::Refused(Error::KeyMissing);
+        };
         if key.len() > LONGEST_KEY || !key.starts_with(b"tg_") {
-            return Err(Error::KeyInvalid);
+            return Caller::Refused(Error::KeyInvalid);
         }
         let hash = *blake3::hash(key).as_bytes();
         if let Some(known) = self.known.read().get(&hash) {
-            return Ok(Arc::clone(known));
+            return Caller::Known(Arc::clone(known));
         }
         if self.is_unknown(&hash) {
-            return Err(Error::KeyInvalid);
+            return Caller::Refused(Error::KeyInvalid);
         }
-        self.resolve(hash).await
+        Caller::Unmet(hash)
     }
 
     async fn resolve(&self, hash: Hash) -> Result<Arc<Known>, Error> {
@@ -245,12 +275,14 @@ impl Known {
         match Subject::parse(&key.subject) {
             Ok(subject) => Some(Self {
                 id: key.id.as_str().into(),
+                tenant: TenantId::of_org(subject.org()),
                 subject,
                 tier: filled(&key.tier),
                 labels: key.labels.clone().into_iter().collect(),
                 name: key.name.clone(),
                 blocked_by: filled(&key.blocked_by),
                 plans: Plans::default(),
+                over_quota_until: AtomicU64::new(0),
             }),
             Err(error) => {
                 tracing::warn!(key = key.id, %error, "passing over a key with a bad subject");
@@ -260,8 +292,8 @@ impl Known {
     }
 
     /// Who asks, as the policy's table knows callers.
-    pub(crate) fn caller(&self) -> Caller<'_> {
-        Caller {
+    pub(crate) fn caller(&self) -> table::Caller<'_> {
+        table::Caller {
             key: &self.id,
             key_name: &self.name,
             subject: &self.subject,
@@ -301,6 +333,26 @@ impl Known {
         }
     }
 
+    /// Takes note of whether limits had room for the last request.
+    pub(crate) fn note_room(&self, refusal: Option<&Error>) {
+        let until = if let Some(Error::LimitExceeded { retry_after, .. }) = refusal {
+            let wait = (*retry_after).min(LONGEST_OVER_QUOTA);
+            now_ms() + u64::try_from(wait.as_millis()).unwrap_or(0)
+        } else {
+            0
+        };
+        // Mostly it is as it was, and the line stays in the caches of all processors.
+        if self.over_quota_until.load(Ordering::Relaxed) != until {
+            self.over_quota_until.store(until, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a limit has refused the key, and will not admit it yet.
+    pub(crate) fn is_over_quota(&self) -> bool {
+        let until = self.over_quota_until.load(Ordering::Relaxed);
+        until > 0 && now_ms() < until
+    }
+
     /// The counters that must admit this key's requests for a model, worked out once per policy revision.
     pub(crate) fn plan(
         &self,
@@ -309,6 +361,10 @@ impl Known {
     ) -> Result<Arc<Plan>, Error> {
         self.plans.get(revision, self, model)
     }
+}
+
+fn now_ms() -> u64 {
+    u64::try_from(clock::boot_time().as_millis()).unwrap_or(0)
 }
 
 /// An empty text says that there is none.
@@ -323,136 +379,4 @@ fn bearer(authorization: Option<&[u8]>) -> Option<&[u8]> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn keys() -> (Arc<Keys>, mpsc::Receiver<Hash>) {
-        let (keys, asked) = Keys::new(2);
-        (Arc::new(keys), asked)
-    }
-
-    fn update(text: &str, id: &str) -> KeyUpdate {
-        KeyUpdate {
-            hash: bytes::Bytes::copy_from_slice(blake3::hash(text.as_bytes()).as_bytes()),
-            key: (!id.is_empty()).then(|| Key {
-                id: id.to_owned(),
-                subject: "acme/search".to_owned(),
-                ..Key::default()
-            }),
-        }
-    }
-
-    #[test]
-    fn only_a_bearer_token_is_a_key() {
-        assert_eq!(bearer(Some(b"Bearer tg_1")), Some(&b"tg_1"[..]));
-        assert_eq!(bearer(Some(b"bearer  tg_1 ")), Some(&b"tg_1"[..]));
-        for other in [&b"Basic tg_1"[..], b"Bearer ", b"Bearer", b"tg_1", b""] {
-            assert_eq!(bearer(Some(other)), None);
-        }
-        assert_eq!(bearer(None), None);
-    }
-
-    #[tokio::test]
-    async fn an_unmet_key_is_asked_for_once_and_then_known() {
-        let (keys, mut asked) = keys();
-        let answer = async {
-            let hash = asked.recv().await.unwrap();
-            assert_eq!(hash, *blake3::hash(b"tg_1").as_bytes());
-            assert!(keys.update(&update("tg_1", "k1")));
-        };
-        let (first, second, ()) = tokio::join!(
-            keys.authenticate(Some(b"Bearer tg_1")),
-            keys.authenticate(Some(b"Bearer tg_1")),
-            answer
-        );
-        assert_eq!(&*first.unwrap().id, "k1");
-        assert_eq!(&*second.unwrap().id, "k1");
-        assert!(asked.try_recv().is_err());
-        assert!(keys.authenticate(Some(b"Bearer tg_1")).await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn a_revoked_key_stops_working_at_once() {
-        let (keys, _asked) = keys();
-        keys.update(&update("tg_1", "k1"));
-        assert!(keys.authenticate(Some(b"Bearer tg_1")).await.is_ok());
-        assert!(keys.update(&update("tg_1", "")));
-        let refused = keys.authenticate(Some(b"Bearer tg_1")).await;
-        assert_eq!(refused.err(), Some(Error::KeyInvalid));
-    }
-
-    #[tokio::test]
-    async fn a_changed_key_is_another_and_a_blocked_one_is_not_admitted() {
-        let (keys, _asked) = keys();
-        let change = |change: fn(&mut Key)| {
-            let mut update = update("tg_1", "k1");
-            change(update.key.as_mut().unwrap());
-            update
-        };
-        let known = async || keys.authenticate(Some(b"Bearer tg_1")).await.unwrap();
-        assert!(keys.update(&update("tg_1", "k1")));
-        let first = known().await;
-        assert!(!keys.update(&update("tg_1", "k1")), "nothing is new");
-        assert!(Arc::ptr_eq(&first, &known().await));
-        assert_eq!(first.admit(), Ok(()));
-        let changes: [fn(&mut Key); 3] = [
-            |key| key.tier = "free".into(),
-            |key| key.labels = [("env".into(), "prod".into())].into(),
-            |key| key.blocked_by = "acme".into(),
-        ];
-        for step in changes {
-            let before = known().await;
-            assert!(keys.update(&change(step)));
-            assert!(!Arc::ptr_eq(&before, &known().await));
-            assert_eq!(keys.to_updates(), [change(step)]);
-        }
-        let blocked = known().await.admit().unwrap_err();
-        assert!(blocked.to_string().contains("`acme`"), "{blocked}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_unmet_key_without_a_control_plane_is_not_called_invalid() {
-        let (keys, _asked) = keys();
-        let refused = keys.authenticate(Some(b"Bearer tg_1")).await;
-        assert!(matches!(refused, Err(Error::NotReady { .. })));
-        assert!(keys.pending.lock().is_empty());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_key_that_does_not_exist_is_asked_for_again_later() {
-        let (keys, mut asked) = keys();
-        keys.update(&update("tg_1", ""));
-        let refused = keys.authenticate(Some(b"Bearer tg_1")).await;
-        assert_eq!(refused.err(), Some(Error::KeyInvalid));
-        tokio::time::advance(NEGATIVE_TIME).await;
-        let (found, ()) = tokio::join!(keys.authenticate(Some(b"Bearer tg_1")), async {
-            asked.recv().await.unwrap();
-            keys.update(&update("tg_1", "k1"));
-        });
-        assert!(found.is_ok());
-    }
-
-    #[test]
-    fn the_memory_is_bounded() {
-        let (keys, _asked) = keys();
-        for number in 0..10 {
-            keys.update(&update(&format!("tg_{number}"), "k"));
-        }
-        assert_eq!(keys.hashes().0.len(), 2);
-        for number in 0..MOST_NEGATIVE + 10 {
-            keys.update(&update(&format!("tg_no{number}"), ""));
-        }
-        assert_eq!(keys.unknown.lock().len(), MOST_NEGATIVE);
-    }
-
-    #[test]
-    fn what_is_no_key_is_refused_without_asking() {
-        let (keys, mut asked) = keys();
-        let refuse = |value: &'static [u8]| {
-            let result = futures_util::FutureExt::now_or_never(keys.authenticate(Some(value)));
-            assert_eq!(result.expect("no wait").err(), Some(Error::KeyInvalid));
-        };
-        refuse(b"Bearer sk-123");
-        assert!(asked.try_recv().is_err());
-    }
-}
+mod tests;

@@ -61,6 +61,6 @@ mod wire;
 mod workers;
 
 pub use app::serve;
-pub use config::{Bounds, Config, Secret};
+pub use config::{Bounds, BudgetTooSmall, Config, Secret};
 pub use error::{Error, StartError, Violation};
 pub use metrics::describe as describe_metrics;

@@ -18,7 +18,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tollgate_quota::node::{
-    Admission, Ask, CounterView, Denial, Foresight, Node, Note, Outcome, RequestId, Wake,
+    Admission, Ask, CounterView, Denial, Estate, Foresight, Node, Note, Outcome, RequestId, Wake,
 };
 use tollgate_quota::{Close, Counter, Incarnation, NodeTime, OwnerMessage};
 
@@ -31,6 +31,7 @@ use trial::Late;
 pub(crate) use trial::Trial;
 
 use crate::clock;
+use crate::journal::Inheritance;
 
 /// How long a request waits for the owner's answer about all its limits together. An owner that has nothing left
 /// says so at once; this bounds the first use of a limit, which costs the owner a durable write, and an owner
@@ -81,7 +82,7 @@ struct Ticket {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Draining {
     No,
-    /// Everything is returned, but the owner does not know.
+    /// Nobody waits any more. What is left is not given back yet.
     Begun,
     /// The last message was handed to the stream.
     Said,
@@ -90,12 +91,19 @@ enum Draining {
 // === impl Limiter ===
 
 impl Limiter {
-    /// Starts with nothing. `incarnation` is a random number of this process. Where a journal is kept, what it
-    /// holds of dead processes is given.
-    pub(crate) fn new(name: &str, incarnation: u64, inherited: Option<Vec<Close>>) -> Self {
+    /// Starts with nothing, or with what the last process has left. `incarnation` is a random number of this process.
+    /// Where a journal is kept, what it holds of earlier ones is given.
+    pub(crate) fn new(name: &str, incarnation: u64, inherited: Option<Inheritance>) -> Self {
         let journaled = inherited.is_some();
-        let mut machine = machine(name, incarnation, journaled);
-        let legacy = inherited.unwrap_or_default();
+        let Inheritance { closes, estate } = inherited.unwrap_or_default();
+        let (mut machine, store) = match estate {
+            Some((estate, store)) => {
+                let config = config(journaled);
+                (Node::resume(name, config, now(), &estate), store)
+            }
+            None => (machine(name, incarnation, journaled), 0),
+        };
+        let legacy = closes;
         machine.inherit(legacy.clone());
         Self {
             name: name.to_owned(),
@@ -106,7 +114,7 @@ impl Limiter {
                 sender_wakes: NodeTime(0),
                 draining: Draining::No,
                 term: 0,
-                store: 0,
+                store,
                 legacy,
             }),
             earlier: Notify::new(),
@@ -181,17 +189,8 @@ impl Limiter {
         wait: Duration,
     ) -> Outcome {
         let mut waiter = self.waiter(ticket, asks.len(), receiver);
-        // The machine ends the wait; it is only told that time has passed, as the sender may be stuck.
-        let mut patience = wait;
-        let outcome = loop {
-            match tokio::time::timeout(patience, &mut waiter.receiver).await {
-                Ok(outcome) => break outcome,
-                Err(_) => self.tick(),
-            }
-            patience = Duration::from_millis(2);
-        };
-        waiter.resolved = true;
-        outcome.unwrap_or_else(|_| Outcome::Denied(no_answer(asks)))
+        let outcome = waiter.outcome(wait).await;
+        outcome.unwrap_or_else(|| Outcome::Denied(no_answer(asks)))
     }
 
     fn waiter(
@@ -261,6 +260,13 @@ impl Limiter {
         self.state.lock().machine.last_notes()
     }
 
+    /// What the next process needs to go on in this one's place, and the store that its totals stand in; none where
+    /// something is held for somebody still.
+    pub(crate) fn estate(&self) -> Option<(Estate, u64)> {
+        let state = self.state.lock();
+        Some((state.machine.estate()?, state.store))
+    }
+
     /// Begins anew under another number, with nothing: what the process held stays charged until its windows
     /// end. For a process whose clock has stood still, as in a snapshot of its machine: its leases may be over
     /// without its knowledge.
@@ -306,7 +312,7 @@ impl Limiter {
         self.earlier.notify_one();
     }
 
-    /// Refuses all who wait and gives back everything. The sender then says so and ends.
+    /// Refuses all who wait. The sender then gives back what it can tell of, and ends.
     pub(crate) fn drain(&self) {
         let mut state = self.state.lock();
         state.machine.drain(now());
@@ -418,11 +424,14 @@ impl State {
 }
 
 fn machine(name: &str, incarnation: u64, journaled: bool) -> Node {
-    let config = tollgate_quota::node::Config {
+    Node::new(name, Incarnation(incarnation), config(journaled))
+}
+
+fn config(journaled: bool) -> tollgate_quota::node::Config {
+    tollgate_quota::node::Config {
         journaled,
         ..tollgate_quota::node::Config::default()
-    };
-    Node::new(name, Incarnation(incarnation), config)
+    }
 }
 
 fn now() -> NodeTime {

@@ -8,6 +8,7 @@ mod attempts;
 mod charge;
 mod count;
 mod outcome;
+mod overrun;
 mod whole;
 
 use std::sync::Arc;
@@ -72,6 +73,10 @@ pub(crate) struct Meter {
     explanation: Option<Arc<Explanation>>,
     /// What the policy calls requests that take its route.
     variant: Option<Arc<str>>,
+    /// Choices of a stream that have begun and not ended, as bits.
+    unfinished: u64,
+    /// The limit that ended the stream.
+    stopped_by: Option<Arc<str>>,
     ending: &'static str,
 }
 
@@ -91,6 +96,8 @@ pub(crate) struct Summary {
     pub(crate) explanation: Option<Arc<Explanation>>,
     /// What the policy calls requests that take its route.
     pub(crate) variant: Option<Arc<str>>,
+    /// The limit that ended the answer, where one did.
+    pub(crate) stopped_by: Option<Arc<str>>,
 }
 
 /// How far the request got with providers, which decides what it is charged while no usage is known.
@@ -137,6 +144,8 @@ impl Meter {
             usage_report: None,
             explanation: None,
             variant: None,
+            unfinished: 0,
+            stopped_by: None,
             // What holds if nobody says otherwise before the meter is dropped.
             ending: "CANCELLED",
         }
@@ -227,8 +236,12 @@ impl Meter {
         for chunk in chunks {
             match chunk {
                 Chunk::Start { model, .. } => self.provider_model.clone_from(model),
-                Chunk::Delta { .. } => self.streamed_output += count_chunk(chunk),
-                Chunk::Warning(_) | Chunk::Finish { .. } => {}
+                Chunk::Delta { choice, .. } => {
+                    self.streamed_output += count_chunk(chunk);
+                    self.unfinished |= bit(*choice);
+                }
+                Chunk::Finish { choice, .. } => self.unfinished &= !bit(*choice),
+                Chunk::Warning(_) => {}
                 Chunk::UsageReport(report) => self.usage_report = Some(report.clone()),
                 Chunk::Usage(usage) => self.usage = Some(*usage),
             }
@@ -259,19 +272,22 @@ impl Meter {
 
     /// The stream broke after its first content.
     pub(crate) fn broke(&mut self, ended: &Ended, usage: Option<Usage>) {
-        // What a provider counted before the stream broke may lag behind what it sent.
-        let counted = self.streamed_output;
-        self.usage = self.usage.or(usage.map(|usage| match usage {
-            usage if usage.output_total >= counted => usage,
-            usage => Usage {
-                output_total: counted,
-                source: UsageSource::Estimated,
-                ..usage
-            },
-        }));
+        self.usage = self.usage.or(usage.map(|usage| self.caught_up(usage)));
         let answering = |it: &&mut Attempt| it.outcome == AttemptOutcome::Answered;
         if let Some(attempt) = self.attempts.iter_mut().find(answering) {
             attempt.outcome = ended.outcome;
+        }
+    }
+
+    /// What a provider has counted before a stream ended early may lag behind what it sent.
+    fn caught_up(&self, usage: Usage) -> Usage {
+        if usage.output_total >= self.streamed_output {
+            return usage;
+        }
+        Usage {
+            output_total: self.streamed_output,
+            source: UsageSource::Estimated,
+            ..usage
         }
     }
 
@@ -296,6 +312,7 @@ impl Meter {
             revision: self.revision,
             explanation: self.explanation(),
             variant: self.variant.clone(),
+            stopped_by: self.stopped_by.clone(),
         })
     }
 
@@ -371,6 +388,7 @@ impl Meter {
             refused_by = self.refused_by.as_deref(),
             would_refuse = (!would_refuse.is_empty()).then_some(would_refuse),
             variant = self.variant.as_deref(),
+            stopped_by = self.stopped_by.as_deref(),
             revision = self.revision,
             first_content_ms = self.first_content.map(milliseconds),
             latency_ms = milliseconds(self.started.elapsed()),
@@ -419,13 +437,19 @@ impl Drop for Meter {
         self.log(admitted, &would_refuse);
         self.settle_rooms(charge);
         if let Some(permit) = self.permit.take() {
-            if let (true, Some(usage)) = (self.ending == "OK", &self.usage) {
+            let whole = self.ending == "OK" && self.stopped_by.is_none();
+            if let (true, Some(usage)) = (whole, &self.usage) {
                 permit.learn(usage.output_total);
                 self.counted.iter().for_each(|it| it.learn(usage));
             }
             permit.settle(charge);
         }
     }
+}
+
+/// The bit of a choice; none where there are more than anybody asks for.
+fn bit(choice: u32) -> u64 {
+    1_u64.checked_shl(choice).unwrap_or(0)
 }
 
 fn milliseconds(duration: Duration) -> f64 {

@@ -24,6 +24,7 @@ const FIRST_CONTENT: &str = "tollgate_first_content_seconds";
 const REFUSALS: &str = "tollgate_limit_refusals_total";
 const SHADOW_REFUSALS: &str = "tollgate_limit_shadow_refusals_total";
 const UNBOUNDED: &str = "tollgate_limit_unbounded_admissions_total";
+const STOPPED: &str = "tollgate_limit_stopped_streams_total";
 const WAITS: &str = "tollgate_limit_waits_total";
 const PASSED_OVER: &str = "tollgate_deployments_passed_over_total";
 const LEFT_OUT: &str = "tollgate_deployments_left_out_total";
@@ -34,6 +35,8 @@ const ATTEMPTS: &str = "tollgate_attempts_total";
 const ATTEMPT_LATENCY: &str = "tollgate_attempt_seconds";
 const TOKEN_COUNTS: &str = "tollgate_token_counts_total";
 const IN_FLIGHT: &str = "tollgate_requests_in_flight";
+const SHED: &str = "tollgate_requests_shed_total";
+const PLACES: &str = "tollgate_request_places";
 const POLICY_REVISION: &str = "tollgate_policy_revision";
 const POLICY_REFUSED: &str = "tollgate_policy_refused_total";
 const CONTROL_CONNECTED: &str = "tollgate_control_connected";
@@ -43,6 +46,7 @@ const JOURNAL_FAILURES: &str = "tollgate_journal_failures_total";
 
 /// Tells the recorder what the metrics mean. To be called once, after the recorder is installed.
 pub fn describe() {
+    describe_variants();
     describe_counter!(
         REQUESTS,
         "Requests that have ended, by model, edge and status"
@@ -77,6 +81,10 @@ pub fn describe() {
         "Admissions that a limit did not bound because its owner could not be asked, by limit: 0 unless something is wrong"
     );
     describe_counter!(
+        STOPPED,
+        "Streams that were ended because a limit had no room for more of the answer, by limit"
+    );
+    describe_counter!(
         WAITS,
         "Requests that began to wait for a limit to have room, by limit"
     );
@@ -86,12 +94,32 @@ pub fn describe() {
         "Writes of the journal that failed: what needs them waits"
     );
     describe_gauge!(IN_FLIGHT, "Requests being worked on");
+    describe_gauge!(
+        PLACES,
+        "Requests that may be worked on at once: fewer while the node's processors do not keep up"
+    );
+    describe_counter!(
+        SHED,
+        "Requests refused because the node had no place for them, by rank, or no memory for their bodies: 0 unless it is overloaded"
+    );
     describe_gauge!(CONNECTIONS, "Connections open to callers");
     describe_gauge!(POLICY_REVISION, "Policy revision that the node runs");
     describe_counter!(POLICY_REFUSED, "Policy revisions that the node refused");
     describe_gauge!(
         CONTROL_CONNECTED,
         "Whether a stream to the control plane is open, by stream"
+    );
+}
+
+fn describe_variants() {
+    describe_histogram!(
+        VARIANT_LATENCY,
+        Unit::Seconds,
+        "Time of requests whose route has a variant, by status"
+    );
+    describe_counter!(
+        VARIANT_COST,
+        "Cost of requests whose route has a variant, in billionths of a US dollar"
     );
 }
 
@@ -103,15 +131,6 @@ fn describe_attempts() {
     describe_counter!(
         LEFT_OUT,
         "Times that a deployment was taken out of use by what became of requests, or by its provider's word"
-    );
-    describe_histogram!(
-        VARIANT_LATENCY,
-        Unit::Seconds,
-        "Time of requests whose route has a variant, by status"
-    );
-    describe_counter!(
-        VARIANT_COST,
-        "Cost of requests whose route has a variant, in billionths of a US dollar"
     );
     describe_counter!(
         SUSPECTED,
@@ -315,6 +334,11 @@ pub(crate) fn unbounded(limit: &Arc<str>) {
     counter!(UNBOUNDED, "limit" => Arc::clone(limit)).increment(1);
 }
 
+/// A limit ended a stream that outgrew what was held for it.
+pub(crate) fn stopped(limit: &Arc<str>) {
+    counter!(STOPPED, "limit" => Arc::clone(limit)).increment(1);
+}
+
 /// A request begins to wait for a limit to have room.
 pub(crate) fn waits(limit: &Arc<str>) {
     counter!(WAITS, "limit" => Arc::clone(limit)).increment(1);
@@ -344,6 +368,16 @@ pub(crate) fn refused(limit: &Arc<str>) {
 /// Records the requests being worked on.
 pub(crate) fn in_flight(requests: usize) {
     gauge!(IN_FLIGHT).set(requests as f64);
+}
+
+/// A request was refused because there was no place for it, or no memory for its body.
+pub(crate) fn shed(what: &'static str) {
+    counter!(SHED, "what" => what).increment(1);
+}
+
+/// Records how many requests may be worked on at once.
+pub(crate) fn places(places: usize) {
+    gauge!(PLACES).set(places as f64);
 }
 
 /// Records the connections open to callers.

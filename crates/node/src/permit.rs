@@ -1,5 +1,6 @@
 //! The units that a request holds, from its admission to its settlement.
 
+mod growth;
 mod held;
 mod patience;
 mod room;
@@ -13,6 +14,8 @@ use tollgate_quota::node::Denial;
 
 use crate::limiter::{LONGEST_WAIT, Limiter, Trial};
 use crate::plan::{Line, Plan};
+pub(crate) use growth::Course;
+use growth::Growth;
 use held::Held;
 pub(crate) use room::Room;
 
@@ -21,6 +24,8 @@ pub(crate) use room::Room;
 pub(crate) struct Permit {
     plan: Arc<Plan>,
     held: Held,
+    /// What was taken for the answer beside that, as it grew.
+    growth: Growth,
     /// What attempts held whose outcome is unknown, and what they are to be settled at when the request ends, where
     /// they are not settled yet.
     before: Vec<(Held, Option<Charge>)>,
@@ -103,6 +108,7 @@ impl Permit {
             shadows: shadows.collect(),
             plan: Arc::clone(plan),
             held,
+            growth: Growth::default(),
             before: Vec::new(),
             beside: None,
         })
@@ -190,6 +196,19 @@ impl Permit {
         self.held.used(&self.plan.lines, used);
     }
 
+    /// Has limits that hold what answers mostly use hold enough for what the answer has used so far.
+    pub(crate) fn keep_up(&mut self, used: &Use) -> Course {
+        let Self { plan, held, .. } = self;
+        let limits = (&*plan.lines, &*held.unbounded);
+        self.growth
+            .keep_up(held.limiter(), limits, &held.needs, used)
+    }
+
+    /// Waits until it is known whether they do.
+    pub(crate) async fn kept_up(&mut self) {
+        self.growth.answered().await;
+    }
+
     /// Ends the reservation at what the request is charged.
     pub(crate) fn settle(mut self, charge: Charge) {
         // An attempt that was under way beside the last: nobody knows what it did.
@@ -199,7 +218,8 @@ impl Permit {
                 before.settle(&self.plan.lines, charge);
             }
         }
-        self.held.settle(&self.plan.lines, charge);
+        let (growth, lines) = (&mut self.growth, &self.plan.lines);
+        self.held.settle_with(growth, lines, charge);
         if self.plan.shadows.is_empty() {
             return;
         }

@@ -127,6 +127,11 @@ impl Plan {
         self.lines.iter().any(varies)
     }
 
+    /// Whether an answer can outgrow what a limit holds for it.
+    pub(crate) fn can_be_outgrown(&self) -> bool {
+        self.lines.iter().any(Line::can_be_outgrown)
+    }
+
     /// Whether any limit holds slots.
     pub(crate) fn holds_slots(&self) -> bool {
         self.lines.iter().any(Line::holds_slots)

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tollgate_proto::node::v1::quota_service_client::QuotaServiceClient;
+use tollgate_quota::Counter;
 use tollgate_quota::node::Scope;
 use tonic::Status;
 
@@ -30,10 +31,8 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(3);
 /// Messages that may wait for one stream. Beyond that it is stuck, and they are said again with the next heartbeat.
 const WAITING: usize = 64;
 
-/// How often the clocks are compared, and how far they may move against each other meanwhile. Corrections of a
-/// running clock are a thousand times smaller.
+/// How often the clocks are compared.
 const CLOCK_CHECK: Duration = Duration::from_millis(500);
-const LARGEST_JUMP: Duration = Duration::from_millis(100);
 
 /// Keeps a stream open to every replica for as long as it is polled, or until the limiter has been drained and has
 /// said so.
@@ -49,8 +48,13 @@ pub(crate) async fn run(node: Arc<Node>, control: Control) {
 /// heartbeat.
 async fn say(node: &Node, links: &Links) {
     loop {
-        links.opened().await;
-        let Some(outgoing) = node.limiter.next_message().await else {
+        tokio::select! {
+            () = links.opened() => {}
+            // Where nobody can be told anything, there is nothing to wait for.
+            () = node.limiter.draining() => {}
+        }
+        let told = |counter: &Counter| links.lead_to(counter);
+        let Some(outgoing) = node.limiter.next_message(told).await else {
             return links.finish();
         };
         let is_heartbeat = outgoing.scope == Scope::All;
@@ -110,6 +114,7 @@ async fn exchange(
         .map_err(silent)??
     {
         replica.connected();
+        links.heard(index);
         limiter.stands_in(message.store);
         for message in wire::decode(&message) {
             limiter.receive(&message);
@@ -136,7 +141,7 @@ pub(crate) async fn watch_clocks(limiter: Arc<Limiter>) {
         let Some(offset) = clock::offset() else {
             continue;
         };
-        if before.is_some_and(|before| offset.abs_diff(before) > LARGEST_JUMP) {
+        if before.is_some_and(|before| offset.abs_diff(before) > clock::LARGEST_JUMP) {
             tracing::warn!(
                 "the wall clock jumped: leases are given up, as this may be a resumed snapshot"
             );

@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Bounds;
 use crate::edge::Edge;
-use crate::executor::StreamExecutor;
+use crate::executor::{Bounded, StreamExecutor};
 use crate::metrics;
 use crate::patient::Patient;
 use crate::workers::Workers;
@@ -120,10 +120,13 @@ impl Connections {
             };
             let connection = builder.serve_connection(stream, TowerToHyperService::new(service));
             let connection = watcher.watch(connection.into_owned());
-            tokio::select! {
-                ended = connection => if let Err(error) = ended {
+            let served = Bounded::new(async {
+                if let Err(error) = connection.await {
                     tracing::debug!(%error, "a connection broke");
-                },
+                }
+            });
+            tokio::select! {
+                () = served => {}
                 () = abort.cancelled() => {}
             }
             drop((place, seat));

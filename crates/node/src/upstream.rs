@@ -153,7 +153,7 @@ impl Upstream {
                 "asked for a stream, the provider answered with {other}"
             )));
         }
-        let decoder = http.codec.stream_decoder(request.choice_count());
+        let decoder = http.codec.stream_decoder(request.choice_count()).joining();
         Ok(LiveStream::http(response.body, decoder, idle).telling(warnings))
     }
 

@@ -53,14 +53,17 @@ struct Worker {
 pub(crate) struct Seat(Arc<AtomicUsize>);
 
 impl Workers {
-    /// Starts the threads.
+    /// Starts the threads. On each runs, beside its connections, what `watch` gives, until it stops.
     ///
     /// # Errors
     /// The system gives no thread, or no means to wait for input.
-    pub(crate) fn start() -> io::Result<Self> {
+    pub(crate) fn start<W>(watch: impl Fn() -> W) -> io::Result<Self>
+    where
+        W: Future<Output = ()> + Send + 'static,
+    {
         let stop = CancellationToken::new();
         let workers: io::Result<_> = (0..deserved())
-            .map(|number| Worker::start(number, &stop))
+            .map(|number| Worker::start(number, &stop, watch()))
             .collect();
         Ok(Self {
             workers: workers?,
@@ -94,8 +97,14 @@ impl Workers {
 }
 
 impl Worker {
-    fn start(number: usize, stop: &CancellationToken) -> io::Result<Self> {
+    fn start(
+        number: usize,
+        stop: &CancellationToken,
+        watch: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
+        // A task among the others, so that it is as late as they are. It ends with the runtime.
+        runtime.spawn(watch);
         let handle = runtime.handle().clone();
         let stop = stop.clone();
         let thread = thread::Builder::new()
@@ -124,7 +133,7 @@ mod tests {
 
     #[tokio::test]
     async fn connections_are_spread_evenly() {
-        let workers = Workers::start().unwrap();
+        let workers = Workers::start(std::future::pending).unwrap();
         let count = workers.workers.len();
         let mut seats = Vec::new();
         for _ in 0..count * 3 {

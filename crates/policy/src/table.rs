@@ -4,7 +4,7 @@
 //! defaults are applied, everything is in a fixed order. Nodes swap a whole table for another.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ pub struct Table {
     models: Vec<Arc<Model>>,
     by_name: HashMap<Box<str>, Arc<Model>>,
     limits: Vec<Arc<Limit>>,
-    tiers: HashSet<Box<str>>,
+    tiers: HashMap<Box<str>, Tier>,
 }
 
 impl Table {
@@ -106,7 +106,13 @@ impl Table {
     /// Whether there is such a tier.
     #[must_use]
     pub fn has_tier(&self, name: &str) -> bool {
-        self.tiers.contains(name)
+        self.tier(name).is_some()
+    }
+
+    /// Returns what a tier is worth to a node that cannot serve everybody.
+    #[must_use]
+    pub fn tier(&self, name: &str) -> Option<Tier> {
+        self.tiers.get(name).copied()
     }
 
     /// Returns the counters that must all admit a request of this caller for this model, in the order of
@@ -164,6 +170,16 @@ impl Table {
         let name = counter::of_shown(shown, limit);
         counter::belongs(&name, limit).then_some((limit, name))
     }
+}
+
+/// What the callers of a tier are worth to a node that cannot serve everybody at once. Its limits are among
+/// [`Table::limits`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tier {
+    /// Its part in proportion to that of others, at least 1.
+    pub weight: u32,
+    /// Whether nobody waits for its answers just now.
+    pub is_batch: bool,
 }
 
 /// Labels by their names.
@@ -234,6 +250,8 @@ pub struct Limit {
     pub burst: u64,
     /// What is held while a request runs.
     pub reserve: Reserve,
+    /// What becomes of a stream that outgrows what is held for it.
+    pub overrun: Overrun,
     /// Whether it only tells what it would refuse.
     pub shadow: bool,
     /// Nothing is admitted so close to an edge of a window.
@@ -279,6 +297,16 @@ pub enum Unreachable {
     Closed,
     /// They are let through, unbounded.
     Open,
+}
+
+/// What becomes of a stream whose answer outgrows what is held for it, where the limit has no room for more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Overrun {
+    /// It goes on; what it uses beyond is debt.
+    #[default]
+    Finish,
+    /// It is ended.
+    Stop,
 }
 
 /// What a limit is a cap on.

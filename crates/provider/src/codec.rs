@@ -376,6 +376,19 @@ enum Format {
 }
 
 impl StreamDecoder {
+    /// The same, making the pieces of one text that end up in the same `out` one, which costs less than many. What
+    /// a caller puts together of them is the same.
+    #[must_use]
+    pub fn joining(self) -> Self {
+        Self(match self.0 {
+            Format::OpenAi(decoder) => Format::OpenAi(decoder.joining()),
+            Format::Anthropic(decoder) => Format::Anthropic(decoder.joining()),
+            Format::Gemini(decoder) => Format::Gemini(decoder.joining()),
+            Format::Cohere(decoder) => Format::Cohere(decoder.joining()),
+            Format::Bedrock(decoder) => Format::Bedrock(decoder.joining()),
+        })
+    }
+
     /// Takes the next bytes, however they were cut, and appends what they complete to `out`.
     ///
     /// # Errors

@@ -63,7 +63,7 @@ pub(crate) trait Answer<F: Frames = sse::Decoder> {
     fn usage(&self) -> Option<Usage>;
 
     /// The latest report of usage, as it was sent.
-    fn usage_report(&mut self) -> Option<Json>;
+    fn usage_report(&self) -> Option<Json>;
 
     /// How many events could not be read and were skipped.
     fn malformed(&self) -> u64;
@@ -83,6 +83,8 @@ pub(crate) enum Next {
 pub(crate) struct Decoder<A, F = sse::Decoder> {
     frames: F,
     phase: Phase,
+    /// Whether the pieces of one text are made one.
+    joins: bool,
     answer: A,
     /// The beginning of the body, until the first event.
     head: Vec<u8>,
@@ -104,9 +106,18 @@ impl<F: Frames, A: Answer<F>> Decoder<A, F> {
         Self {
             frames: F::default(),
             phase: Phase::Open,
+            joins: false,
             answer,
             head: Vec::new(),
             any_event: false,
+        }
+    }
+
+    /// As `codec::StreamDecoder::joining`.
+    pub(crate) fn joining(self) -> Self {
+        Self {
+            joins: true,
+            ..self
         }
     }
 
@@ -119,13 +130,18 @@ impl<F: Frames, A: Answer<F>> Decoder<A, F> {
         let Self {
             frames,
             phase,
+            joins,
             answer,
             any_event,
             ..
         } = self;
         let taken = frames.push(bytes, |event| {
             *any_event = true;
+            let before = out.len();
             phase.take(answer, event, out);
+            if *joins {
+                join(out, before);
+            }
         });
         self.framed(taken.err());
         if self.any_event {
@@ -162,7 +178,7 @@ impl<F: Frames, A: Answer<F>> Decoder<A, F> {
         }
         if matches!(self.phase, Phase::Open) {
             self.phase = match self.answer.end() {
-                Ok(()) => Phase::done(&mut self.answer, out),
+                Ok(()) => Phase::done(&self.answer, out),
                 Err(failure) => Phase::Failed(failure),
             };
         }
@@ -196,6 +212,23 @@ impl<F: Frames, A: Answer<F>> Decoder<A, F> {
     }
 }
 
+/// Makes the pieces from `from` on one with what they go on with.
+fn join(out: &mut Vec<Chunk>, from: usize) {
+    let mut at = from.max(1);
+    while at < out.len() {
+        let (before, after) = out.split_at_mut(at);
+        let joined = match (before.last_mut(), after.first()) {
+            (Some(piece), Some(next)) => piece.join(next),
+            _ => false,
+        };
+        if joined {
+            out.remove(at);
+        } else {
+            at += 1;
+        }
+    }
+}
+
 impl Phase {
     /// Takes one event. Whatever comes after the end or a failure is ignored.
     fn take<F: Frames, A: Answer<F>>(
@@ -214,7 +247,7 @@ impl Phase {
         }
     }
 
-    fn done<F: Frames, A: Answer<F>>(answer: &mut A, out: &mut Vec<Chunk>) -> Self {
+    fn done<F: Frames, A: Answer<F>>(answer: &A, out: &mut Vec<Chunk>) -> Self {
         out.extend(answer.usage_report().map(Chunk::UsageReport));
         out.extend(answer.usage().map(Chunk::Usage));
         Self::Done

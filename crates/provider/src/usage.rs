@@ -16,9 +16,42 @@ const MOST: f64 = 2_147_483_648.0;
 /// The report as it was sent, to be handed on beside what is made of it. None where it is no object, or larger than
 /// any honest one.
 pub(crate) fn report(raw: &RawValue) -> Option<Json> {
-    let object = raw.get().starts_with('{') && raw.get().len() <= LONGEST_REPORT;
-    let report = object.then(|| Json::from(raw))?;
-    (report.depth() <= DEEPEST_REPORT).then_some(report)
+    is_report(raw).then(|| Json::from(raw)).and_then(bounded)
+}
+
+/// The latest report of a stream. Some streams bring one with every event: it costs a copy to where the one before
+/// was, and is looked at when it is asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Latest(String);
+
+impl Latest {
+    /// Takes the place of the one before, also where it is none.
+    pub(crate) fn keep(&mut self, raw: &RawValue) {
+        self.0.clear();
+        if is_report(raw) {
+            self.0.push_str(raw.get());
+        }
+    }
+
+    /// Its text; empty where there is none.
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// The report, to be handed on.
+    pub(crate) fn read(&self) -> Option<Json> {
+        Json::parse(self.0.clone()).ok().and_then(bounded)
+    }
+}
+
+fn is_report(raw: &RawValue) -> bool {
+    raw.get().starts_with('{') && raw.get().len() <= LONGEST_REPORT
+}
+
+/// The report, unless it is larger than any honest one.
+pub(crate) fn bounded(report: Json) -> Option<Json> {
+    let small = report.get().len() <= LONGEST_REPORT && report.depth() <= DEEPEST_REPORT;
+    small.then_some(report)
 }
 
 /// A count, if it is a believable one: not negative, whole, at most 2^31.

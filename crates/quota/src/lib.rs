@@ -107,6 +107,9 @@
 //! - Owner's time never goes back within an epoch; node time is a monotonic clock that goes on during
 //!   suspend. Where a node's wall clock and that clock part (a virtual machine was restored), it
 //!   starts a new [`node::Node`] with a new incarnation.
+//! - A process that ends in good order may leave its state to the next one of its node ([`node::Estate`]), which takes it
+//!   up at most once, in a way that outlasts a crash, and only while node time is the same clock: of the same start of the
+//!   machine, and not parted from the wall clock meanwhile.
 //! - Reads are linearizable; transactions carry both guards; each effect is answered exactly once.
 //! - Messages may be lost, repeated, delayed and reordered, but not altered.
 //! - Records may be deleted an hour after their window's end, not earlier.

@@ -3,6 +3,7 @@
 
 mod account;
 mod book;
+mod estate;
 mod mark;
 mod outcome;
 mod report;
@@ -15,6 +16,7 @@ use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
 use book::{Book, Slot};
+pub use estate::{Bequest, Estate, Totals};
 pub use mark::Note;
 use outcome::Spread;
 pub use outcome::{
@@ -365,18 +367,6 @@ impl Node {
     pub fn connected(&mut self, now: NodeTime) {
         self.outbox.heartbeat_at = now;
         self.outbox.repeat = true;
-    }
-
-    /// Shuts down: refuses all who wait, gives back everything idle, and from then on whatever comes
-    /// back. What lacks units is refused on the spot. Then poll and send [`Scope::All`].
-    pub fn drain(&mut self, now: NodeTime) {
-        self.draining = true;
-        while !self.waits.is_empty() {
-            self.expire_first(now);
-        }
-        let slots: Vec<Slot> = self.book.iter().map(|(slot, _)| slot).collect();
-        self.refilled.extend(slots);
-        self.refill(now);
     }
 
     /// Whether asking for these units would be a wait in vain: they are not at hand, a request waited for a word

@@ -11,6 +11,7 @@ mod error;
 mod files;
 mod json;
 mod listen;
+mod memory;
 mod operator;
 mod ops;
 mod output;

@@ -2,7 +2,8 @@
 //! `cargo xtask bench limits`, prepares redis, and becomes the limiter's benchmark of the quota crate; or, as
 //! `cargo xtask bench nodes`, prepares etcd, and becomes a fleet of nodes, an example of the node crate; or, as
 //! `cargo xtask bench codec`, becomes the codecs' benchmark of the provider crate; or, as `cargo xtask bench routes`,
-//! becomes the show of routing in trouble of `tests/`.
+//! `overload` and `faults`, becomes a show of `tests/`: of routing in trouble, of more load than a node can take, and of
+//! what callers and providers do wrong.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
@@ -20,15 +21,17 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<ExitCod
         Some((first, rest)) if first == "codec" => {
             become_it(built(workspace, "tollgate-provider", "codec")?.args(rest))
         }
-        Some((first, rest)) if first == "routes" => routes(workspace, rest),
+        Some((first, rest)) if matches!(first.as_str(), "routes" | "overload" | "faults") => {
+            show(workspace, first, rest)
+        }
         Some(_) | None => gateway(workspace, arguments),
     }
 }
 
-/// How callers fare while deployments are in trouble.
-fn routes(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
+/// How callers fare in trouble: a program of `tests/` that wants nothing but the gateway's.
+fn show(workspace: &Workspace, name: &str, arguments: &[String]) -> Result<ExitCode> {
     build_programs(workspace)?;
-    let mut command = Command::new(workspace.built("release", "routes"));
+    let mut command = Command::new(workspace.built("release", name));
     let tollgate = workspace.built("release", "tollgate");
     command.current_dir(workspace.root());
     become_it(command.arg("--tollgate").arg(tollgate).args(arguments))

@@ -52,6 +52,9 @@ const USAGE: &str = r#"usage: cargo xtask COMMAND
   bench nodes                    how a hundred nodes share limits, against a real control plane
   bench codec [ARGS…]            what it costs to read and write each provider's format,
                                  and to count tokens
+  bench routes [ARGS…]           how callers fare while deployments are in trouble
+  bench overload [ARGS…]         how they fare while a node is asked for more than it can do
+  bench faults [ARGS…]           what a node makes of callers and providers that misbehave
   chaos [ARGS…]                  faults on real processes while callers race, judged by
                                  the provider's ledger; needs root; `chaos --help` lists ARGS
   live                           ask the real providers whose keys are in the environment, a few

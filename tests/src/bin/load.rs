@@ -78,6 +78,7 @@ fn main() -> anyhow::Result<()> {
         warmup: arguments.warmup,
         duration: arguments.duration,
         timeout: arguments.timeout,
+        cancels: None,
     })?;
     println!("{}", serde_json::to_string_pretty(&report)?);
     report.all_ok()

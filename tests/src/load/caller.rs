@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::grpc::GrpcCaller;
 use super::http::HttpCaller;
-use super::{Load, Protocol};
+use super::{Cancels, Load, Protocol};
 use crate::provider::push_chunk;
 
 /// A caller of either protocol.
@@ -29,20 +29,24 @@ pub(super) enum Failure {
     Transport(String),
     /// No whole answer in time.
     TimedOut,
+    /// The caller went away, as it was to do.
+    Cancelled,
 }
 
 impl Failure {
     pub(super) fn is_transport(&self) -> bool {
         matches!(self, Self::Transport(_))
     }
-}
 
-impl Failure {
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Status(_))
+    }
+
     /// What was wrong in this very reply, beyond the kind of failure.
     pub(super) fn example(&self) -> &str {
         match self {
             Self::Wrong(_, example) => example,
-            Self::Status(_) | Self::Transport(_) | Self::TimedOut => "",
+            Self::Status(_) | Self::Transport(_) | Self::TimedOut | Self::Cancelled => "",
         }
     }
 }
@@ -55,6 +59,7 @@ impl fmt::Display for Failure {
             Self::Wrong(what, _) => write!(f, "wrong: {what}"),
             Self::Transport(what) => write!(f, "transport: {what}"),
             Self::TimedOut => f.write_str("timed out"),
+            Self::Cancelled => f.write_str("cancelled"),
         }
     }
 }
@@ -75,17 +80,54 @@ pub(super) async fn connect(load: &Load) -> anyhow::Result<Vec<Caller>> {
     }
 }
 
+/// How long callers wait.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    timeout: Duration,
+    cancels: Option<Cancels>,
+}
+
+/// How long one caller waits, and why it gives up then.
+#[derive(Debug)]
+pub(super) struct Limit {
+    timeout: Duration,
+    reason: Failure,
+}
+
+impl Patience {
+    pub(super) fn of(load: &Load) -> Self {
+        Self {
+            timeout: load.timeout,
+            cancels: load.cancels,
+        }
+    }
+
+    /// That of the next request: some are cancelled.
+    pub(super) fn draw(&self) -> Limit {
+        match self.cancels {
+            Some(cancels) if rand::random_ratio(cancels.percent.min(100), 100) => Limit {
+                timeout: cancels.within.mul_f64(rand::random()),
+                reason: Failure::Cancelled,
+            },
+            Some(_) | None => Limit {
+                timeout: self.timeout,
+                reason: Failure::TimedOut,
+            },
+        }
+    }
+}
+
 impl Caller {
     /// Sends one request and checks its reply.
-    pub(super) async fn call(&mut self, nonce: &str, timeout: Duration) -> Answer {
+    pub(super) async fn call(&mut self, nonce: &str, limit: Limit) -> Answer {
         let call = async {
             match self {
                 Self::Http(caller) => caller.call(nonce).await,
                 Self::Grpc(caller) => caller.call(nonce).await,
             }
         };
-        let answer = tokio::time::timeout(timeout, call).await;
-        let answer = answer.unwrap_or(Err(Failure::TimedOut));
+        let answer = tokio::time::timeout(limit.timeout, call).await;
+        let answer = answer.unwrap_or(Err(limit.reason));
         if let (Self::Http(caller), Err(_)) = (self, &answer) {
             // The rest of a reply given up may still be on its way.
             caller.abandon();

@@ -8,9 +8,9 @@ use anyhow::Context;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::caller::Caller;
+use super::caller::{Caller, Patience};
 use super::pace::Pacer;
-use super::record::Recorder;
+use super::record::{Recorder, Times};
 use super::{Load, Span};
 
 /// A request that is to be sent.
@@ -48,7 +48,7 @@ pub(super) async fn run(
             requests,
             queue: Arc::clone(&queue),
             recorder: Arc::clone(recorder),
-            timeout: load.timeout,
+            patience: Patience::of(load),
         };
         tasks.spawn(worker.run());
     }
@@ -99,16 +99,22 @@ struct Worker {
     requests: mpsc::Receiver<Due>,
     queue: SharedQueue,
     recorder: Arc<Recorder>,
-    timeout: Duration,
+    patience: Patience,
 }
 
 impl Worker {
     async fn run(mut self) {
         while let Some(due) = self.next().await {
             let nonce = self.recorder.next_nonce();
-            let answer = self.caller.call(&nonce, self.timeout).await;
-            let done = Instant::now();
-            self.recorder.answered(due.measured, due.at, done, answer);
+            let sent = Instant::now();
+            let answer = self.caller.call(&nonce, self.patience.draw()).await;
+            self.recorder.note_cancel(&nonce, &answer);
+            let times = Times {
+                due: due.at,
+                sent,
+                done: Instant::now(),
+            };
+            self.recorder.answered(due.measured, times, answer);
         }
     }
 

@@ -10,7 +10,8 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::Load;
-use super::caller::Answer;
+use super::caller::{Answer, Failure};
+use crate::provider::wall_ms;
 
 /// A distribution of times, microseconds.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -47,6 +48,28 @@ pub struct Report {
     pub total_us: Latency,
     /// From due to the first content, right answers only; streams only.
     pub first_us: Option<Latency>,
+    /// From being sent to the refusal, where the server answered with an error.
+    pub refused_us: Latency,
+    /// Those that callers went away from, warm-up included.
+    #[serde(skip)]
+    pub cancelled: Vec<Cancelled>,
+}
+
+/// A request that its caller went away from.
+#[derive(Debug, Clone)]
+pub struct Cancelled {
+    /// Its nonce.
+    pub nonce: String,
+    /// Wall clock when the caller went, milliseconds since 1970.
+    pub at_ms: u64,
+}
+
+/// When a request was due, when it was sent, and when its reply had come.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    pub(super) due: Instant,
+    pub(super) sent: Instant,
+    pub(super) done: Instant,
 }
 
 impl Report {
@@ -83,6 +106,8 @@ struct Sums {
     examples: BTreeMap<String, String>,
     total: Histogram<u64>,
     first: Histogram<u64>,
+    refused: Histogram<u64>,
+    cancelled: Vec<Cancelled>,
 }
 
 impl Recorder {
@@ -102,6 +127,8 @@ impl Recorder {
                 examples: BTreeMap::new(),
                 total: histogram()?,
                 first: histogram()?,
+                refused: histogram()?,
+                cancelled: Vec::new(),
             }),
         })
     }
@@ -121,7 +148,19 @@ impl Recorder {
         self.with(|sums| sums.due += u64::from(measured));
     }
 
-    pub(super) fn answered(&self, measured: bool, due: Instant, done: Instant, answer: Answer) {
+    /// Notes who has gone away just now.
+    pub(super) fn note_cancel(&self, nonce: &str, answer: &Answer) {
+        if matches!(answer, Err(Failure::Cancelled)) {
+            let cancelled = Cancelled {
+                nonce: nonce.to_owned(),
+                at_ms: wall_ms(),
+            };
+            self.with(|sums| sums.cancelled.push(cancelled));
+        }
+    }
+
+    pub(super) fn answered(&self, measured: bool, times: Times, answer: Answer) {
+        let Times { due, sent, done } = times;
         self.with(|sums| {
             sums.sent += 1;
             sums.ended += u64::from(measured);
@@ -133,6 +172,9 @@ impl Recorder {
                 }
                 Ok(_) => {}
                 Err(failure) => {
+                    if measured && failure.is_refusal() {
+                        sums.refused.saturating_record(nanoseconds(done - sent));
+                    }
                     let kind = failure.to_string();
                     let example = failure.example();
                     sums.examples
@@ -158,6 +200,8 @@ impl Recorder {
             rate: sums.ok as f64 / load.duration.as_secs_f64(),
             total_us: latency(&sums.total),
             first_us: load.stream.then(|| latency(&sums.first)),
+            refused_us: latency(&sums.refused),
+            cancelled: sums.cancelled.clone(),
         }
     }
 }

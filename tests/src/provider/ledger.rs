@@ -90,7 +90,7 @@ pub fn key_hash(key: &str) -> String {
 }
 
 /// Wall clock, milliseconds since 1970.
-pub(super) fn wall_ms() -> u64 {
+pub(crate) fn wall_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }

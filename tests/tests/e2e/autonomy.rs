@@ -1,5 +1,7 @@
 //! Nodes go on without the control plane.
 
+mod restart;
+
 use std::time::{Duration, Instant};
 
 use super::caller;

@@ -3,6 +3,7 @@
 mod ledger;
 mod money;
 mod operator;
+mod overrun;
 mod race;
 mod restore;
 mod rolling;

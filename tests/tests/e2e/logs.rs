@@ -30,7 +30,7 @@ pub struct Request {
 pub struct Taken {
     /// The limit's name and the values of its dimensions.
     pub counter: String,
-    /// Number of the window.
+    /// Number of the window; 0 for kinds without windows.
     pub window: u64,
     /// Units reserved.
     pub units: u64,
@@ -74,7 +74,8 @@ fn taken(label: &str) -> anyhow::Result<Taken> {
     let (window, units) = rest.split_once(':').context("`:` in a label")?;
     Ok(Taken {
         counter: counter.to_owned(),
-        window: window.parse()?,
+        // Kinds without windows show their names.
+        window: window.parse().unwrap_or(0),
         units: units.parse()?,
     })
 }

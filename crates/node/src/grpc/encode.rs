@@ -48,6 +48,7 @@ pub(super) fn piece(piece: Piece) -> wire::StreamCompleteResponse {
             usage: Some(usage(&summary.usage, summary.usage_report.as_ref())),
             cost: Some(cost(&summary)),
             route: Some(route(&summary)),
+            stopped_by: summary.stopped_by.as_deref().unwrap_or_default().to_owned(),
             ..Default::default()
         },
     }

@@ -18,6 +18,7 @@ use tollgate_provider::openai::{
 
 use super::{describe, error, error_body, refusal, with_body};
 use crate::app::Node;
+use crate::arriving::Unread;
 use crate::asked::Asked;
 use crate::capabilities::{Capability, capabilities};
 use crate::complete::{Answer, AnswerStream, Call, Piece, Whole, complete};
@@ -224,6 +225,9 @@ fn render_next(next: Result<Piece, Error>, renderer: &mut ChunkRenderer, out: &m
             }
         }
         Ok(Piece::End(summary)) => {
+            if let Some(limit) = &summary.stopped_by {
+                renderer.stopped_by(limit, out);
+            }
             let report = summary.usage_report.map(Chunk::UsageReport);
             for chunk in report.into_iter().chain([Chunk::Usage(summary.usage)]) {
                 renderer.chunk(&chunk, out);
@@ -270,6 +274,9 @@ fn unreadable(problem: &(dyn StdError + Send + Sync + 'static)) -> Error {
         return Error::TooLarge {
             limit: LARGEST_REQUEST,
         };
+    }
+    if let Some(unread) = problem.downcast_ref::<Unread>() {
+        return unread.error.clone();
     }
     Error::field("body", format!("cannot be read: {problem}"))
 }

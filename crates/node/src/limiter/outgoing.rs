@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tollgate_quota::NodeMessage;
 use tollgate_quota::node::Scope;
+use tollgate_quota::{Counter, NodeMessage};
 
 use super::{Draining, Limiter, State, now};
 
@@ -42,9 +42,20 @@ impl Limiter {
         }
     }
 
-    /// The next message for the owners, once there is one; none after the last, at shutdown. To be called by one task
-    /// only.
-    pub(crate) async fn next_message(&self) -> Option<Outgoing> {
+    /// Waits until the limiter is being drained.
+    pub(crate) async fn draining(&self) {
+        loop {
+            let earlier = self.earlier.notified();
+            if self.state.lock().draining != Draining::No {
+                return;
+            }
+            earlier.await;
+        }
+    }
+
+    /// The next message for the owners, once there is one; none after the last, at shutdown, which gives back what is
+    /// left of those counters whose owners can be told. To be called by one task only.
+    pub(crate) async fn next_message(&self, told: impl Fn(&Counter) -> bool) -> Option<Outgoing> {
         loop {
             let earlier = self.earlier.notified();
             let due = {
@@ -53,6 +64,7 @@ impl Limiter {
                     Draining::No => {}
                     Draining::Begun => {
                         state.draining = Draining::Said;
+                        state.machine.give_back(now(), &told);
                         return state.outgoing(Scope::All);
                     }
                     Draining::Said => return None,

@@ -1,8 +1,10 @@
 //! Units that a request holds, or waits for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tollgate_quota::node::Outcome;
 
 use super::{Limiter, Ticket};
@@ -56,6 +58,23 @@ pub(crate) struct Waiter {
     pub(super) asks: usize,
     pub(super) receiver: oneshot::Receiver<Outcome>,
     pub(super) resolved: bool,
+}
+
+impl Waiter {
+    /// Waits for the outcome, for `wait` or a little longer; none where the limiter began anew.
+    pub(super) async fn outcome(&mut self, wait: Duration) -> Option<Outcome> {
+        // The machine ends the wait; it is only told that time has passed, as the sender may be stuck.
+        let mut patience = wait;
+        let outcome = loop {
+            match timeout(patience, &mut self.receiver).await {
+                Ok(outcome) => break outcome,
+                Err(_) => self.limiter.tick(),
+            }
+            patience = Duration::from_millis(2);
+        };
+        self.resolved = true;
+        outcome.ok()
+    }
 }
 
 impl Drop for Waiter {

@@ -41,7 +41,11 @@ fn granted(counter: &Counter, granted: u64, closed: Close) -> OwnerMessage {
 async fn all_is_closed_anew_in_a_restored_store_and_only_there() {
     let counter = Counter::new("budget", Kind::Endless, "requests=endless").unwrap();
     let dead = close(3, &counter, 9, 9);
-    let limiter = Arc::new(Limiter::new("n", 7, Some(vec![dead.clone()])));
+    let inherited = Inheritance {
+        closes: vec![dead.clone()],
+        estate: None,
+    };
+    let limiter = Arc::new(Limiter::new("n", 7, Some(inherited)));
     limiter.stands_in(1);
     let asks = [Ask {
         counter: counter.clone(),

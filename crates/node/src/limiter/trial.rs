@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::oneshot::error::TryRecvError;
 use tollgate_quota::node::{Ask, Outcome, RequestId};
 
-use super::{Limiter, Reservation, State, Ticket, Waiter};
+use super::{LONGEST_WAIT, Limiter, Reservation, State, Ticket, Waiter};
 use crate::metrics;
 
 /// What became of units that nobody waits for. One that is dropped unsettled holds nothing any more.
@@ -108,13 +108,28 @@ impl Trial {
         }
     }
 
-    /// Takes in an answer that has come in the meantime, and says whether the limit would have refused.
-    pub(crate) fn refuses(&mut self) -> bool {
+    /// Takes in an answer that has come in the meantime.
+    pub(crate) fn look(&mut self) {
         if let Self::Waiting(waiter) = self
             && let Some(outcome) = waiter.poll()
         {
             *self = Self::of(&Arc::clone(&waiter.limiter), waiter.ticket, &outcome);
         }
+    }
+
+    /// Waits for the answer, where it is still under way.
+    pub(crate) async fn answered(&mut self) {
+        if let Self::Waiting(waiter) = self {
+            let outcome = waiter.outcome(LONGEST_WAIT).await;
+            *self = outcome.map_or(Self::Unknown, |outcome| {
+                Self::of(&Arc::clone(&waiter.limiter), waiter.ticket, &outcome)
+            });
+        }
+    }
+
+    /// Takes in an answer that has come in the meantime, and says whether the limit would have refused.
+    pub(crate) fn refuses(&mut self) -> bool {
+        self.look();
         matches!(self, Self::Refused)
     }
 

@@ -110,7 +110,7 @@ impl Bench {
         self.limiter.connected();
         let owner = async {
             loop {
-                let asked = self.limiter.next_message().await.unwrap();
+                let asked = self.limiter.next_message(|_| true).await.unwrap();
                 self.grant(&asked.message);
             }
         };
@@ -159,7 +159,7 @@ impl Bench {
 
     async fn spent_of<const N: usize>(&self, limits: [&str; N]) -> [u64; N] {
         self.limiter.connected();
-        let message = self.limiter.next_message().await.unwrap().message;
+        let message = self.limiter.next_message(|_| true).await.unwrap().message;
         limits.map(|limit| {
             let mut accounts = message.accounts.iter();
             accounts

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tollgate_policy::table::Use;
 use tollgate_quota::node::{Admission, Ask, Denial, PerAsk, Why};
 
+use super::growth::Growth;
 use super::{Charge, Needs};
 use crate::limiter::{LONGEST_WAIT, Limiter, Reservation};
 use crate::plan::Line;
@@ -97,8 +98,16 @@ impl Held {
 
     /// Ends it.
     pub(super) fn settle(&mut self, lines: &[Line], charge: Charge) {
-        let charged = |line: &Line| line.charged(&self.needs, charge);
-        let actual: PerAsk<_> = lines.iter().map(charged).collect();
+        self.settle_with(&mut Growth::default(), lines, charge);
+    }
+
+    /// Ends it, and what was taken beside it since.
+    pub(super) fn settle_with(&mut self, growth: &mut Growth, lines: &[Line], charge: Charge) {
+        let charged = |(place, line): (usize, &Line)| {
+            let actual = line.charged(&self.needs, charge);
+            growth.settle(place, line.reserved(&self.needs), actual)
+        };
+        let actual: PerAsk<_> = lines.iter().enumerate().map(charged).collect();
         self.charge = Some(charge);
         self.reservation.settle(&actual);
     }

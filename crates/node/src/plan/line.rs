@@ -90,6 +90,11 @@ impl Line {
         }
     }
 
+    /// Whether an answer can outgrow what is held for it.
+    pub(crate) fn can_be_outgrown(&self) -> bool {
+        self.limit.reserve == Reserve::Expected && !self.holds_slots()
+    }
+
     /// Whether nothing is admitted close to the edges of its windows.
     pub(crate) fn is_guarded(&self) -> bool {
         !self.limit.guard.is_zero()

@@ -1,16 +1,21 @@
 //! Which replica is told what: the open streams, and the way to the owner of each shard.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tollgate_proto::node::v1::{LeftOut, OwnedShards, StreamQuotaRequest};
 use tollgate_quota::node::Scope;
-use tollgate_quota::{NodeMessage, Shard};
+use tollgate_quota::{Counter, NodeMessage, Shard};
 
 use crate::limiter::Outgoing;
 use crate::wire;
+
+/// A replica that was not heard for so long may not hear either. It answers every heartbeat, one a second.
+const LIVELY: Duration = Duration::from_millis(1500);
 
 /// The streams, one to each replica where it is open.
 #[derive(Debug)]
@@ -34,6 +39,7 @@ struct Link {
     /// The limiter's term that the stream is of.
     term: u64,
     sender: mpsc::Sender<StreamQuotaRequest>,
+    heard_at: Instant,
     /// What the replica owns, and since which epoch.
     owned: BTreeMap<Shard, i64>,
 }
@@ -86,6 +92,7 @@ impl Links {
         let link = Link {
             term,
             sender,
+            heard_at: Instant::now(),
             owned: BTreeMap::new(),
         };
         let mut state = self.state.lock();
@@ -102,6 +109,21 @@ impl Links {
         let mut state = self.state.lock();
         state.set(index, None);
         state.is_complete()
+    }
+
+    /// Notes that a replica has said something.
+    pub(super) fn heard(&self, index: usize) {
+        if let Some(link) = &mut self.state.lock().links[index] {
+            link.heard_at = Instant::now();
+        }
+    }
+
+    /// Whether the counter's owner can be told anything: there is a way to it, and it was heard just now.
+    pub(super) fn lead_to(&self, counter: &Counter) -> bool {
+        let state = self.state.lock();
+        let way = state.ways[counter.shard().index()];
+        let link = way.and_then(|index| state.links[index].as_ref());
+        link.is_some_and(|link| link.heard_at.elapsed() <= LIVELY)
     }
 
     /// Takes in what a replica owns. Returns whether that opens a way to some shard.

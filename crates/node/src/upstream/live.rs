@@ -88,16 +88,21 @@ impl LiveStream {
         if let Some(ended) = self.broken.take() {
             return Err(ended);
         }
+        // Nothing is made one with what was there before, or it would not be seen that anything came.
+        let mut before = std::mem::take(out);
         out.extend(self.warnings.drain(..).map(Chunk::Warning));
-        let before = out.len();
+        let told = out.len();
         let result = match self.pull(out).await {
-            Err(ended) if out.len() > before => {
+            Err(ended) if out.len() > told => {
                 self.broken = Some(ended);
                 Ok(true)
             }
             result => result,
         };
-        out.dedup_by(|next, before| before.join(next));
+        if !before.is_empty() {
+            before.append(out);
+            *out = before;
+        }
         result
     }
 
@@ -129,6 +134,11 @@ impl LiveStream {
     /// How long the provider was waited for since its first piece.
     pub(crate) fn waited(&self) -> Duration {
         self.waited.unwrap_or_default()
+    }
+
+    /// Ends the request at the provider. Nothing follows.
+    pub(crate) fn give_up(&mut self) {
+        self.source.end();
     }
 
     /// What the provider has said of usage so far.

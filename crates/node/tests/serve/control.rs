@@ -96,9 +96,14 @@ impl Control {
 
     /// Makes a key.
     pub(crate) fn add_key(&self, text: &str, id: &str) {
+        self.add_key_of(text, id, "acme/search/ada");
+    }
+
+    /// Makes a key of a subject.
+    pub(crate) fn add_key_of(&self, text: &str, id: &str, subject: &str) {
         let key = Key {
             id: id.to_owned(),
-            subject: "acme/search/ada".to_owned(),
+            subject: subject.to_owned(),
             ..Default::default()
         };
         self.keys.lock().unwrap().insert(text.to_owned(), key);

@@ -23,6 +23,7 @@ pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     pub(crate) folder: tempfile::TempDir,
     control_address: SocketAddr,
+    bounds: Bounds,
     ready: watch::Receiver<bool>,
     shutdown: CancellationToken,
     serving: JoinHandle<()>,
@@ -31,10 +32,19 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts a control plane with a policy, and a node that runs it.
     pub(crate) async fn start(policy: &str) -> Self {
+        Self::start_within(policy, Bounds::default()).await
+    }
+
+    /// The same, with a node of these bounds.
+    pub(crate) async fn start_within(policy: &str, bounds: Bounds) -> Self {
+        let bounds = Bounds {
+            drain_timeout: Duration::from_secs(5),
+            ..bounds
+        };
         let (control, control_address) = Control::start(policy);
         control.add_key(KEY, "k1");
         let folder = tempfile::tempdir().unwrap();
-        let mut gateway = Self::node(control, control_address, folder).await;
+        let mut gateway = Self::node(control, control_address, folder, bounds).await;
         gateway.ready().await;
         gateway
     }
@@ -43,6 +53,7 @@ impl Gateway {
         control: Control,
         control_address: SocketAddr,
         folder: tempfile::TempDir,
+        bounds: Bounds,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -53,10 +64,7 @@ impl Gateway {
             token: None,
             data_dir: folder.path().to_owned(),
             advertised_address: address.to_string(),
-            limits: Bounds {
-                drain_timeout: Duration::from_secs(5),
-                ..Bounds::default()
-            },
+            limits: bounds.clone(),
             readiness: Some(readiness),
         };
         let shutdown = CancellationToken::new();
@@ -67,6 +75,7 @@ impl Gateway {
             address,
             folder,
             control_address,
+            bounds,
             ready,
             shutdown,
             serving,
@@ -98,9 +107,10 @@ impl Gateway {
     /// Stops the node and starts another on the same folder.
     pub(crate) async fn restart(self) -> Self {
         let (control, control_address) = (self.control.clone(), self.control_address);
+        let bounds = self.bounds.clone();
         self.begin_stop();
         let folder = self.stopped().await;
-        Self::node(control, control_address, folder).await
+        Self::node(control, control_address, folder, bounds).await
     }
 
     /// A request of the HTTP edge.

@@ -11,6 +11,7 @@
 mod control;
 mod ends;
 mod gateway;
+mod overload;
 mod providers;
 
 use std::time::Duration;

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::{
     CounterSpec, Credential, Deployment, Dimension, Effect, Endpoint, Kind, Limit, Measure, Model,
-    Protocol, Provider, Reserve, Scope, Simulated, SimulatedFault, Table, Timeouts, Unit,
-    Unreachable, Weights, defaults,
+    Overrun, Protocol, Provider, Reserve, Scope, Simulated, SimulatedFault, Table, Tier, Timeouts,
+    Unit, Unreachable, Weights, defaults,
 };
 use crate::address::normal_base_url;
 use crate::ceilings::{self, Ceiling};
@@ -46,10 +46,17 @@ pub(crate) fn build(policy: &pb::Policy, revision: u64) -> Result<Table, Fault> 
         limits,
         tiers: policy
             .tiers
-            .keys()
-            .map(|name| name.as_str().into())
+            .iter()
+            .map(|(name, it)| (name.as_str().into(), tier(it)))
             .collect(),
     })
+}
+
+fn tier(it: &pb::Tier) -> Tier {
+    Tier {
+        weight: it.weight.max(1),
+        is_batch: it.priority() == pb::Priority::Batch,
+    }
 }
 
 /// Limits and ceilings, by name.
@@ -246,6 +253,7 @@ fn ceiling(it: &Ceiling) -> Limit {
         amount: it.amount,
         kind,
         reserve: Reserve::WorstCase,
+        overrun: Overrun::Finish,
         shadow: false,
         guard: Duration::ZERO,
         longest_wait: None,
@@ -298,6 +306,7 @@ fn limit(placed: &limits::Placed<'_>) -> Result<Limit, Fault> {
         amount,
         kind,
         reserve: reserve(it.reserve()),
+        overrun: overrun(it.on_overrun()),
         shadow: it.mode() == pb::LimitMode::Shadow,
         guard: or(it.guard, Duration::ZERO),
         longest_wait: longest_wait(it),
@@ -386,6 +395,13 @@ fn reserve(it: pb::ReserveMode) -> Reserve {
     match it {
         pb::ReserveMode::Unspecified | pb::ReserveMode::WorstCase => Reserve::WorstCase,
         pb::ReserveMode::Expected => Reserve::Expected,
+    }
+}
+
+fn overrun(it: pb::OverrunMode) -> Overrun {
+    match it {
+        pb::OverrunMode::Unspecified | pb::OverrunMode::Finish => Overrun::Finish,
+        pb::OverrunMode::Stop => Overrun::Stop,
     }
 }
 

@@ -227,7 +227,7 @@ tiers:
       - { requests: 10, window: 1h }
       - { tokens: 20000, window: 30m, per: [tier], per_labels: [cost.center] }
       - { name: own, requests: 3, window: 1m }
-  paid: {}
+  paid: { weight: 8, priority: batch }
 ";
     let source = Source {
         name: "x",
@@ -236,6 +236,9 @@ tiers:
     let policy = crate::yaml::load(&[source]).unwrap();
     let table = compile(&policy, 1).unwrap();
     assert!(table.has_tier("free") && table.has_tier("paid") && !table.has_tier("gold"));
+    let worth = |name| table.tier(name).map(|it| (it.weight, it.is_batch));
+    assert_eq!(worth("free"), Some((1, false)));
+    assert_eq!(worth("paid"), Some((8, true)));
     let subject = Subject::parse("acme").unwrap();
     let counters = |tier| {
         let caller = Caller {

@@ -297,7 +297,7 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
         vec(text(), 0..3),
         (text(), text()),
         0..3i32,
-        (0..3i32, 0..3i32),
+        (0..3i32, 0..3i32, 0..3i32),
     )
         .prop_map(
             |(
@@ -311,7 +311,7 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
                 per_labels,
                 (r#match, timezone),
                 mode,
-                (on_exhausted, on_unreachable),
+                (on_exhausted, on_unreachable, on_overrun),
             )| {
                 pb::Limit {
                     name,
@@ -330,6 +330,7 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
                     longest_wait: None,
                     on_unreachable,
                     guard: None,
+                    on_overrun,
                 }
             },
         )
@@ -345,7 +346,13 @@ pub(crate) fn policy() -> impl Strategy<Value = pb::Policy> {
         vec(limit(), 0..3),
         hash_map(
             text(),
-            vec(limit(), 0..3).prop_map(|limits| pb::Tier { limits }),
+            (vec(limit(), 0..3), 0..2000u32, 0..3i32).prop_map(|(limits, weight, priority)| {
+                pb::Tier {
+                    limits,
+                    weight,
+                    priority,
+                }
+            }),
             0..3,
         ),
     )

@@ -28,6 +28,8 @@ const MAX_OUTPUT_WEIGHT: u32 = 1_000_000;
 const MAX_WINDOW: u32 = 366 * 86_400;
 /// Longest window that slides, or of a bucket, in seconds.
 const MAX_MOVING: u32 = 3600;
+/// Highest weight of a tier.
+const MAX_WEIGHT: u32 = 1000;
 /// Most requests at once.
 const MAX_CONCURRENT: u64 = 1_000_000;
 
@@ -35,6 +37,7 @@ pub(super) fn check(policy: &pb::Policy, faults: &mut Vec<Fault>) {
     count(policy.limits.len(), "limits", faults);
     for (at, _, it) in entries("tiers", &policy.tiers, faults) {
         count(it.limits.len(), &field(&at, "limits"), faults);
+        worth(it, &at, faults);
     }
     let all = limits::all(policy);
     let mut taken: HashMap<&str, String> = HashMap::new();
@@ -53,6 +56,19 @@ pub(super) fn check(policy: &pb::Policy, faults: &mut Vec<Fault>) {
     for it in ceilings::all(policy) {
         let hint = "write at least 1; to send nothing to it, take it out of its pools";
         units((it.unit, it.amount), hint, &it.at, faults);
+    }
+}
+
+/// What a tier is worth to a node that cannot serve everybody.
+fn worth(it: &pb::Tier, at: &str, faults: &mut Vec<Fault>) {
+    if it.weight > MAX_WEIGHT {
+        let problem = format!("{} is more than {MAX_WEIGHT}", it.weight);
+        let fault = Fault::new(field(at, "weight"), problem);
+        faults.push(fault.hint("weights are in proportion to each other: divide all of them"));
+    }
+    if it.priority != 0 {
+        let at = field(at, "priority");
+        check_known(it.priority, &pb::Priority::Unspecified, &at, faults);
     }
 }
 
@@ -122,13 +138,31 @@ fn limit(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
     }
     burst(it, &field(at, "burst"), faults);
     edge(it, at, faults);
+    overrun(it, at, faults);
+    if it.mode != 0 {
+        let at = field(at, "mode");
+        check_known(it.mode, &pb::LimitMode::Unspecified, &at, faults);
+    }
+}
+
+/// What is held, and what becomes of streams that outgrow it.
+fn overrun(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
     if it.reserve != 0 {
         let at = field(at, "reserve");
         check_known(it.reserve, &pb::ReserveMode::Unspecified, &at, faults);
     }
-    if it.mode != 0 {
-        let at = field(at, "mode");
-        check_known(it.mode, &pb::LimitMode::Unspecified, &at, faults);
+    if it.on_overrun == 0 {
+        return;
+    }
+    let at = field(at, "on_overrun");
+    let mode = check_known(it.on_overrun, &pb::OverrunMode::Unspecified, &at, faults);
+    let stops = mode == Some(pb::OverrunMode::Stop);
+    if stops && it.mode() == pb::LimitMode::Shadow {
+        let fault = Fault::new(at, "has no meaning in shadow mode");
+        faults.push(fault.hint("a shadow stops nobody: leave it out"));
+    } else if stops && it.reserve() != pb::ReserveMode::Expected {
+        let fault = Fault::new(at, "has no meaning where the worst case is held");
+        faults.push(fault.hint("write `reserve: expected`, or leave it out"));
     }
 }
 

@@ -199,13 +199,7 @@ fn check_order(decoded: &Decoded) -> Result<(), String> {
     let Decoded { chunks, end, .. } = decoded;
     let starts = chunks.iter().filter(|c| matches!(c, Chunk::Start { .. }));
     rule(starts.count() <= 1, "an answer starts twice")?;
-    let usages = chunks.iter().filter(|c| matches!(c, Chunk::Usage(_)));
-    let usages = usages.count();
-    rule(usages <= 1, "usage is told twice")?;
-    rule(
-        usages == 0 || (end.is_ok() && matches!(chunks.last(), Some(Chunk::Usage(_)))),
-        "usage is not the last word of a success",
-    )?;
+    check_usage(chunks, end.is_ok())?;
     let mut finished = Vec::new();
     for chunk in chunks {
         let Some(choice) = choice_of(chunk) else {
@@ -229,6 +223,26 @@ fn check_order(decoded: &Decoded) -> Result<(), String> {
         assembler.push(chunk);
     }
     rule(assembler.finish().is_some(), "a success that is no answer")
+}
+
+/// Usage, and what the provider says of it, is told once, last, and of a success only.
+fn check_usage(chunks: &[Chunk], is_success: bool) -> Result<(), String> {
+    let is_usage = |it: &Chunk| matches!(it, Chunk::Usage(_) | Chunk::UsageReport(_));
+    let first = chunks.iter().position(is_usage).unwrap_or(chunks.len());
+    let (before, told) = chunks.split_at(first);
+    match told {
+        [] => Ok(()),
+        _ if !is_success || before.is_empty() => Err("usage of no success".to_owned()),
+        [Chunk::Usage(_)] => Ok(()),
+        [Chunk::UsageReport(report)] | [Chunk::UsageReport(report), Chunk::Usage(_)] => {
+            let report = report.get();
+            rule(
+                report.starts_with('{') && report.len() <= 8 * 1024,
+                "a report that no provider sends",
+            )
+        }
+        _ => Err("usage is not the last word, or told twice".to_owned()),
+    }
 }
 
 fn choice_of(chunk: &Chunk) -> Option<u32> {

@@ -123,8 +123,8 @@ impl stream::Answer for Answer {
         self.usage.read().filter(|_| self.counted || !self.stopped)
     }
 
-    fn usage_report(&mut self) -> Option<Json> {
-        self.usage_report.take().filter(|_| self.counted)
+    fn usage_report(&self) -> Option<Json> {
+        self.usage_report.clone().filter(|_| self.counted)
     }
 
     fn malformed(&self) -> u64 {

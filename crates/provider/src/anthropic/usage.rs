@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::chat::{Json, Tier, Usage, UsageSource};
-use crate::usage::{believable, count, part, tier};
+use crate::usage::{believable, bounded, count, part, tier};
 use crate::wire::Text;
 
 /// A report, or in a stream a later one that replaces the counts it names.
@@ -35,14 +35,14 @@ struct Details {
     thinking_tokens: Option<f64>,
 }
 
-/// Two reports of one stream as one: what the later one names counts. None where either is no object.
+/// Two reports of one stream as one: what the later one names counts. None where they are too large together.
 pub(super) fn merged(before: &Json, later: &Json) -> Option<Json> {
     type Fields<'a> = BTreeMap<String, &'a RawValue>;
     let mut fields: Fields<'_> = serde_json::from_str(before.get()).ok()?;
     let mut later: Fields<'_> = serde_json::from_str(later.get()).ok()?;
     later.retain(|name, value| value.get() != "null" || !fields.contains_key(name));
     fields.extend(later);
-    Json::of(&fields).ok()
+    Json::of(&fields).ok().and_then(bounded)
 }
 
 /// Reads a class of processing; a name that is not known is none.

@@ -113,8 +113,8 @@ impl stream::Answer<event_stream::Decoder> for Answer {
         self.usage
     }
 
-    fn usage_report(&mut self) -> Option<Json> {
-        self.usage_report.take()
+    fn usage_report(&self) -> Option<Json> {
+        self.usage_report.clone()
     }
 
     fn malformed(&self) -> u64 {

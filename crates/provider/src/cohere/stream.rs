@@ -97,8 +97,8 @@ impl stream::Answer for Answer {
         self.usage
     }
 
-    fn usage_report(&mut self) -> Option<Json> {
-        self.usage_report.take()
+    fn usage_report(&self) -> Option<Json> {
+        self.usage_report.clone()
     }
 
     fn malformed(&self) -> u64 {

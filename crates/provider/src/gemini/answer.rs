@@ -8,6 +8,7 @@ use super::usage;
 use super::wire::{self, Candidate, FunctionCall, Part};
 use crate::chat::{Assembler, Chunk, Delta, Extent, FinishReason, Json, Response, Usage};
 use crate::failure::{Class, Failure};
+use crate::usage::Latest;
 use crate::wire::Text;
 
 /// The most tool calls one candidate may ask for.
@@ -37,7 +38,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
         open.finish(FinishReason::Other, &mut chunks);
     }
     chunks.extend(progress.usage_report().map(Chunk::UsageReport));
-    chunks.extend(progress.usage.map(Chunk::Usage));
+    chunks.extend(progress.usage().map(Chunk::Usage));
     let mut assembler = Assembler::new();
     chunks.into_iter().for_each(|chunk| assembler.push(chunk));
     assembler
@@ -52,8 +53,8 @@ pub(super) struct Progress {
     /// Told once, and part of the ids of calls that have none.
     id: String,
     candidates: Vec<State>,
-    usage: Option<Usage>,
-    usage_report: Option<Json>,
+    /// The latest report of usage.
+    usage: Latest,
     any_content: bool,
 }
 
@@ -81,8 +82,7 @@ impl Progress {
         // Cumulative, and there even where the prompt was blocked. After a report that cannot be right an earlier
         // one would be too low.
         if let Some(report) = answer.usage_metadata {
-            self.usage = usage::read(report);
-            self.usage_report = crate::usage::report(report);
+            self.usage.keep(report);
         }
         let blocked = answer.prompt_feedback.and_then(|it| it.block_reason);
         if let (true, Some(reason)) = (candidates.is_empty(), blocked) {
@@ -125,12 +125,12 @@ impl Progress {
 
     /// The latest usage told.
     pub(super) fn usage(&self) -> Option<Usage> {
-        self.usage
+        usage::read(self.usage.text())
     }
 
-    /// The latest report of usage, as it was sent. It is handed out once.
-    pub(super) fn usage_report(&mut self) -> Option<Json> {
-        self.usage_report.take()
+    /// The latest report of usage, as it was sent.
+    pub(super) fn usage_report(&self) -> Option<Json> {
+        self.usage.read()
     }
 
     fn take_candidate(

@@ -76,7 +76,7 @@ impl stream::Answer for Streamed {
         self.progress.usage()
     }
 
-    fn usage_report(&mut self) -> Option<Json> {
+    fn usage_report(&self) -> Option<Json> {
         self.progress.usage_report()
     }
 

@@ -1,7 +1,6 @@
 //! Reading the provider's count of tokens.
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use crate::chat::{Usage, UsageSource};
 use crate::usage::{believable, count, part, tier};
@@ -33,8 +32,8 @@ pub(super) struct ByModality {
 /// Reads a report: input is the prompt, what was read from the cache included, and what server-side
 /// tools added to it; output is the candidates and the thoughts, which are counted apart. A report
 /// that does not add up is none.
-pub(super) fn read(raw: &RawValue) -> Option<Usage> {
-    let report: Report = serde_json::from_str(raw.get()).ok()?;
+pub(super) fn read(report: &str) -> Option<Usage> {
+    let report: Report = serde_json::from_str(report).ok()?;
     let input_total =
         count(report.prompt_token_count?)? + part(report.tool_use_prompt_token_count)?;
     let candidates = part(report.candidates_token_count)?;

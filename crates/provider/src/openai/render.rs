@@ -296,6 +296,14 @@ impl ChunkRenderer {
         }
     }
 
+    /// Appends an event that names the limit which ended the answer before its own end.
+    pub fn stopped_by(&self, limit: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.head);
+        out.push(b']');
+        write_field(b",\"stopped_by\":", limit, out);
+        out.extend_from_slice(b"}\n\n");
+    }
+
     /// Appends the sentinel that ends a whole answer. A stream that failed must not get it.
     pub fn done(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"data: [DONE]\n\n");

@@ -21,7 +21,7 @@ use crate::chat::{Chunk, Citation, Delta, Json, Ruler, Usage};
 use crate::failure::{Class, Failure};
 use crate::sse;
 use crate::stream::{self, Next};
-use crate::usage::report;
+use crate::usage::Latest;
 
 /// Decodes the body of one streamed answer.
 pub(crate) type StreamDecoder = stream::Decoder<Answer>;
@@ -34,7 +34,7 @@ pub(crate) fn stream_decoder(expected: u32) -> StreamDecoder {
         choices: Vec::new(),
         frame: Frame::default(),
         usage: None,
-        usage_report: None,
+        usage_report: Latest::default(),
         sources: Vec::new(),
         any_content: false,
         malformed: 0,
@@ -50,7 +50,7 @@ pub(crate) struct Answer {
     choices: Vec<Choice>,
     frame: Frame,
     usage: Option<Usage>,
-    usage_report: Option<Json>,
+    usage_report: Latest,
     /// The sources of the answer as a whole.
     sources: Vec<Citation>,
     /// Whether anything of an answer could be read.
@@ -95,8 +95,8 @@ impl stream::Answer for Answer {
         self.usage
     }
 
-    fn usage_report(&mut self) -> Option<Json> {
-        self.usage_report.take()
+    fn usage_report(&self) -> Option<Json> {
+        self.usage_report.read()
     }
 
     fn malformed(&self) -> u64 {
@@ -157,7 +157,7 @@ impl Answer {
         let served = chunk.service_tier.as_ref().map(Text::as_str);
         if let Some(raw) = chunk.usage {
             self.usage = usage::read(raw, served).or(self.usage);
-            self.usage_report = report(raw).or(self.usage_report.take());
+            self.usage_report.keep(raw);
         }
         Ok(())
     }

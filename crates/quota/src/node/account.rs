@@ -390,18 +390,10 @@ impl Account {
         self.over_at = self.over_at.min(end.latest);
         self.credit(epoch, told.granted);
         if (epoch, told.version) >= self.told.at {
-            self.told = Told {
-                at: (epoch, told.version),
-                exhausted_above: told.exhausted_above,
-                keep: told.keep,
-                limit: told.limit,
-                // What was used since the last report is not known to the owner.
-                remaining: (told.remaining.saturating_add(self.said_used))
-                    .saturating_sub(self.used())
-                    .min(told.limit),
-                coming: told.coming.clone(),
-                heard_at: now,
-            };
+            self.told = Told::of((epoch, now), told);
+            // What was used since the last report is not known to the owner.
+            let known = self.told.remaining.saturating_add(self.said_used);
+            self.told.remaining = known.saturating_sub(self.used()).min(told.limit);
         }
         self.asked = false;
         true
@@ -444,6 +436,16 @@ impl Account {
             self.avail += signed(fresh);
             self.low = signed(fresh) / 10;
         }
+    }
+
+    pub(super) fn ledgers(&self) -> impl Iterator<Item = &Ledger> {
+        self.ledgers.iter()
+    }
+
+    /// Has these ledgers, ascending by epoch, in which nothing is held.
+    pub(super) fn take_over(&mut self, ledgers: impl Iterator<Item = Ledger>) {
+        self.ledgers = ledgers.collect();
+        self.avail = self.ledgers.iter().map(Ledger::avail).sum();
     }
 
     /// The owner's ledger, if it was heard in this window.

@@ -70,6 +70,19 @@ impl Book {
         self.slots.get_mut(slot as usize)?.as_mut()
     }
 
+    /// Per kind, the newest window of which an account was forgotten.
+    pub(super) fn floors(&self) -> impl Iterator<Item = (Kind, Window)> {
+        self.floors.iter().map(|(kind, window)| (*kind, *window))
+    }
+
+    /// Has fresh accounts refuse these windows and earlier ones.
+    pub(super) fn raise_floors(&mut self, floors: &[(Kind, Window)]) {
+        for (kind, window) in floors {
+            let floor = self.floors.entry(*kind).or_default();
+            *floor = (*floor).max(*window);
+        }
+    }
+
     /// Every account with its place.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Slot, &Account)> {
         (0..)
@@ -92,8 +105,7 @@ impl Book {
                 continue;
             };
             if account.is_windowed() {
-                let floor = self.floors.entry(account.counter.kind()).or_default();
-                *floor = account.label.window.max(*floor);
+                self.raise_floors(&[(account.counter.kind(), account.label.window)]);
             }
             self.index.remove(&account.counter);
             self.vacant.push(slot);

@@ -66,6 +66,17 @@ impl Mark {
         self.opened && (slots || used <= self.durable)
     }
 
+    /// That of a counter of which `durable` is noted, and that so much is settled.
+    pub(super) fn noted(durable: u64, settled: u64) -> Self {
+        Self {
+            opened: true,
+            durable,
+            asked: durable,
+            settled,
+            queued: false,
+        }
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.opened
     }

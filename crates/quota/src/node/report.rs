@@ -69,7 +69,9 @@ impl Node {
         let beat = self.outbox.beats;
         let in_turn = |slot: Slot| (u64::from(slot) + beat).is_multiple_of(TURNS);
         self.book.forget(now, in_turn);
-        self.shed_idle(now, in_turn);
+        if !self.draining {
+            self.shed_idle(now, in_turn);
+        }
         self.note_settled();
         let repeat = std::mem::take(&mut self.outbox.repeat);
         let due = |slot: Slot, account: &Account| {

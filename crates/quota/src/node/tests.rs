@@ -6,6 +6,7 @@
 use super::*;
 use crate::{Epoch, Generation, Kind, LONGEST_LEASE_MS, NodeAccount, OwnerAccount, OwnerTime};
 
+mod estate;
 mod noting;
 mod rolling;
 mod settling;

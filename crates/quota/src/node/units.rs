@@ -1,6 +1,7 @@
 //! What an account of a node is made of: labels, ledgers, units taken, and what the owner said.
 
-use crate::{Coming, Epoch, Generation, NodeTime, Window};
+use crate::node::estate::Totals;
+use crate::{Coming, Epoch, Generation, NodeTime, OwnerAccount, Window};
 
 /// Time constant of the demand estimate, in seconds.
 const DEMAND_TAU_S: f64 = 1.0;
@@ -43,6 +44,15 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
+    pub(super) fn totals(&self) -> Totals {
+        Totals {
+            epoch: self.epoch,
+            seen: self.seen,
+            returned: self.returned,
+            spent: self.spent,
+        }
+    }
+
     pub(super) fn avail(&self) -> i64 {
         signed(self.seen) - signed(self.returned) - signed(self.spent) - signed(self.held)
     }
@@ -115,6 +125,21 @@ pub(super) struct Told {
     /// When more can be had, counted from `heard_at`.
     pub(super) coming: Vec<Coming>,
     pub(super) heard_at: NodeTime,
+}
+
+impl Told {
+    /// What an owner of that epoch said, heard at that time.
+    pub(super) fn of((epoch, heard_at): (Epoch, NodeTime), told: &OwnerAccount) -> Self {
+        Self {
+            at: (epoch, told.version),
+            exhausted_above: told.exhausted_above,
+            keep: told.keep,
+            limit: told.limit,
+            remaining: told.remaining,
+            coming: told.coming.clone(),
+            heard_at,
+        }
+    }
 }
 
 /// When so many units can be had that lie between two amounts.

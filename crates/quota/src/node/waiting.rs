@@ -124,13 +124,8 @@ impl Node {
             let Some(account) = self.book.get_mut(slot) else {
                 continue;
             };
-            let keep = if self.draining {
-                Some(0)
-            } else {
-                account.keep()
-            };
             // They will be taken as soon as the disk has answered: nobody is blocked by that.
-            let keep = keep.map(|keep| keep.max(noting));
+            let keep = account.keep().map(|keep| keep.max(noting));
             if keep.is_some_and(|keep| account.give_back(keep)) {
                 self.outbox
                     .mark(account, slot, now.after(self.config.urgent_ms));

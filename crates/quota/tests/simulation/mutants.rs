@@ -65,6 +65,16 @@ pub(crate) enum Mutation {
     NoMark,
     /// Journal: a process goes on before its mark is on disk.
     MarkNotFlushed,
+    /// Estate: who takes it up leaves it where the next one finds it.
+    EstateKept,
+    /// Estate: it is used before its removal is on disk.
+    EstateUsedEarly,
+    /// Estate: it is taken up after another start of the machine, by another clock.
+    EstateOverBoot,
+    /// Estate: units are handed on without the totals that they are part of.
+    EstateWithoutTotals,
+    /// Estate: a process goes on by an earlier mark than its last.
+    EstateByOldMark,
     /// R4: what a dead process gave back counts although it is closed.
     LateReturn,
     /// R4: a closing frees what it frees twice.

@@ -10,7 +10,7 @@ use crate::world::World;
 use crate::{calm, storm};
 
 /// Seeds that are tried.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 800;
 
 const PLANTED: &[(Mutation, &[Family])] = &[
     (Deltas, &[Counted, Brief, Sliding, Bucket]),
@@ -37,6 +37,11 @@ const PLANTED: &[(Mutation, &[Family])] = &[
     (LostWake, &[Brief, Sliding]),
     (NoMark, &[Ledger]),
     (MarkNotFlushed, &[Ledger]),
+    (EstateKept, &[Counted, Brief, Sliding, Bucket, Ledger]),
+    (EstateUsedEarly, &[Counted, Ledger]),
+    (EstateOverBoot, &[Counted, Brief]),
+    (EstateWithoutTotals, &[Counted, Ledger]),
+    (EstateByOldMark, &[Ledger]),
     (LateReturn, &[Ledger]),
     (ClosedTwice, &[Ledger]),
     (ClosedWithoutLock, &[Ledger]),

@@ -153,7 +153,7 @@ fn a_node_that_drains_leaves_its_units_to_the_others() {
         world.view(0, &counter).unwrap().avail > 0,
         "it has some to give back"
     );
-    world.drain(0).unwrap();
+    world.drain(0, true).unwrap();
     world.run(world.now + 100).unwrap();
     for _ in 0..12 {
         world.request(1, ask.clone()).unwrap();

@@ -26,6 +26,8 @@ use crate::world::journal::Disk;
 pub(crate) struct Call {
     pub(crate) node: usize,
     pub(crate) incarnation: Incarnation,
+    /// One process may go on under another's number.
+    pub(crate) process: u64,
     pub(crate) id: RequestId,
 }
 
@@ -122,6 +124,7 @@ pub(crate) struct Open {
 pub(crate) struct NodeProcess {
     pub(crate) machine: Node,
     pub(crate) incarnation: Incarnation,
+    number: u64,
     offset: u64,
     drift_ppm: i64,
     pub(crate) owner: usize,
@@ -159,6 +162,7 @@ pub(crate) struct World {
     /// The last refusal, for the check that it was due.
     pub(crate) denials: Vec<(Vec<Ask>, Denial)>,
     incarnations: u64,
+    processes: u64,
     /// Requests made, those that had to wait, messages to owners, and transactions.
     pub(crate) requests: u64,
     pub(crate) waits: u64,
@@ -190,6 +194,7 @@ impl World {
             calm: plan.faulty_ms == 0,
             denials: Vec::new(),
             incarnations: 0,
+            processes: 0,
             requests: 0,
             waits: 0,
             messages: 0,
@@ -345,7 +350,8 @@ impl World {
             }
             Fault::Restart(node) => {
                 self.schedule(200, Event::Fault(Fault::Crash(node)));
-                return self.drain(node);
+                let told = self.random.chance(50);
+                return self.drain(node, told);
             }
             Fault::PauseOwner { ms } => {
                 if let Some(owner) = self.owners.last_mut() {

@@ -9,6 +9,7 @@ use tollgate_node::{Bounds, Config};
 
 use crate::error::{Error, with_causes};
 use crate::listen;
+use crate::memory::{self, Bytes};
 use crate::secret::Secret;
 use crate::service::{self, Common};
 use crate::signals::Signals;
@@ -54,6 +55,10 @@ pub(crate) struct Arguments {
     /// Token that the control plane was started with
     #[arg(long, env = "TOLLGATE_TOKEN", hide_env_values = true)]
     token: Option<Secret>,
+    /// Memory to stay within, such as 512MiB or 2GiB: it bounds requests at once, connections, large bodies and keys
+    /// [default: three quarters of what the machine, or its control group, has]
+    #[arg(long, env = "TOLLGATE_MEMORY_BUDGET", value_name = "SIZE")]
+    memory_budget: Option<Bytes>,
     #[command(flatten)]
     common: Common,
 }
@@ -74,7 +79,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Error> {
     let places = format!("http://{} ops http://{}", callers.address, ops.address);
     let (readiness, ready) = watch::channel(false);
     let observers = service::observe(metrics, ops.listener, ready, format!("ready node {places}"));
-    let config = config(arguments, callers.address, readiness);
+    let config = config(arguments, callers.address, readiness)?;
     service::tell(&format!("listening node {places}"));
     let drain = CancellationToken::new();
     let serving = async {
@@ -86,8 +91,15 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Error> {
     outcome
 }
 
-fn config(arguments: Arguments, address: SocketAddr, readiness: watch::Sender<bool>) -> Config {
-    Config {
+fn config(
+    arguments: Arguments,
+    address: SocketAddr,
+    readiness: watch::Sender<bool>,
+) -> Result<Config, Error> {
+    let Bytes(budget) = arguments.memory_budget.unwrap_or_else(memory::budget);
+    let limits = Bounds::within(budget);
+    let limits = limits.map_err(|it| Error::Config(format!("--memory-budget: {it}")))?;
+    Ok(Config {
         name: arguments
             .name
             .unwrap_or_else(|| service::default_name(address)),
@@ -99,7 +111,7 @@ fn config(arguments: Arguments, address: SocketAddr, readiness: watch::Sender<bo
         advertised_address: arguments
             .advertise
             .unwrap_or_else(|| service::reachable(address)),
-        limits: Bounds::default(),
+        limits,
         readiness: Some(readiness),
-    }
+    })
 }

@@ -34,9 +34,9 @@ async fn a_budget_is_not_spent_twice_after_a_restore_to_the_billionth() -> anyho
     let backup = cluster.file("backup");
     cluster.etcd.as_ref().context("an etcd")?.back_up(&backup)?;
 
-    // Much is spent after the backup, some of it by processes that it knows nothing of: one that lives, and one that
-    // is gone by the time of the restore. They go in good order: of one that crashes, what it spent last may be in
-    // doubt, and is charged as suspense.
+    // Much is spent after the backup, some of it by a node that is shut down and started in between, whose processes go
+    // on under one number. They go in good order: of one that crashes, what it spent last may be in doubt, and is charged
+    // as suspense.
     race(&cluster, &key, 20).await?;
     for _ in 0..2 {
         cluster.nodes[2].stop().await?;

@@ -39,8 +39,11 @@ fn tier(policy: &mut pb::Policy, name: &str, amounts: &[Amount]) {
         per: Vec::new(),
         ..limit("", *amount)
     });
-    let limits = limits.collect();
-    policy.tiers.insert(name.to_owned(), pb::Tier { limits });
+    let tier = pb::Tier {
+        limits: limits.collect(),
+        ..pb::Tier::default()
+    };
+    policy.tiers.insert(name.to_owned(), tier);
 }
 
 fn calendar(policy: &mut pb::Policy, calendar: i32, timezone: &str) {
@@ -73,13 +76,35 @@ fn edge(policy: &mut pb::Policy, exhausted: i32, longest: Option<i64>, unreachab
     it.on_unreachable = unreachable;
 }
 
+fn overrun(policy: &mut pb::Policy, reserve: pb::ReserveMode, mode: i32) {
+    policy.limits[0].reserve = reserve as i32;
+    policy.limits[0].on_overrun = mode;
+}
+
 fn guard(policy: &mut pb::Policy, kind: pb::LimitKind, seconds: i64) {
     policy.limits[0].kind = kind as i32;
     policy.limits[0].guard = Some(prost_types::Duration { seconds, nanos: 0 });
     window(policy, 60);
 }
 
+fn worth(policy: &mut pb::Policy, weight: u32, priority: i32) {
+    let tier = pb::Tier {
+        weight,
+        priority,
+        ..pb::Tier::default()
+    };
+    policy.tiers.insert("free".to_owned(), tier);
+}
+
 const LIMITS: &[Case] = &[
+    (|it| worth(it, 1000, pb::Priority::Batch as i32), &[]),
+    (
+        |it| worth(it, 1001, 7),
+        &[
+            "tiers.free.weight: 1001 is more than 1000",
+            "tiers.free.priority: the value 7 is not known",
+        ],
+    ),
     (|it| guard(it, pb::LimitKind::Fixed, 14), &[]),
     (
         |it| guard(it, pb::LimitKind::Fixed, 15),
@@ -92,6 +117,23 @@ const LIMITS: &[Case] = &[
     (
         |it| guard(it, pb::LimitKind::Sliding, 1),
         &["limits[0].guard: has a meaning for fixed windows"],
+    ),
+    (|it| overrun(it, pb::ReserveMode::Expected, 2), &[]),
+    (|it| overrun(it, pb::ReserveMode::WorstCase, 1), &[]),
+    (
+        |it| overrun(it, pb::ReserveMode::Unspecified, 2),
+        &["limits[0].on_overrun: has no meaning where the worst case is held"],
+    ),
+    (
+        |it| {
+            overrun(it, pb::ReserveMode::Expected, 2);
+            it.limits[0].mode = pb::LimitMode::Shadow as i32;
+        },
+        &["limits[0].on_overrun: has no meaning in shadow mode"],
+    ),
+    (
+        |it| overrun(it, pb::ReserveMode::Expected, 9),
+        &["limits[0].on_overrun: the value 9 is not known"],
     ),
     (|it| edge(it, 2, Some(5), 2), &[]),
     (

@@ -277,6 +277,14 @@ fn reports_of_a_stream_are_handed_on_as_one() {
         told(&[alone, BEGIN, HELLO, &stop(report), END]).as_deref(),
         Some(report)
     );
+    // Each within its bounds, and both together not.
+    let long = |name: &str| format!(r#"{{"output_tokens":2,"{name}":"{}"}}"#, "x".repeat(5000));
+    let first = format!(
+        r#"{{"type":"message_start","message":{{"id":"m","model":"c","usage":{}}}}}"#,
+        long("a")
+    );
+    let both = [&*first, BEGIN, HELLO, &stop(&long("b")), END];
+    assert_eq!(told(&both), None);
     // What an answer begins with is no report of the whole answer.
     let uncounted = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"}}"#;
     assert_eq!(told(&[START, BEGIN, HELLO, uncounted, END]), None);

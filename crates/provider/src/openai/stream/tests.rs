@@ -201,6 +201,23 @@ fn an_answer_cut_at_any_byte_is_truncated_until_its_last_finish_reason_is_there(
 }
 
 #[test]
+fn pieces_of_one_text_are_made_one_where_that_is_asked_for() {
+    for (sample, choices, _) in SAMPLES {
+        let (mut apart, _) = decode(choices, [sample.as_bytes()]);
+        apart.dedup_by(|next, before| before.join(next));
+        for slice in [1, 7, sample.len()] {
+            let mut joined = Vec::new();
+            let mut decoder = decoder(choices).joining();
+            for bytes in sample.as_bytes().chunks(slice) {
+                decoder.push(bytes, &mut joined).unwrap();
+            }
+            decoder.finish(&mut joined).unwrap();
+            assert_eq!(joined, apart);
+        }
+    }
+}
+
+#[test]
 fn how_the_bytes_are_cut_into_slices_does_not_matter() {
     for (sample, choices, _) in SAMPLES {
         let body = sample.as_bytes();

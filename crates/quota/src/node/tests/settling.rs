@@ -158,17 +158,23 @@ fn a_new_stream_repeats_every_total() {
 }
 
 #[test]
-fn a_drained_node_keeps_nothing() {
-    let mut node = node(vec![grant("a", 10), grant("b", 0)]);
+fn a_drained_node_gives_back_what_an_owner_can_be_told_of() {
+    let mut node = node(vec![grant("a", 10), grant("b", 0), grant("c", 3)]);
     let (open, _) = node.admit(NOW, &[ask("a", 4)]);
     let (waiting, _) = node.reserve(NOW, &[ask("b", 1)], NOW.after(WAIT));
     node.drain(NOW);
     let wake = node.poll_wake().unwrap();
     assert_eq!((wake.id, why(&wake.outcome)), (waiting, Why::NoAnswer));
-    assert_eq!(node.said(NOW, "a").returned, 6);
     node.settle(NOW, open, &[1]).unwrap();
-    assert_eq!(node.said(NOW, "a").returned, 9);
+    node.give_back(NOW, |it| *it == counter("a"));
     assert_eq!(why(&node.admit(NOW, &[ask("a", 1)]).1), Why::NoAnswer);
+    let last = node.poll_message(NOW, Scope::All).unwrap();
+    let returned = last.accounts.iter();
+    let returned: Vec<_> = returned
+        .map(|it| (it.counter.limit(), it.returned))
+        .collect();
+    assert!(returned.contains(&("a", 9)), "{returned:?}");
+    assert_eq!(node.avail("c"), 3);
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use tollgate_quota::node::Note;
+use tollgate_quota::node::{Estate, Node, Note};
 use tollgate_quota::{Close, Counter, Incarnation, NodeMessage, NodeTime, owner};
 
+use crate::faults::Fault;
 use crate::mutants::Mutation;
 use crate::oracle::Violation;
 use crate::world::{Event, World};
@@ -16,6 +17,8 @@ pub(crate) struct Disk {
     durable: Vec<Note>,
     /// What was written and not flushed: a crash leaves any part of it from the beginning.
     written: Vec<Note>,
+    /// What was taken up of it and can still be found until that time (mutations).
+    taken: Option<(Estate, u64)>,
 }
 
 impl Disk {
@@ -88,12 +91,25 @@ impl World {
             return;
         }
         let mut disk = old.disk;
+        let left = disk.taken.take().filter(|(_, until)| self.now < *until);
+        let mut estate = left.map(|(estate, _)| estate);
         if old.machine.is_drained() && old.open.is_empty() {
+            disk.settle();
             disk.durable.extend(old.machine.last_notes());
+            estate = old.machine.estate();
         } else {
             let kept = self.random.within(0, disk.written.len() as u64);
             disk.written.truncate(usize::try_from(kept).unwrap());
             disk.settle();
+        }
+        let same_boot = self.random.chance(80) && !self.mutated(Mutation::EstateOverBoot);
+        if same_boot {
+            (self.nodes[node].offset, self.nodes[node].drift_ppm) = (old.offset, old.drift_ppm);
+        }
+        if let Some(estate) = estate.filter(|_| same_boot || self.mutated(Mutation::EstateOverBoot))
+        {
+            (self.nodes[node].store, self.nodes[node].legacy) = (old.store, old.legacy);
+            return self.go_on(node, estate, disk);
         }
         let mut closes = disk.closes();
         if self.mutated(Mutation::NoMark) {
@@ -105,6 +121,44 @@ impl World {
         process.legacy = old.legacy;
         process.legacy.extend(closes);
         // What is on the disk is what this process notes from now on; what it inherits it has in mind.
+        process.machine.inherit(process.legacy.clone());
+    }
+
+    /// A process goes on in the place of one that has ended in good order, after a while.
+    fn go_on(&mut self, node: usize, mut estate: Estate, mut disk: Disk) {
+        for bequest in &mut estate.bequests {
+            if self.mutated(Mutation::EstateByOldMark) {
+                let seen = bequest.totals.iter().map(|it| it.seen - it.returned);
+                bequest.mark = bequest.mark.map(|_| seen.sum());
+            }
+            if self.mutated(Mutation::EstateWithoutTotals) {
+                for totals in &mut bequest.totals {
+                    totals.seen = totals.seen.saturating_sub(totals.returned + totals.spent);
+                    (totals.returned, totals.spent) = (0, 0);
+                }
+            }
+        }
+        let away = match self.random.within(0, 2) {
+            0 => self.random.within(0, 15_000),
+            _ => self.random.within(0, 500),
+        };
+        if !self.calm && self.random.chance(30) {
+            // What it does first is the least known to anybody.
+            let after = away + self.random.within(1, 1_000);
+            self.schedule(after, Event::Fault(Fault::Crash(node)));
+        }
+        disk.taken = match self.plan.mutation {
+            Some(Mutation::EstateKept) => Some((estate.clone(), u64::MAX)),
+            Some(Mutation::EstateUsedEarly) => Some((estate.clone(), self.now + away + 5_000)),
+            Some(_) | None => None,
+        };
+        let now = self.node_time(node);
+        let (name, config) = (format!("n{}", estate.incarnation.0), self.node_config());
+        let process = &mut self.nodes[node];
+        process.incarnation = estate.incarnation;
+        process.disk = disk;
+        process.paused_until = self.now + away;
+        process.machine = Node::resume(&name, config, now, &estate);
         process.machine.inherit(process.legacy.clone());
     }
 

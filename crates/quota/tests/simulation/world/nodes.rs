@@ -20,17 +20,24 @@ const WAIT_MS: u64 = 50;
 impl World {
     /// A machine that holds nothing.
     pub(super) fn new_machine(&self, incarnation: Incarnation) -> Node {
+        Node::new(
+            &format!("n{}", incarnation.0),
+            incarnation,
+            self.node_config(),
+        )
+    }
+
+    pub(super) fn node_config(&self) -> node::Config {
         let margin = if self.mutated(Mutation::NoDriftMargin) {
             0
         } else {
             DRIFT_PPM
         };
-        let config = node::Config {
+        node::Config {
             drift_ppm: margin,
             journaled: true,
             ..node::Config::default()
-        };
-        Node::new(&format!("n{}", incarnation.0), incarnation, config)
+        }
     }
 
     pub(super) fn new_incarnation(&mut self) -> Incarnation {
@@ -40,6 +47,7 @@ impl World {
 
     pub(super) fn new_node(&mut self) -> NodeProcess {
         let incarnation = self.new_incarnation();
+        self.processes += 1;
         let drift = if self.plan.faulty_ms == 0 {
             0
         } else {
@@ -48,6 +56,7 @@ impl World {
         NodeProcess {
             machine: self.new_machine(incarnation),
             incarnation,
+            number: self.processes,
             offset: self.random.within(1, 1_000_000),
             drift_ppm: self.random.within(0, 2 * drift).cast_signed() - drift.cast_signed(),
             owner: self.owners.len() - 1,
@@ -101,6 +110,7 @@ impl World {
         let call = Call {
             node,
             incarnation: process.incarnation,
+            process: process.number,
             id,
         };
         if outcome == Outcome::Waiting && !self.calm && self.random.chance(5) {
@@ -194,7 +204,8 @@ impl World {
 
     /// Whether the process that took the call still lives.
     fn lives(&self, call: Call) -> bool {
-        self.nodes[call.node].incarnation == call.incarnation
+        let process = &self.nodes[call.node];
+        (process.incarnation, process.number) == (call.incarnation, call.process)
     }
 
     pub(super) fn stamp(&mut self, call: Call, taken_at: NodeTime) -> Result<(), Violation> {
@@ -293,10 +304,12 @@ impl World {
         self.nodes[node].machine.view(self.node_time(node), counter)
     }
 
-    /// The node shuts down in good order: it gives back what it has and says so.
-    pub(crate) fn drain(&mut self, node: usize) -> Result<(), Violation> {
+    /// The node shuts down in good order: it gives back what it has and says so, where the owner can be told.
+    pub(crate) fn drain(&mut self, node: usize, told: bool) -> Result<(), Violation> {
         let now = self.node_time(node);
-        self.nodes[node].machine.drain(now);
+        let machine = &mut self.nodes[node].machine;
+        machine.drain(now);
+        machine.give_back(now, |_| told);
         self.after_node(node)
     }
 
@@ -341,11 +354,16 @@ impl World {
             if self.mutated(Mutation::LostWake) && self.random.chance(20) {
                 continue;
             }
-            let incarnation = self.nodes[node].incarnation;
+            let NodeProcess {
+                incarnation,
+                number: process,
+                ..
+            } = self.nodes[node];
             self.resolve(
                 Call {
                     node,
                     incarnation,
+                    process,
                     id: wake.id,
                 },
                 wake.outcome,

@@ -1,0 +1,13 @@
+//! The show of overload as a program; see `tollgate_tests::overload`.
+
+#![expect(clippy::print_stdout, reason = "the table is the program's result")]
+
+use clap::Parser;
+use tollgate_tests::overload::{Options, run};
+
+fn main() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let figures = runtime.block_on(run(&Options::parse()))?;
+    print!("{figures}");
+    Ok(())
+}

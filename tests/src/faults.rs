@@ -1,0 +1,125 @@
+//! What a node makes of callers and providers that misbehave.
+//!
+//! A control plane and a node run as processes, the fake provider beside them. **Misbehaviours**: each of the provider's
+//! faults and oddities beside one deployment that is well, and all of them together with it, over both edges, whole and
+//! streamed. **Disconnects**: callers go away at random moments; when the provider is told, and what is settled. **Nonces**:
+//! many requests of which a third is given up, each with a nonce that its answer must repeat: not a byte of another's.
+//!
+//! Every reply is checked. It does NOT judge: it prints what is wanted beside what is.
+
+mod departures;
+mod misbehaviours;
+mod summary;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Parser;
+
+use crate::gateway::Gateway;
+use crate::load::{Load, Protocol};
+use crate::provider::{MockProvider, Options as Provider};
+pub use summary::Figures;
+
+/// Shows how a node bears misbehaviour.
+#[derive(Debug, Parser)]
+#[command(name = "faults")]
+pub struct Options {
+    /// The gateway's program.
+    #[arg(long)]
+    tollgate: PathBuf,
+    /// Where the figures are written as JSON.
+    #[arg(long, default_value = "target/faults.json")]
+    out: PathBuf,
+    /// Seconds of misbehaviour that are measured, after ten that are not; 0 leaves it out.
+    #[arg(long, default_value_t = 40)]
+    seconds: u64,
+    /// Callers that go away, over both edges together; 0 leaves them out.
+    #[arg(long, default_value_t = 10_000)]
+    disconnects: u64,
+    /// Requests with nonces, over both edges together; 0 leaves them out.
+    #[arg(long, default_value_t = 1_000_000)]
+    nonces: u64,
+}
+
+/// Both edges, whole and streamed.
+const WAYS: [(Protocol, bool); 4] = [
+    (Protocol::Http, false),
+    (Protocol::Http, true),
+    (Protocol::Grpc, false),
+    (Protocol::Grpc, true),
+];
+
+/// Runs the show.
+///
+/// # Errors
+/// The processes could not be started, or the load not be generated.
+pub async fn run(options: &Options) -> anyhow::Result<Figures> {
+    let mut figures = Figures::default();
+    if options.seconds > 0 {
+        let seconds = Duration::from_secs(options.seconds);
+        figures.misbehaviours = Some(misbehaviours::show(&options.tollgate, seconds).await?);
+        figures.save(&options.out)?;
+    }
+    if options.disconnects > 0 {
+        let shown = departures::disconnects(&options.tollgate, options.disconnects).await?;
+        figures.disconnects = Some(shown);
+        figures.save(&options.out)?;
+    }
+    if options.nonces > 0 {
+        figures.nonces = Some(departures::nonces(&options.tollgate, options.nonces).await?);
+        figures.save(&options.out)?;
+    }
+    Ok(figures)
+}
+
+impl Figures {
+    /// Writes what there is by now: a later part may fail.
+    fn save(&self, path: &Path) -> anyhow::Result<()> {
+        let json = serde_json::to_vec_pretty(self).context("encode the figures")?;
+        std::fs::write(path, json).with_context(|| format!("write {}", path.display()))
+    }
+}
+
+/// What a part runs on.
+struct Stage {
+    key: String,
+    gateway: Gateway,
+    provider: MockProvider,
+    _directory: tempfile::TempDir,
+}
+
+impl Stage {
+    /// Starts everything, with a policy for a provider at this address.
+    async fn start(
+        tollgate: &Path,
+        ledger: usize,
+        policy: impl Fn(&str) -> String,
+    ) -> anyhow::Result<Self> {
+        let provider = MockProvider::start_with(Provider {
+            ledger_capacity: ledger,
+            ..Provider::default()
+        })?;
+        let directory = tempfile::tempdir().context("create a directory")?;
+        let policy = policy(&provider.base_url());
+        let gateway = Gateway::start(tollgate, directory.path(), &policy, &[]).await?;
+        Ok(Self {
+            key: gateway.key("show/show/show")?,
+            gateway,
+            provider,
+            _directory: directory,
+        })
+    }
+
+    fn load(&self, model: &str, (protocol, stream): (Protocol, bool)) -> Load {
+        Load {
+            target: self.gateway.url(),
+            protocol,
+            stream,
+            key: self.key.clone(),
+            model: model.to_owned(),
+            ..Load::default()
+        }
+    }
+}

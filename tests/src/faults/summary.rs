@@ -1,0 +1,220 @@
+//! The figures, for people and as JSON.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use super::misbehaviours::Kind;
+use crate::load::Report;
+
+/// What the show measured.
+#[derive(Debug, Default, Serialize)]
+pub struct Figures {
+    pub(super) misbehaviours: Option<Misbehaviours>,
+    pub(super) disconnects: Option<Disconnects>,
+    pub(super) nonces: Option<Nonces>,
+}
+
+/// Misbehaving providers beside one that is well.
+#[derive(Debug, Serialize)]
+pub(super) struct Misbehaviours {
+    pub(super) rows: Vec<Misbehaviour>,
+    /// Lines of the node's log that tell of one.
+    pub(super) panics: usize,
+    pub(super) redirects_followed: u64,
+    pub(super) rss_before_mib: f64,
+    pub(super) rss_peak_mib: f64,
+}
+
+/// How callers fared with one of them.
+#[derive(Debug, Serialize)]
+pub(super) struct Misbehaviour {
+    name: String,
+    kind: Kind,
+    asked: u64,
+    answered: u64,
+    /// Those that ended as a success and were none.
+    falsely: u64,
+    /// The highest p99 of both edges, whole and streamed.
+    p99_ms: f64,
+    /// Those of the warm-up included.
+    failures: BTreeMap<String, u64>,
+    examples: BTreeMap<String, String>,
+}
+
+/// Callers who went away.
+#[derive(Debug, Serialize)]
+pub(super) struct Disconnects {
+    pub(super) gone: u64,
+    pub(super) reached_provider: u64,
+    /// Requests that the provider saw ended by us.
+    pub(super) told: u64,
+    pub(super) told_p50_ms: u64,
+    pub(super) told_p99_ms: u64,
+    pub(super) told_max_ms: u64,
+    /// Those that it was let finish although nobody waited.
+    pub(super) kept: u64,
+    /// Requests that the limit's owner knows of.
+    pub(super) settled: u64,
+    pub(super) asked_after: u64,
+    pub(super) refused_after: u64,
+}
+
+/// Requests whose answers repeat their nonce.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Nonces {
+    pub(super) sent: u64,
+    pub(super) answered: u64,
+    pub(super) cancelled: u64,
+    /// Answers with anything that is not their own.
+    pub(super) foreign: u64,
+    failures: BTreeMap<String, u64>,
+    examples: BTreeMap<String, String>,
+    pub(super) in_flight_after: u64,
+}
+
+/// Failures that an honest stream may end with; any other wrong reply looked like a success.
+const HONEST: &str = "wrong: error event";
+
+fn is_false_success(kind: &str) -> bool {
+    kind.starts_with("wrong: ") && kind != HONEST
+}
+
+fn add(into: &mut BTreeMap<String, u64>, failures: &BTreeMap<String, u64>) {
+    for (kind, count) in failures {
+        *into.entry(kind.clone()).or_default() += count;
+    }
+}
+
+impl Misbehaviour {
+    pub(super) fn new(name: &str, kind: Kind) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            asked: 0,
+            answered: 0,
+            falsely: 0,
+            p99_ms: 0.0,
+            failures: BTreeMap::new(),
+            examples: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, it: &Report) {
+        self.asked += it.due;
+        self.answered += it.ok;
+        let wrong = it
+            .failures
+            .iter()
+            .filter(|(kind, _)| is_false_success(kind));
+        self.falsely += wrong.map(|(_, count)| count).sum::<u64>();
+        self.p99_ms = self.p99_ms.max(it.total_us.p99 / 1000.0);
+        add(&mut self.failures, &it.failures);
+        self.examples.extend(it.examples.clone());
+    }
+
+    fn part(&self) -> f64 {
+        self.answered as f64 / self.asked.max(1) as f64
+    }
+}
+
+impl Nonces {
+    pub(super) fn add(&mut self, it: &Report) {
+        self.sent += it.sent;
+        self.answered += it.ok;
+        self.cancelled += it.cancelled.len() as u64;
+        let wrong = it
+            .failures
+            .iter()
+            .filter(|(kind, _)| kind.starts_with("wrong: "));
+        self.foreign += wrong.map(|(_, count)| count).sum::<u64>();
+        add(&mut self.failures, &it.failures);
+        self.examples.extend(it.examples.clone());
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(it) = &self.misbehaviours {
+            it.fmt(f)?;
+        }
+        if let Some(it) = &self.disconnects {
+            it.fmt(f)?;
+        }
+        if let Some(it) = &self.nonces {
+            it.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Misbehaviours {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "misbehaving providers, each beside one that is well")?;
+        writeln!(
+            f,
+            "  {:22} {:7} {:>6} {:>9} {:>6} {:>8}  failures, those of the warm-up too",
+            "", "kind", "asked", "answered", "false", "p99 ms"
+        )?;
+        for it in &self.rows {
+            let (part, kind) = (it.part() * 100.0, format!("{:?}", it.kind));
+            write!(
+                f,
+                "  {:22} {kind:7} {:>6} {part:>8.2}% {:>6} {:>8.0} ",
+                it.name, it.asked, it.falsely, it.p99_ms
+            )?;
+            for (kind, count) in &it.failures {
+                write!(f, " {kind}: {count}")?;
+            }
+            writeln!(f)?;
+        }
+        writeln!(
+            f,
+            "  wanted: 99.9 % answered, but of streams that break after content; nothing false"
+        )?;
+        writeln!(
+            f,
+            "  {} panics; {} redirects followed; memory {:.0} MiB before, {:.0} MiB at its peak",
+            self.panics, self.redirects_followed, self.rss_before_mib, self.rss_peak_mib
+        )
+    }
+}
+
+impl fmt::Display for Disconnects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} callers who go away at random moments", self.gone)?;
+        writeln!(
+            f,
+            "  {} reached the provider, which was told of {} after {} ms at the median, {} ms at p99, {} ms at most \
+             (wanted: 100 ms at p99); {} were let finish in vain",
+            self.reached_provider,
+            self.told,
+            self.told_p50_ms,
+            self.told_p99_ms,
+            self.told_max_ms,
+            self.kept
+        )?;
+        writeln!(
+            f,
+            "  {} settled; of {} callers for every slot after that {} were refused (wanted: 0)",
+            self.settled, self.asked_after, self.refused_after
+        )
+    }
+}
+
+impl fmt::Display for Nonces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} requests with nonces: {} answered, {} given up, {} with foreign content (wanted: 0); {} left at the \
+             provider",
+            self.sent, self.answered, self.cancelled, self.foreign, self.in_flight_after
+        )?;
+        for (kind, count) in &self.failures {
+            let example = self.examples.get(kind).map_or("", String::as_str);
+            writeln!(f, "  {kind}: {count} {example:.120}")?;
+        }
+        Ok(())
+    }
+}
