@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::allowance::{self, Allowance, Load, Words};
-use crate::health::{Health, HealthConfig, Return, Standing, Try};
+use crate::health::{Condition, Health, HealthConfig, Return, Standing, Try};
 use crate::pace::Pace;
 use crate::strategy::{Sight, Strategy};
 
@@ -32,6 +32,15 @@ struct State {
     allowance: Allowance,
     pace: Pace,
     in_flight: u32,
+}
+
+/// Who can be left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Whom {
+    /// A target, by its number.
+    Target(usize),
+    /// A provider with all its targets, by its number.
+    Provider(usize),
 }
 
 /// An attempt under way. Each has to be handed back by `Fleet::end`.
@@ -75,6 +84,17 @@ pub struct Wish {
     pub load: Load,
     /// Output tokens that are expected.
     pub output: u64,
+}
+
+/// What is known of a target, for people who wonder.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Report {
+    /// How it stands by itself.
+    pub own: Condition,
+    /// How its provider stands.
+    pub provider: Condition,
+    /// The time to the first token, and for each after it, by experience. None: there is none.
+    pub pace: Option<(Duration, Duration)>,
 }
 
 /// What strategies want to know of a target that traffic does not tell.
@@ -129,7 +149,7 @@ impl Fleet {
         let Some(state) = self.targets.get(target) else {
             return Sight::of(Standing::Cooling);
         };
-        let (standing, share) = self.standing(state, wish.load, now);
+        let [own, provider] = self.conditions(state, wish.load, now);
         let rank = match strategy {
             Strategy::Weighted | Strategy::LeastBusy | Strategy::Sticky => 0.0,
             Strategy::LeastLatency => state.pace.rank(wish.output, state.in_flight, now),
@@ -140,23 +160,35 @@ impl Fleet {
             }
         };
         Sight {
-            standing,
-            share,
+            standing: own.standing().max(provider.standing()),
+            share: own.share().min(provider.share()),
             rank,
             in_flight: state.in_flight,
         }
     }
 
-    fn standing(&self, state: &State, load: Load, now: Duration) -> (Standing, f64) {
-        if state.allowance.wait(load, now).is_some() {
-            return (Standing::Cooling, 1.0);
-        }
+    /// How a target stands by itself, and with its provider.
+    fn conditions(&self, state: &State, load: Load, now: Duration) -> [Condition; 2] {
         let config = &state.member.health;
-        let (own, share) = state.health.standing(config, now);
+        let own = match state.allowance.wait(load, now) {
+            Some(wait) => Condition::Full(wait),
+            None => state.health.condition(config, now),
+        };
         let provider = self.providers.get(state.member.provider);
-        let (provider, shared) =
-            provider.map_or((own, share), |provider| provider.standing(config, now));
-        (own.max(provider), share.min(shared))
+        let provider = provider.map(|provider| provider.condition(config, now));
+        [own, provider.unwrap_or(Condition::Well)]
+    }
+
+    /// What is known of a target, for people who wonder.
+    #[must_use]
+    pub fn report(&self, target: usize, load: Load, now: Duration) -> Option<Report> {
+        let state = self.targets.get(target)?;
+        let [own, provider] = self.conditions(state, load, now);
+        Some(Report {
+            own,
+            provider,
+            pace: state.pace.known(),
+        })
     }
 
     /// How long a target is not to be asked, if so: it wants to be left alone, or has no room for so much.
@@ -206,7 +238,28 @@ impl Fleet {
         let state = self.targets.get(target);
         let provider = state.and_then(|state| self.providers.get(state.member.provider));
         let healths = [state.map(|state| &state.health), provider];
-        healths.into_iter().flatten().any(Health::is_away)
+        let mut healths = healths.into_iter().flatten();
+        healths.any(|health| health.away_since().is_some())
+    }
+
+    /// Who is left out by what was seen here, and since when.
+    pub fn left_out(&self) -> impl Iterator<Item = (Whom, Duration)> {
+        let targets = self.targets.iter().map(|state| &state.health).enumerate();
+        let targets = targets.map(|(target, health)| (Whom::Target(target), health));
+        let providers = self.providers.iter().enumerate();
+        let providers = providers.map(|(provider, health)| (Whom::Provider(provider), health));
+        let all = targets.chain(providers);
+        all.filter_map(|(whom, health)| Some((whom, health.away_since()?)))
+    }
+
+    /// Another fleet leaves somebody out: the next attempt finds out whether that is right. False where more is known
+    /// here already.
+    pub fn suspect(&mut self, whom: Whom, now: Duration) -> bool {
+        let health = match whom {
+            Whom::Target(target) => self.targets.get_mut(target).map(|it| &mut it.health),
+            Whom::Provider(provider) => self.providers.get_mut(provider),
+        };
+        health.is_some_and(|health| health.suspect(now))
     }
 
     /// How an attempt went. A stream may bring its first content and fail after it: then both are told.

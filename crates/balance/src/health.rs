@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+mod condition;
 mod recent;
 
+pub use condition::Condition;
 use recent::Recent;
 
 /// One doubling of the ejection time is forgotten for each span of this length without an ejection.
@@ -11,6 +13,12 @@ const FORGET_EVERY: Duration = Duration::from_secs(10);
 
 /// The share of its traffic that somebody who comes back begins with.
 const FIRST_SHARE: f64 = 0.1;
+
+/// Others' word keeps requests away for no longer: an attempt that finds out may take its time.
+const SUSPECTED_FOR: Duration = Duration::from_secs(3);
+
+/// Nobody is suspected again so soon after an attempt has shown the suspicion to be wrong.
+const CLEARED_FOR: Duration = Duration::from_secs(10);
 
 /// When a target is ejected, for how long, and how it comes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +105,8 @@ pub(crate) struct Health {
     ejections: u32,
     state: State,
     cooling_until: Duration,
+    /// Until when what others say counts for nothing.
+    cleared_until: Duration,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -115,6 +125,8 @@ enum State {
         /// Successes still wanted.
         wanted: u32,
         gradually: bool,
+        /// Others say that it is away: nothing was seen of it here yet.
+        suspected: bool,
     },
 }
 
@@ -169,12 +181,15 @@ impl Health {
             since,
             wanted,
             gradually,
+            suspected,
             ..
         } = &mut self.state
         else {
             return;
         };
-        if it.began < *since {
+        if *suspected {
+            self.cleared_until = now.saturating_add(CLEARED_FOR);
+        } else if it.began < *since {
             return;
         }
         *wanted = wanted.saturating_sub(1);
@@ -191,8 +206,11 @@ impl Health {
     /// anything better, are not held against it twice.
     pub(crate) fn failure(&mut self, config: &HealthConfig, it: Try, now: Duration) {
         self.recent.note(true, now);
-        if let State::Away { since, .. } = self.state {
-            if it.is_probe && since <= it.began {
+        if let State::Away {
+            since, suspected, ..
+        } = self.state
+        {
+            if suspected || (it.is_probe && since <= it.began) {
                 self.eject(config, now);
             }
             return;
@@ -232,9 +250,30 @@ impl Health {
                 probes: 0,
                 wanted: config.passes.max(1),
                 gradually: true,
+                suspected: false,
             },
             ..Self::default()
         };
+    }
+
+    /// Others say that it is away. The next attempt that ends decides: one failure is enough to eject, one success clears
+    /// it. Until then, but for a moment only, one attempt at a time goes there. What was seen here counts more: nothing
+    /// changes where it is away already, and not for a while after it was cleared. So whoever is wrong, or lies, turns
+    /// requests elsewhere for a moment now and then, and takes nobody down.
+    pub(crate) fn suspect(&mut self, now: Duration) -> bool {
+        let is_away = matches!(self.state, State::Away { .. });
+        if is_away || now < self.cleared_until || now < self.cooling_until {
+            return false;
+        }
+        self.state = State::Away {
+            since: now,
+            until: now,
+            probes: 0,
+            wanted: 1,
+            gradually: false,
+            suspected: true,
+        };
+        true
     }
 
     /// The target has too much to do and wants to be left alone for so long: it is out for that time at least. Unlike
@@ -277,33 +316,50 @@ impl Health {
             probes: 0,
             wanted,
             gradually: gradually || how == Return::Gradual,
+            suspected: false,
         };
     }
 
-    /// Whether it should be tried, and at what share of its traffic: 1 is the full one.
-    pub(crate) fn standing(&self, config: &HealthConfig, now: Duration) -> (Standing, f64) {
-        if now < self.cooling_until {
-            return (Standing::Cooling, 1.0);
+    /// How it stands, and why.
+    pub(crate) fn condition(&self, config: &HealthConfig, now: Duration) -> Condition {
+        if let Some(left) = self.cooling_for(now) {
+            return Condition::Cooling(left);
         }
         match self.state {
+            State::Away {
+                since,
+                suspected: true,
+                ..
+            } if now >= since.saturating_add(SUSPECTED_FOR) => Condition::Well,
             State::Away { until, probes, .. } if now < until || probes >= config.probes.max(1) => {
-                (Standing::Ejected, 1.0)
+                Condition::Ejected(until.saturating_sub(now))
             }
+            State::Away { .. } => Condition::Probed,
             State::Back {
                 since,
                 gradually: true,
             } => {
                 let over = now.saturating_sub(since).as_secs_f64();
                 let share = over / config.slow_start.as_secs_f64();
-                (Standing::Ready, share.clamp(FIRST_SHARE, 1.0))
+                match share.clamp(FIRST_SHARE, 1.0) {
+                    share if share < 1.0 => Condition::Returning(share),
+                    _ => Condition::Well,
+                }
             }
-            State::Well | State::Back { .. } | State::Away { .. } => (Standing::Ready, 1.0),
+            State::Well | State::Back { .. } => Condition::Well,
         }
     }
 
-    /// Whether it does not take part, but for probes.
-    pub(crate) fn is_away(&self) -> bool {
-        matches!(self.state, State::Away { .. })
+    /// Since when it does not take part but for probes, by what was seen here.
+    pub(crate) fn away_since(&self) -> Option<Duration> {
+        match self.state {
+            State::Away {
+                since,
+                suspected: false,
+                ..
+            } => Some(since),
+            State::Away { .. } | State::Well | State::Back { .. } => None,
+        }
     }
 
     /// How long it still wants to be left alone, if at all.

@@ -21,8 +21,8 @@ mod strategy;
 
 pub use allowance::{Load, Word, Words};
 pub use error::Error;
-pub use fleet::{Attempt, Fleet, Known, Member, Outcome, Wish};
-pub use health::{HealthConfig, Return, Standing};
+pub use fleet::{Attempt, Fleet, Known, Member, Outcome, Report, Whom, Wish};
+pub use health::{Condition, HealthConfig, Return, Standing};
 pub use retry_budget::{RetryBudget, RetryBudgetConfig};
-pub use route::{Attempts, Cause, Causes, Pool, Route, Step};
+pub use route::{Attempts, Candidate, Cause, Causes, Pool, Route, Step};
 pub use strategy::{Draw, Sight, Strategy, Target};

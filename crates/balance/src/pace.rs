@@ -90,6 +90,13 @@ impl Pace {
         Some(self.first.value + self.per_token.value * count(tokens))
     }
 
+    /// The time to the first token and for each after it; none where nothing is known.
+    pub(crate) fn known(&self) -> Option<(Duration, Duration)> {
+        self.first.at?;
+        let time = |peak: Peak| Duration::try_from_secs_f64(peak.value).unwrap_or(Duration::MAX);
+        Some((time(self.first), time(self.per_token)))
+    }
+
     /// Where a target stands in the order of those that answer soonest: seconds, less is better.
     ///
     /// One of which nothing is known is asked at once, by one request at a time. What is known of one that nobody asks

@@ -29,8 +29,11 @@ impl Default for RetryBudgetConfig {
 
 /// A token bucket filled by requests and, slowly, by time.
 ///
-/// Over any span the retries stay below `most` + the span's requests × `per_mille` / 1000 + its
-/// seconds × `per_second`. The idea is that of Finagle's `RetryBudget`, which tower's `TpsBudget`
+/// What time brings, and what can be saved up, is shared out among all processes that keep such a budget: together they
+/// have the one floor, not each its own. What requests bring needs no sharing, as they are shared out already.
+///
+/// Over any span the retries of all stay below `most` + the span's requests × `per_mille` / 1000 + its
+/// seconds × `per_second`, or one for each process where `most` is less. The idea is that of Finagle's `RetryBudget`, which tower's `TpsBudget`
 /// follows, and of retry throttling in gRPC proposal A6; unlike the first two it needs no ring of
 /// time slots, because savings are capped instead of expiring.
 #[derive(Debug, Clone)]
@@ -40,6 +43,8 @@ pub struct RetryBudget {
     saved: u64,
     /// Up to when time has been credited.
     credited: Duration,
+    /// How many processes share the floor. At least 1.
+    sharers: u32,
 }
 
 impl RetryBudget {
@@ -48,9 +53,17 @@ impl RetryBudget {
     pub fn new(config: RetryBudgetConfig) -> Self {
         Self {
             config,
-            saved: most(&config),
+            saved: u64::from(config.most) * RETRY,
             credited: Duration::ZERO,
+            sharers: 1,
         }
+    }
+
+    /// So many processes share the floor, this one included. 0 is read as 1.
+    pub fn share(&mut self, sharers: u32, now: Duration) {
+        self.credit(now);
+        self.sharers = sharers.max(1);
+        self.save(0);
     }
 
     /// Counts one request; call it once per request, not per attempt.
@@ -83,16 +96,19 @@ impl RetryBudget {
         let earned = span
             .as_micros()
             .saturating_mul(u128::from(self.config.per_second));
+        let earned = earned / u128::from(self.sharers);
         self.save(u64::try_from(earned).unwrap_or(u64::MAX));
     }
 
     fn save(&mut self, amount: u64) {
-        self.saved = self.saved.saturating_add(amount).min(most(&self.config));
+        self.saved = self.saved.saturating_add(amount).min(self.most());
     }
-}
 
-fn most(config: &RetryBudgetConfig) -> u64 {
-    u64::from(config.most) * RETRY
+    fn most(&self) -> u64 {
+        let all = self.config.most;
+        // Less than one would be none.
+        u64::from((all / self.sharers).max(all.min(1))) * RETRY
+    }
 }
 
 #[cfg(test)]

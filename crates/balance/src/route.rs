@@ -1,6 +1,6 @@
 //! Pools of targets, in order of preference, and the walk of one request over them.
 
-use crate::strategy::{Draw, Sight, Strategy, Target, choose};
+use crate::strategy::{Draw, Sight, Strategy, Target, choose, rank};
 use crate::{Error, Standing};
 
 mod set;
@@ -202,6 +202,24 @@ enum Grade {
     Ejected,
 }
 
+impl Grade {
+    /// Every grade, the best first.
+    const ALL: [Self; 3] = [Self::Ready, Self::Shunned, Self::Ejected];
+}
+
+/// A target at its place in a route, as a request would see it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Candidate {
+    /// The place of its pool among the route's steps.
+    pub step: usize,
+    /// The target.
+    pub target: usize,
+    /// Its weight in the pool.
+    pub weight: u32,
+    /// What its pool's strategy sees of it.
+    pub sight: Sight,
+}
+
 impl Attempts<'_> {
     /// The next target to try, or nothing when the attempts or the targets are used up.
     ///
@@ -220,8 +238,7 @@ impl Attempts<'_> {
         if self.made >= self.most {
             return None;
         }
-        let grades = [Grade::Ready, Grade::Shunned, Grade::Ejected];
-        let mut chosen = grades
+        let mut chosen = Grade::ALL
             .into_iter()
             .filter_map(|grade| self.pick(random, grade, (&affinity, &see)));
         let chosen = chosen.next()?;
@@ -253,6 +270,38 @@ impl Attempts<'_> {
                 sight.filter(|sight| self.grade(id, sight) == Some(grade))
             })
         })
+    }
+
+    /// Every target of the route as [`next`](Self::next) sees it, ranked among those that it would choose from with it.
+    pub fn survey(
+        &self,
+        affinity: impl Fn(usize) -> Option<u64>,
+        see: impl Fn(usize, Strategy) -> Sight,
+    ) -> Vec<Candidate> {
+        let mut all = Vec::new();
+        for (step, Step { pool, .. }) in self.route.steps.iter().enumerate() {
+            let is_sticky = pool.strategy == Strategy::Sticky;
+            let affinity = is_sticky.then(|| affinity(step)).flatten();
+            let targets = &pool.targets;
+            let mut sights: Vec<_> = targets.iter().map(|it| see(it.id, pool.strategy)).collect();
+            for grade in Grade::ALL {
+                let pairs = targets.iter().zip(&sights);
+                let of_grade = pairs.map(|(target, sight)| {
+                    (self.grade(target.id, sight) == Some(grade)).then_some(*sight)
+                });
+                let mut ranked: Vec<_> = of_grade.collect();
+                rank(pool.strategy, targets, affinity, &mut ranked);
+                let ranked = ranked.into_iter().zip(&mut sights);
+                ranked.for_each(|(ranked, sight)| *sight = ranked.unwrap_or(*sight));
+            }
+            all.extend(targets.iter().zip(sights).map(|(target, sight)| Candidate {
+                step,
+                target: target.id,
+                weight: target.weight,
+                sight,
+            }));
+        }
+        all
     }
 
     fn grade(&self, id: usize, sight: &Sight) -> Option<Grade> {

@@ -116,7 +116,12 @@ pub(crate) fn choose(
 }
 
 /// Ranks targets by what the strategy looks at, where that is not their speed, price or room.
-fn rank(strategy: Strategy, targets: &[Target], affinity: Option<u64>, seen: &mut [Option<Sight>]) {
+pub(crate) fn rank(
+    strategy: Strategy,
+    targets: &[Target],
+    affinity: Option<u64>,
+    seen: &mut [Option<Sight>],
+) {
     let pairs = || targets.iter().zip(&*seen);
     let present = pairs().filter_map(|(target, sight)| Some((target, (*sight)?)));
     let (mut weights, mut busy) = (0, 1);

@@ -36,6 +36,7 @@ mod placement;
 mod policy_service;
 mod quota_service;
 mod revisions;
+mod sightings;
 mod snapshot;
 mod subject_service;
 mod subjects;

@@ -6,19 +6,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tollgate_proto::node::v1::StreamQuotaRequest;
 use tollgate_proto::node::v1::quota_service_server::QuotaService;
+use tollgate_proto::node::v1::{LeftOut, StreamQuotaRequest, StreamQuotaResponse};
 use tollgate_quota::{Incarnation, NodeMessage};
 use tonic::{Request, Response, Status, Streaming};
 use tracing::debug;
 
 use crate::error::{Error, Result};
 use crate::owner::{Answer, Handle, Outlet};
+use crate::sightings::Sightings;
 use crate::wire;
 
 /// A node that has said nothing for so long is given up. It beats every second.
@@ -33,6 +34,7 @@ pub(crate) struct Service {
     tasks: TaskTracker,
     shutdown: CancellationToken,
     streams: Arc<AtomicU64>,
+    sightings: Arc<Sightings>,
 }
 
 impl Service {
@@ -42,6 +44,7 @@ impl Service {
             tasks,
             shutdown,
             streams: Arc::default(),
+            sightings: Arc::new(Sightings::new()),
         }
     }
 }
@@ -60,10 +63,11 @@ impl QuotaService for Service {
         let outlet = Outlet { sender, ended };
         let stream = self.streams.fetch_add(1, Ordering::Relaxed);
         let (owner, shutdown) = (self.owner.clone(), self.shutdown.clone());
+        let sightings = Arc::clone(&self.sightings);
         self.tasks.spawn(async move {
             let mut opened = None;
             let end = tokio::select! {
-                end = listen(&owner, &mut inbound, (stream, &outlet), &mut opened) => end,
+                end = listen((&owner, &sightings), &mut inbound, (stream, &outlet), &mut opened) => end,
                 () = outlet.ended.cancelled() => Ok(()),
                 () = outlet.sender.closed() => Ok(()),
                 () = shutdown.cancelled() => Err(Error::Busy("this control replica is going down")),
@@ -82,35 +86,70 @@ impl QuotaService for Service {
 
 /// Hands a node's messages on until its stream ends. Notes whose stream it is once the owner knows it.
 async fn listen(
-    owner: &Handle,
+    (owner, sightings): (&Handle, &Sightings),
     inbound: &mut Streaming<StreamQuotaRequest>,
     (stream, outlet): (u64, &Outlet),
     opened: &mut Option<Incarnation>,
 ) -> Result<()> {
-    let Some(first) = next(inbound).await? else {
+    let Some(first) = next(inbound, Instant::now()).await? else {
         return Ok(());
     };
-    let incarnation = first.0.incarnation;
+    let incarnation = first.message.incarnation;
     owner.open(stream, incarnation, outlet.clone()).await?;
     *opened = Some(incarnation);
-    owner.hear(first).await?;
-    while let Some(message) = next(inbound).await? {
-        if message.0.incarnation != incarnation {
-            return Err(Error::Protocol(
-                "a stream is of one process: open another".to_owned(),
-            ));
+    let mut others = sightings.enter(stream, &first.message.node);
+    owner.hear((first.message, first.store)).await?;
+    let mut heard_at = Instant::now();
+    loop {
+        tokio::select! {
+            heard = next(inbound, heard_at) => {
+                heard_at = Instant::now();
+                let Some(heard) = heard? else {
+                    return Ok(());
+                };
+                if heard.message.incarnation != incarnation {
+                    return Err(Error::Protocol(
+                        "a stream is of one process: open another".to_owned(),
+                    ));
+                }
+                if let Some(left_out) = heard.left_out {
+                    others.hear(left_out);
+                }
+                owner.hear((heard.message, heard.store)).await?;
+            }
+            fleet = others.news() => {
+                let answer = StreamQuotaResponse {
+                    fleet: Some(fleet),
+                    ..StreamQuotaResponse::default()
+                };
+                // It is a hint: whose stream is full hears the next one.
+                let _ = outlet.sender.try_send(Ok(answer));
+            }
         }
-        owner.hear(message).await?;
     }
-    Ok(())
 }
 
-/// The next message, and the store that it speaks of; none where the stream has ended or broken.
-async fn next(inbound: &mut Streaming<StreamQuotaRequest>) -> Result<Option<(NodeMessage, u64)>> {
-    match timeout(SILENCE, inbound.message()).await {
-        Ok(Ok(Some(message))) => {
-            let store = message.store;
-            Ok(Some((wire::node_message(message)?, store)))
+/// A message of a node.
+struct Heard {
+    message: NodeMessage,
+    /// The store that it speaks of.
+    store: u64,
+    left_out: Option<LeftOut>,
+}
+
+/// The next message after the one that was heard at that time; none where the stream has ended or broken.
+async fn next(
+    inbound: &mut Streaming<StreamQuotaRequest>,
+    heard_at: Instant,
+) -> Result<Option<Heard>> {
+    match timeout_at(heard_at + SILENCE, inbound.message()).await {
+        Ok(Ok(Some(mut message))) => {
+            let (store, left_out) = (message.store, message.left_out.take());
+            Ok(Some(Heard {
+                message: wire::node_message(message)?,
+                store,
+                left_out,
+            }))
         }
         Ok(Ok(None)) => Ok(None),
         Ok(Err(status)) => {

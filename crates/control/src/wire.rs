@@ -95,6 +95,7 @@ pub(crate) fn owner_messages(
                 closed: shares.map(closed).collect(),
                 store,
                 owned: owned.take(),
+                fleet: None,
             })
         })
         .collect();

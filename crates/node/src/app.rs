@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -11,7 +12,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tollgate_proto::node::v1::PolicyUpdate;
+use tollgate_proto::node::v1::{Fleet, LeftOut, PolicyUpdate};
 use tollgate_proto::policy::v1::Policy;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -51,6 +52,8 @@ pub(crate) struct Node {
     revision: ArcSwapOption<Revision>,
     /// The policy that is run, as it arrived, for the snapshot.
     policy: ArcSwapOption<PolicyUpdate>,
+    /// How many nodes there are, this one included, as the control plane said last.
+    nodes: AtomicU32,
     /// Held while a policy is compiled, so that two never race.
     adopting: tokio::sync::Mutex<()>,
 }
@@ -85,7 +88,7 @@ pub async fn serve(
         control.clone(),
         asked,
     ));
-    let leases = tasks.spawn(quota_stream::run(Arc::clone(&node.limiter), control));
+    let leases = tasks.spawn(quota_stream::run(Arc::clone(&node), control));
     tasks.spawn(quota_stream::watch_clocks(Arc::clone(&node.limiter)));
     tasks.spawn(journal::run(
         Arc::clone(&journal),
@@ -174,6 +177,7 @@ impl Node {
             adopted: Notify::new(),
             revision: ArcSwapOption::empty(),
             policy: ArcSwapOption::empty(),
+            nodes: AtomicU32::new(1),
             adopting: tokio::sync::Mutex::new(()),
             config,
         };
@@ -197,6 +201,23 @@ impl Node {
     /// The policy revision in force.
     pub(crate) fn revision(&self) -> Option<Arc<Revision>> {
         self.revision.load_full()
+    }
+
+    /// Whom this node leaves out, by what it has seen itself.
+    pub(crate) fn left_out(&self) -> LeftOut {
+        let sightings = self.revision().map(|revision| revision.left_out());
+        LeftOut {
+            sightings: sightings.unwrap_or_default(),
+        }
+    }
+
+    /// Hears how many nodes there are, and whom others leave out.
+    pub(crate) fn hear_of(&self, fleet: &Fleet) {
+        self.nodes.store(fleet.nodes, Ordering::Relaxed);
+        if let Some(revision) = self.revision() {
+            revision.share_retries(fleet.nodes);
+            revision.suspect(&fleet.left_out);
+        }
     }
 
     /// Runs a policy instead of the one that runs.
@@ -225,6 +246,7 @@ impl Node {
             .map_err(|_| "compiling the policy panicked: this is a defect of the node".to_owned())?
             .map_err(|unfit| unfit.to_string())?;
         metrics::policy_revision(update.revision);
+        revision.share_retries(self.nodes.load(Ordering::Relaxed));
         self.revision.store(Some(Arc::new(revision)));
         self.policy.store(Some(update));
         self.changed.notify_one();

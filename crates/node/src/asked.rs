@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use tollgate_policy::complexity;
 use tollgate_policy::condition::Features;
 use tollgate_policy::price::Bounds;
 use tollgate_policy::table::{Labels, Model};
-use tollgate_provider::chat::{self, ResponseFormat};
+use tollgate_provider::chat::{self, Part, ResponseFormat, Role};
 use tollgate_provider::embeddings::{self, Input};
 
 use crate::bounds::{bounds, embedding_bounds, has_audio, has_images};
@@ -87,11 +88,22 @@ impl Asked {
         }
     }
 
-    /// What conditions of routes can tell apart about it, within these bounds.
+    /// How much work it asks for, from 0 to 1. Vectors are no work.
+    pub(crate) fn complexity(&self) -> f64 {
+        let Self::Completion { request, .. } = self else {
+            return 0.0;
+        };
+        let messages = request.messages.iter().rev();
+        let of_user = messages.filter(|it| it.role == Role::User);
+        complexity::score(of_user.map(|message| message.parts.iter().filter_map(text)))
+    }
+
+    /// What conditions of routes can tell apart about it, within these bounds, beside what takes work to find out.
     pub(crate) fn features(&self, bounds: &Bounds) -> Features<'_> {
         let plain = Features {
             input_tokens: bounds.input,
             max_output_tokens: bounds.output,
+            complexity: 0.0,
             stream: self.streams(),
             has_tools: false,
             has_images: false,
@@ -99,6 +111,7 @@ impl Asked {
             has_schema: false,
             user: self.user().unwrap_or_default(),
             metadata: self.metadata(),
+            budgets: &[],
         };
         match self {
             Self::Completion { request, .. } => Features {
@@ -143,6 +156,20 @@ impl Asked {
             Self::Completion { request, .. } => bounds(request, input),
             Self::Embeddings(request) => embedding_bounds(request, input),
         }
+    }
+}
+
+/// What a part says in words.
+fn text(part: &Part) -> Option<&str> {
+    match part {
+        Part::Text(text) | Part::Cited { text, .. } => Some(text),
+        Part::Image(_)
+        | Part::Audio { .. }
+        | Part::Document(_)
+        | Part::ToolCall(_)
+        | Part::ToolResult { .. }
+        | Part::Reasoning { .. }
+        | Part::Refusal(_) => None,
     }
 }
 

@@ -6,18 +6,19 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, timeout_at};
 use tollgate_policy::table::Model;
+use tollgate_proto::completion::v1::Explanation;
 use tollgate_provider::chat::{self, Chunk};
 use tollgate_provider::embeddings;
 
 use crate::app::Node;
 use crate::asked::Asked;
-use crate::dispatch::{Begun, Reply, dispatch};
+use crate::dispatch::{Begun, Case, Reply, dispatch};
 use crate::error::Error;
 use crate::meter::{Meter, Summary};
 use crate::permit::{LimitState, Needs, Permit};
 use crate::plan::Plan;
-use crate::revision::Revision;
-use crate::{deadline, executor};
+use crate::prepared::Prepared;
+use crate::{deadline, executor, explain};
 
 /// A request as it came in, before anything is known of it.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(crate) struct Call<'a> {
     pub(crate) authorization: Option<&'a [u8]>,
     /// How long the caller waits.
     pub(crate) timeout: Option<Duration>,
+    /// Whether the caller wants to know why the request goes where it goes.
+    pub(crate) explain: bool,
 }
 
 /// An answer.
@@ -58,6 +61,8 @@ pub(crate) struct Head {
     pub(crate) model: Arc<str>,
     /// The limits that admitted it.
     pub(crate) limits: LimitState,
+    /// What decided, where the caller wants to know.
+    pub(crate) explanation: Option<Arc<Explanation>>,
 }
 
 /// A refusal, and the state of the limits where they are the reason.
@@ -65,6 +70,8 @@ pub(crate) struct Head {
 pub(crate) struct Refused {
     pub(crate) error: Error,
     pub(crate) limits: LimitState,
+    /// What decided, where the caller wants to know and it came so far.
+    pub(crate) explanation: Option<Arc<Explanation>>,
     /// Identifier of the request.
     pub(crate) id: String,
 }
@@ -98,43 +105,34 @@ async fn answer(
     let key = node.keys.authenticate(call.authorization).await?;
     meter.caller(&key);
     key.admit()?;
-    let mut asked = decode()?;
-    let model = find_model(&revision, asked.model())?;
-    asked.cap_output(&model)?;
+    let request = Prepared::new(revision, key, decode()?)?;
+    let Prepared {
+        revision,
+        key,
+        model,
+        ..
+    } = &request;
     let until = deadline::earliest(meter.started(), call.timeout, model.deadline);
-    let counted = asked.count(revision.counting(&model));
-    let bounds = asked.bounds(counted.held());
-    meter.counted(counted);
-    let number = revision.table.revision();
-    meter.asked(&model, number, asked.operation(), bounds);
+    meter.counted(request.counted.clone());
+    let (number, operation) = (revision.table.revision(), request.asked.operation());
+    meter.asked(model, number, operation, request.bounds);
     let work = async {
-        let plan = key.plan(&revision, &model)?;
-        let needs = plan.needs(&revision, &model, &bounds);
-        let reserved = reserve(node, plan, (needs, until), meter).await;
+        let plan = key.plan(revision, model)?;
+        let needs = plan.needs(revision, model, &request.bounds);
+        let reserved = reserve(node, Arc::clone(&plan), (needs, until), meter).await;
         key.note_room(reserved.as_ref().err());
         reserved?;
-        dispatch(&revision, &model, &asked, meter).await
+        let case = Case::new(&node.limiter, &request, &plan)?;
+        meter.routed(case.route.variant.as_ref());
+        if call.explain {
+            meter.explained(explain::admitted(&case, &plan, &needs));
+        }
+        dispatch(&case, meter).await
     };
     let reply = timeout_at(until, work)
         .await
         .unwrap_or(Err(Error::DeadlineExceeded))?;
-    Ok((model, until, reply))
-}
-
-/// The model of that name, or alias.
-///
-/// # Errors
-/// There is none.
-pub(crate) fn find_model(revision: &Revision, name: &str) -> Result<Arc<Model>, Error> {
-    if name.is_empty() {
-        return Err(Error::field("model", "must name a model"));
-    }
-    match revision.table.model(name) {
-        Some(model) => Ok(Arc::clone(model)),
-        None => Err(Error::ModelNotFound {
-            model: name.chars().take(128).collect(),
-        }),
-    }
+    Ok((Arc::clone(model), until, reply))
 }
 
 async fn reserve(
@@ -166,6 +164,7 @@ fn finish(
         id: meter.id.clone(),
         model: Arc::clone(&model.name),
         limits: meter.limits(),
+        explanation: meter.explanation(),
     };
     match reply {
         Reply::Whole(response) => {
@@ -201,6 +200,7 @@ fn refuse(mut meter: Meter, error: Error) -> Box<Refused> {
     meter.fail(&error);
     Box::new(Refused {
         limits: meter.limits(),
+        explanation: meter.explanation(),
         id: meter.id.clone(),
         error,
     })

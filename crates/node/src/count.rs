@@ -13,9 +13,10 @@ use tollgate_provider::chat::{Request, UsageSource};
 
 use crate::app::Node;
 use crate::asked::Asked;
-use crate::complete::{Call, find_model};
-use crate::dispatch::likeliest;
+use crate::complete::Call;
+use crate::dispatch::Case;
 use crate::error::Error;
+use crate::prepared::Prepared;
 use crate::revision::Revision;
 use crate::upstream::Ended;
 use crate::{deadline, metrics};
@@ -61,23 +62,25 @@ pub(crate) async fn count_tokens(
     let key = node.keys.authenticate(call.authorization).await?;
     key.admit()?;
     let Counting { request, local } = decode()?;
-    let mut asked = Asked::Completion {
+    let asked = Asked::Completion {
         request: Box::new(request),
         stream: false,
     };
-    let model = find_model(&revision, asked.model())?;
-    asked.cap_output(&model)?;
-    let (tokens, source) = asked.count(revision.counting(&model)).told();
+    let prepared = Prepared::new(revision, key, asked)?;
+    let (tokens, source) = prepared.counted.told();
     let mut count = Count {
-        model: Arc::clone(&model.name),
+        model: Arc::clone(&prepared.model.name),
         tokens,
         source,
         deployment: None,
     };
-    if let (Asked::Completion { request, .. }, false) = (&asked, local) {
-        let until = deadline::earliest(started, call.timeout, LONGEST.min(model.deadline));
-        let target = likeliest(&revision, &model, &key, &asked, &asked.bounds(tokens));
-        let told = timeout_at(until, ask(&revision, target, request)).await;
+    if let (Asked::Completion { request, .. }, false) = (&prepared.asked, local) {
+        let longest = LONGEST.min(prepared.model.deadline);
+        let until = deadline::earliest(started, call.timeout, longest);
+        let plan = prepared.key.plan(&prepared.revision, &prepared.model)?;
+        let case = Case::new(&node.limiter, &prepared, &plan)?;
+        let target = case.next(&mut case.attempts());
+        let told = timeout_at(until, ask(&prepared.revision, target, request)).await;
         if let Some((tokens, deployment)) = told.unwrap_or(Ok(None))? {
             count.tokens = tokens;
             count.source = UsageSource::Provider;

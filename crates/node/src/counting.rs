@@ -41,7 +41,7 @@ struct Factor {
 }
 
 /// The count of one prompt.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Counted {
     counting: Arc<Counting>,
     tokens: u64,

@@ -14,6 +14,7 @@ use tollgate_provider::chat::{
     Effort, Json, JsonSchema, MAX_JSON_DEPTH, Reasoning, Request, ResponseFormat, Tool, ToolChoice,
 };
 
+use crate::asked::Asked;
 use crate::count::Counting;
 use crate::error::{Error, Violation};
 
@@ -121,6 +122,20 @@ pub(crate) fn counting(wire: wire::CountTokensRequest) -> Result<Counting, Error
     Ok(Counting {
         request: request(conversation)?,
         local: wire.local,
+    })
+}
+
+/// Reads a conversation of which somebody wonders what would become of it.
+///
+/// # Errors
+/// [`Error::Invalid`] with every field at fault, by its path in the conversation.
+pub(crate) fn explaining(wire: wire::ExplainRequest) -> Result<Asked, Error> {
+    let Some(conversation) = wire.request else {
+        return Err(Error::field("request", "must hold a conversation"));
+    };
+    Ok(Asked::Completion {
+        request: Box::new(request(conversation)?),
+        stream: wire.stream,
     })
 }
 

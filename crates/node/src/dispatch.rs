@@ -8,14 +8,13 @@ mod hedge;
 
 use std::sync::Arc;
 
-use tollgate_balance::{Attempts, Cause, Load, Wish};
-use tollgate_policy::table::{Deployment, Model, Route, SlowStream, Use};
+use tollgate_balance::{Attempts, Cause};
+use tollgate_policy::table::{Deployment, SlowStream};
 use tollgate_proto::completion::v1::AttemptOutcome;
 use tollgate_provider::Class;
 use tollgate_provider::chat::{Chunk, Response};
 use tollgate_provider::embeddings;
 
-use crate::asked::Asked;
 use crate::error::Error;
 use crate::meter::{Meter, Place, outcome_name};
 use crate::metrics;
@@ -24,7 +23,7 @@ use crate::revision::Revision;
 use crate::traffic::UnderWay;
 use crate::upstream::{Ended, LiveStream, Upstream};
 
-pub(crate) use choice::likeliest;
+pub(crate) use choice::Case;
 
 /// What a provider answered.
 #[derive(Debug)]
@@ -52,12 +51,7 @@ pub(crate) struct Begun {
 
 /// The way of one request over deployments.
 struct Walk<'a> {
-    revision: &'a Revision,
-    model: &'a Model,
-    /// The model's route that serves the request.
-    route: &'a Route,
-    asked: &'a Asked,
-    wish: Wish,
+    case: &'a Case<'a>,
     /// The deployments that had no room.
     full: Vec<Full>,
 }
@@ -88,33 +82,17 @@ struct Started {
 ///
 /// # Errors
 /// The request itself is at fault, or all that could be tried failed or had no room.
-pub(crate) async fn dispatch(
-    revision: &Revision,
-    model: &Model,
-    asked: &Asked,
-    meter: &mut Meter,
-) -> Result<Reply, Error> {
-    let missing = || Error::Internal {
-        what: "finding the model's route",
-    };
-    let features = asked.features(meter.bounds());
-    let place = meter
-        .key()
-        .map_or(0, |key| model.route_for(&key.caller(), &features));
-    let route = revision.route(model, place).ok_or_else(missing)?;
+pub(crate) async fn dispatch(case: &Case<'_>, meter: &mut Meter) -> Result<Reply, Error> {
     let mut walk = Walk {
-        revision,
-        model,
-        route: model.routes.get(place).ok_or_else(missing)?,
-        asked,
-        wish: wish(revision, model, &meter.needs().worst),
+        case,
         full: Vec::new(),
     };
-    let mut attempts = route.attempts(model.attempts);
+    let (revision, model) = (walk.revision(), &case.request.model);
+    let mut attempts = case.attempts();
     // What is wrong with the request, where a provider found it at fault.
     let mut at_fault = None;
     revision.first_attempt(model);
-    while let Some(target) = walk.next(&mut attempts, meter) {
+    while let Some(target) = case.next(&mut attempts) {
         // Callers' limits first, then ceilings: in one order everywhere.
         meter.another_attempt().await?;
         let Ok(room) = walk.enter(target, meter).await else {
@@ -165,10 +143,14 @@ impl Begun {
 
 // === impl Walk ===
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn revision(&self) -> &'a Revision {
+        &self.case.request.revision
+    }
+
     /// Takes room for an attempt at a deployment.
-    async fn enter(&mut self, target: usize, meter: &Meter) -> Result<Option<Room>, NoRoom> {
-        let Some(ceilings) = self.revision.ceilings(target) else {
+    async fn enter(&mut self, target: usize, meter: &mut Meter) -> Result<Option<Room>, NoRoom> {
+        let Some(ceilings) = self.revision().ceilings(target) else {
             return Ok(None);
         };
         let denial = match meter.enter(ceilings).await {
@@ -176,13 +158,15 @@ impl Walk<'_> {
             Err(denial) => denial,
         };
         if let (Some(line), Some((deployment, _))) =
-            (ceilings.get(denial.ask), self.revision.deployment(target))
+            (ceilings.get(denial.ask), self.revision().deployment(target))
         {
             metrics::passed_over(&deployment.name, &line.limit.name);
+            let why = line.refusal(denial.why, &Needs::of_attempt(meter.needs().worst));
+            meter.passed_over(&deployment.name, &why);
             self.full.push(Full {
                 target,
                 deployment: Arc::clone(deployment),
-                why: line.refusal(denial.why, &Needs::of_attempt(meter.needs().worst)),
+                why,
             });
         }
         Err(NoRoom)
@@ -196,7 +180,7 @@ impl Walk<'_> {
         meter: &mut Meter,
     ) -> Result<Result<Reply, Ended>, Error> {
         let mut one = self.start((target, attempts), room, meter)?;
-        if let Some(after) = self.model.hedge_after {
+        if let Some(after) = self.case.request.model.hedge_after {
             return self.hedged(one, after, attempts, meter).await;
         }
         let result = self.run(&mut one).await;
@@ -212,11 +196,11 @@ impl Walk<'_> {
         let missing = || Error::Internal {
             what: "finding a deployment",
         };
-        let (deployment, upstream) = self.revision.deployment(target).ok_or_else(missing)?;
-        let begun = self.revision.traffic().begin(target, self.wish.load);
+        let (deployment, upstream) = self.revision().deployment(target).ok_or_else(missing)?;
+        let begun = self.revision().traffic().begin(target, self.case.wish.load);
         // Slow is better than nothing: only where there is another, a slow one is given up.
-        let slow_stream = self.model.slow_stream;
-        let has_other = || self.next(&mut attempts.clone(), meter).is_some();
+        let slow_stream = self.case.request.model.slow_stream;
+        let has_other = || self.case.next(&mut attempts.clone()).is_some();
         let slow_stream = slow_stream.filter(|_| has_other());
         Ok(Started {
             under_way: begun.ok_or_else(missing)?,
@@ -224,23 +208,23 @@ impl Walk<'_> {
             deployment: Arc::clone(deployment),
             upstream: Arc::clone(upstream),
             slow_stream,
-            goes_on_withheld: self.goes_on_withheld(attempts, meter),
+            goes_on_withheld: self.goes_on_withheld(attempts),
         })
     }
 
     /// Whether the policy has a deployment left for what a filter withholds.
-    fn goes_on_withheld(&self, attempts: &Attempts<'_>, meter: &Meter) -> bool {
-        let mut fallbacks = self.route.fallbacks.iter();
+    fn goes_on_withheld(&self, attempts: &Attempts<'_>) -> bool {
+        let mut fallbacks = self.case.route.fallbacks.iter();
         fallbacks.any(|it| it.on.content_filter) && {
             let mut rest = attempts.clone();
-            rest.failed(Cause::ContentFilter) && self.next(&mut rest, meter).is_some()
+            rest.failed(Cause::ContentFilter) && self.case.next(&mut rest).is_some()
         }
     }
 
     async fn run(&self, it: &mut Started) -> Result<ask::Answer, Ended> {
         let to = (&*it.upstream, &*it.deployment.model);
         let answer = self.ask(to, &mut it.under_way, it.slow_stream).await?;
-        match answer.withheld(self.asked) {
+        match answer.withheld(&self.case.request.asked) {
             Some(usage) if it.goes_on_withheld => Err(Ended::withheld(usage)),
             _ => Ok(answer),
         }
@@ -249,7 +233,7 @@ impl Walk<'_> {
     /// A provider that was silent is asked again only where no other is left: it would cost as long again.
     fn shun_provider_of(&self, target: usize, attempts: &mut Attempts<'_>) {
         let provider = |target| {
-            let (deployment, _) = self.revision.deployment(target)?;
+            let (deployment, _) = self.revision().deployment(target)?;
             Some(deployment.provider.index)
         };
         let silent = provider(target);
@@ -290,20 +274,6 @@ fn conclude(
             report(&it.deployment, &ended);
             Err(ended)
         }
-    }
-}
-
-/// What a request is to the balancer: what an attempt takes of what providers count, and the output that is expected.
-fn wish(revision: &Revision, model: &Model, most: &Use) -> Wish {
-    let expected = revision.expected(model);
-    Wish {
-        load: Load {
-            requests: 1,
-            tokens: most.input.saturating_add(most.output),
-            input_tokens: most.input,
-            output_tokens: most.output,
-        },
-        output: expected.map_or(most.output, |it| it.typical(most.output)),
     }
 }
 

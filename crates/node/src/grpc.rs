@@ -12,8 +12,8 @@ use http::HeaderMap;
 use tollgate_proto::completion::v1::completion_service_server::CompletionService;
 use tollgate_proto::completion::v1::model_service_server::ModelService;
 use tollgate_proto::completion::v1::{
-    CompleteRequest, CompleteResponse, CountTokensRequest, CountTokensResponse, ListModelsRequest,
-    ListModelsResponse, Model, StreamCompleteResponse,
+    CompleteRequest, CompleteResponse, CountTokensRequest, CountTokensResponse, ExplainRequest,
+    ExplainResponse, ListModelsRequest, ListModelsResponse, Model, StreamCompleteResponse,
 };
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
@@ -25,7 +25,7 @@ use crate::complete::{Answer, AnswerStream, Call, Refused, complete};
 use crate::count::count_tokens;
 use crate::error::Error;
 use crate::permit::LimitState;
-use crate::{deadline, decode, ratelimit};
+use crate::{deadline, decode, explain, ratelimit};
 
 /// The services of the gRPC edge.
 #[derive(Debug, Clone)]
@@ -89,6 +89,18 @@ impl CompletionService for Grpc {
         let count = count_tokens(&self.node, call(&headers, timeout), decode).await;
         let count = count.map_err(|error| error.to_status())?;
         Ok(Response::new(encode::count(count)))
+    }
+
+    async fn explain(
+        &self,
+        request: Request<ExplainRequest>,
+    ) -> Result<Response<ExplainResponse>, Status> {
+        let (headers, timeout, message) = received(request)?;
+        let decode = || decode::explaining(message);
+        let explained = explain::explain(&self.node, call(&headers, timeout), decode).await;
+        explained
+            .map(Response::new)
+            .map_err(|error| error.to_status())
     }
 
     type StreamCompleteStream =
@@ -174,6 +186,7 @@ fn call(headers: &HeaderMap, timeout: Option<Duration>) -> Call<'_> {
         edge: "grpc",
         authorization: authorization(headers),
         timeout,
+        explain: explain::is_wanted(headers),
     }
 }
 
@@ -188,6 +201,10 @@ fn refusal(refused: &Refused) -> Status {
     add_limits(status.metadata_mut(), &refused.limits);
     if let Ok(id) = refused.id.parse() {
         status.metadata_mut().insert("x-request-id", id);
+    }
+    let explained = refused.explanation.as_deref().map(explain::compact);
+    if let Some(Ok(explained)) = explained.map(|it| it.parse()) {
+        status.metadata_mut().insert(explain::HEADER, explained);
     }
     status
 }

@@ -9,13 +9,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::{get, post};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
 use tollgate_provider::openai::{ErrorBody, render_error};
 
 use crate::app::Node;
-use crate::complete::Refused;
+use crate::complete::{Head, Refused};
 use crate::error::{Error, HttpError};
-use crate::ratelimit;
+use crate::{explain, ratelimit};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Clients of OpenAI's repeat every 429 unless this says not to.
@@ -66,14 +66,24 @@ pub(crate) fn not_found(method: &Method, uri: &Uri) -> Response<Body> {
 
 fn refusal(refused: &Refused) -> Response<Body> {
     let mut response = error(&refused.error);
-    ratelimit::write(response.headers_mut(), &refused.limits);
-    identify(&mut response, &refused.id);
+    let headers = response.headers_mut();
+    ratelimit::write(headers, &refused.limits);
+    explain::write(headers, refused.explanation.as_deref());
+    identify(headers, &refused.id);
     response
 }
 
-fn identify(response: &mut Response<Body>, id: &str) {
+/// What is told of an answer beside it.
+fn describe(response: &mut Response<Body>, head: &Head) {
+    let headers = response.headers_mut();
+    ratelimit::write(headers, &head.limits);
+    explain::write(headers, head.explanation.as_deref());
+    identify(headers, &head.id);
+}
+
+fn identify(headers: &mut HeaderMap, id: &str) {
     if let Ok(id) = HeaderValue::try_from(id) {
-        response.headers_mut().insert(REQUEST_ID, id);
+        headers.insert(REQUEST_ID, id);
     }
 }
 

@@ -32,6 +32,7 @@ mod edge;
 pub mod error;
 mod executor;
 mod expected;
+mod explain;
 mod gate;
 #[cfg(test)]
 mod golden;
@@ -46,6 +47,7 @@ pub mod metrics;
 mod patient;
 mod permit;
 mod plan;
+mod prepared;
 mod quota_stream;
 mod random;
 mod ratelimit;

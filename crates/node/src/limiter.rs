@@ -18,7 +18,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tollgate_quota::node::{
-    Admission, Ask, CounterView, Denial, Estate, Node, Note, Outcome, RequestId, Wake,
+    Admission, Ask, CounterView, Denial, Estate, Foresight, Node, Note, Outcome, RequestId, Wake,
 };
 use tollgate_quota::{Close, Counter, Incarnation, NodeTime, OwnerMessage};
 
@@ -211,6 +211,11 @@ impl Limiter {
     /// What is known of a counter here.
     pub(crate) fn view(&self, counter: &Counter) -> Option<CounterView> {
         self.state.lock().machine.view(now(), counter)
+    }
+
+    /// What would become of a request for these units now. Nothing is taken, and nobody asked.
+    pub(crate) fn foresee(&self, ask: Ask<&Counter>) -> Foresight {
+        self.state.lock().machine.foresee(now(), ask)
     }
 
     /// Takes in what an owner says.

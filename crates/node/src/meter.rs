@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tollgate_policy::price::Bounds;
 use tollgate_policy::table::{Deployment, Model, Use};
-use tollgate_proto::completion::v1::AttemptOutcome;
+use tollgate_proto::completion::v1::{AttemptOutcome, Explanation, PassedOver};
 use tollgate_provider::chat::{Chunk, Json, Usage, UsageSource};
 use tollgate_quota::node::Denial;
 
@@ -69,6 +69,10 @@ pub(crate) struct Meter {
     noted_output: u64,
     usage: Option<Usage>,
     usage_report: Option<Json>,
+    /// What decided, where the caller wants to know.
+    explanation: Option<Arc<Explanation>>,
+    /// What the policy calls requests that take its route.
+    variant: Option<Arc<str>>,
     /// Choices of a stream that have begun and not ended, as bits.
     unfinished: u64,
     /// The limit that ended the stream.
@@ -88,6 +92,10 @@ pub(crate) struct Summary {
     pub(crate) provider_model: String,
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) revision: u64,
+    /// What decided, where the caller wants to know.
+    pub(crate) explanation: Option<Arc<Explanation>>,
+    /// What the policy calls requests that take its route.
+    pub(crate) variant: Option<Arc<str>>,
     /// The limit that ended the answer, where one did.
     pub(crate) stopped_by: Option<Arc<str>>,
 }
@@ -134,6 +142,8 @@ impl Meter {
             noted_output: 0,
             usage: None,
             usage_report: None,
+            explanation: None,
+            variant: None,
             unfinished: 0,
             stopped_by: None,
             // What holds if nobody says otherwise before the meter is dropped.
@@ -168,6 +178,32 @@ impl Meter {
     /// The limits admitted the request.
     pub(crate) fn admitted(&mut self, permit: Permit) {
         self.permit = Some(permit);
+    }
+
+    /// The request takes a route whose requests are called so.
+    pub(crate) fn routed(&mut self, variant: Option<&Arc<str>>) {
+        self.variant = variant.cloned();
+    }
+
+    /// What decides, as the caller wants to know.
+    pub(crate) fn explained(&mut self, explanation: Explanation) {
+        self.explanation = Some(Arc::new(explanation));
+    }
+
+    /// A deployment was to be tried, and had no room.
+    pub(crate) fn passed_over(&mut self, deployment: &str, why: &Error) {
+        if let Some(explanation) = &mut self.explanation {
+            let passed_over = PassedOver {
+                deployment: deployment.to_owned(),
+                reason: why.to_string(),
+            };
+            Arc::make_mut(explanation).passed_over.push(passed_over);
+        }
+    }
+
+    /// What decided, where the caller wants to know.
+    pub(crate) fn explanation(&self) -> Option<Arc<Explanation>> {
+        self.explanation.clone()
     }
 
     /// The limits refused the request, and stand so.
@@ -274,6 +310,8 @@ impl Meter {
             provider_model: self.provider_model.clone(),
             attempts: self.attempts.clone(),
             revision: self.revision,
+            explanation: self.explanation(),
+            variant: self.variant.clone(),
             stopped_by: self.stopped_by.clone(),
         })
     }
@@ -349,6 +387,7 @@ impl Meter {
             limits,
             refused_by = self.refused_by.as_deref(),
             would_refuse = (!would_refuse.is_empty()).then_some(would_refuse),
+            variant = self.variant.as_deref(),
             stopped_by = self.stopped_by.as_deref(),
             revision = self.revision,
             first_content_ms = self.first_content.map(milliseconds),
@@ -358,6 +397,7 @@ impl Meter {
         let labels = metrics::Request {
             edge: self.edge,
             model: self.model.as_ref(),
+            variant: self.variant.as_ref(),
             deployment: self.answering.as_ref(),
             ending: self.ending,
         };

@@ -28,6 +28,9 @@ const STOPPED: &str = "tollgate_limit_stopped_streams_total";
 const WAITS: &str = "tollgate_limit_waits_total";
 const PASSED_OVER: &str = "tollgate_deployments_passed_over_total";
 const LEFT_OUT: &str = "tollgate_deployments_left_out_total";
+const VARIANT_LATENCY: &str = "tollgate_variant_request_seconds";
+const VARIANT_COST: &str = "tollgate_variant_cost_nano_usd_total";
+const SUSPECTED: &str = "tollgate_suspicions_total";
 const ATTEMPTS: &str = "tollgate_attempts_total";
 const ATTEMPT_LATENCY: &str = "tollgate_attempt_seconds";
 const TOKEN_COUNTS: &str = "tollgate_token_counts_total";
@@ -43,6 +46,7 @@ const JOURNAL_FAILURES: &str = "tollgate_journal_failures_total";
 
 /// Tells the recorder what the metrics mean. To be called once, after the recorder is installed.
 pub fn describe() {
+    describe_variants();
     describe_counter!(
         REQUESTS,
         "Requests that have ended, by model, edge and status"
@@ -107,6 +111,18 @@ pub fn describe() {
     );
 }
 
+fn describe_variants() {
+    describe_histogram!(
+        VARIANT_LATENCY,
+        Unit::Seconds,
+        "Time of requests whose route has a variant, by status"
+    );
+    describe_counter!(
+        VARIANT_COST,
+        "Cost of requests whose route has a variant, in billionths of a US dollar"
+    );
+}
+
 fn describe_attempts() {
     describe_counter!(
         PASSED_OVER,
@@ -115,6 +131,10 @@ fn describe_attempts() {
     describe_counter!(
         LEFT_OUT,
         "Times that a deployment was taken out of use by what became of requests, or by its provider's word"
+    );
+    describe_counter!(
+        SUSPECTED,
+        "Times that a deployment or provider was doubted because another node leaves it out"
     );
     describe_counter!(ATTEMPTS, "Attempts at deployments, by outcome");
     describe_histogram!(
@@ -129,6 +149,8 @@ fn describe_attempts() {
 pub(crate) struct Request<'a> {
     pub(crate) edge: &'static str,
     pub(crate) model: Option<&'a Arc<Model>>,
+    /// What the policy calls requests of this kind.
+    pub(crate) variant: Option<&'a Arc<str>>,
     pub(crate) deployment: Option<&'a Arc<Deployment>>,
     pub(crate) ending: &'static str,
 }
@@ -226,6 +248,9 @@ pub(crate) fn journal_failed() {
 
 /// Records a request that has ended.
 pub(crate) fn request(labels: &Request<'_>, took: &Took) {
+    if let (Some(model), Some(variant)) = (labels.model, labels.variant) {
+        compared(&model.name, variant, (labels.ending, took));
+    }
     let model = labels.model.map_or(0, |model| Arc::as_ptr(model).addr());
     let deployment = labels
         .deployment
@@ -237,6 +262,20 @@ pub(crate) fn request(labels: &Request<'_>, took: &Took) {
         || Series::new(labels),
         |series| series.record(took),
     );
+}
+
+/// Records a request whose route has a name in comparisons.
+fn compared(model: &Arc<str>, variant: &Arc<str>, (ending, took): (&'static str, &Took)) {
+    let (model, variant) = (Arc::clone(model), Arc::clone(variant));
+    if let Some(cost) = took.cost {
+        let labels = [
+            ("model", Arc::clone(&model)),
+            ("variant", Arc::clone(&variant)),
+        ];
+        counter!(VARIANT_COST, &labels).increment(cost);
+    }
+    histogram!(VARIANT_LATENCY, "model" => model, "variant" => variant, "status" => ending)
+        .record(took.latency);
 }
 
 /// The metrics of attempts at one deployment with the same outcome, remembered like [`Series`].
@@ -314,6 +353,11 @@ pub(crate) fn passed_over(deployment: &Arc<str>, ceiling: &Arc<str>) {
 /// A deployment was taken out of use.
 pub(crate) fn left_out(deployment: &Arc<str>) {
     counter!(LEFT_OUT, "deployment" => Arc::clone(deployment)).increment(1);
+}
+
+/// Another node leaves a deployment or a provider out.
+pub(crate) fn suspected(name: &str) {
+    counter!(SUSPECTED, "name" => name.to_owned()).increment(1);
 }
 
 /// Records a refusal by a limit.

@@ -122,17 +122,6 @@ impl Permit {
         Room::take(self.held.limiter(), ceilings, self.held.needs.worst).await
     }
 
-    /// How much of the scarcest of these ceilings is left, as far as this node knows: 1 is all, or not known.
-    pub(crate) fn room_left(&self, ceilings: &[Line]) -> f64 {
-        let limiter = self.held.limiter();
-        let left = |line: &Line| {
-            let view = limiter.view(&line.counter)?;
-            let thousandths = u128::from(view.remaining) * 1000 / u128::from(view.limit.max(1));
-            Some(f64::from(u32::try_from(thousandths).unwrap_or(1000)) / 1000.0)
-        };
-        ceilings.iter().filter_map(left).fold(1.0, f64::min)
-    }
-
     /// What the request may use, or what is left of it to be tried.
     pub(crate) fn needs(&self) -> &Needs {
         &self.held.needs

@@ -80,11 +80,21 @@ impl Plan {
         })
     }
 
+    /// A plan of these lines.
+    #[cfg(test)]
+    pub(crate) fn of_lines(lines: Vec<Line>) -> Self {
+        Self {
+            can_be_outgrown: lines.iter().any(Line::can_be_outgrown),
+            lines,
+            shadows: Vec::new(),
+            expected: Arc::default(),
+            reserves_expected: false,
+        }
+    }
+
     /// What a request within these bounds may use.
     pub(crate) fn needs(&self, revision: &Revision, model: &Model, bounds: &Bounds) -> Needs {
-        let counts_money = |line: &Line| line.limit.measure.unit == Unit::Cost;
-        let mut all = self.lines.iter().chain(&self.shadows);
-        let counts_money = all.any(counts_money);
+        let counts_money = self.counts_money();
         let needs = |output| Use {
             requests: 1,
             input: bounds.input,
@@ -104,6 +114,12 @@ impl Plan {
             worst
         };
         Needs { worst, expected }
+    }
+
+    /// Whether any limit counts money.
+    pub(crate) fn counts_money(&self) -> bool {
+        let mut all = self.lines.iter().chain(&self.shadows);
+        all.any(|line| line.limit.measure.unit == Unit::Cost)
     }
 
     /// Whether any limit counts more than requests, so that each attempt uses units of its own.

@@ -17,9 +17,11 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tollgate_proto::node::v1::quota_service_client::QuotaServiceClient;
 use tollgate_quota::Counter;
+use tollgate_quota::node::Scope;
 use tonic::Status;
 
-use self::links::Links;
+use self::links::{Beside, Links};
+use crate::app::Node;
 use crate::control::Control;
 use crate::limiter::Limiter;
 use crate::{clock, metrics, random, wire};
@@ -34,34 +36,40 @@ const CLOCK_CHECK: Duration = Duration::from_millis(500);
 
 /// Keeps a stream open to every replica for as long as it is polled, or until the limiter has been drained and has
 /// said so.
-pub(crate) async fn run(limiter: Arc<Limiter>, control: Control) {
+pub(crate) async fn run(node: Arc<Node>, control: Control) {
     let replicas = control.each();
     let links = Links::new(replicas.len());
     let streams = replicas.into_iter().enumerate();
-    let streams = streams.map(|(index, replica)| keep_open(&limiter, &links, (index, replica)));
-    tokio::join!(join_all(streams), say(&limiter, &links));
+    let streams = streams.map(|(index, replica)| keep_open(&node, &links, (index, replica)));
+    tokio::join!(join_all(streams), say(&node, &links));
 }
 
-/// Hands the limiter's messages to the streams that they are for.
-async fn say(limiter: &Limiter, links: &Links) {
+/// Hands the limiter's messages to the streams that they are for, and says whom the node leaves out with every
+/// heartbeat.
+async fn say(node: &Node, links: &Links) {
     loop {
         tokio::select! {
             () = links.opened() => {}
             // Where nobody can be told anything, there is nothing to wait for.
-            () = limiter.draining() => {}
+            () = node.limiter.draining() => {}
         }
         let told = |counter: &Counter| links.lead_to(counter);
-        let Some(outgoing) = limiter.next_message(told).await else {
+        let Some(outgoing) = node.limiter.next_message(told).await else {
             return links.finish();
         };
-        links.send(&outgoing, limiter.store());
+        let is_heartbeat = outgoing.scope == Scope::All;
+        let beside = Beside {
+            store: node.limiter.store(),
+            left_out: is_heartbeat.then(|| node.left_out()),
+        };
+        links.send(&outgoing, &beside);
     }
 }
 
 /// Keeps the stream to one replica.
-async fn keep_open(limiter: &Limiter, links: &Links, (index, mut replica): (usize, Control)) {
+async fn keep_open(node: &Node, links: &Links, (index, mut replica): (usize, Control)) {
     while !links.is_finished() {
-        let ended = exchange(limiter, links, (index, &mut replica)).await;
+        let ended = exchange(node, links, (index, &mut replica)).await;
         metrics::connected("quota", links.close(index));
         if links.is_finished() {
             return;
@@ -78,15 +86,20 @@ async fn keep_open(limiter: &Limiter, links: &Links, (index, mut replica): (usiz
 }
 
 async fn exchange(
-    limiter: &Limiter,
+    node: &Node,
     links: &Links,
     (index, replica): (usize, &mut Control),
 ) -> Result<(), Status> {
+    let limiter = &node.limiter;
     let mut client = QuotaServiceClient::new(replica.channel()?);
     let (sender, messages) = mpsc::channel(WAITING);
     let greeting = limiter.greeting();
     let term = greeting.term;
-    let said = sender.try_send(links::encode(&greeting.message, limiter.store()));
+    let beside = Beside {
+        store: limiter.store(),
+        left_out: Some(node.left_out()),
+    };
+    let said = sender.try_send(links::encode(&greeting.message, &beside));
     said.map_err(|_| Status::internal("a stream has no room for its first message"))?;
     let request = replica.authorised(ReceiverStream::new(messages))?;
     let silent = |_| Status::deadline_exceeded("the owner has fallen silent");
@@ -109,6 +122,9 @@ async fn exchange(
         limiter.stands_in(message.store);
         for message in wire::decode(&message) {
             limiter.receive(&message);
+        }
+        if let Some(fleet) = &message.fleet {
+            node.hear_of(fleet);
         }
         if let Some(owned) = &message.owned
             && links.own(index, owned)

@@ -5,14 +5,16 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use tollgate_balance::{RetryBudget, RetryBudgetConfig, Route};
+use tollgate_balance::{self as balance, RetryBudget, RetryBudgetConfig, Route};
 use tollgate_policy::table::{Deployment, Limit, Model, Provider};
 use tollgate_policy::{Fault, Table, compile};
+use tollgate_proto::node::v1::Sighting;
+use tollgate_proto::node::v1::sighting::Whom;
 use tollgate_proto::policy::v1::Policy;
 
-use crate::clock;
 use crate::counting::{Counting, Tokenisers};
 use crate::expected::Expected;
 use crate::keys::Known;
@@ -20,6 +22,10 @@ use crate::plan::Line;
 use crate::route::route;
 use crate::traffic::{self, Traffic};
 use crate::upstream::Upstream;
+use crate::{clock, metrics};
+
+/// How many this node tells others that it leaves out.
+const MOST_SIGHTINGS: usize = 64;
 
 /// A policy revision made ready to serve requests.
 #[derive(Debug)]
@@ -167,6 +173,67 @@ impl Revision {
     /// What traffic tells of deployments.
     pub(crate) fn traffic(&self) -> &Arc<Traffic> {
         &self.traffic
+    }
+
+    /// Whom this node leaves out, by what it has seen itself.
+    pub(crate) fn left_out(&self) -> Vec<Sighting> {
+        let named = |whom| match whom {
+            balance::Whom::Target(target) => {
+                let deployment = self.table.deployments().get(target)?;
+                Some(Whom::Deployment(deployment.name.to_string()))
+            }
+            balance::Whom::Provider(provider) => {
+                let provider = self.table.providers().get(provider)?;
+                Some(Whom::Provider(provider.name.to_string()))
+            }
+        };
+        let sighting = |(whom, lasts): (balance::Whom, Duration)| {
+            Some(Sighting {
+                whom: Some(named(whom)?),
+                for_ms: u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX),
+                node: String::new(),
+            })
+        };
+        let all = self.traffic.left_out();
+        let all = all.into_iter().filter_map(sighting);
+        all.take(MOST_SIGHTINGS).collect()
+    }
+
+    /// Other nodes leave these out: it is found out here whether they are right.
+    pub(crate) fn suspect(&self, sightings: &[Sighting]) {
+        for it in sightings {
+            let (whom, name) = match &it.whom {
+                Some(Whom::Deployment(name)) => {
+                    let mut all = self.table.deployments().iter();
+                    let found = all.position(|deployment| *deployment.name == **name);
+                    (found.map(balance::Whom::Target), name)
+                }
+                Some(Whom::Provider(name)) => {
+                    let mut all = self.table.providers().iter();
+                    let found = all.find(|provider| *provider.name == **name);
+                    (found.map(|it| balance::Whom::Provider(it.index)), name)
+                }
+                // A word of a later version.
+                None => continue,
+            };
+            if whom.is_some_and(|whom| self.traffic.suspect(whom)) {
+                metrics::suspected(name);
+                tracing::info!(
+                    name,
+                    by = it.node,
+                    for_ms = it.for_ms,
+                    "another node leaves it out: the next request finds out"
+                );
+            }
+        }
+    }
+
+    /// So many nodes share what retries there may be whatever the traffic.
+    pub(crate) fn share_retries(&self, nodes: u32) {
+        let now = clock::boot_time();
+        for way in self.ways.values() {
+            way.retries.lock().share(nodes, now);
+        }
     }
 
     /// A request for a model makes its first attempt.

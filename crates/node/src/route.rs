@@ -8,6 +8,10 @@ use tollgate_provider::embeddings::{self, Input};
 
 use crate::asked::Asked;
 
+mod budgets;
+
+pub(crate) use budgets::budgets;
+
 /// Most bytes of a prompt that decide where it goes: what providers cache begins earlier than that to be worth it.
 const LONGEST_BEGINNING: usize = 8 * 1024;
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tollgate_balance::{
-    Attempt, Attempts, Fleet, HealthConfig, Known, Load, Member, Outcome, Return, Wish, Words,
+    Attempt, Attempts, Candidate, Fleet, HealthConfig, Known, Load, Member, Outcome, Report,
+    Return, Whom, Wish, Words,
 };
 use tollgate_policy::Table;
 use tollgate_policy::table::Health;
@@ -16,7 +17,7 @@ use tollgate_proto::completion::v1::AttemptOutcome;
 use tollgate_provider::Class;
 
 use crate::upstream::{Ended, Reached};
-use crate::{clock, metrics, random};
+use crate::{clock, metrics};
 
 /// How long a provider, or a deployment, is left alone that does not accept the key. A policy with another key, or a corrected one,
 /// starts afresh.
@@ -35,7 +36,7 @@ pub(crate) struct Chooser<'a, K> {
     /// What an attempt takes, and how long its answer may be.
     pub(crate) wish: Wish,
     /// Prices and room.
-    pub(crate) known: K,
+    pub(crate) known: &'a K,
     /// The affinity of the request at each step of its route.
     pub(crate) affinities: &'a dyn Fn(usize) -> Option<u64>,
 }
@@ -88,23 +89,54 @@ impl Traffic {
         }
     }
 
-    /// The next deployment for a request to try, if there is any left that makes sense.
+    /// The next deployment for a request to try, if there is any left that makes sense, drawn by `random`.
     pub(crate) fn next(
         &self,
         attempts: &mut Attempts<'_>,
         chooser: &Chooser<'_, impl Known>,
+        random: u64,
     ) -> Option<usize> {
         let now = clock::boot_time();
-        let seen = (&chooser.wish, &chooser.known);
+        let seen = (&chooser.wish, chooser.known);
         let fleet = self.fleet.lock();
-        attempts.next(random::number(), chooser.affinities, |target, strategy| {
+        attempts.next(random, chooser.affinities, |target, strategy| {
             fleet.sight(target, strategy, seen, now)
         })
+    }
+
+    /// Every deployment of a request's route as it would be seen when the next is chosen, and what is known of it.
+    pub(crate) fn survey(
+        &self,
+        attempts: &Attempts<'_>,
+        chooser: &Chooser<'_, impl Known>,
+    ) -> Vec<(Candidate, Report)> {
+        let now = clock::boot_time();
+        let seen = (&chooser.wish, chooser.known);
+        let fleet = self.fleet.lock();
+        let candidates = attempts.survey(chooser.affinities, |target, strategy| {
+            fleet.sight(target, strategy, seen, now)
+        });
+        let known = |it: Candidate| Some((it, fleet.report(it.target, chooser.wish.load, now)?));
+        candidates.into_iter().filter_map(known).collect()
     }
 
     /// How long a deployment is not to be asked, if so: it asked to be left alone, or has no room for so much.
     pub(crate) fn cooling(&self, target: usize, load: Load) -> Option<Duration> {
         self.fleet.lock().cooling(target, load, clock::boot_time())
+    }
+
+    /// Who is left out by what was seen here, and for how long.
+    pub(crate) fn left_out(&self) -> Vec<(Whom, Duration)> {
+        let now = clock::boot_time();
+        let fleet = self.fleet.lock();
+        let all = fleet.left_out();
+        all.map(|(whom, since)| (whom, now.saturating_sub(since)))
+            .collect()
+    }
+
+    /// Another node leaves somebody out. False where more is known here already.
+    pub(crate) fn suspect(&self, whom: Whom) -> bool {
+        self.fleet.lock().suspect(whom, clock::boot_time())
     }
 
     /// An attempt at a deployment begins.

@@ -157,6 +157,22 @@ impl Upstream {
         Ok(LiveStream::http(response.body, decoder, idle).telling(warnings))
     }
 
+    /// Looks whether the provider has words for a request.
+    ///
+    /// # Errors
+    /// The field that it has none for.
+    pub(crate) fn fits(&self, request: &Request, model: &str, stream: bool) -> Result<(), Ended> {
+        let Transport::Http(http) = &self.transport else {
+            return Ok(());
+        };
+        let encoded = http
+            .codec
+            .encode(request, &self.target(http, model), stream);
+        encoded
+            .map(|_| ())
+            .map_err(|error| Ended::inexpressible(&error))
+    }
+
     fn simulated(&self) -> Result<&tollgate_policy::table::Simulated, Ended> {
         match (&self.provider.kind, &self.transport) {
             (Kind::Simulated(simulated), _) => Ok(simulated),

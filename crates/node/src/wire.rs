@@ -15,6 +15,7 @@ pub(crate) fn encode(message: &NodeMessage) -> StreamQuotaRequest {
         accounts: message.accounts.iter().map(encode_account).collect(),
         closes: message.closes.iter().map(encode_close).collect(),
         store: 0,
+        left_out: None,
     }
 }
 

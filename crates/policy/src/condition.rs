@@ -6,6 +6,7 @@
 //! lacks. The checked part of the language has no loops, so that an evaluation takes time in the length of the text.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use cel::objects::{Key, Map};
 use cel::parser::PrattParser;
@@ -14,6 +15,9 @@ use cel::{Context, IdedExpr, Value};
 use crate::table::{Caller, Labels};
 
 mod check;
+mod uses;
+
+pub(crate) use uses::Uses;
 
 /// Longest condition, in bytes.
 pub(crate) const MAX_LENGTH: usize = 1024;
@@ -25,6 +29,7 @@ const MAX_DEPTH: u16 = 32;
 pub struct Condition {
     text: Box<str>,
     expression: IdedExpr,
+    uses: Uses,
 }
 
 impl Condition {
@@ -62,6 +67,7 @@ impl Condition {
         check::check(&expression, variables)?;
         Ok(Self {
             text: text.into(),
+            uses: Uses::of(&expression),
             expression,
         })
     }
@@ -70,6 +76,11 @@ impl Condition {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// What it looks at that takes work to find out.
+    pub(crate) fn uses(&self) -> &Uses {
+        &self.uses
     }
 
     /// Whether it holds.
@@ -122,6 +133,8 @@ pub struct Features<'a> {
     pub input_tokens: u64,
     /// Tokens of output, at most.
     pub max_output_tokens: u64,
+    /// How much work is asked for, from 0 to 1, as in [`complexity`](crate::complexity).
+    pub complexity: f64,
     /// Whether the answer is streamed.
     pub stream: bool,
     /// Whether there are tools to call.
@@ -136,6 +149,20 @@ pub struct Features<'a> {
     pub user: &'a str,
     /// The caller's labels of the request.
     pub metadata: &'a Labels,
+    /// How far limits are used that conditions ask for. One that is not among them does not apply to the caller.
+    pub budgets: &'a [Budget],
+}
+
+/// How far a limit is used.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Budget {
+    /// Name of the limit.
+    pub limit: Arc<str>,
+    /// The part of it that is used or held, from 0 to 1, as far as is known.
+    pub used: f64,
+    /// That part by the part of the window that is over: above 1, it is used up before the window ends. The first
+    /// hundredth of a window counts as over. 0 where there are no windows.
+    pub pace: f64,
 }
 
 /// What conditions are evaluated over. The names are those of [`check`].
@@ -153,6 +180,7 @@ impl Facts {
             ("model", model.into()),
             ("input_tokens", whole(it.input_tokens)),
             ("max_output_tokens", whole(it.max_output_tokens)),
+            ("complexity", it.complexity.into()),
             ("stream", it.stream.into()),
             ("has_tools", it.has_tools.into()),
             ("has_images", it.has_images.into()),
@@ -161,7 +189,21 @@ impl Facts {
             ("user", it.user.into()),
             ("metadata", labels(it.metadata)),
         ]);
-        Self::over(caller, request)
+        let mut facts = Self::over(caller, request);
+        if !it.budgets.is_empty() {
+            facts.know(it.budgets.to_vec());
+        }
+        facts
+    }
+
+    fn know(&mut self, budgets: Vec<Budget>) {
+        let budget = move |name: Arc<String>| {
+            let known = budgets.iter().find(|it| *it.limit == **name);
+            let (used, pace) = known.map_or((0.0, 0.0), |it| (it.used, it.pace));
+            record([("used", used.into()), ("pace", pace.into())])
+        };
+        // It only fails where the language has a function of this name. Then no condition that uses it can be decided.
+        let _ = self.0.add_function("budget", budget);
     }
 
     fn over(caller: &Caller<'_>, request: Value) -> Self {

@@ -34,6 +34,7 @@
 
 pub mod address;
 mod ceilings;
+pub mod complexity;
 pub mod condition;
 pub mod counter;
 mod diff;

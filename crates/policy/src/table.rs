@@ -25,7 +25,7 @@ pub use provider::{
     Credential, Effect, Endpoint, Kind, Provider, Simulated, SimulatedFault, Timeouts,
 };
 pub use routing::{
-    Causes, Fallback, Health, Model, Pool, Route, SlowStream, Sticky, Strategy, Target,
+    Causes, Fallback, Health, Model, Pool, Route, SlowStream, Sticky, Strategy, Target, Verdict,
 };
 pub use unit::{Amount, Measure, Reserve, Unit, Use, Weights};
 

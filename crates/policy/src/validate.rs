@@ -50,6 +50,7 @@ pub fn validate(policy: &pb::Policy) -> Vec<Fault> {
     serving::pools(policy, &mut faults);
     serving::models(policy, &mut faults);
     limit::check(policy, &mut faults);
+    routing::budgets(policy, &mut faults);
     faults
 }
 

@@ -21,8 +21,8 @@ pub use estate::{Bequest, Estate, Totals};
 pub use mark::Note;
 use outcome::Spread;
 pub use outcome::{
-    Admission, Admitted, Ask, CounterView, Denial, Edges, Outcome, PerAsk, RequestId, Scope,
-    Settled, Wake, Why,
+    Admission, Admitted, Ask, CounterView, Denial, Edges, Foresight, Outcome, PerAsk, RequestId,
+    Scope, Settled, Wake, Why,
 };
 use report::Outbox;
 use request::{Part, Phase, Request};
@@ -418,6 +418,15 @@ impl Node {
     #[must_use]
     pub fn is_drained(&self) -> bool {
         self.draining
+    }
+
+    /// What would become of a request for these units now. Takes nothing and asks nobody.
+    #[must_use]
+    pub fn foresee(&self, now: NodeTime, ask: Ask<&Counter>) -> Foresight {
+        let account = self.book.find(ask.counter);
+        let account = account.and_then(|slot| self.book.get(slot));
+        let heard = account.filter(|account| account.label > Label::default());
+        heard.map_or(Foresight::Unknown, |it| it.foresee(now, ask.units))
     }
 
     /// What is known of a counter here; `None` before its owner was first heard.

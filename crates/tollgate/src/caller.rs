@@ -88,7 +88,7 @@ fn route(route: &RouteTaken) -> String {
 }
 
 /// Billionths of a dollar as a decimal with no needless zeros.
-fn dollars(nanos: i64) -> String {
+pub(crate) fn dollars(nanos: i64) -> String {
     let (whole, part) = (nanos / 1_000_000_000, nanos % 1_000_000_000);
     let part = format!("{part:09}");
     let part = part.trim_end_matches('0');

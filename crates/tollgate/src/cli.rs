@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::verbs::{
-    apply, complete, control, dev, embed, get, history, keys, limits, node, nodes, prices,
+    apply, complete, control, dev, embed, explain, get, history, keys, limits, node, nodes, prices,
     providers, subjects, validate,
 };
 
@@ -47,6 +47,8 @@ pub(crate) enum Verb {
     Providers(providers::Arguments),
     /// Send a prompt to a model and stream the answer to the terminal
     Complete(complete::Arguments),
+    /// Tell what would become of a prompt, and why: route, deployments, limits; nothing is sent
+    Explain(explain::Arguments),
     /// Turn texts into vectors
     Embed(embed::Arguments),
 }

@@ -15,6 +15,7 @@ mod memory;
 mod operator;
 mod ops;
 mod output;
+mod prompt;
 mod remote;
 mod secret;
 mod service;

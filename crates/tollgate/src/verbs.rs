@@ -5,6 +5,7 @@ pub(crate) mod complete;
 pub(crate) mod control;
 pub(crate) mod dev;
 pub(crate) mod embed;
+pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod history;
 pub(crate) mod keys;
@@ -40,5 +41,6 @@ pub(crate) async fn run(verb: Verb) -> Result<(), Error> {
         Verb::Providers(arguments) => providers::run(arguments).await,
         Verb::Complete(arguments) => complete::run(arguments).await,
         Verb::Embed(arguments) => embed::run(arguments).await,
+        Verb::Explain(arguments) => explain::run(arguments).await,
     }
 }

@@ -150,6 +150,13 @@ impl CompletionService for Node {
         Err(Status::unimplemented("no load is made of counts"))
     }
 
+    async fn explain(
+        &self,
+        _request: Request<pb::ExplainRequest>,
+    ) -> Result<Response<pb::ExplainResponse>, Status> {
+        Err(Status::unimplemented("no load is made of explanations"))
+    }
+
     async fn stream_complete(
         &self,
         request: Request<pb::CompleteRequest>,

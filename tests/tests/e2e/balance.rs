@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use http::Method;
 use tollgate_proto::completion::v1::{
     AttemptOutcome, CompleteRequest, CompleteResponse, FinishReason, RouteTaken,
 };
@@ -11,6 +12,8 @@ use tonic::Code;
 
 use super::caller::{self, Caller, ask};
 use super::cluster::{Cluster, PATIENCE, Store};
+use super::condition::eventually;
+use super::http::Http;
 
 const STRATEGIES: &str = r#"
 providers:
@@ -267,7 +270,7 @@ async fn a_second_attempt_races_with_a_silent_one_and_both_are_in_the_books() ->
     let streamed = streamed.map_err(|(status, _)| status)?;
     assert_eq!(asked(streamed.route), expected);
     // The provider noticed that nobody waits any more.
-    let cancelled = super::condition::eventually("it notices", PATIENCE, async || {
+    let cancelled = eventually("it notices", PATIENCE, async || {
         Ok((cluster.provider.stats().cancelled == 2).then_some(()))
     });
     cancelled.await?;
@@ -297,7 +300,7 @@ models:
     routes:
       - { when: "request.input_tokens > 1000", pools: [long] }
       - { when: "request.metadata.plan == 'gold' || request.stream", pools: [gold] }
-      - { when: "key.bucket < 50", pools: [canary] }
+      - { when: "key.bucket < 50", pools: [canary], variant: canary }
       - { pools: [rest] }
   able: { routes: [ { pools: [claude, rest] } ] }
 "#;
@@ -305,13 +308,14 @@ models:
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn routes_are_chosen_by_what_is_asked_and_by_whom() -> anyhow::Result<()> {
     let cluster = Cluster::start(Store::Embedded, 1, CONDITIONS).await?;
-    let mut sides = BTreeMap::new();
+    let (mut sides, mut canaries) = (BTreeMap::new(), 0);
     for number in 0..12 {
         let key = cluster.key(&format!("acme/{number}")).await?;
         let caller = cluster.caller(0, &key)?;
         // A key stays on its side.
         let met = answered(&caller, vec![ask("chat", "nonce=n"); 3]).await?;
         assert_eq!(met.len(), 1, "{met:?}");
+        canaries += met.get("canary").copied().unwrap_or_default();
         sides.extend(met);
         if number > 0 {
             continue;
@@ -327,6 +331,59 @@ async fn routes_are_chosen_by_what_is_asked_and_by_whom() -> anyhow::Result<()> 
     assert!(
         sides.contains_key("canary") && sides.contains_key("rest"),
         "{sides:?}"
+    );
+    // What is compared is told apart where it is looked for.
+    let ops = Http::new(&cluster.nodes[0].ops()?, "");
+    let metrics = ops.send(Method::GET, "/metrics", "").await?.body;
+    let name = "tollgate_variant_request_seconds_count{";
+    let mut counts = metrics.lines().filter(|line| line.starts_with(name));
+    let count = counts
+        .find(|line| line.contains("variant=\"canary\""))
+        .unwrap_or_default();
+    assert!(
+        count.ends_with(&format!("}} {canaries}")),
+        "{canaries} {count}"
+    );
+    Ok(())
+}
+
+const SAVING: &str = r#"
+providers: { mock: { kind: openai_compatible, base_url: "PROVIDER", internal: true } }
+deployments:
+  small:  { provider: mock, model: small@ok-4, price: { input: 0, output: 0 } }
+  strong: { provider: mock, model: strong@ok-4, price: { input: 0, output: 1000 } }
+pools:
+  small:  { targets: [ { deployment: small } ] }
+  strong: { targets: [ { deployment: strong } ] }
+models:
+  by-work:
+    routes: [ { when: "request.complexity < 0.1", pools: [small] }, { pools: [strong] } ]
+    max_output_tokens: 4
+  by-budget:
+    routes: [ { when: "budget('spend').used > 0.5", pools: [small] }, { pools: [strong] } ]
+    max_output_tokens: 4
+limits: [ { name: spend, per: [org], cost_usd: "0.1", window: 1h } ]
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn simple_requests_and_those_beyond_a_budget_go_to_the_cheap_model() -> anyhow::Result<()> {
+    let cluster = Cluster::start(Store::Embedded, 1, SAVING).await?;
+    let key = cluster.key("acme/a").await?;
+    let caller = cluster.caller(0, &key)?;
+    let hard = "Prove that the algorithm below is correct, derive its complexity, and compare it with the \
+                alternatives, step by step. It must never lock. nonce=n";
+    for (text, by_work) in [("Hello! nonce=n", "small"), (hard, "strong")] {
+        assert_eq!(by(caller.complete("by-work", text).await?.route), by_work);
+    }
+    // Each answer of the strong one costs 0.004 of 0.1 dollars: twelve with the one above use up half, and nobody is ever
+    // refused. As the owner hears of it with a delay, one more or less may be counted for a moment.
+    let met = answered(&caller, vec![ask("by-budget", "nonce=n"); 30]).await?;
+    assert!((11..=13).contains(&met["strong"]), "{met:?}");
+    // Another org has spent nothing.
+    let other = cluster.caller(0, &cluster.key("beta/b").await?)?;
+    assert_eq!(
+        by(other.complete("by-budget", "nonce=n").await?.route),
+        "strong"
     );
     Ok(())
 }

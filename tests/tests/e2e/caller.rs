@@ -6,8 +6,8 @@ use tollgate_proto::completion::v1::completion_service_client::CompletionService
 use tollgate_proto::completion::v1::embedding_service_client::EmbeddingServiceClient;
 use tollgate_proto::completion::v1::{
     CompleteRequest, CompleteResponse, CountTokensRequest, CountTokensResponse, EmbedInput,
-    EmbedRequest, EmbedResponse, Message, Part, Role, RouteTaken, StreamCompleteResponse, Usage,
-    embed_input, part, part_delta,
+    EmbedRequest, EmbedResponse, ExplainRequest, Explanation, Message, Part, Role, RouteTaken,
+    StreamCompleteResponse, Usage, embed_input, part, part_delta,
 };
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
@@ -67,6 +67,29 @@ impl Caller {
         let mut client = self.client.clone();
         let answer = client.count_tokens(self.authorized(request)).await?;
         Ok(answer.into_inner())
+    }
+
+    /// Asks what would become of a request.
+    pub async fn explain(&self, request: CompleteRequest) -> Result<Explanation, Status> {
+        let mut client = self.client.clone();
+        let request = ExplainRequest {
+            request: Some(request),
+            stream: false,
+        };
+        let answer = client.explain(self.authorized(request)).await?;
+        Ok(answer.into_inner().explanation.unwrap_or_default())
+    }
+
+    /// Sends a request, and asks why it goes where it goes.
+    pub async fn send_explained(
+        &self,
+        request: CompleteRequest,
+    ) -> Result<CompleteResponse, Status> {
+        let mut request = self.authorized(request);
+        let wanted = MetadataValue::from_static("1");
+        request.metadata_mut().insert("x-tollgate-explain", wanted);
+        let mut client = self.client.clone();
+        Ok(client.complete(request).await?.into_inner())
     }
 
     /// Opens a stream.

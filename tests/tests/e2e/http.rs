@@ -15,6 +15,7 @@ pub struct Http {
     client: Client<HttpConnector, Full<Bytes>>,
     url: String,
     authorization: Option<String>,
+    explained: bool,
 }
 
 /// A whole reply.
@@ -31,7 +32,14 @@ impl Http {
             client: Client::builder(TokioExecutor::new()).build_http(),
             url: url.to_owned(),
             authorization: Some(format!("Bearer {secret}")),
+            explained: false,
         }
+    }
+
+    /// The same caller, who wants to know why requests go where they go.
+    pub fn explained(mut self) -> Self {
+        self.explained = true;
+        self
     }
 
     /// The same caller with another `authorization` header, or none.
@@ -53,6 +61,9 @@ impl Http {
             .header("content-type", "application/json");
         if let Some(value) = &self.authorization {
             request = request.header("authorization", value);
+        }
+        if self.explained {
+            request = request.header("x-tollgate-explain", "1");
         }
         let request = request.body(Full::new(body.into()))?;
         Ok(self.client.request(request).await?)

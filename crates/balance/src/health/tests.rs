@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{Health, HealthConfig, Return, Standing};
+use super::{Condition, Health, HealthConfig, Return, Standing};
 
 fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -32,11 +32,11 @@ impl Patient {
     }
 
     fn standing(&self, now: Duration) -> Standing {
-        self.health.standing(&self.config, now).0
+        self.health.condition(&self.config, now).standing()
     }
 
     fn share(&self, now: Duration) -> f64 {
-        self.health.standing(&self.config, now).1
+        self.health.condition(&self.config, now).share()
     }
 
     /// Fails until ejected, and says for how many milliseconds that is.
@@ -193,8 +193,8 @@ fn cool_down_lasts_as_asked_within_bounds_and_outlives_a_success() {
         assert_eq!(it.standing(now), Standing::Ejected, "{wait:?}");
         it.health.success(&it.config, probe, now);
         assert_eq!(
-            it.health.standing(&it.config, now),
-            (Standing::Ready, 1.0),
+            it.health.condition(&it.config, now),
+            Condition::Well,
             "{wait:?}"
         );
     }
@@ -238,12 +238,69 @@ fn slow_answers_in_a_row_eject() {
     assert_eq!(it.standing(ms(0)), Standing::Ejected);
 }
 
+#[test]
+fn what_others_say_is_decided_by_the_next_attempt_here() {
+    let mut it = Patient::default();
+    let early = it.health.begin(ms(0));
+    assert!(it.health.suspect(ms(10)));
+    assert_eq!(
+        it.health.away_since(),
+        None,
+        "it is nobody's word but theirs"
+    );
+    // One attempt at a time finds out, for a moment.
+    assert_eq!(it.standing(ms(10)), Standing::Ready);
+    let probe = it.health.begin(ms(20));
+    assert_eq!(it.standing(ms(20)), Standing::Ejected);
+    assert_eq!(it.standing(ms(3_010)), Standing::Ready);
+    // A success clears it at once, be it of an attempt that began before, and for a while.
+    it.health.success(&it.config, early, ms(100));
+    assert_eq!(it.health.condition(&it.config, ms(100)), Condition::Well);
+    assert!(!it.health.suspect(ms(10_099)));
+    it.health.failure(&it.config, probe, ms(110));
+    assert_eq!(
+        it.standing(ms(110)),
+        Standing::Ready,
+        "one failure is one failure"
+    );
+    // A single failure is enough where others have seen some.
+    assert!(it.health.suspect(ms(10_100)));
+    it.fails(ms(10_110));
+    assert_eq!(it.standing(ms(11_109)), Standing::Ejected);
+    assert_eq!(it.health.away_since(), Some(ms(10_110)));
+    // And nothing is added to what is known.
+    assert!(!it.health.suspect(ms(10_120)));
+    assert_eq!(it.standing(ms(11_110)), Standing::Ready);
+}
+
+#[test]
+fn a_liar_takes_nobody_down() {
+    let mut it = Patient::default();
+    let mut turned_away = 0;
+    // Somebody says all the time that a target is away that answers every request within 50 ms.
+    let mut under_way: Option<(Duration, _)> = None;
+    for now in (0..60_000).step_by(10).map(ms) {
+        it.health.suspect(now);
+        if let Some((_, attempt)) = under_way.take_if(|(began, _)| now >= *began + ms(50)) {
+            it.health.success(&it.config, attempt, now);
+        }
+        match it.standing(now) {
+            Standing::Ready if under_way.is_none() => {
+                under_way = Some((now, it.health.begin(now)));
+            }
+            Standing::Ready => {}
+            Standing::Ejected | Standing::Cooling => turned_away += 1,
+        }
+    }
+    assert!(turned_away <= 6 * 5, "{turned_away} of 6000");
+}
+
 proptest! {
     /// Whatever happens, a target that is left alone is ready again within the longest wait, and never are more probes
     /// under way than may be.
     #[test]
     fn nothing_is_held_against_a_target_for_ever(
-        events in prop::collection::vec((0_u8..5, 0_u64..5_000, prop::option::of(0_u64..1_000_000)), 0..200),
+        events in prop::collection::vec((0_u8..6, 0_u64..5_000, prop::option::of(0_u64..1_000_000)), 0..200),
     ) {
         let mut it = Patient::default();
         let mut now = Duration::ZERO;
@@ -254,6 +311,10 @@ proptest! {
                 (0, Some(attempt)) => it.health.success(&it.config, attempt, now),
                 (1, Some(attempt)) => it.health.failure(&it.config, attempt, now),
                 (2, Some(attempt)) => it.health.release(attempt),
+                (5, attempt) => {
+                    it.health.suspect(now);
+                    under_way.extend(attempt);
+                }
                 (3, attempt) => {
                     it.cools(wait.map(ms), now);
                     under_way.extend(attempt);

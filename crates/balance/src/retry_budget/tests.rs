@@ -105,3 +105,24 @@ proptest! {
         prop_assert!(u128::from(retries) * 1_000_000 <= millionths);
     }
 }
+
+#[test]
+fn the_floor_is_one_for_all_who_share_it() {
+    let config = RetryBudgetConfig::default();
+    for sharers in [1, 4, 1000] {
+        let mut all = vec![RetryBudget::new(config); sharers];
+        let told = u32::try_from(sharers).unwrap();
+        let taken = |all: &mut Vec<RetryBudget>, seconds| {
+            let now = Duration::from_secs(seconds);
+            all.iter_mut().map(|it| drain(it, now)).sum::<u32>()
+        };
+        all.iter_mut().for_each(|it| it.share(told, Duration::ZERO));
+        // At least one each, so that a quiet process may retry at all.
+        assert_eq!(taken(&mut all, 0), told.max(100), "{sharers}");
+        let earned: u32 = (1..=100).map(|seconds| taken(&mut all, seconds)).sum();
+        assert!(
+            (95..=100).contains(&earned) || sharers == 1000 && earned <= 100,
+            "{sharers}: {earned}"
+        );
+    }
+}

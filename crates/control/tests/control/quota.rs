@@ -221,6 +221,7 @@ fn encode(message: &NodeMessage) -> pb::StreamQuotaRequest {
         incarnation: message.incarnation.0,
         node_time_ms: message.t_node.0,
         accounts: accounts.collect(),
+        left_out: None,
     }
 }
 

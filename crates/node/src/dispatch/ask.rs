@@ -55,7 +55,7 @@ impl Walk<'_> {
     ) -> Result<Answer, Ended> {
         let opening = async {
             let heard = |headers: &HeaderMap| under_way.told(&words(headers));
-            let live = match self.asked {
+            let live = match &self.case.request.asked {
                 Asked::Completion {
                     request,
                     stream: true,
@@ -90,11 +90,11 @@ impl Walk<'_> {
 
     /// How long an attempt may take up to its first content.
     fn patience(&self) -> Option<Duration> {
+        let model = &self.case.request.model;
+        let streams = self.case.request.asked.streams();
         let limits = [
-            self.model.per_attempt_timeout,
-            self.model
-                .first_token_timeout
-                .filter(|_| self.asked.streams()),
+            model.per_attempt_timeout,
+            model.first_token_timeout.filter(|_| streams),
         ];
         limits.into_iter().flatten().min()
     }

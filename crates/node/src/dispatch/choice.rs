@@ -1,94 +1,147 @@
 //! Which deployment a request tries next.
 
-use tollgate_balance::{self as balance, Attempts, Wish};
-use tollgate_policy::price::{Bounds, Tokens};
-use tollgate_policy::table::{Model, Route};
+use tollgate_balance::{self as balance, Attempts, Candidate, Load, Report, Wish};
+use tollgate_policy::condition::Budget;
+use tollgate_policy::price::Tokens;
+use tollgate_policy::table::{Pool, Route};
 
-use super::Walk;
-use crate::asked::Asked;
-use crate::keys::Known;
-use crate::meter::Meter;
-use crate::revision::Revision;
-use crate::route::affinity;
+use crate::error::Error;
+use crate::limiter::Limiter;
+use crate::plan::{Line, Plan};
+use crate::prepared::Prepared;
+use crate::random;
+use crate::route::{affinity, budgets};
 use crate::traffic::Chooser;
 
-impl Walk<'_> {
-    /// The next deployment to try, if there is any left that makes sense.
-    pub(super) fn next(&self, attempts: &mut Attempts<'_>, meter: &Meter) -> Option<usize> {
-        let facts = Facts {
-            revision: self.revision,
-            meter: Some(meter),
-            bounds: meter.bounds(),
-            output: self.wish.output,
+/// A request and all that decides about where it goes. Nothing of it changes on the way.
+#[derive(Debug)]
+pub(crate) struct Case<'a> {
+    pub(crate) limiter: &'a Limiter,
+    pub(crate) request: &'a Prepared,
+    /// How far the limits are used that the routes' conditions ask for.
+    pub(crate) budgets: Vec<Budget>,
+    /// The model's route that serves the request.
+    pub(crate) route: &'a Route,
+    /// What the request is to the balancer.
+    pub(crate) wish: Wish,
+    way: &'a balance::Route,
+}
+
+impl<'a> Case<'a> {
+    /// Finds the route of a request that is counted by this plan.
+    ///
+    /// # Errors
+    /// It has none, which is a defect.
+    pub(crate) fn new(
+        limiter: &'a Limiter,
+        request: &'a Prepared,
+        plan: &Plan,
+    ) -> Result<Self, Error> {
+        let Prepared {
+            revision,
+            key,
+            model,
+            ..
+        } = request;
+        let budgets = budgets(&model.budgets, plan, |counter| limiter.view(counter));
+        let place = model.route_for(&key.caller(), &request.features(&budgets));
+        let way = revision.route(model, place);
+        let missing = Error::Internal {
+            what: "finding the model's route",
         };
-        let key = meter.key().map_or("", |key| &key.id);
-        next(attempts, (self.wish, facts), (self.route, key, self.asked))
+        let (route, way) = model.routes.get(place).zip(way).ok_or(missing)?;
+        Ok(Self {
+            limiter,
+            request,
+            budgets,
+            route,
+            wish: wish(request),
+            way,
+        })
     }
-}
 
-/// The deployment that a caller's request within these bounds would most likely go to.
-pub(crate) fn likeliest(
-    revision: &Revision,
-    model: &Model,
-    key: &Known,
-    asked: &Asked,
-    bounds: &Bounds,
-) -> Option<usize> {
-    let place = model.route_for(&key.caller(), &asked.features(bounds));
-    let facts = Facts {
-        revision,
-        meter: None,
-        bounds,
-        output: bounds.output,
-    };
-    let mut attempts = revision.route(model, place)?.attempts(1);
-    let wish = Wish {
-        output: bounds.output,
-        ..Wish::default()
-    };
-    let of = (model.routes.get(place)?, &*key.id, asked);
-    next(&mut attempts, (wish, facts), of)
-}
+    /// The walk of the request over its route.
+    pub(crate) fn attempts(&self) -> Attempts<'a> {
+        self.way.attempts(self.request.model.attempts)
+    }
 
-fn next(
-    attempts: &mut Attempts<'_>,
-    (wish, facts): (Wish, Facts<'_>),
-    (route, key, asked): (&Route, &str, &Asked),
-) -> Option<usize> {
-    let revision = facts.revision;
-    let pool = |step: usize| route.every_pool().nth(step);
-    let affinities = |step| affinity(pool(step)?, key, asked);
-    let chooser = Chooser {
-        wish,
-        known: facts,
-        affinities: &affinities,
-    };
-    revision.traffic().next(attempts, &chooser)
+    /// The next deployment to try, if there is any left that makes sense.
+    pub(crate) fn next(&self, attempts: &mut Attempts<'_>) -> Option<usize> {
+        self.draw(attempts, random::number())
+    }
+
+    /// The same, drawn by `random`.
+    pub(crate) fn draw(&self, attempts: &mut Attempts<'_>, random: u64) -> Option<usize> {
+        let affinities = |step| self.affinity(step);
+        let traffic = self.request.revision.traffic();
+        traffic.next(attempts, &self.chooser(&affinities), random)
+    }
+
+    /// Every deployment of the route as it would be seen when the next is chosen.
+    pub(crate) fn survey(&self, attempts: &Attempts<'_>) -> Vec<(Candidate, Report)> {
+        let affinities = |step| self.affinity(step);
+        let traffic = self.request.revision.traffic();
+        traffic.survey(attempts, &self.chooser(&affinities))
+    }
+
+    /// The pool at a step of the route.
+    pub(crate) fn pool(&self, step: usize) -> Option<&'a Pool> {
+        self.route.every_pool().nth(step)
+    }
+
+    fn affinity(&self, step: usize) -> Option<u64> {
+        affinity(self.pool(step)?, &self.request.key.id, &self.request.asked)
+    }
+
+    fn chooser<'b>(
+        &'b self,
+        affinities: &'b dyn Fn(usize) -> Option<u64>,
+    ) -> Chooser<'b, Case<'a>> {
+        Chooser {
+            wish: self.wish,
+            known: self,
+            affinities,
+        }
+    }
 }
 
 /// What a request would cost, and the room that there is.
-struct Facts<'a> {
-    revision: &'a Revision,
-    /// Of a request that was admitted.
-    meter: Option<&'a Meter>,
-    bounds: &'a Bounds,
-    output: u64,
-}
-
-impl balance::Known for Facts<'_> {
+impl balance::Known for Case<'_> {
     fn price(&self, target: usize) -> Option<u64> {
-        let (deployment, _) = self.revision.deployment(target)?;
+        let (deployment, _) = self.request.revision.deployment(target)?;
+        let bounds = &self.request.bounds;
         let tokens = Tokens {
-            input: self.bounds.input,
-            output: self.output,
+            input: bounds.input,
+            output: self.wish.output,
             ..Tokens::default()
         };
         let price = deployment.price.as_ref()?;
-        Some(price.cost(self.bounds.served, &tokens))
+        Some(price.cost(bounds.served, &tokens))
     }
 
     fn room(&self, target: usize) -> f64 {
-        let ceilings = self.meter.zip(self.revision.ceilings(target));
-        ceilings.map_or(1.0, |(meter, lines)| meter.room_left(lines))
+        let left = |line: &Line| {
+            let view = self.limiter.view(&line.counter)?;
+            let thousandths = u128::from(view.remaining) * 1000 / u128::from(view.limit.max(1));
+            Some(f64::from(u32::try_from(thousandths).unwrap_or(1000)) / 1000.0)
+        };
+        let ceilings = self.request.revision.ceilings(target);
+        let lines = ceilings.map_or(&[][..], |lines| lines);
+        lines.iter().filter_map(left).fold(1.0, f64::min)
+    }
+}
+
+/// What a request is to the balancer: what an attempt takes of what providers count, and the output that is expected.
+fn wish(request: &Prepared) -> Wish {
+    let most = &request.bounds;
+    let expected = request.revision.expected(&request.model);
+    Wish {
+        load: Load {
+            requests: 1,
+            tokens: most.input.saturating_add(most.output),
+            input_tokens: most.input,
+            output_tokens: most.output,
+        },
+        output: expected.map_or(most.output, |it| it.typical(most.output)),
     }
 }

@@ -47,7 +47,7 @@ impl Walk<'_> {
 
     /// What is said of a deployment that was not tried because it wants to be left alone.
     fn cooling(&self, target: usize, attempts: &[Attempt]) -> Option<String> {
-        let (deployment, _) = self.revision.deployment(target)?;
+        let (deployment, _) = self.revision().deployment(target)?;
         let name = &deployment.name;
         let tried = attempts.iter().any(|one| one.deployment.name == *name);
         if tried || self.full.iter().any(|full| full.target == target) {
@@ -57,9 +57,9 @@ impl Walk<'_> {
         let nothing = attempts.is_empty() && self.full.is_empty();
         let now = nothing
             || self
-                .revision
+                .revision()
                 .traffic()
-                .cooling(target, self.wish.load)
+                .cooling(target, self.case.wish.load)
                 .is_some();
         now.then(|| format!("{name} cannot be asked now"))
     }
@@ -69,7 +69,10 @@ impl Walk<'_> {
         let full = self.full.iter().find(|full| full.target == target);
         match full {
             Some(full) => full.why.retry_after(),
-            None => self.revision.traffic().cooling(target, self.wish.load),
+            None => self
+                .revision()
+                .traffic()
+                .cooling(target, self.case.wish.load),
         }
     }
 

@@ -79,7 +79,7 @@ impl Walk<'_> {
         attempts: &mut Attempts<'_>,
         meter: &mut Meter,
     ) -> Result<Option<Started>, Error> {
-        let Some(target) = self.next(attempts, meter) else {
+        let Some(target) = self.case.next(attempts) else {
             return Ok(None);
         };
         let room = self.room_beside(target, meter).await;
@@ -93,11 +93,11 @@ impl Walk<'_> {
     }
 
     async fn room_beside(&self, target: usize, meter: &mut Meter) -> Option<Option<Room>> {
-        if !self.revision.may_retry(self.model) {
+        if !self.revision().may_retry(&self.case.request.model) {
             return None;
         }
         meter.attempt_beside().await.ok()?;
-        match self.revision.ceilings(target) {
+        match self.revision().ceilings(target) {
             Some(ceilings) => meter.enter(ceilings).await.ok(),
             None => Some(None),
         }

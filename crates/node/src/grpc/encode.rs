@@ -295,7 +295,7 @@ pub(super) fn count(count: Count) -> wire::CountTokensResponse {
     }
 }
 
-fn source(source: UsageSource) -> wire::UsageSource {
+pub(crate) fn source(source: UsageSource) -> wire::UsageSource {
     match source {
         UsageSource::Provider => wire::UsageSource::Provider,
         UsageSource::Counted => wire::UsageSource::Counted,
@@ -314,12 +314,15 @@ pub(super) fn cost(summary: &Summary) -> wire::Cost {
 }
 
 pub(super) fn route(summary: &Summary) -> wire::RouteTaken {
+    let explanation = summary.explanation.as_deref();
     wire::RouteTaken {
         provider: summary.deployment.provider.name.to_string(),
         deployment: summary.deployment.name.to_string(),
         provider_model: summary.provider_model.clone(),
         attempts: summary.attempts.iter().map(attempt).collect(),
         policy_revision: summary.revision,
+        explanation: explanation.cloned(),
+        variant: summary.variant.as_deref().unwrap_or_default().to_owned(),
     }
 }
 
@@ -333,7 +336,7 @@ fn attempt(attempt: &Attempt) -> wire::Attempt {
     }
 }
 
-fn duration(time: Duration) -> prost_types::Duration {
+pub(crate) fn duration(time: Duration) -> prost_types::Duration {
     prost_types::Duration {
         seconds: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
         // Below a billion, always.

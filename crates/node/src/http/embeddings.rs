@@ -9,12 +9,11 @@ use tollgate_provider::embeddings;
 use tollgate_provider::openai::{parse_embedding_request, render_embeddings};
 
 use super::openai::{Received, call, invalid, receive};
-use super::{error, identify, refusal, with_body};
+use super::{describe, error, refusal, with_body};
 use crate::app::Node;
 use crate::asked::Asked;
 use crate::complete::{Answer, Whole, complete};
 use crate::error::Error;
-use crate::ratelimit;
 
 /// `POST /v1/embeddings`.
 pub(super) async fn embeddings(State(node): State<Arc<Node>>, request: Request) -> Response<Body> {
@@ -49,7 +48,6 @@ fn whole(answer: &Whole<embeddings::Response>, base64: bool) -> Response<Body> {
     } = answer;
     let body = render_embeddings(response, &head.model, &summary.usage, base64);
     let mut http = with_body(StatusCode::OK, body);
-    ratelimit::write(http.headers_mut(), &head.limits);
-    identify(&mut http, &head.id);
+    describe(&mut http, head);
     http
 }

@@ -16,7 +16,7 @@ use tollgate_provider::openai::{
     ChunkRenderer, parse_request, render_error_event, render_response,
 };
 
-use super::{error, error_body, identify, refusal, with_body};
+use super::{describe, error, error_body, refusal, with_body};
 use crate::app::Node;
 use crate::arriving::Unread;
 use crate::asked::Asked;
@@ -25,7 +25,7 @@ use crate::complete::{Answer, AnswerStream, Call, Piece, Whole, complete};
 use crate::edge::LARGEST_REQUEST;
 use crate::error::Error;
 use crate::revision::Revision;
-use crate::{clock, deadline, ratelimit};
+use crate::{clock, deadline, explain};
 
 /// `POST /v1/chat/completions`.
 pub(crate) async fn chat_completions<B>(node: &Node, request: Request<B>) -> Response<Body>
@@ -92,6 +92,7 @@ pub(super) fn call(headers: &HeaderMap, timeout: Option<Duration>) -> Call<'_> {
         edge: "http",
         authorization: authorization(headers),
         timeout,
+        explain: explain::is_wanted(headers),
     }
 }
 
@@ -168,8 +169,7 @@ fn whole(answer: Whole<chat::Response>) -> Response<Body> {
     response.usage = Some(summary.usage);
     let body = render_response(&response, clock::unix_time().as_secs());
     let mut http = with_body(StatusCode::OK, body);
-    ratelimit::write(http.headers_mut(), &head.limits);
-    identify(&mut http, &head.id);
+    describe(&mut http, &head);
     http
 }
 
@@ -201,8 +201,7 @@ fn stream(answer: AnswerStream, include_usage: bool) -> Response<Body> {
         HeaderName::from_static("x-accel-buffering"),
         HeaderValue::from_static("no"),
     );
-    ratelimit::write(headers, &head.limits);
-    identify(&mut response, &head.id);
+    describe(&mut response, &head);
     response
 }
 

@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use tollgate_policy::price::{Bounds, Part, Served, Service, Tokens};
+use tollgate_policy::price::{Part, Served, Service, Tokens};
 use tollgate_policy::table::{Deployment, Use};
 use tollgate_provider::chat::{Tier, Usage};
 
 use super::{Meter, Sent, Summary};
 use crate::asked::Operation;
 use crate::counting::Counted;
-use crate::keys::Known;
 use crate::permit::{Charge, Needs};
-use crate::plan::Line;
 
 impl Meter {
     /// The prompt was counted.
@@ -62,22 +60,6 @@ impl Meter {
         self.permit
             .as_ref()
             .map_or_else(Needs::default, |permit| *permit.needs())
-    }
-
-    /// The most that the request may use.
-    pub(crate) fn bounds(&self) -> &Bounds {
-        &self.bounds
-    }
-
-    /// The caller's key, once it is known.
-    pub(crate) fn key(&self) -> Option<&Known> {
-        self.key.as_deref()
-    }
-
-    /// How much of the scarcest of these ceilings is left, as far as this node knows: 1 is all, or not known.
-    pub(crate) fn room_left(&self, ceilings: &[Line]) -> f64 {
-        let permit = self.permit.as_ref();
-        permit.map_or(1.0, |permit| permit.room_left(ceilings))
     }
 
     /// What the provider says it did counts before what it was asked for.

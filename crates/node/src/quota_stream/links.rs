@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tollgate_proto::node::v1::{OwnedShards, StreamQuotaRequest};
+use tollgate_proto::node::v1::{LeftOut, OwnedShards, StreamQuotaRequest};
 use tollgate_quota::node::Scope;
 use tollgate_quota::{Counter, NodeMessage, Shard};
 
@@ -46,10 +46,20 @@ struct Link {
     owned: BTreeMap<Shard, i64>,
 }
 
-/// A message, as it travels, of a process whose totals stand in that store.
-pub(super) fn encode(message: &NodeMessage, store: u64) -> StreamQuotaRequest {
+/// What is said beside what the limiter says.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Beside {
+    /// The store that the process's totals stand in.
+    pub(super) store: u64,
+    /// Whom the node leaves out, where that is said.
+    pub(super) left_out: Option<LeftOut>,
+}
+
+/// A message, as it travels.
+pub(super) fn encode(message: &NodeMessage, beside: &Beside) -> StreamQuotaRequest {
     StreamQuotaRequest {
-        store,
+        store: beside.store,
+        left_out: beside.left_out.clone(),
         ..wire::encode(message)
     }
 }
@@ -144,7 +154,7 @@ impl Links {
     }
 
     /// Sends each owner its part. What has no way is said when there is one.
-    pub(super) fn send(&self, outgoing: &Outgoing, store: u64) {
+    pub(super) fn send(&self, outgoing: &Outgoing, beside: &Beside) {
         let mut state = self.state.lock();
         // A stream is of one process.
         let stale = |link: &Link| link.term != outgoing.term;
@@ -162,7 +172,7 @@ impl Links {
             });
             if let (Some(link), Some(part)) = (link, part) {
                 // Where the stream is stuck or has ended, the next heartbeat or stream says it again.
-                let _ = link.sender.try_send(encode(&part, store));
+                let _ = link.sender.try_send(encode(&part, beside));
             }
         }
     }
@@ -313,13 +323,13 @@ mod tests {
         let (mut a, mut b, mut c) = (open(&links, 0, 1), open(&links, 1, 1), open(&links, 2, 1));
         let (one, two) = (counter("k1"), counter("k2"));
         assert!(links.own(0, &owned(5, [one.shard()])));
-        links.send(&outgoing(1, Scope::Changed), 0);
+        links.send(&outgoing(1, Scope::Changed), &Beside::default());
         let first = Some(vec![one.as_str().to_owned()]);
         assert_eq!(counters(&mut a), first);
         assert_eq!((counters(&mut b), counters(&mut c)), (None, None));
 
         assert!(links.own(1, &owned(5, [two.shard()])));
-        links.send(&outgoing(1, Scope::All), 0);
+        links.send(&outgoing(1, Scope::All), &Beside::default());
         assert_eq!(counters(&mut a), first);
         assert_eq!(counters(&mut b), Some(vec![two.as_str().to_owned()]));
         assert_eq!(counters(&mut c), Some(Vec::new()));
@@ -334,7 +344,7 @@ mod tests {
         assert!(links.is_complete());
         assert!(links.own(1, &owned(6, Shard::all())));
         assert!(!links.own(0, &owned(5, Shard::all())), "nothing is new");
-        links.send(&outgoing(1, Scope::Changed), 0);
+        links.send(&outgoing(1, Scope::Changed), &Beside::default());
         assert_eq!(counters(&mut old), None);
         assert_eq!(counters(&mut new).map(|all| all.len()), Some(2));
         assert!(links.close(1), "the old one is not known to have lost them");
@@ -346,7 +356,7 @@ mod tests {
         let links = Links::new(1);
         let mut stream = open(&links, 0, 1);
         assert!(links.own(0, &owned(5, Shard::all())));
-        links.send(&outgoing(2, Scope::All), 0);
+        links.send(&outgoing(2, Scope::All), &Beside::default());
         let ended = stream.try_recv();
         assert_eq!(ended, Err(mpsc::error::TryRecvError::Disconnected));
         assert!(!links.is_complete());

@@ -414,5 +414,6 @@ fn encode(message: &OwnerMessage) -> StreamQuotaResponse {
         accounts: message.accounts.iter().map(account).collect(),
         store: 0,
         owned: None,
+        fleet: None,
     }
 }

@@ -22,8 +22,17 @@ pub(super) enum Type {
     Record(&'static [(&'static str, Type)]),
 }
 
-/// Variables by name.
-pub(super) type Variables = &'static [(&'static str, Type)];
+/// What conditions of a kind know.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Variables {
+    /// Variables by name.
+    named: &'static [(&'static str, Type)],
+    /// Whether they know how far limits are used.
+    budgets: bool,
+}
+
+/// What `budget("…")` knows of a limit.
+const BUDGET: Type = Type::Record(&[("used", Type::Double), ("pace", Type::Double)]);
 
 const SUBJECT: (&str, Type) = (
     "subject",
@@ -37,44 +46,51 @@ const SUBJECT: (&str, Type) = (
 );
 
 /// What conditions of limits are about.
-pub(super) const OF_LIMITS: Variables = &[
-    ("request", Type::Record(&[("model", Type::String)])),
-    SUBJECT,
-    (
-        "key",
-        Type::Record(&[("id", Type::String), ("name", Type::String)]),
-    ),
-    ("tier", Type::String),
-];
+pub(super) const OF_LIMITS: Variables = Variables {
+    named: &[
+        ("request", Type::Record(&[("model", Type::String)])),
+        SUBJECT,
+        (
+            "key",
+            Type::Record(&[("id", Type::String), ("name", Type::String)]),
+        ),
+        ("tier", Type::String),
+    ],
+    budgets: false,
+};
 
 /// What conditions of routes are about.
-pub(super) const OF_ROUTES: Variables = &[
-    (
-        "request",
-        Type::Record(&[
-            ("model", Type::String),
-            ("input_tokens", Type::Int),
-            ("max_output_tokens", Type::Int),
-            ("stream", Type::Bool),
-            ("has_tools", Type::Bool),
-            ("has_images", Type::Bool),
-            ("has_audio", Type::Bool),
-            ("has_schema", Type::Bool),
-            ("user", Type::String),
-            ("metadata", Type::Labels),
-        ]),
-    ),
-    SUBJECT,
-    (
-        "key",
-        Type::Record(&[
-            ("id", Type::String),
-            ("name", Type::String),
-            ("bucket", Type::Int),
-        ]),
-    ),
-    ("tier", Type::String),
-];
+pub(super) const OF_ROUTES: Variables = Variables {
+    named: &[
+        (
+            "request",
+            Type::Record(&[
+                ("model", Type::String),
+                ("input_tokens", Type::Int),
+                ("max_output_tokens", Type::Int),
+                ("complexity", Type::Double),
+                ("stream", Type::Bool),
+                ("has_tools", Type::Bool),
+                ("has_images", Type::Bool),
+                ("has_audio", Type::Bool),
+                ("has_schema", Type::Bool),
+                ("user", Type::String),
+                ("metadata", Type::Labels),
+            ]),
+        ),
+        SUBJECT,
+        (
+            "key",
+            Type::Record(&[
+                ("id", Type::String),
+                ("name", Type::String),
+                ("bucket", Type::Int),
+            ]),
+        ),
+        ("tier", Type::String),
+    ],
+    budgets: true,
+};
 
 /// Functions of a text and another that are true or false.
 const TEXT_FUNCTIONS: [&str; 3] = ["contains", "endsWith", "startsWith"];
@@ -110,7 +126,7 @@ pub(super) fn check(expression: &IdedExpr, variables: Variables) -> Result<(), W
 fn type_of(variables: Variables, expression: &IdedExpr) -> Result<Type, Wrong> {
     match &expression.expr {
         Expr::Literal(literal) => literal_type(literal),
-        Expr::Ident(name) => lookup("variable", name, variables),
+        Expr::Ident(name) => lookup("variable", name, variables.named),
         Expr::Select(select) => selected(variables, select),
         Expr::Call(call) => called(variables, call),
         Expr::List(list) => {
@@ -204,8 +220,19 @@ fn called(variables: Variables, call: &CallExpr) -> Result<Type, Wrong> {
             expect(variables, no, found, "what stands after `:`")
         }
         ("size", [it]) => size(variables, it),
-        _ => Err(unknown_function(name)),
+        ("budget", [name]) if variables.budgets => budget(name),
+        _ => Err(unknown_function(variables, name)),
     }
+}
+
+/// A limit is named by its name, so that it is known when the policy is applied that there is such a one.
+fn budget(name: &IdedExpr) -> Result<Type, Wrong> {
+    if matches!(name.expr, Expr::Literal(LiteralValue::String(_))) {
+        return Ok(BUDGET);
+    }
+    let wrong = Wrong::new("does not name the limit in `budget(…)`");
+    let hint = "write the name of a limit, such as `budget(\"team-month\").used > 0.8`";
+    Err(wrong.hint(Some(hint.to_owned())))
 }
 
 fn method(
@@ -231,12 +258,14 @@ fn method(
             Ok(Type::Bool)
         }
         [] if name == "size" => size(variables, target),
-        _ => Err(unknown_function(name)),
+        _ => Err(unknown_function(variables, name)),
     }
 }
 
-fn unknown_function(name: &str) -> Wrong {
+fn unknown_function(variables: Variables, name: &str) -> Wrong {
+    let budget = variables.budgets.then_some("budget");
     let known = TEXT_FUNCTIONS.into_iter().chain(["size", "has"]);
+    let known = known.chain(budget);
     let hint = nearest::hint(name, known);
     let name = crate::path::shorten(name);
     Wrong::new(format!("there is no such operator or function: `{name}`")).hint(hint)

@@ -68,6 +68,7 @@ fn conditions_of_routes_know_the_request_too() {
     let features = Features {
         input_tokens: 9000,
         max_output_tokens: 100,
+        complexity: 0.25,
         stream: true,
         has_tools: false,
         has_images: true,
@@ -75,6 +76,11 @@ fn conditions_of_routes_know_the_request_too() {
         has_schema: false,
         user: "bob",
         metadata: &metadata,
+        budgets: &[Budget {
+            limit: "team-month".into(),
+            used: 0.9,
+            pace: 1.5,
+        }],
     };
     let facts = Facts::of_request(&caller, "chat", &features);
     for (text, holds) in [
@@ -89,6 +95,11 @@ fn conditions_of_routes_know_the_request_too() {
         ("has(request.metadata.other)", false),
         ("request.user == 'bob' && request.model == 'chat'", true),
         ("key.bucket >= 0 && key.bucket < 100", true),
+        ("request.complexity < 0.3 && request.complexity > 0", true),
+        ("budget('team-month').used > 0.8", true),
+        ("budget(\"team-month\").pace <= 1.0 || request.stream", true),
+        // A limit that does not apply to the caller is not used.
+        ("budget('other').used == 0.0", true),
     ] {
         let condition =
             Condition::of_route(text).unwrap_or_else(|wrong| panic!("{text}: {wrong:?}"));
@@ -98,6 +109,25 @@ fn conditions_of_routes_know_the_request_too() {
     }
     let lacking = Condition::of_route("request.metadata.other == ''").unwrap();
     assert!(lacking.holds(&facts).is_err());
+}
+
+#[test]
+fn what_takes_work_to_find_out_is_known_beforehand() {
+    for (text, complexity, budgets) in [
+        ("request.stream", false, &[][..]),
+        ("request.complexity < 0.3", true, &[]),
+        (
+            "!(tier in ['a']) && (request.stream ? budget('b').used > 0.5 : budget('a').used > 0.5)",
+            false,
+            &["b", "a"],
+        ),
+        ("budget('a').used < budget('a').pace", false, &["a"]),
+    ] {
+        let condition = Condition::of_route(text).unwrap();
+        assert_eq!(condition.uses().complexity, complexity, "{text}");
+        let named: Vec<_> = condition.uses().budgets.iter().map(|it| &**it).collect();
+        assert_eq!(named, budgets, "{text}");
+    }
 }
 
 #[test]

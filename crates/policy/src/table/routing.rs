@@ -31,6 +31,10 @@ pub struct Model {
     pub max_output_tokens: u32,
     /// Whether the tokens of a prompt are counted exactly, where that can be done.
     pub exact_tokens: bool,
+    /// Whether a route's condition looks at how complex a request is.
+    pub weighs_complexity: bool,
+    /// The limits whose use the routes' conditions look at, each once.
+    pub budgets: Vec<Arc<str>>,
 }
 
 /// One way to serve a model.
@@ -42,6 +46,19 @@ pub struct Route {
     pub pools: Vec<Pool>,
     /// Where to go on after failures of some kinds, in the order in which to try.
     pub fallbacks: Vec<Fallback>,
+    /// What requests that it serves are called in comparisons.
+    pub variant: Option<Arc<str>>,
+}
+
+/// What a route's condition says of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The route serves it.
+    Serves,
+    /// It does not.
+    Not,
+    /// Why that cannot be said. It does not, then.
+    Undecided(String),
 }
 
 impl Model {
@@ -49,16 +66,30 @@ impl Model {
     /// holds. One that cannot be decided does not.
     #[must_use]
     pub fn route_for(&self, caller: &Caller<'_>, features: &Features<'_>) -> usize {
-        let mut facts = None;
-        let serves = |route: &Route| match &route.condition {
-            None => true,
-            Some(condition) => {
-                let new = || Facts::of_request(caller, &self.name, features);
-                condition.holds(facts.get_or_insert_with(new)) == Ok(true)
-            }
-        };
-        let found = self.routes.iter().position(serves);
+        let found = self
+            .judge(caller, features)
+            .position(|it| it == Verdict::Serves);
         found.unwrap_or(self.routes.len().saturating_sub(1))
+    }
+
+    /// Judges the routes one by one, in their order.
+    pub fn judge(
+        &self,
+        caller: &Caller<'_>,
+        features: &Features<'_>,
+    ) -> impl Iterator<Item = Verdict> {
+        let mut facts = None;
+        self.routes.iter().map(move |route| {
+            let Some(condition) = &route.condition else {
+                return Verdict::Serves;
+            };
+            let new = || Facts::of_request(caller, &self.name, features);
+            match condition.holds(facts.get_or_insert_with(new)) {
+                Ok(true) => Verdict::Serves,
+                Ok(false) => Verdict::Not,
+                Err(why) => Verdict::Undecided(why),
+            }
+        })
     }
 
     /// Returns every target that a request can reach. One that is in several pools comes as often.
@@ -105,6 +136,21 @@ pub enum Strategy {
     MostRoom,
     /// The same one for requests that have this in common.
     Sticky(Sticky),
+}
+
+impl Strategy {
+    /// Returns its name, as in a policy.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Weighted => "weighted",
+            Self::LeastBusy => "least_busy",
+            Self::LeastLatency => "least_latency",
+            Self::Cheapest => "cheapest",
+            Self::MostRoom => "most_room",
+            Self::Sticky(_) => "sticky",
+        }
+    }
 }
 
 /// What requests have in common that go to the same deployment.
@@ -168,6 +214,20 @@ pub struct Causes {
     pub rate_limit: bool,
     /// Any other failure of the provider.
     pub other: bool,
+}
+
+impl Causes {
+    /// Returns the names of those that are in it, as in a policy.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let all = [
+            (self.context_length, "context_length"),
+            (self.content_filter, "content_filter"),
+            (self.rate_limit, "rate_limit"),
+            (self.other, "other"),
+        ];
+        all.into_iter()
+            .filter_map(|(named, name)| named.then_some(name))
+    }
 }
 
 /// How fast a stream has to begin.

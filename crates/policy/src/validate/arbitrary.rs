@@ -201,13 +201,14 @@ fn health() -> impl Strategy<Value = pb::Health> {
 fn route() -> impl Strategy<Value = pb::Route> {
     let fallback =
         (vec(1..5i32, 0..3), vec(text(), 0..3)).prop_map(|(on, pools)| pb::Fallback { on, pools });
-    (vec(text(), 0..3), vec(fallback, 0..3), text()).prop_map(|(pools, fallbacks, when)| {
-        pb::Route {
+    (vec(text(), 0..3), vec(fallback, 0..3), text(), text()).prop_map(
+        |(pools, fallbacks, when, variant)| pb::Route {
             pools,
             fallbacks,
             when,
-        }
-    })
+            variant,
+        },
+    )
 }
 
 fn retry() -> impl Strategy<Value = pb::Retry> {

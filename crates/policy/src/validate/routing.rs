@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::{Least, Names, check_known, check_reference, check_repeats, check_time};
+use super::{Least, Names, check_known, check_name, check_reference, check_repeats, check_time};
 use crate::condition::Condition;
 use crate::fault::Fault;
+use crate::limits;
 use crate::path::{entry, field, item};
 use crate::pb;
 use crate::table::build::sorted;
@@ -135,6 +136,9 @@ pub(super) fn routes(model: &pb::Model, at: &str, known: &Names<'_>, faults: &mu
             ));
         }
         condition(&route.when, &field(&at, "when"), faults);
+        if !route.variant.is_empty() {
+            check_name(&route.variant, &field(&at, "variant"), faults);
+        }
         pools(&route.pools, ("route", &at), known, faults);
         for (index, it) in route.fallbacks.iter().enumerate() {
             fallback(it, &item(&field(&at, "fallbacks"), index), known, faults);
@@ -144,6 +148,24 @@ pub(super) fn routes(model: &pb::Model, at: &str, known: &Names<'_>, faults: &mu
         let at = field(&item(&at, last), "when");
         let fault = Fault::new(at, "leaves requests without a route: it is the last");
         faults.push(fault.hint("add a route without `when`, or leave it out here"));
+    }
+}
+
+/// Reports conditions of routes that ask for limits which are not there.
+pub(super) fn budgets(policy: &pb::Policy, faults: &mut Vec<Fault>) {
+    let limits = limits::all(policy);
+    let known: Names<'_> = limits.iter().map(|it| &*it.name).collect();
+    for (name, model) in sorted(&policy.models) {
+        let routes = field(&entry("models", name), "routes");
+        for (index, route) in model.routes.iter().enumerate() {
+            let Ok(condition) = Condition::of_route(&route.when) else {
+                continue;
+            };
+            let at = field(&item(&routes, index), "when");
+            for budget in &condition.uses().budgets {
+                check_reference(budget, "limit", &at, &known, faults);
+            }
+        }
     }
 }
 

@@ -2,11 +2,11 @@ mod coming;
 
 use smallvec::SmallVec;
 
-use crate::node::Config;
 use crate::node::mark::Mark;
 use crate::node::units::{
     Bounds, DEMAND_FLOOR, Demand, Label, Ledger, Piece, Pieces, Queue, WindowEnd, signed,
 };
+use crate::node::{Config, Foresight};
 use crate::{Coming, Counter, Epoch, Generation, Kind, LONGEST_LEASE_MS, NodeTime, OwnerAccount};
 
 /// An account is forgotten this long after its deadline, in milliseconds: by then its window is over
@@ -40,6 +40,8 @@ pub(super) struct Account {
     /// Below this the node asks for more before it runs dry.
     low: i64,
     said_spent: u64,
+    /// What was spent and held then.
+    said_used: u64,
     /// What the owner said that binds this node.
     pub(super) bounds: Option<Box<Bounds>>,
 
@@ -99,6 +101,7 @@ impl Account {
             said_need: 0,
             reported_at: NodeTime(0),
             said_spent: 0,
+            said_used: 0,
             low: 0,
             asked: false,
             mark: None,
@@ -174,6 +177,17 @@ impl Account {
             && self.mark.is_none_or(|mark| mark.allows(self, units))
     }
 
+    /// What would become of a request for so many units.
+    pub(super) fn foresee(&self, now: NodeTime, units: u64) -> Foresight {
+        if units == 0 || (self.queue.is_empty() && self.has(now, units)) {
+            return Foresight::AtOnce;
+        }
+        match self.hopeless(now, units) {
+            Some(why) => Foresight::Refused(why),
+            None => Foresight::Asks,
+        }
+    }
+
     /// Moves `units` from idle to held, all or none.
     pub(super) fn take(&mut self, now: NodeTime, units: u64) -> Option<Pieces> {
         if !self.has(now, units) {
@@ -234,6 +248,7 @@ impl Account {
         self.reported_at = now;
         self.said_need = need;
         self.said_spent = self.spent();
+        self.said_used = self.used();
     }
 
     /// Whether all that was ever said of it is refused by a fresh account, or cannot be used by one.
@@ -383,6 +398,9 @@ impl Account {
         self.credit(epoch, told.granted);
         if (epoch, told.version) >= self.told_at {
             self.note(epoch, now, told);
+            // What was used since the last report is not known to the owner.
+            let known = told.remaining.saturating_add(self.said_used);
+            self.remaining = known.saturating_sub(self.used()).min(told.limit);
         }
         self.asked = false;
         true
@@ -412,7 +430,7 @@ impl Account {
         self.bounds = None;
         self.low = 0;
         self.mark = self.mark.map(Mark::rolled);
-        self.said_spent = 0;
+        (self.said_spent, self.said_used) = (0, 0);
     }
 
     fn credit(&mut self, epoch: Epoch, granted: u64) {

@@ -165,6 +165,19 @@ pub struct CounterView {
     pub waiters: usize,
 }
 
+/// What would become of a request for units, as far as a node knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Foresight {
+    /// The counter's owner has not been heard of yet, and would be asked.
+    Unknown,
+    /// They would be taken.
+    AtOnce,
+    /// The owner would be asked.
+    Asks,
+    /// It would be refused.
+    Refused(Why),
+}
+
 /// How far a moment is from the edges of its window. Both are no more than they are by any owner's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Edges {

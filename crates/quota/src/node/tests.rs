@@ -105,6 +105,29 @@ fn why(outcome: &Outcome) -> Why {
 }
 
 #[test]
+fn what_is_left_counts_what_the_owner_has_not_heard_of() {
+    let mut node = node(vec![grant("a", 500)]);
+    let left = |node: &Node| node.view(NOW, &counter("a")).unwrap().remaining;
+    let (id, _) = node.admit(NOW, &[ask("a", 100)]);
+    assert_eq!(left(&node), 900);
+    // An answer to what was said before does not know of it.
+    node.receive(NOW, &message(NOW, vec![grant("a", 500)]));
+    assert_eq!(left(&node), 900);
+    assert!(node.settle(NOW, id, &[60]).is_ok());
+    assert_eq!(left(&node), 940);
+    node.receive(NOW, &message(NOW, vec![grant("a", 500)]));
+    assert_eq!(left(&node), 940);
+    // One to what has been said does.
+    node.heartbeats(NOW, 1, "a");
+    let knowing = OwnerAccount {
+        remaining: 940,
+        ..grant("a", 500)
+    };
+    node.receive(NOW, &message(NOW, vec![knowing]));
+    assert_eq!(left(&node), 940);
+}
+
+#[test]
 fn totals_count_once_however_often_and_late_they_come() {
     let mut node = node(vec![grant("a", 5)]);
     for granted in [5, 3, 5, 8, 5, 8] {

@@ -76,7 +76,7 @@ fn frozen(all: &ListLimitsResponse) -> String {
 }
 
 /// Units as people read them: money in US dollars.
-fn figure(unit: &str, units: u64) -> String {
+pub(super) fn figure(unit: &str, units: u64) -> String {
     Unit::parse(unit).map_or_else(|| units.to_string(), |unit| unit.figure(units))
 }
 

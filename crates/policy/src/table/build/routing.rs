@@ -1,6 +1,6 @@
 //! Models, their pools, and what is tried when.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::super::{
@@ -89,8 +89,15 @@ fn model(name: &str, it: &pb::Model, pools: &Index<'_, Pool>) -> Result<Model, F
             within: duration(it.within.as_ref()?)?,
         })
     });
+    let conditions = routes
+        .iter()
+        .filter_map(|it: &Route| it.condition.as_deref());
+    let uses: Vec<_> = conditions.map(Condition::uses).collect();
+    let budgets: BTreeSet<_> = uses.iter().flat_map(|it| &it.budgets).collect();
     Ok(Model {
         name: name.into(),
+        weighs_complexity: uses.iter().any(|it| it.complexity),
+        budgets: budgets.into_iter().map(|it| Arc::from(&**it)).collect(),
         aliases: it.aliases.clone(),
         routes,
         attempts: or_default(retry.attempts, defaults::ATTEMPTS),
@@ -125,6 +132,7 @@ fn route(it: &pb::Route, at: &str, pools: &Index<'_, Pool>) -> Result<Route, Fau
             .map(Arc::new),
         pools: named(&it.pools)?,
         fallbacks: fallbacks.collect::<Result<_, Fault>>()?,
+        variant: (!it.variant.is_empty()).then(|| it.variant.as_str().into()),
     })
 }
 

@@ -257,6 +257,31 @@ const CONDITIONS: &[Case] = &[
         |it| when(it, &["request.has_images > 1", ""]),
         &["models.chat.routes[0].when: compares true or false with a whole number"],
     ),
+    (
+        |it| {
+            let name = it.limits[0].name.clone();
+            let budget = format!("request.complexity < 0.3 && budget('{name}').used > 0.8");
+            when(it, &[&budget, ""]);
+        },
+        &[],
+    ),
+    (
+        |it| when(it, &["tier == 'a'", "budget('nobody').used > 0.8", ""]),
+        &["models.chat.routes[1].when: there is no limit `nobody`"],
+    ),
+    (
+        |it| when(it, &["budget(tier).used > 0.8", ""]),
+        &["models.chat.routes[0].when: does not name the limit in `budget(…)`"],
+    ),
+    (
+        |it| chat(it).routes[0].variant = "Canary".to_owned(),
+        &["models.chat.routes[0].variant: the name holds 'C'"],
+    ),
+    (|it| chat(it).routes[0].variant = "canary-2".to_owned(), &[]),
+    (
+        |it| when(it, &["budget('nobody').spent > 0.8", ""]),
+        &["models.chat.routes[0].when: there is no field `spent`"],
+    ),
 ];
 
 #[test]
