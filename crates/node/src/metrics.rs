@@ -46,6 +46,7 @@ const JOURNAL_FAILURES: &str = "tollgate_journal_failures_total";
 
 /// Tells the recorder what the metrics mean. To be called once, after the recorder is installed.
 pub fn describe() {
+    describe_control();
     describe_variants();
     describe_counter!(
         REQUESTS,
@@ -103,6 +104,9 @@ pub fn describe() {
         "Requests refused because the node had no place for them, by rank, or no memory for their bodies: 0 unless it is overloaded"
     );
     describe_gauge!(CONNECTIONS, "Connections open to callers");
+}
+
+fn describe_control() {
     describe_gauge!(POLICY_REVISION, "Policy revision that the node runs");
     describe_counter!(POLICY_REFUSED, "Policy revisions that the node refused");
     describe_gauge!(
