@@ -214,7 +214,7 @@ impl Limiter {
     }
 
     /// What would become of a request for these units now. Nothing is taken, and nobody asked.
-    pub(crate) fn foresee(&self, ask: Ask<&Counter>) -> Foresight {
+    pub(crate) fn foresee(&self, ask: &Ask<&Counter>) -> Foresight {
         self.state.lock().machine.foresee(now(), ask)
     }
 

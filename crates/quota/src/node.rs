@@ -422,7 +422,7 @@ impl Node {
 
     /// What would become of a request for these units now. Takes nothing and asks nobody.
     #[must_use]
-    pub fn foresee(&self, now: NodeTime, ask: Ask<&Counter>) -> Foresight {
+    pub fn foresee(&self, now: NodeTime, ask: &Ask<&Counter>) -> Foresight {
         let account = self.book.find(ask.counter);
         let account = account.and_then(|slot| self.book.get(slot));
         let heard = account.filter(|account| account.label > Label::default());

@@ -56,7 +56,7 @@ fn outlook(limiter: &Limiter, line: &Line, needs: &Needs) -> (Outlook, Option<Du
     {
         return (Outlook::Exhausted, Some(wait));
     }
-    match limiter.foresee(line.ask(needs)) {
+    match limiter.foresee(&line.ask(needs)) {
         Foresight::Unknown => (Outlook::Unknown, None),
         Foresight::AtOnce => (Outlook::Admits, None),
         Foresight::Asks | Foresight::Refused(Why::NoAnswer | Why::Late) => (Outlook::Asks, None),

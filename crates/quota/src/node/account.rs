@@ -2,11 +2,11 @@ mod coming;
 
 use smallvec::SmallVec;
 
+use crate::node::Config;
 use crate::node::mark::Mark;
 use crate::node::units::{
     Bounds, DEMAND_FLOOR, Demand, Label, Ledger, Piece, Pieces, Queue, WindowEnd, signed,
 };
-use crate::node::{Config, Foresight};
 use crate::{Coming, Counter, Epoch, Generation, Kind, LONGEST_LEASE_MS, NodeTime, OwnerAccount};
 
 /// An account is forgotten this long after its deadline, in milliseconds: by then its window is over
@@ -175,17 +175,6 @@ impl Account {
         self.is_open(now)
             && self.avail >= signed(units)
             && self.mark.is_none_or(|mark| mark.allows(self, units))
-    }
-
-    /// What would become of a request for so many units.
-    pub(super) fn foresee(&self, now: NodeTime, units: u64) -> Foresight {
-        if units == 0 || (self.queue.is_empty() && self.has(now, units)) {
-            return Foresight::AtOnce;
-        }
-        match self.hopeless(now, units) {
-            Some(why) => Foresight::Refused(why),
-            None => Foresight::Asks,
-        }
     }
 
     /// Moves `units` from idle to held, all or none.

@@ -1,8 +1,8 @@
 //! When units come, as far as a node can tell.
 
-use crate::node::Why;
 use crate::node::account::Account;
 use crate::node::units::{between, signed};
+use crate::node::{Foresight, Why};
 use crate::{Kind, NodeTime};
 
 /// A slot may come free whenever a request ends: try again soon, in milliseconds.
@@ -11,6 +11,17 @@ const SLOT_RETRY_MS: u64 = 1_000;
 const ENDLESS_RETRY_MS: u64 = 86_400_000;
 
 impl Account {
+    /// What would become of a request for so many units.
+    pub(in crate::node) fn foresee(&self, now: NodeTime, units: u64) -> Foresight {
+        if units == 0 || (self.queue.is_empty() && self.has(now, units)) {
+            return Foresight::AtOnce;
+        }
+        match self.hopeless(now, units) {
+            Some(why) => Foresight::Refused(why),
+            None => Foresight::Asks,
+        }
+    }
+
     /// Why a request for `units` that cannot be taken now is hopeless, if it is.
     pub(in crate::node) fn hopeless(&self, now: NodeTime, units: u64) -> Option<Why> {
         if !self.is_open(now) {
