@@ -160,7 +160,7 @@ impl Opening {
 }
 
 fn is_content(chunk: &Chunk) -> bool {
-    !matches!(chunk, Chunk::Warning(_) | Chunk::Start { .. })
+    matches!(chunk, Chunk::Delta { .. })
 }
 
 /// What an answer's headers say of the provider's limits.

@@ -302,3 +302,32 @@ async fn mistral_answers() {
         })
     );
 }
+
+/// A stream of which nothing can be read but that it ended.
+const UNREADABLE: &str = "data: {\"id\":\"x\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hel\n\n\
+    data: {\"id\":\"x\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+
+#[tokio::test]
+async fn another_answers_where_nothing_of_a_stream_can_be_read() {
+    let server = Server::start("{}", UNREADABLE).await;
+    let policy = format!(
+        r#"
+providers:
+  broken: {{ kind: openai_compatible, base_url: "http://{}/v1", internal: true }}
+  fake: {{ kind: simulated, simulated: {{ output_tokens: 3 }} }}
+deployments:
+  broken: {{ provider: broken, model: m }}
+  good: {{ provider: fake, model: good }}
+pools:
+  first: {{ targets: [ {{ deployment: broken }} ] }}
+  second: {{ targets: [ {{ deployment: good }} ] }}
+models:
+  chat: {{ routes: [ {{ pools: [first, second] }} ], max_output_tokens: 100 }}
+"#,
+        server.address
+    );
+    let gateway = Gateway::start(&policy).await;
+    let (text, reason) = say(&gateway, true).await;
+    assert_eq!((text.is_empty(), &*reason), (false, "stop"));
+    assert_eq!(server.last().body["stream"], true);
+}
