@@ -54,6 +54,19 @@ async fn more(caller: &mut Caller, counter: &Counter) -> u64 {
     admitted.values().last().copied().unwrap_or(0) + 1
 }
 
+/// Until the owner has heard that so many units are spent.
+async fn report(caller: &mut Caller, owner: &Control, spent: u64) {
+    loop {
+        caller.exchange().await.unwrap();
+        let mut limits = owner.limits();
+        let listed = limits.list_limits(ListLimitsRequest::default()).await;
+        let listed = listed.unwrap().into_inner().limits;
+        if listed.iter().any(|it| it.spent == spent) {
+            return;
+        }
+    }
+}
+
 async fn check_audit(control: &Control) {
     let actions: Vec<_> = audit(control).await.into_iter().rev().collect();
     let said: Vec<_> = actions
@@ -121,7 +134,9 @@ async fn a_limit_is_raised_and_a_counter_reset_at_any_replica_and_over_a_takeove
     );
     raise(&other, 70, 3_600).await.unwrap();
     assert_eq!(more(&mut caller, &counter).await, 20);
-    caller.exchange().await.unwrap();
+    timeout(LONG, report(&mut caller, &other, 20))
+        .await
+        .unwrap();
     let state = reset(&other).await.unwrap();
     assert_eq!((state.spent, state.free), (0, 20));
     raise(&other, 0, 0).await.unwrap();
