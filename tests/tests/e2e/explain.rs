@@ -64,6 +64,17 @@ async fn answered(
     Ok(all)
 }
 
+/// What a caller is told once the node has what it asked for. It asks before it has none, but that may be on its way.
+async fn admits(caller: &Caller) -> anyhow::Result<Explanation> {
+    loop {
+        let told = caller.explain(ask("chat", "nonce=n")).await?;
+        if told.limits[0].outlook() == LimitOutlook::Admits {
+            return Ok(told);
+        }
+        assert_eq!(told.limits[0].outlook(), LimitOutlook::Asks);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_foretold_comes_true_and_costs_nothing() -> anyhow::Result<()> {
     let cluster = Cluster::start(Store::Embedded, 1, POLICY).await?;
@@ -104,17 +115,7 @@ async fn what_is_foretold_comes_true_and_costs_nothing() -> anyhow::Result<()> {
 
     let came = answered(&caller, "chat", 40).await?;
     assert!((22..=38).contains(&came["one"]), "{came:?}");
-    // The node asks for more before it has none, but what is asked for may be on its way.
-    let admits = async {
-        loop {
-            let told = caller.explain(ask("chat", "nonce=n")).await?;
-            if told.limits[0].outlook() == LimitOutlook::Admits {
-                return anyhow::Ok(told);
-            }
-            assert_eq!(told.limits[0].outlook(), LimitOutlook::Asks);
-        }
-    };
-    let told = tokio::time::timeout(Duration::from_secs(10), admits).await??;
+    let told = tokio::time::timeout(Duration::from_secs(10), admits(&caller)).await??;
     let few = &told.limits[0];
     assert_eq!(
         (few.limit.as_str(), few.needs, few.admits, few.left),
