@@ -95,7 +95,7 @@ impl Asked {
         };
         let messages = request.messages.iter().rev();
         let of_user = messages.filter(|it| it.role == Role::User);
-        complexity::score(of_user.map(|message| message.parts.iter().filter_map(text)))
+        complexity::score(of_user.map(|message| message.parts.iter().filter_map(Part::as_text)))
     }
 
     /// What conditions of routes can tell apart about it, within these bounds, beside what takes work to find out.
@@ -156,20 +156,6 @@ impl Asked {
             Self::Completion { request, .. } => bounds(request, input),
             Self::Embeddings(request) => embedding_bounds(request, input),
         }
-    }
-}
-
-/// What a part says in words.
-fn text(part: &Part) -> Option<&str> {
-    match part {
-        Part::Text(text) | Part::Cited { text, .. } => Some(text),
-        Part::Image(_)
-        | Part::Audio { .. }
-        | Part::Document(_)
-        | Part::ToolCall(_)
-        | Part::ToolResult { .. }
-        | Part::Reasoning { .. }
-        | Part::Refusal(_) => None,
     }
 }
 

@@ -82,13 +82,19 @@ pub(crate) enum Next {
 #[derive(Debug)]
 pub(crate) struct Decoder<A, F = sse::Decoder> {
     frames: F,
-    phase: Phase,
-    /// Whether the pieces of one text are made one.
-    joins: bool,
-    answer: A,
+    reading: Reading<A>,
     /// The beginning of the body, until the first event.
     head: Vec<u8>,
+}
+
+/// What becomes of events.
+#[derive(Debug)]
+struct Reading<A> {
+    phase: Phase,
+    answer: A,
     any_event: bool,
+    /// Whether the pieces of one text are made one.
+    joins: bool,
 }
 
 #[derive(Debug)]
@@ -105,20 +111,20 @@ impl<F: Frames, A: Answer<F>> Decoder<A, F> {
     pub(crate) fn new(answer: A) -> Self {
         Self {
             frames: F::default(),
-            phase: Phase::Open,
-            joins: false,
-            answer,
+            reading: Reading {
+                phase: Phase::Open,
+                answer,
+                any_event: false,
+                joins: false,
+            },
             head: Vec::new(),
-            any_event: false,
         }
     }
 
     /// As `codec::StreamDecoder::joining`.
-    pub(crate) fn joining(self) -> Self {
-        Self {
-            joins: true,
-            ..self
-        }
+    pub(crate) fn joining(mut self) -> Self {
+        self.reading.joins = true;
+        self
     }
 
     /// As `codec::StreamDecoder::push`.
@@ -128,23 +134,11 @@ impl<F: Frames, A: Answer<F>> Decoder<A, F> {
             return Ok(());
         }
         let Self {
-            frames,
-            phase,
-            joins,
-            answer,
-            any_event,
-            ..
+            frames, reading, ..
         } = self;
-        let taken = frames.push(bytes, |event| {
-            *any_event = true;
-            let before = out.len();
-            phase.take(answer, event, out);
-            if *joins {
-                join(out, before);
-            }
-        });
+        let taken = frames.push(bytes, |event| reading.take::<F>(event, out));
         self.framed(taken.err());
-        if self.any_event {
+        if self.reading.any_event {
             self.head = Vec::new();
         } else {
             let room = MOST_HEAD - self.head.len();
@@ -160,25 +154,18 @@ impl<F: Frames, A: Answer<F>> Decoder<A, F> {
             return Ok(());
         }
         let Self {
-            frames,
-            phase,
-            answer,
-            any_event,
-            ..
+            frames, reading, ..
         } = self;
-        let taken = frames.finish(|event| {
-            *any_event = true;
-            phase.take(answer, event, out);
-        });
+        let taken = frames.finish(|event| reading.take::<F>(event, out));
         self.framed(taken.err());
-        if !self.any_event
+        if !self.reading.any_event
             && let Some(failure) = A::error_of(&self.head)
         {
-            self.phase = Phase::Failed(failure);
+            self.reading.phase = Phase::Failed(failure);
         }
-        if matches!(self.phase, Phase::Open) {
-            self.phase = match self.answer.end() {
-                Ok(()) => Phase::done(&self.answer, out),
+        if matches!(self.reading.phase, Phase::Open) {
+            self.reading.phase = match self.reading.answer.end() {
+                Ok(()) => Phase::done(&self.reading.answer, out),
                 Err(failure) => Phase::Failed(failure),
             };
         }
@@ -187,25 +174,25 @@ impl<F: Frames, A: Answer<F>> Decoder<A, F> {
 
     /// Notes that there will be no more events. What came before it counts: an end, or a failure.
     fn framed(&mut self, broken: Option<F::Error>) {
-        if let (Some(broken), Phase::Open) = (broken, &self.phase) {
-            self.phase = Phase::Failed(Failure::new(Class::Server, broken.to_string()));
+        if let (Some(broken), Phase::Open) = (broken, &self.reading.phase) {
+            self.reading.phase = Phase::Failed(Failure::new(Class::Server, broken.to_string()));
         }
     }
 
     pub(crate) fn is_done(&self) -> bool {
-        matches!(self.phase, Phase::Done)
+        matches!(self.reading.phase, Phase::Done)
     }
 
     pub(crate) fn usage(&self) -> Option<Usage> {
-        self.answer.usage()
+        self.reading.answer.usage()
     }
 
     pub(crate) fn malformed(&self) -> u64 {
-        self.answer.malformed()
+        self.reading.answer.malformed()
     }
 
     fn check(&self) -> Result<(), Failure> {
-        match &self.phase {
+        match &self.reading.phase {
             Phase::Open | Phase::Done => Ok(()),
             Phase::Failed(failure) => Err(failure.clone()),
         }
@@ -229,24 +216,29 @@ fn join(out: &mut Vec<Chunk>, from: usize) {
     }
 }
 
-impl Phase {
+impl<A> Reading<A> {
     /// Takes one event. Whatever comes after the end or a failure is ignored.
-    fn take<F: Frames, A: Answer<F>>(
-        &mut self,
-        answer: &mut A,
-        event: F::Event<'_>,
-        out: &mut Vec<Chunk>,
-    ) {
-        if !matches!(self, Self::Open) {
+    fn take<F: Frames>(&mut self, event: F::Event<'_>, out: &mut Vec<Chunk>)
+    where
+        A: Answer<F>,
+    {
+        self.any_event = true;
+        if !matches!(self.phase, Phase::Open) {
             return;
         }
-        match answer.take(event, out) {
+        let before = out.len();
+        match self.answer.take(event, out) {
             Ok(Next::More) => {}
-            Ok(Next::Nothing) => *self = Self::done(answer, out),
-            Err(failure) => *self = Self::Failed(failure),
+            Ok(Next::Nothing) => self.phase = Phase::done(&self.answer, out),
+            Err(failure) => self.phase = Phase::Failed(failure),
+        }
+        if self.joins {
+            join(out, before);
         }
     }
+}
 
+impl Phase {
     fn done<F: Frames, A: Answer<F>>(answer: &A, out: &mut Vec<Chunk>) -> Self {
         out.extend(answer.usage_report().map(Chunk::UsageReport));
         out.extend(answer.usage().map(Chunk::Usage));

@@ -102,6 +102,21 @@ pub enum Part {
 }
 
 impl Part {
+    /// What it says in so many words to whoever reads the conversation; none of another kind.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) | Self::Cited { text, .. } => Some(text),
+            Self::Image(_)
+            | Self::Audio { .. }
+            | Self::Document(_)
+            | Self::ToolCall(_)
+            | Self::ToolResult { .. }
+            | Self::Reasoning { .. }
+            | Self::Refusal(_) => None,
+        }
+    }
+
     /// Adds a source to the latest of these parts that is text. A source of nothing that was said has no place.
     pub(crate) fn cite(parts: &mut [Self], citation: Citation) {
         for part in parts.iter_mut().rev() {

@@ -129,16 +129,7 @@ fn message_of(message: AnswerMessage<'_>) -> Result<Message, Failure> {
 
 /// Bytes of the latest text.
 fn length(parts: &[Part]) -> u32 {
-    let mut texts = parts.iter().rev().filter_map(|part| match part {
-        Part::Text(text) | Part::Cited { text, .. } => Some(text.len()),
-        Part::Image(_)
-        | Part::Audio { .. }
-        | Part::Document(_)
-        | Part::ToolCall(_)
-        | Part::ToolResult { .. }
-        | Part::Reasoning { .. }
-        | Part::Refusal(_) => None,
-    });
+    let mut texts = parts.iter().rev().filter_map(Part::as_text).map(str::len);
     texts
         .next()
         .map_or(0, |length| u32::try_from(length).unwrap_or(u32::MAX))

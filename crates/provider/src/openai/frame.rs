@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 
 use serde_json::Deserializer;
+use serde_json::value::RawValue;
 
 use super::wire::{AnswerChunk, ChunkChoice, ChunkChoices, Content, Text};
 
@@ -17,23 +18,24 @@ const MOST: usize = 4 * 1024;
 /// `OpenAI` ends events with random letters, so that their length does not give away what they say.
 const PADDING: &str = "\"obfuscation\":\"";
 
-/// What stood around the choices of an event that was read whole. Nothing where none is known.
+/// What events of this stream look like around what is new in them.
 #[derive(Debug, Default)]
 pub(super) struct Frame {
-    before: String,
-    /// Up to the padding, where there is any.
-    after: String,
-    slot: Slot,
+    /// Around the choices of an event that was read whole.
+    choices: Around,
+    /// Around the text of an event that brought nothing else, with the quotation marks.
+    text: Around,
+    /// The choice that it brought text for.
+    choice: u32,
+    /// Whether that was of the model's thinking.
+    thought: bool,
 }
 
-/// What stood around the text of an event that brought nothing else. Nothing where none is known.
+/// How an event begins and ends, but for what is between. Nothing where none is known.
 #[derive(Debug, Default)]
-struct Slot {
-    choice: u32,
-    thought: bool,
-    /// With the quotation mark that opens the string.
+struct Around {
     before: String,
-    /// From the quotation mark that closes it up to the padding, where there is any.
+    /// Up to the padding, where there is any.
     after: String,
 }
 
@@ -49,75 +51,81 @@ pub(super) struct Piece<'a> {
 impl Frame {
     /// The text of an event that differs from an earlier one in nothing else. None of any other event.
     pub(super) fn text<'a>(&self, event: &'a str) -> Option<Piece<'a>> {
-        let slot = &self.slot;
-        if slot.before.is_empty() {
-            return None;
-        }
-        let rest = event.strip_prefix(&*slot.before)?;
+        let rest = self.text.enter(event)?;
         // Up to here the string's value is what stands there; at an escape, or a byte that no JSON string may
         // hold, this is no case for a short cut.
         let end = rest
             .bytes()
             .position(|byte| matches!(byte, b'"' | b'\\' | ..b' '))?;
         let (text, after) = rest.split_at(end);
-        ends(&slot.after, after).then_some(Piece {
-            choice: slot.choice,
-            thought: slot.thought,
+        self.text.ends(after).then_some(Piece {
+            choice: self.choice,
+            thought: self.thought,
             text,
         })
     }
 
     /// The choices of an event in the same frame. None of any other event, which must be read whole.
     pub(super) fn open<'a>(&self, event: &'a str) -> Option<ChunkChoices<'a>> {
-        if self.before.is_empty() {
-            return None;
-        }
-        let rest = event.strip_prefix(&*self.before)?;
+        let rest = self.choices.enter(event)?;
         let mut values = Deserializer::from_str(rest).into_iter();
         let choices = values.next()?.ok()?;
         let after = rest.get(values.byte_offset()..)?;
-        ends(&self.after, after).then_some(choices)
+        self.choices.ends(after).then_some(choices)
     }
 
     /// Remembers the frame of an event, unless it says more than its choices do.
     pub(super) fn learn(&mut self, event: &str, chunk: &AnswerChunk<'_>) {
-        self.before.clear();
-        self.after.clear();
-        let (Some(choices), None) = (chunk.choices, chunk.usage) else {
-            return;
-        };
-        let choices = choices.get();
-        if event.len() - choices.len() > MOST {
-            return;
-        }
-        // Both are slices of the same text.
-        let at = choices.as_ptr().addr() - event.as_ptr().addr();
-        self.before.push_str(&event[..at]);
-        self.after
-            .push_str(without_padding(&event[at + choices.len()..]));
+        let only = chunk.choices.filter(|_| chunk.usage.is_none());
+        self.choices.learn(event, only.map(RawValue::get));
     }
 
     /// Remembers what stands around the text of an event of the frame in force, if it brings nothing else.
     pub(super) fn learn_text(&mut self, event: &str, choices: &ChunkChoices<'_>) {
-        let slot = &mut self.slot;
-        slot.before.clear();
-        slot.after.clear();
-        let [choice] = &choices.0[..] else {
-            return;
+        let only = match &choices.0[..] {
+            [choice] if self.choices.is_known() => only_text(choice).map(|it| (choice.index, it)),
+            _ => None,
         };
-        let Some((text, thought)) = only_text(choice) else {
-            return;
-        };
-        if self.before.is_empty() || text.is_empty() || event.len() - text.len() > MOST {
-            return;
+        let only = only.filter(|(_, (text, _))| !text.is_empty());
+        if let Some((choice, (_, thought))) = only {
+            (self.choice, self.thought) = (choice, thought);
         }
-        // Both are slices of the same text, as the string has no escapes.
-        let at = text.as_ptr().addr() - event.as_ptr().addr();
-        slot.choice = choice.index;
-        slot.thought = thought;
-        slot.before.push_str(&event[..at]);
-        slot.after
-            .push_str(without_padding(&event[at + text.len()..]));
+        self.text.learn(event, only.map(|(_, (text, _))| text));
+    }
+}
+
+impl Around {
+    fn is_known(&self) -> bool {
+        !self.before.is_empty()
+    }
+
+    /// Remembers what stands around `inside`, a slice of the event; forgets what it knew where there is none, or too
+    /// much stands around it.
+    fn learn(&mut self, event: &str, inside: Option<&str>) {
+        self.before.clear();
+        self.after.clear();
+        let Some(inside) = inside.filter(|it| event.len() - it.len() <= MOST) else {
+            return;
+        };
+        let at = inside.as_ptr().addr() - event.as_ptr().addr();
+        self.before.push_str(&event[..at]);
+        let after = without_padding(&event[at + inside.len()..]);
+        self.after.push_str(after);
+    }
+
+    /// The rest of an event that begins so.
+    fn enter<'a>(&self, event: &'a str) -> Option<&'a str> {
+        let known = self.is_known();
+        event.strip_prefix(&*self.before).filter(|_| known)
+    }
+
+    /// Whether an event that ends like that ends so.
+    fn ends(&self, after: &str) -> bool {
+        match after.strip_prefix(&*self.after) {
+            Some(rest) if self.after.ends_with(PADDING) => is_padding(rest),
+            Some(rest) => rest.is_empty(),
+            None => false,
+        }
     }
 }
 
@@ -138,15 +146,6 @@ fn only_text<'a>(choice: &ChunkChoice<'a>) -> Option<(&'a str, bool)> {
         (None, Some(Text(Cow::Borrowed(text))), None)
         | (None, None, Some(Text(Cow::Borrowed(text)))) => Some((text, true)),
         _ => None,
-    }
-}
-
-/// Whether an event that ends so is of a frame that ends like that.
-fn ends(known: &str, after: &str) -> bool {
-    match after.strip_prefix(known) {
-        Some(rest) if known.ends_with(PADDING) => is_padding(rest),
-        Some(rest) => rest.is_empty(),
-        None => false,
     }
 }
 

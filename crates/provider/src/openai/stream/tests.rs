@@ -218,6 +218,21 @@ fn pieces_of_one_text_are_made_one_where_that_is_asked_for() {
 }
 
 #[test]
+fn the_last_piece_is_joined_too_though_its_event_has_no_end() {
+    let body = events(&[
+        r#"{"choices":[{"index":0,"delta":{"content":"a"}}]}"#,
+        r#"{"choices":[{"index":0,"delta":{"content":"b"},"finish_reason":"stop"}]}"#,
+    ]);
+    let mut joined = Vec::new();
+    let mut decoder = decoder(1).joining();
+    decoder
+        .push(body.trim_end().as_bytes(), &mut joined)
+        .unwrap();
+    decoder.finish(&mut joined).unwrap();
+    assert_eq!(joined[1], text(0, "ab"));
+}
+
+#[test]
 fn how_the_bytes_are_cut_into_slices_does_not_matter() {
     for (sample, choices, _) in SAMPLES {
         let body = sample.as_bytes();
