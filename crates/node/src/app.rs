@@ -20,7 +20,7 @@ use tonic_health::server::HealthReporter;
 use crate::arriving::Bodies;
 use crate::config::Config;
 use crate::control::Control;
-use crate::error::StartError;
+use crate::error::{Error, StartError};
 use crate::gate::Gate;
 use crate::journal::{self, Inheritance, Journal};
 use crate::keys::{Hash, Keys};
@@ -100,7 +100,7 @@ pub async fn serve(
 
     let address = listener.local_addr().map_err(StartError::Listener)?;
     node.say_bounds(address);
-    let watch = || keep_pace(Arc::clone(&node.gate));
+    let watch = || Arc::clone(&node.gate).keep_pace();
     let workers = Workers::start(watch).map_err(StartError::Workers)?;
     let connections = server::Connections::new(&node.config.limits);
     let accepting = CancellationToken::new();
@@ -203,6 +203,16 @@ impl Node {
         self.revision.load_full()
     }
 
+    /// The policy revision that requests are decided by.
+    ///
+    /// # Errors
+    /// There is none yet.
+    pub(crate) fn in_force(&self) -> Result<Arc<Revision>, Error> {
+        self.revision().ok_or(Error::NotReady {
+            why: "the node has no policy yet",
+        })
+    }
+
     /// Whom this node leaves out, by what it has seen itself.
     pub(crate) fn left_out(&self) -> LeftOut {
         let sightings = self.revision().map(|revision| revision.left_out());
@@ -302,11 +312,6 @@ impl Node {
 }
 
 static NO_POLICY: std::sync::LazyLock<Policy> = std::sync::LazyLock::new(Policy::default);
-
-/// Has fewer requests let in while the event loop that this runs on falls behind.
-async fn keep_pace(gate: Arc<Gate>) {
-    gate.keep_pace().await;
-}
 
 /// Writes the snapshot whenever something has changed.
 async fn snapshot_writer(node: Arc<Node>) {

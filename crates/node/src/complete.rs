@@ -99,9 +99,7 @@ async fn answer(
     decode: impl FnOnce() -> Result<Asked, Error>,
     meter: &mut Meter,
 ) -> Result<(Arc<Model>, Instant, Reply), Error> {
-    let revision = node.revision().ok_or(Error::NotReady {
-        why: "the node has no policy yet",
-    })?;
+    let revision = node.in_force()?;
     let key = node.keys.authenticate(call.authorization).await?;
     meter.caller(&key);
     key.admit()?;

@@ -56,9 +56,7 @@ pub(crate) async fn count_tokens(
     decode: impl FnOnce() -> Result<Counting, Error>,
 ) -> Result<Count, Error> {
     let started = Instant::now();
-    let revision = node.revision().ok_or(Error::NotReady {
-        why: "the node has no policy yet",
-    })?;
+    let revision = node.in_force()?;
     let key = node.keys.authenticate(call.authorization).await?;
     key.admit()?;
     let Counting { request, local } = decode()?;

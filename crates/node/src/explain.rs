@@ -37,9 +37,7 @@ pub(crate) async fn explain(
     call: Call<'_>,
     decode: impl FnOnce() -> Result<Asked, Error>,
 ) -> Result<wire::ExplainResponse, Error> {
-    let revision = node.revision().ok_or(Error::NotReady {
-        why: "the node has no policy yet",
-    })?;
+    let revision = node.in_force()?;
     let key = node.keys.authenticate(call.authorization).await?;
     key.admit()?;
     let request = Prepared::new(revision, key, decode()?)?;

@@ -165,7 +165,7 @@ impl Gate {
 
     /// Watches the event loop that this runs on, which is to have one thread, and has fewer requests let in while it
     /// falls behind.
-    pub(crate) async fn keep_pace(&self) {
+    pub(crate) async fn keep_pace(self: Arc<Self>) {
         let metrics = Handle::current().metrics();
         loop {
             let (began, busy) = (Instant::now(), metrics.worker_total_busy_duration(0));

@@ -133,12 +133,7 @@ impl ModelService for Grpc {
         known
             .and_then(|known| known.admit())
             .map_err(|error| error.to_status())?;
-        let revision = self.node.revision().ok_or_else(|| {
-            Error::NotReady {
-                why: "the node has no policy yet",
-            }
-            .to_status()
-        })?;
+        let revision = self.node.in_force().map_err(|error| error.to_status())?;
         let model = |model: &Arc<tollgate_policy::table::Model>| Model {
             name: model.name.to_string(),
             aliases: model.aliases.clone(),

@@ -69,6 +69,19 @@ pub(crate) enum Unfit {
     Ceiling(tollgate_quota::Error),
 }
 
+#[cfg(test)]
+impl Revision {
+    /// The first revision of a policy in YAML.
+    pub(crate) fn of_text(text: &str) -> Self {
+        let source = tollgate_policy::yaml::Source {
+            name: "p",
+            text: text.as_bytes(),
+        };
+        let policy = tollgate_policy::yaml::load(&[source]).unwrap();
+        Self::new(&policy, 1, None).unwrap()
+    }
+}
+
 impl Revision {
     /// Compiles a policy and prepares its providers. Clients of providers that did not change are taken over
     /// from the revision before, so that their connections stay.

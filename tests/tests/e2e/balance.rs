@@ -10,7 +10,7 @@ use tollgate_proto::completion::v1::{
 use tollgate_tests::provider::Behaviour;
 use tonic::Code;
 
-use super::caller::{self, Caller, ask};
+use super::caller::{self, Caller, ask, attempts};
 use super::cluster::{Cluster, PATIENCE, Store};
 use super::condition::eventually;
 use super::http::Http;
@@ -153,14 +153,6 @@ models:
   slow-alone:    { routes: [ { pools: [slow] } ], retry: { slow_stream: { tokens: 20, within: 300ms } } }
 "#;
 
-/// The deployments that were asked, and how that ended.
-fn asked(route: Option<RouteTaken>) -> Vec<(String, AttemptOutcome)> {
-    let attempts = route.unwrap_or_default().attempts.into_iter();
-    attempts
-        .map(|attempt| (attempt.deployment.clone(), attempt.outcome()))
-        .collect()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_go_on_where_the_policy_says_for_what_went_wrong() -> anyhow::Result<()> {
     use AttemptOutcome::{Answered, ContentFiltered, ContextTooLong, RateLimited, ServerError};
@@ -175,7 +167,7 @@ async fn requests_go_on_where_the_policy_says_for_what_went_wrong() -> anyhow::R
     ] {
         let answer = caller.complete(model, "nonce=n").await?;
         let expected = [(model.to_owned(), outcome), ("good".to_owned(), Answered)];
-        assert_eq!(asked(answer.route), expected);
+        assert_eq!(attempts(answer.route), expected);
     }
     // Nothing was said of such requests: they go nowhere.
     for (model, reason) in [
@@ -203,14 +195,14 @@ async fn an_answer_that_a_filter_withheld_goes_on_as_a_refusal_does() -> anyhow:
         ];
         let answer = caller.complete(model, "nonce=n").await?;
         assert_eq!(reason(&answer), Some(FinishReason::Stop));
-        assert_eq!(asked(answer.route), expected);
+        assert_eq!(attempts(answer.route), expected);
         if model == "cut-off" {
             continue;
         }
         let streamed = caller.stream(ask(model, "nonce=n")).await;
         let streamed = streamed.map_err(|(status, _)| status)?;
         assert_eq!(streamed.text, "n:0 n:1 n:2 n:3 ", "{model}");
-        assert_eq!(asked(streamed.route), expected);
+        assert_eq!(attempts(streamed.route), expected);
     }
     // What the caller has seen stays.
     let streamed = caller.stream(ask("cut-off", "nonce=n")).await;
@@ -219,14 +211,14 @@ async fn an_answer_that_a_filter_withheld_goes_on_as_a_refusal_does() -> anyhow:
     // Where there is nowhere else to go, the answer says itself what became of it.
     let answer = caller.complete("withheld-only", "nonce=n").await?;
     assert_eq!(reason(&answer), Some(FinishReason::ContentFilter));
-    assert_eq!(asked(answer.route), [("withheld".to_owned(), Answered)]);
+    assert_eq!(attempts(answer.route), [("withheld".to_owned(), Answered)]);
     let answer = caller.complete("withheld-too", "nonce=n").await?;
     assert_eq!(reason(&answer), Some(FinishReason::ContentFilter));
     let expected = [
         ("refusing".to_owned(), ContentFiltered),
         ("withheld".to_owned(), Answered),
     ];
-    assert_eq!(asked(answer.route), expected);
+    assert_eq!(attempts(answer.route), expected);
     Ok(())
 }
 
@@ -242,7 +234,7 @@ async fn silent_and_slow_streams_are_given_up_for_another_provider() -> anyhow::
         let answer = answer.map_err(|(status, _)| status)?;
         assert_eq!(answer.text, "n:0 n:1 n:2 n:3 ", "{model}");
         let expected = [(model.to_owned(), TimedOut), ("good".to_owned(), Answered)];
-        assert_eq!(asked(answer.route), expected);
+        assert_eq!(attempts(answer.route), expected);
     }
     // Where there is no other, a slow stream is better than none.
     let answer = caller.stream(ask("slow-alone", "nonce=n")).await;
@@ -265,10 +257,10 @@ async fn a_second_attempt_races_with_a_silent_one_and_both_are_in_the_books() ->
     ];
     let answer = caller.complete("hedged", "nonce=n").await?;
     assert_eq!(caller::text(&answer), "n:0 n:1 n:2 n:3 ");
-    assert_eq!(asked(answer.route), expected);
+    assert_eq!(attempts(answer.route), expected);
     let streamed = caller.stream(ask("hedged", "nonce=n")).await;
     let streamed = streamed.map_err(|(status, _)| status)?;
-    assert_eq!(asked(streamed.route), expected);
+    assert_eq!(attempts(streamed.route), expected);
     // The provider noticed that nobody waits any more.
     let cancelled = eventually("it notices", PATIENCE, async || {
         Ok((cluster.provider.stats().cancelled == 2).then_some(()))

@@ -5,9 +5,9 @@ use std::time::Duration;
 use tollgate_proto::completion::v1::completion_service_client::CompletionServiceClient;
 use tollgate_proto::completion::v1::embedding_service_client::EmbeddingServiceClient;
 use tollgate_proto::completion::v1::{
-    CompleteRequest, CompleteResponse, CountTokensRequest, CountTokensResponse, EmbedInput,
-    EmbedRequest, EmbedResponse, ExplainRequest, Explanation, Message, Part, Role, RouteTaken,
-    StreamCompleteResponse, Usage, embed_input, part, part_delta,
+    AttemptOutcome, CompleteRequest, CompleteResponse, CountTokensRequest, CountTokensResponse,
+    EmbedInput, EmbedRequest, EmbedResponse, ExplainRequest, Explanation, Message, Part, Role,
+    RouteTaken, StreamCompleteResponse, Usage, embed_input, part, part_delta,
 };
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
@@ -227,4 +227,12 @@ pub fn refused_by(status: &Status) -> Vec<String> {
     let violations = failure.map(|failure| failure.violations);
     let violations = violations.unwrap_or_default().into_iter();
     violations.map(|violation| violation.subject).collect()
+}
+
+/// The deployments that were asked, and how that ended.
+pub fn attempts(route: Option<RouteTaken>) -> Vec<(String, AttemptOutcome)> {
+    let attempts = route.unwrap_or_default().attempts.into_iter();
+    attempts
+        .map(|attempt| (attempt.deployment.clone(), attempt.outcome()))
+        .collect()
 }

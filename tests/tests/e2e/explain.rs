@@ -1,7 +1,6 @@
 //! What callers are told of why requests go where they go, held against where they went.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde_json::Value;
 use tollgate_proto::completion::v1::{
@@ -10,7 +9,8 @@ use tollgate_proto::completion::v1::{
 use tonic::Code;
 
 use super::caller::{Caller, ask};
-use super::cluster::{Cluster, Store};
+use super::cluster::{Cluster, PATIENCE, Store};
+use super::condition::eventually;
 use super::http::{Http, chat, chat_stream};
 
 const POLICY: &str = r#"
@@ -66,13 +66,13 @@ async fn answered(
 
 /// What a caller is told once the node has what it asked for. It asks before it has none, but that may be on its way.
 async fn admits(caller: &Caller) -> anyhow::Result<Explanation> {
-    loop {
+    let told = eventually("the limit admits", PATIENCE, async || {
         let told = caller.explain(ask("chat", "nonce=n")).await?;
-        if told.limits[0].outlook() == LimitOutlook::Admits {
-            return Ok(told);
-        }
-        assert_eq!(told.limits[0].outlook(), LimitOutlook::Asks);
-    }
+        let outlook = told.limits[0].outlook();
+        assert!(matches!(outlook, LimitOutlook::Admits | LimitOutlook::Asks));
+        Ok((outlook == LimitOutlook::Admits).then_some(told))
+    });
+    Ok(told.await?.0)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -115,7 +115,7 @@ async fn what_is_foretold_comes_true_and_costs_nothing() -> anyhow::Result<()> {
 
     let came = answered(&caller, "chat", 40).await?;
     assert!((22..=38).contains(&came["one"]), "{came:?}");
-    let told = tokio::time::timeout(Duration::from_secs(10), admits(&caller)).await??;
+    let told = admits(&caller).await?;
     let few = &told.limits[0];
     assert_eq!(
         (few.limit.as_str(), few.needs, few.admits, few.left),

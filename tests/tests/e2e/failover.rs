@@ -1,8 +1,8 @@
 //! A deployment that fails is passed over before the caller has seen anything of it.
 
-use tollgate_proto::completion::v1::{AttemptOutcome, RouteTaken};
+use tollgate_proto::completion::v1::AttemptOutcome;
 
-use super::caller::{self, ask};
+use super::caller::{self, ask, attempts};
 use super::cluster::{Cluster, Store};
 
 /// What goes wrong at the first pool, and what the route must say of it.
@@ -53,14 +53,6 @@ fn policy() -> String {
     )
 }
 
-/// What a route says of the attempts, where the good pool answered.
-fn told(route: Option<RouteTaken>) -> Vec<(String, AttemptOutcome)> {
-    let attempts = route.unwrap_or_default().attempts.into_iter();
-    attempts
-        .map(|attempt| (attempt.deployment.clone(), attempt.outcome()))
-        .collect()
-}
-
 #[track_caller]
 fn check(faults: &[(&'static str, AttemptOutcome)], met: &[(&str, Vec<(String, AttemptOutcome)>)]) {
     let answered = AttemptOutcome::Answered;
@@ -83,7 +75,7 @@ async fn the_second_pool_answers_and_the_route_says_why() -> anyhow::Result<()> 
     for (fault, _) in FAULTS {
         let answer = caller.complete(fault, "nonce=n").await?;
         assert_eq!(caller::text(&answer), ANSWER, "{fault}");
-        met.push((fault, told(answer.route)));
+        met.push((fault, attempts(answer.route)));
     }
     check(&FAULTS, &met);
     // The log tells the operator the same.
@@ -107,7 +99,7 @@ async fn streams_fail_over_too_before_their_first_content() -> anyhow::Result<()
         let answer = caller.stream(ask(fault, "nonce=n")).await;
         let answer = answer.map_err(|(status, _)| status)?;
         assert_eq!(answer.text, ANSWER, "{fault}");
-        met.push((*fault, told(answer.route)));
+        met.push((*fault, attempts(answer.route)));
     }
     check(faults, &met);
     Ok(())

@@ -1,8 +1,8 @@
 //! What nodes tell each other of deployments that fail.
 
-use tollgate_proto::completion::v1::{AttemptOutcome, CandidateState, RouteTaken};
+use tollgate_proto::completion::v1::{AttemptOutcome, CandidateState};
 
-use super::caller::{Caller, ask};
+use super::caller::{Caller, ask, attempts};
 use super::cluster::{Cluster, PATIENCE, Store};
 use super::condition::eventually;
 
@@ -18,13 +18,6 @@ pools:
   then:  { targets: [ { deployment: good } ] }
 models: { chat: { routes: [ { pools: [first, then] } ] } }
 "#;
-
-fn attempts(route: Option<RouteTaken>) -> Vec<(String, AttemptOutcome)> {
-    let attempts = route.unwrap_or_default().attempts.into_iter();
-    attempts
-        .map(|attempt| (attempt.deployment.clone(), attempt.outcome()))
-        .collect()
-}
 
 async fn state(caller: &Caller) -> anyhow::Result<CandidateState> {
     let told = caller.explain(ask("chat", "nonce=n")).await?;

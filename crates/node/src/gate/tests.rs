@@ -78,7 +78,7 @@ async fn a_gate_is_idle_once_nobody_is_in_and_nobody_waits() {
 #[tokio::test(start_paused = true)]
 async fn a_loop_that_is_on_time_keeps_all_places() {
     let gate = Arc::new(Gate::new(1000, 1));
-    let watched = tokio::time::timeout(Duration::from_secs(2), gate.keep_pace());
+    let watched = tokio::time::timeout(Duration::from_secs(2), Arc::clone(&gate).keep_pace());
     assert!(watched.await.is_err(), "it watches for ever");
     assert_eq!(gate.places(), 1000);
 }
@@ -104,7 +104,7 @@ async fn a_loop_that_falls_behind_lets_fewer_in() {
     };
     let watched = async {
         tokio::select! {
-            () = gate.keep_pace() => {}
+            () = Arc::clone(&gate).keep_pace() => {}
             () = hog => {}
             () = fewer => {}
         }

@@ -134,9 +134,7 @@ async fn revision(node: &Node, headers: &HeaderMap) -> Result<Arc<Revision>, Err
         .authenticate(authorization(headers))
         .await?
         .admit()?;
-    node.revision().ok_or(Error::NotReady {
-        why: "the node has no policy yet",
-    })
+    node.in_force()
 }
 
 /// A model under one of its names. What it can be asked for is told where it is known.

@@ -70,12 +70,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let source = tollgate_policy::yaml::Source {
-            name: "p",
-            text: POLICY.as_bytes(),
-        };
-        let policy = tollgate_policy::yaml::load(&[source]).unwrap();
-        let revision = Revision::new(&policy, 1, None).unwrap();
+        let revision = Revision::of_text(POLICY);
         let model = Arc::clone(revision.table.model("chat").unwrap());
         let key = Key {
             id: "k1".into(),
@@ -473,12 +468,7 @@ async fn what_goes_to_the_cache_is_charged_at_its_own_price() {
         r#"output: "2" }"#,
         r#"output: "2", cached_input: "0.1", cache_write: "1.25", cache_write_1h: "2" }"#,
     );
-    let source = tollgate_policy::yaml::Source {
-        name: "p",
-        text: text.as_bytes(),
-    };
-    let policy = tollgate_policy::yaml::load(&[source]).unwrap();
-    let revision = Revision::new(&policy, 1, None).unwrap();
+    let revision = Revision::of_text(&text);
     let (deployment, _) = revision.deployment(0).unwrap();
     let usage = Usage {
         cache_read: 1000,

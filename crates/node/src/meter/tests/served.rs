@@ -15,12 +15,7 @@ fn what_a_provider_says_it_did_is_what_is_paid_for() {
         "model: m\n    price: { input: \"1\", output: \"2\" }",
         "model: gpt-5",
     );
-    let source = tollgate_policy::yaml::Source {
-        name: "p",
-        text: policy.as_bytes(),
-    };
-    let policy = tollgate_policy::yaml::load(&[source]).unwrap();
-    let revision = Revision::new(&policy, 1, None).unwrap();
+    let revision = Revision::of_text(&policy);
     let deployment = revision.deployment(0).unwrap().0;
     let cost = |asked: Service, told: Option<Tier>| {
         let mut meter = Meter::start("http");

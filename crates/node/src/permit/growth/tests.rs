@@ -32,12 +32,7 @@ impl Stream {
     /// One of a limit that has nothing beyond `REST`, all of it here.
     fn new(mode: &str) -> Self {
         let text = POLICY.replace("MODE", mode);
-        let source = tollgate_policy::yaml::Source {
-            name: "p",
-            text: text.as_bytes(),
-        };
-        let policy = tollgate_policy::yaml::load(&[source]).unwrap();
-        let revision = Revision::new(&policy, 1, None).unwrap();
+        let revision = Revision::of_text(&text);
         let model = Arc::clone(revision.table.model("chat").unwrap());
         let key = Key {
             id: "k1".into(),
