@@ -5,12 +5,14 @@ use crate::node::account::Account;
 use crate::node::units::signed;
 
 impl Account {
-    /// Idle units worth keeping while nobody else needs them: some time's demand, and enough for the next requests of a
-    /// counter that is seldom asked for.
+    /// Idle units worth keeping while nobody else needs them: some time's demand, enough for the next requests of a
+    /// counter that is seldom asked for, and half of them each time, for those that follow a pause: the owner may be
+    /// out of reach by then.
     pub(in crate::node) fn worth_keeping(&self, now: NodeTime, ahead_ms: u64) -> u64 {
         let ahead = self.demand(now).saturating_mul(ahead_ms) / 1_000;
         if self.is_windowed() {
-            ahead.max(self.usual.saturating_mul(2))
+            let half = self.avail.max(0).unsigned_abs() / 2;
+            ahead.max(self.usual.saturating_mul(2)).max(half)
         } else {
             // Idle units keep others from coming in.
             ahead
