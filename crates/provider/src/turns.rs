@@ -134,6 +134,12 @@ impl Place {
         }
     }
 
+    /// The error for what no provider would take.
+    pub(crate) fn invalid(self, rest: &str, problem: &'static str) -> Error {
+        let (message, part) = (self.message, self.part);
+        Error::invalid(format!("messages[{message}].parts[{part}]{rest}"), problem)
+    }
+
     /// The error for a part that a message of that role may not hold; `media` says what a user's message may.
     pub(crate) fn misplaced(self, role: Role, part: &Part, media: &'static str) -> Error {
         self.refuse(match (part, role) {

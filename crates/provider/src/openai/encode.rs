@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::azure;
 use super::dialect::{Dialect, Forms, LimitField};
 use super::outgoing::{self, Message};
-use crate::chat::{Json, Request, ResponseFormat, Tool, ToolChoice};
+use crate::chat::{Json, JsonSchema, Request, ResponseFormat, Tool, ToolChoice};
 use crate::codec::{HttpRequest, Kind, Target};
 use crate::unsupported::Unsupported;
 use crate::{Error, options};
@@ -125,15 +125,29 @@ struct Function<'a> {
     strict: Option<bool>,
 }
 
+/// The schema of a tool's arguments.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Parameters<'a> {
+pub(crate) enum Parameters<'a> {
     Schema(&'a Json),
     None {
         #[serde(rename = "type")]
         kind: &'static str,
         properties: BTreeMap<&'static str, ()>,
     },
+}
+
+impl<'a> Parameters<'a> {
+    /// Those of a tool: an object without properties where it takes none.
+    pub(crate) fn of(tool: &'a Tool) -> Self {
+        match &tool.parameters {
+            Some(schema) => Self::Schema(schema),
+            None => Self::None {
+                kind: "object",
+                properties: BTreeMap::new(),
+            },
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -148,11 +162,12 @@ enum WireChoice<'a> {
 enum WireFormat<'a> {
     Text,
     JsonObject,
-    JsonSchema { json_schema: WireSchema<'a> },
+    JsonSchema { json_schema: Schema<'a> },
 }
 
+/// The schema of an answer.
 #[derive(Serialize)]
-struct WireSchema<'a> {
+pub(crate) struct Schema<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
@@ -160,6 +175,17 @@ struct WireSchema<'a> {
     schema: Option<&'a Json>,
     #[serde(skip_serializing_if = "Option::is_none")]
     strict: Option<bool>,
+}
+
+impl<'a> Schema<'a> {
+    pub(crate) fn of(schema: &'a JsonSchema) -> Self {
+        Self {
+            name: &schema.name,
+            description: schema.description.as_deref(),
+            schema: schema.schema.as_ref(),
+            strict: schema.strict,
+        }
+    }
 }
 
 /// Encodes a request for `OpenAI` or a server that imitates it.
@@ -249,14 +275,8 @@ fn stored_metadata(request: &Request) -> Option<&BTreeMap<String, String>> {
 }
 
 fn wire_tool(tool: &Tool, forms: Forms) -> WireTool<'_> {
-    let parameters = match (&tool.parameters, forms) {
-        (Some(schema), _) => Some(Parameters::Schema(schema)),
-        (None, Forms::OpenAi) => None,
-        (None, Forms::Mistral) => Some(Parameters::None {
-            kind: "object",
-            properties: BTreeMap::new(),
-        }),
-    };
+    let told = tool.parameters.is_some() || forms == Forms::Mistral;
+    let parameters = told.then(|| Parameters::of(tool));
     WireTool::Function(Function {
         name: &tool.name,
         description: tool.description.as_deref(),
@@ -285,12 +305,7 @@ fn wire_format(format: &ResponseFormat) -> WireFormat<'_> {
         ResponseFormat::Text => WireFormat::Text,
         ResponseFormat::JsonObject => WireFormat::JsonObject,
         ResponseFormat::JsonSchema(schema) => WireFormat::JsonSchema {
-            json_schema: WireSchema {
-                name: &schema.name,
-                description: schema.description.as_deref(),
-                schema: schema.schema.as_ref(),
-                strict: schema.strict,
-            },
+            json_schema: Schema::of(schema),
         },
     }
 }
