@@ -154,7 +154,7 @@ impl Responses {
             events.push(self.of_item("response.function_call_arguments.delta", &id, &delta));
         }
         let arguments = serde_json::Value::from(&*it.arguments);
-        let all = format!(r#","name":"{TOOL}","arguments":{arguments}"#);
+        let all = format!(r#","arguments":{arguments}"#);
         events.push(self.of_item("response.function_call_arguments.done", &id, &all));
         let over = call(completion, self.items.len(), it, Some(&it.arguments));
         self.over(over, events);
@@ -253,7 +253,7 @@ fn envelope(
 ) -> String {
     let facts = completion.facts;
     format!(
-        r#"{{"id":"resp_{}","object":"response","created_at":{},"status":"{status}","error":null,"incomplete_details":{details},"model":{},"output":[{}],"parallel_tool_calls":true,"tool_choice":"auto","tools":[],"store":false,"metadata":{{}},"usage":{}}}"#,
+        r#"{{"id":"resp_{}","object":"response","created_at":{},"status":"{status}","error":null,"incomplete_details":{details},"model":{},"output":[{}],"parallel_tool_calls":true,"tool_choice":"auto","tools":[],"metadata":{{}},"usage":{}}}"#,
         facts.seq,
         facts.created_s,
         completion.model,
