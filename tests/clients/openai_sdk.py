@@ -1,5 +1,6 @@
 """OpenAI's SDK as the judge of what is sent to OpenAI, at Azure too, and of the fake provider's answers in its formats."""
 
+import base64
 import json
 
 import openai
@@ -83,8 +84,8 @@ def check_responses_requests() -> None:
         oracle.described(shape, body, request["path"])
         assert request["path"].endswith("/responses"), request["path"]
         same((body["store"], body["include"][0]), (False, "reasoning.encrypted_content"))
-        kept += sum(item.get("type") == "reasoning" for item in body["input"])
-    assert kept, "no thought went back"
+        kept += sum(item.get("type") in ("reasoning", "web_search_call") for item in body["input"])
+    assert kept >= 8, f"{kept} thoughts and searches went back"
 
 
 def check_responses(client: openai.OpenAI) -> None:
@@ -117,6 +118,10 @@ def check_responses(client: openai.OpenAI) -> None:
     same(events[-1].type, "response.completed")
     judge(events[-1].response)
 
+    searched = client.responses.create(model="ok-3+searched", input=MESSAGES)
+    search, said = searched.output
+    same((search.action.query, search.status, searched.output_text), ("sky", "completed", TEXT))
+
     cut = client.responses.create(model="ok-9", input=MESSAGES, max_output_tokens=4)
     same((cut.status, cut.incomplete_details.reason), ("incomplete", "max_output_tokens"))
     withheld = client.responses.create(model="filtered", input=MESSAGES)
@@ -129,6 +134,28 @@ def check_responses(client: openai.OpenAI) -> None:
     same(limited.code, "rate_limit_exceeded")
     *_, broken = client.responses.create(model="error-in-stream-3", input=MESSAGES, stream=True)
     same((broken.type, broken.code), ("error", "server_is_overloaded"))
+
+
+def check_sound(client: openai.OpenAI) -> None:
+    """What the fake provider says in sound is its words, to the byte."""
+    spoken = {"model": "ok-3+spoken", "messages": MESSAGES, "modalities": ["text", "audio"]}
+    spoken["audio"] = {"voice": "alloy", "format": "pcm16"}
+    raw = client.chat.completions.with_raw_response.create(**spoken)
+    oracle.nothing_extra(ChatCompletion.model_validate_json(raw.text), "sound")
+    answer = raw.parse()
+    audio = answer.choices[0].message.audio
+    same((audio.transcript, base64.b64decode(audio.data).decode()), (TEXT, TEXT))
+    assert audio.id and audio.expires_at, audio
+    same(answer.usage.completion_tokens_details.audio_tokens, answer.usage.completion_tokens)
+
+    chunks = list(client.chat.completions.create(**spoken, stream=True))
+    for chunk in chunks:
+        document = chunk.model_dump(exclude_unset=True)
+        oracle.nothing_extra(ChatCompletionChunk.model_validate(document), "chunk of sound")
+    told = [choice.delta.audio for chunk in chunks for choice in chunk.choices if choice.delta.audio]
+    same("".join(audio.transcript or "" for audio in told), TEXT)
+    same(b"".join(base64.b64decode(audio.data) for audio in told if audio.data).decode(), TEXT)
+    assert told[-1].expires_at, told[-1]
 
 
 def check_errors(client: openai.OpenAI) -> None:
@@ -153,5 +180,6 @@ if __name__ == "__main__":
     check_answers(sdk)
     check_responses_requests()
     check_responses(sdk)
+    check_sound(sdk)
     check_errors(sdk)
     print("all is well")

@@ -272,10 +272,11 @@ impl Upstream {
         Ok((url, built))
     }
 
-    fn target<'a>(&self, http: &'a Http, of: &'a Deployment) -> Target<'a> {
+    fn target<'a>(&'a self, http: &'a Http, of: &'a Deployment) -> Target<'a> {
         Target {
             model: &of.model,
             base_model: &of.base_model,
+            provider: &self.provider.name,
             api_version: http.api_version.as_deref(),
             drop_unsupported: self.provider.drop_unsupported,
         }
@@ -343,7 +344,9 @@ impl Http {
             let problem = "only a provider with `internal: true` can be reached without TLS";
             return Err(named(problem.to_owned()));
         }
-        let codec = Codec::new(codec_kind(endpoint.protocol)).in_region(&endpoint.region);
+        let codec = Codec::new(codec_kind(endpoint.protocol))
+            .in_region(&endpoint.region)
+            .at(&base_url);
         Ok(Transport::Http(Box::new(Self {
             client: Client::new(provider, &base).map_err(named)?,
             responses: codec.clone().over(Api::Responses),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::condition::{Condition, Facts};
-use crate::price::{Bounds, Price};
+use crate::price::{Bounds, Part, Price};
 use crate::subject::Subject;
 use crate::{Fault, counter, pb};
 
@@ -153,6 +153,17 @@ impl Table {
             .filter_map(|target| self.deployments.get(target.deployment)?.price.as_ref());
         let costs = prices.map(|price| price.highest_cost(bounds));
         costs.max().unwrap_or_default()
+    }
+
+    /// Returns a deployment that can answer for this model, and of whose price nobody says what tokens of this part
+    /// cost, such as pictures. None: all of them are known.
+    #[must_use]
+    pub fn unpriced(&self, model: &Model, part: Part) -> Option<&Arc<Deployment>> {
+        let knows = |price: &Price| price.knows(part);
+        let mut targets = model
+            .targets()
+            .filter_map(|target| self.deployments.get(target.deployment));
+        targets.find(|it| !it.price.as_ref().is_some_and(knows))
     }
 
     /// Returns the limit that a counter belongs to. None where there is no such limit any more, or where it

@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::chat::{Request, Response, Warning};
 use crate::failure::Failure;
 use crate::{
-    Error, anthropic, bedrock, cohere, counting, gemini, models, openai, options, responses,
+    Error, anthropic, bedrock, cohere, counting, gemini, models, openai, options, responses, stored,
 };
 use stream::Format;
 
@@ -85,6 +85,8 @@ pub struct Target<'a> {
     pub model: &'a str,
     /// The model by the name that others know it by, where the provider's is one of the operator's own making.
     pub base_model: &'a str,
+    /// The provider by its name in the policy, by which files say whose they are.
+    pub provider: &'a str,
     /// The version of the interface, where the provider has several; see `azure_openai` in policies.
     pub api_version: Option<&'a str>,
     /// Whether what the provider has no words for is left out and told as a warning; else the request
@@ -99,6 +101,7 @@ impl<'a> Target<'a> {
         Self {
             model,
             base_model: model,
+            provider: "",
             api_version: None,
             drop_unsupported: false,
         }
@@ -195,6 +198,8 @@ pub struct Codec {
     api: Api,
     /// Empty where none is needed.
     region: String,
+    /// Whether Gemini is spoken as Vertex AI does.
+    vertex: bool,
 }
 
 impl Codec {
@@ -205,6 +210,7 @@ impl Codec {
             kind,
             api: Api::default(),
             region: String::new(),
+            vertex: false,
         }
     }
 
@@ -221,6 +227,20 @@ impl Codec {
             region: region.to_owned(),
             ..self
         }
+    }
+
+    /// The same codec for a provider at that address, which says where one service offers a format in two ways.
+    #[must_use]
+    pub fn at(self, base_url: &str) -> Self {
+        Self {
+            vertex: self.kind == Kind::Gemini && gemini::vertex::is_at(base_url),
+            ..self
+        }
+    }
+
+    /// Whether Gemini is spoken as Vertex AI does.
+    pub(crate) fn is_vertex(&self) -> bool {
+        self.vertex
     }
 
     /// The kind this codec speaks for.
@@ -258,6 +278,7 @@ impl Codec {
                 &own
             }
         };
+        stored::check(&request.messages, self.kind, target)?;
         if self.api == Api::Responses {
             return responses::encode(request, target, self.kind, stream);
         }
@@ -277,7 +298,7 @@ impl Codec {
     /// part named. None where the kind has no such list at the address that completions go to.
     #[must_use]
     pub fn list_models(&self, page: Option<&str>) -> Option<HttpRequest> {
-        models::encode(self.kind, page)
+        models::encode(self.kind, page).filter(|_| !self.vertex)
     }
 
     /// Decodes the body of a 200 that answers `list_models`.
@@ -325,7 +346,7 @@ impl Codec {
                 request.bearer(credential)
             }
             Kind::AzureOpenAi => openai::authorize_azure(request, credential),
-            Kind::Gemini => gemini::authorize(request, credential),
+            Kind::Gemini => gemini::authorize(request, credential, self.vertex),
             Kind::Anthropic => request.secret(HeaderName::from_static("x-api-key"), credential),
             Kind::Bedrock => bedrock::authorize(request, credential, &self.region, now),
         }

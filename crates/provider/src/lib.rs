@@ -30,6 +30,7 @@ pub mod rate_limits;
 mod responses;
 pub mod simulated;
 pub mod sse;
+mod stored;
 mod stream;
 #[cfg(test)]
 mod testing;

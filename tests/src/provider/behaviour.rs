@@ -22,6 +22,8 @@ use anyhow::{Context, bail, ensure};
 /// | `think-N` | shape: N words of thinking before the content, where the format has a place for them |
 /// | `calls-N` | shape: N calls of the tool `lookup` after the content, each with the argument `n` |
 /// | `cached-N` | shape: reports that N of the prompt tokens were read from a cache |
+/// | `spoken` | shape: the content is spoken, in formats that have sound: its words are the transcript, and the bytes of the sound |
+/// | `searched` | shape: a tool of the provider's own before the content, in formats that tell of one |
 /// | `usage-unasked` | shape: a stream reports usage though the request does not ask for it, where the format lets it ask |
 /// | `thinking-in-parts` | shape: thinking is a signed part of the content, as Mistral tells it, in OpenAI's format |
 /// | `percent-P` | shape: the fault befalls P of a hundred requests, by lot |
@@ -70,6 +72,10 @@ pub struct Behaviour {
     pub calls: u32,
     /// Prompt tokens reported as read from a cache.
     pub cached: u32,
+    /// Whether the content is spoken.
+    pub spoken: bool,
+    /// Whether a tool of the provider's own comes before the content.
+    pub searched: bool,
     /// Whether streams report usage though they were not asked to.
     pub unasked_usage: bool,
     /// Whether OpenAI's format tells thinking as a part of the content.
@@ -184,6 +190,8 @@ pub const EXAMPLES: &[&str] = &[
     "ok-50x20ms",
     "slow-first-500ms",
     "think-2+calls-1+cached-3",
+    "ok-2+spoken",
+    "ok-2+searched",
     "refuse-rate",
     "refuse-quota",
     "status-500",
@@ -228,6 +236,8 @@ impl Default for Behaviour {
             thinking: 0,
             calls: 0,
             cached: 0,
+            spoken: false,
+            searched: false,
             unasked_usage: false,
             thinking_in_parts: false,
             percent: 100,
@@ -256,15 +266,16 @@ impl Behaviour {
     }
 
     fn apply(&mut self, part: &str) -> anyhow::Result<()> {
-        if part == "ok" {
-            return Ok(());
-        }
-        if part == "usage-unasked" {
-            self.unasked_usage = true;
-            return Ok(());
-        }
-        if part == "thinking-in-parts" {
-            self.thinking_in_parts = true;
+        let habit = match part {
+            "ok" => return Ok(()),
+            "spoken" => Some(&mut self.spoken),
+            "searched" => Some(&mut self.searched),
+            "usage-unasked" => Some(&mut self.unasked_usage),
+            "thinking-in-parts" => Some(&mut self.thinking_in_parts),
+            _ => None,
+        };
+        if let Some(habit) = habit {
+            *habit = true;
             return Ok(());
         }
         if let Some(shape) = part.strip_prefix("ok-") {

@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::input::{self, Item};
 use super::options::Options;
 use crate::Error;
-use crate::chat::{Request, ResponseFormat, Tool, ToolChoice};
+use crate::chat::{ProviderTool, Request, ResponseFormat, Tool, ToolChoice};
 use crate::codec::{HttpRequest, Kind, Target};
 use crate::openai::{self, Parameters, Schema};
 use crate::unsupported::Unsupported;
@@ -24,6 +24,16 @@ pub(crate) const COUNTED: [&str; 8] = [
     "text",
     "reasoning",
     "truncation",
+];
+
+/// Tools whose calls the caller would have to answer, in a way that it has no words for.
+const ANSWERED: [&str; 6] = [
+    "function",
+    "custom",
+    "computer",
+    "computer_use_preview",
+    "local_shell",
+    "apply_patch",
 ];
 
 /// Asks for thoughts in the form in which they can be sent back.
@@ -64,6 +74,10 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     service_tier: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_cache_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_cache_retention: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<bool>,
     #[serde(flatten)]
     options: BTreeMap<&'a str, &'a Value>,
@@ -74,7 +88,11 @@ struct Body<'a> {
 enum WireTool<'a> {
     Function(Function<'a>),
     /// One that the provider runs itself.
-    Own(&'a Value),
+    Own {
+        r#type: &'a str,
+        #[serde(flatten)]
+        settings: &'a Map<String, Value>,
+    },
 }
 
 #[derive(Serialize)]
@@ -151,7 +169,7 @@ pub(crate) fn encode(
         temperature: request.temperature,
         top_p: request.top_p,
         top_logprobs: request.top_logprobs,
-        tools: tools(&request.tools, &options),
+        tools: tools(request, &unsupported)?,
         tool_choice: request.tool_choice.as_ref().map(tool_choice),
         parallel_tool_calls: request.parallel_tool_calls,
         text: TextConfig {
@@ -161,6 +179,8 @@ pub(crate) fn encode(
         reasoning: reasoning(request, options.reasoning),
         user: request.user.as_deref(),
         service_tier: request.service_tier.as_deref(),
+        prompt_cache_key: request.prompt_cache.key.as_deref(),
+        prompt_cache_retention: request.prompt_cache.retention.as_deref(),
         stream: stream.then_some(true),
         options: options.rest,
     };
@@ -209,18 +229,25 @@ fn thinks(model: &str) -> bool {
 }
 
 /// Functions are strict there unless it is said that they are not, so it is always said.
-fn tools<'a>(tools: &'a [Tool], options: &Options<'a>) -> Vec<WireTool<'a>> {
-    let function = |tool: &'a Tool| {
-        WireTool::Function(Function {
+fn tools<'a>(request: &'a Request, unsupported: &Unsupported) -> Result<Vec<WireTool<'a>>, Error> {
+    let tool = |(index, tool): (usize, &'a Tool)| match tool {
+        Tool::Function(tool) => Ok(WireTool::Function(Function {
             r#type: "function",
             name: &tool.name,
             description: tool.description.as_deref(),
             parameters: Parameters::of(tool),
             strict: tool.strict.unwrap_or(false),
-        })
+        })),
+        Tool::Provider(ProviderTool { kind, .. }) if ANSWERED.contains(&kind.as_str()) => {
+            let problem = "it does not run this tool itself; use a function";
+            Err(unsupported.refuse(format!("tools[{index}]"), problem))
+        }
+        Tool::Provider(ProviderTool { kind, settings, .. }) => Ok(WireTool::Own {
+            r#type: kind,
+            settings,
+        }),
     };
-    let own = options.tools.iter().map(WireTool::Own);
-    tools.iter().map(function).chain(own).collect()
+    request.tools_for(unsupported.kind()).map(tool).collect()
 }
 
 fn tool_choice(choice: &ToolChoice) -> WireChoice<'_> {
@@ -265,6 +292,7 @@ fn reasoning<'a>(request: &Request, options: BTreeMap<&'a str, &'a Value>) -> Re
 fn check(request: &Request, unsupported: &mut Unsupported) -> Result<(), Error> {
     const NO_SETTING: &str = "its Responses have no such setting";
     let budget = request.reasoning.and_then(|it| it.budget_tokens);
+    unsupported.sound(request)?;
     unsupported.fields([
         (
             budget.is_some(),

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::wire::{ReasoningItem, Typed};
 use super::{ITEM, PHASE};
 use crate::Error;
-use crate::chat::{self, Document, DocumentSource, Image, Opaque, Part, Role, Source};
+use crate::chat::{self, Document, DocumentSource, Image, Opaque, Part, Role, Source, StoredFile};
 use crate::codec::Kind;
 use crate::openai::data_url;
 use crate::turns::{self, Content, Place, titled, url};
@@ -57,7 +57,10 @@ pub(super) enum ContentPart<'a> {
     Text { text: Cow<'a, str> },
     #[serde(rename = "input_image")]
     Image {
-        image_url: Cow<'a, str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        image_url: Option<Cow<'a, str>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        file_id: Option<&'a str>,
         detail: &'a str,
     },
     #[serde(rename = "input_file")]
@@ -68,6 +71,8 @@ pub(super) enum ContentPart<'a> {
         file_data: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
         file_url: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        file_id: Option<&'a str>,
     },
 }
 
@@ -127,10 +132,10 @@ fn prompt(message: &chat::Message, kind: Kind, place: Place) -> Result<Message<'
             },
             Part::Image(image) if user => picture(image),
             Part::Document(file) if user => document(file),
-            Part::Audio { .. } if user => return Err(place.refuse("it takes no sound")),
+            Part::Audio(_) if user => return Err(place.refuse("it takes no sound")),
             Part::Cited { .. }
             | Part::Image(_)
-            | Part::Audio { .. }
+            | Part::Audio(_)
             | Part::Document(_)
             | Part::ToolCall(_)
             | Part::Reasoning { .. }
@@ -154,30 +159,42 @@ fn prompt(message: &chat::Message, kind: Kind, place: Place) -> Result<Message<'
 }
 
 fn picture(image: &Image) -> ContentPart<'_> {
+    let (image_url, file_id) = match url(&image.source) {
+        Ok(url) => (Some(url), None),
+        Err(StoredFile { id, .. }) => (None, Some(id.as_str())),
+    };
     ContentPart::Image {
-        image_url: url(&image.source),
+        image_url,
+        file_id,
         // The field is required there.
         detail: image.detail.as_deref().unwrap_or("auto"),
     }
 }
 
 fn document(document: &Document) -> ContentPart<'_> {
+    let source = match &document.source {
+        DocumentSource::Text { text, .. } => {
+            return ContentPart::Text {
+                text: titled(document, text),
+            };
+        }
+        DocumentSource::File(source) => source,
+    };
     let title = document.title.as_deref();
-    match &document.source {
-        DocumentSource::Text { text, .. } => ContentPart::Text {
-            text: titled(document, text),
-        },
-        DocumentSource::File(Source::Url(url)) => ContentPart::File {
-            filename: title,
-            file_data: None,
-            file_url: Some(url),
-        },
-        DocumentSource::File(Source::Bytes { mime, data }) => ContentPart::File {
-            // Needed to tell what is in it.
-            filename: Some(title.unwrap_or("document")),
-            file_data: Some(data_url::write(mime, data)),
-            file_url: None,
-        },
+    let (filename, file_data, file_url, file_id) = match source {
+        Source::Url(url) => (title, None, Some(url.as_str()), None),
+        Source::Stored(StoredFile { id, .. }) => (None, None, None, Some(id.as_str())),
+        Source::Bytes { mime, data } => {
+            // The name is needed to tell what is in it.
+            let name = title.unwrap_or("document");
+            (Some(name), Some(data_url::write(mime, data)), None, None)
+        }
+    };
+    ContentPart::File {
+        filename,
+        file_data,
+        file_url,
+        file_id,
     }
 }
 
@@ -188,7 +205,7 @@ fn media(place: Place, part: &Part) -> Result<ContentPart<'_>, Error> {
         Part::Document(file) => Ok(document(file)),
         Part::Text(_)
         | Part::Cited { .. }
-        | Part::Audio { .. }
+        | Part::Audio(_)
         | Part::ToolCall(_)
         | Part::ToolResult { .. }
         | Part::Reasoning { .. }
@@ -208,11 +225,7 @@ fn assistant<'a>(
     for (place, part) in place.each(message) {
         match part {
             Part::Text(text) | Part::Cited { text, .. } | Part::Refusal(text) => {
-                items.push(Item::Message(Message {
-                    role: Role::Assistant.as_str(),
-                    content: Content::Text(Cow::Borrowed(text)),
-                    phase,
-                }));
+                items.push(said(text, phase));
             }
             Part::ToolCall(call) => items.push(Item::Call(Call::FunctionCall {
                 call_id: &call.id,
@@ -228,12 +241,25 @@ fn assistant<'a>(
                     }
                 }
             }
-            Part::Image(_) | Part::Audio { .. } | Part::Document(_) | Part::ToolResult { .. } => {
+            Part::Audio(spoken) => {
+                let text = place.transcript(spoken)?;
+                items.push(said(text, phase));
+            }
+            Part::Image(_) | Part::Document(_) | Part::ToolResult { .. } => {
                 return Err(place.misplaced(Role::Assistant, part, ""));
             }
         }
     }
     Ok(())
+}
+
+/// What the model said.
+fn said<'a>(text: &'a str, phase: Option<&'a str>) -> Item<'a> {
+    Item::Message(Message {
+        role: Role::Assistant.as_str(),
+        content: Content::Text(Cow::Borrowed(text)),
+        phase,
+    })
 }
 
 fn altered(place: Place) -> Error {

@@ -9,7 +9,7 @@ use crate::{Error, options};
 
 /// Fields the gateway itself writes or rules out; a provider option must not replace one. Among them is all that would
 /// have the provider keep the conversation, or go on with one that it kept.
-const RESERVED: [&str; 27] = [
+const RESERVED: [&str; 31] = [
     "model",
     "input",
     "instructions",
@@ -29,31 +29,23 @@ const RESERVED: [&str; 27] = [
     "n",
     "logprobs",
     "top_logprobs",
+    "tools",
     "tool_choice",
     "parallel_tool_calls",
     "response_format",
     "reasoning_effort",
     "service_tier",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "modalities",
     "metadata",
     "user",
     "stream",
 ];
 
-/// Tools whose calls the caller would have to answer, in a way that it has no words for.
-const ANSWERED: [&str; 6] = [
-    "function",
-    "custom",
-    "computer",
-    "computer_use_preview",
-    "local_shell",
-    "apply_patch",
-];
-
 /// Provider options by where they go.
 #[derive(Debug, Default)]
 pub(super) struct Options<'a> {
-    /// Tools that the provider runs itself.
-    pub(super) tools: &'a [Value],
     /// What else the answer is to hold.
     pub(super) include: Vec<&'a str>,
     /// Fields of `text`, beside its format.
@@ -74,7 +66,6 @@ impl<'a> Options<'a> {
         let mut read = Self::default();
         for (name, value) in &request.provider_options {
             match name.as_str() {
-                "tools" => read.tools = tools(value)?,
                 "include" => read.include = names(value)?,
                 "text" => read.text.extend(fields(value, "text", "format")?),
                 "reasoning" => read.reasoning = fields(value, "reasoning", "effort")?,
@@ -93,24 +84,6 @@ impl<'a> Options<'a> {
 
 fn invalid(path: &str, problem: &str) -> Error {
     Error::invalid(format!("provider_options.{path}"), problem)
-}
-
-fn tools(value: &Value) -> Result<&[Value], Error> {
-    let tools = value
-        .as_array()
-        .ok_or_else(|| invalid("tools", "must be a list of tools"))?;
-    for (index, tool) in tools.iter().enumerate() {
-        let kind = tool.get("type").and_then(Value::as_str);
-        let problem = match kind {
-            None => "must be a tool with a `type`, such as web_search",
-            Some(kind) if ANSWERED.contains(&kind) => {
-                "must be a tool that the provider runs itself; use the request's own tools for functions"
-            }
-            Some(_) => continue,
-        };
-        return Err(invalid(&format!("tools[{index}]"), problem));
-    }
-    Ok(tools)
 }
 
 fn names(value: &Value) -> Result<Vec<&str>, Error> {

@@ -1,7 +1,8 @@
 use serde_json::{Value, json};
 
 use crate::chat::{
-    Effort, JsonSchema, Message, Part, Reasoning, Request, ResponseFormat, Role, ToolCall,
+    Audio, AudioOutput, Effort, JsonSchema, Message, Modality, Part, ProviderTool, Reasoning,
+    Request, ResponseFormat, Role, Tool, ToolCall,
 };
 use crate::codec::{Api, Codec, HttpRequest, Kind, Target};
 use crate::{Error, openai};
@@ -205,7 +206,7 @@ fn thoughts_are_shown_where_they_are_asked_for() {
 #[test]
 fn what_it_has_no_words_for_is_refused_by_name_or_left_out() {
     type Change = fn(&mut Request);
-    let cases: [(&str, Change); 8] = [
+    let cases: [(&str, Change); 10] = [
         ("stop", |it| it.stop = vec!["x".to_owned()]),
         ("seed", |it| it.seed = Some(1)),
         ("choice_count", |it| it.choices = Some(2)),
@@ -214,6 +215,15 @@ fn what_it_has_no_words_for_is_refused_by_name_or_left_out() {
         ("presence_penalty", |it| it.presence_penalty = Some(1.0)),
         ("logit_bias", |it| {
             it.logit_bias.insert("1".to_owned(), 1.0);
+        }),
+        ("output_modalities", |it| {
+            it.modalities = vec![Modality::Audio]
+        }),
+        ("audio_output", |it| {
+            it.audio = Some(AudioOutput {
+                voice: "alloy".to_owned(),
+                format: None,
+            });
         }),
         ("messages[0].name", |it| {
             it.messages[0].name = Some("ann".to_owned());
@@ -254,12 +264,34 @@ fn result(id: &str, parts: Vec<Part>, is_error: bool) -> Part {
     }
 }
 
+fn own_tool(kind: &str) -> Tool {
+    Tool::Provider(ProviderTool {
+        kind: kind.to_owned(),
+        settings: serde_json::Map::from_iter([("x".to_owned(), json!([1]))]),
+        provider: Some("openai".to_owned()),
+    })
+}
+
+#[test]
+fn tools_of_the_providers_own_stand_among_the_others() {
+    let asked = Request {
+        tools: vec![own_tool("web_search")],
+        ..request()
+    };
+    let own = json!([{"type": "web_search", "x": [1]}]);
+    assert_eq!(body(&asked)["tools"], own);
+    let azure = codec(Kind::AzureOpenAi).encode(&asked, &Target::of("mine"), false);
+    let azure: Value = serde_json::from_slice(&azure.unwrap().body).unwrap();
+    assert_eq!(azure.get("tools"), None, "it is for another kind");
+}
+
 #[test]
 fn what_cannot_be_left_out_is_refused_come_what_may() {
-    let sound = Part::Audio {
+    let sound = Part::Audio(Audio {
         data: vec![1].into(),
         format: "wav".to_owned(),
-    };
+        ..Audio::default()
+    });
     let target = Target {
         drop_unsupported: true,
         ..Target::of("gpt-5.4")
@@ -275,6 +307,12 @@ fn what_cannot_be_left_out_is_refused_come_what_may() {
         let error = codec(Kind::OpenAi).encode(&of(messages), &target, false);
         assert_eq!(error.unwrap_err().field(), Some("messages[0].parts[0]"));
     }
+    let custom = Request {
+        tools: vec![own_tool("custom")],
+        ..request()
+    };
+    let error = codec(Kind::OpenAi).encode(&custom, &target, false);
+    assert_eq!(error.unwrap_err().field(), Some("tools[0]"));
     let schemaless = Request {
         response_format: Some(ResponseFormat::JsonSchema(JsonSchema {
             name: "n".to_owned(),
@@ -294,7 +332,7 @@ fn what_counts_is_asked_and_nothing_else() {
     let asked = Request {
         max_output_tokens: Some(9),
         temperature: Some(0.5),
-        ..with_options(json!({"truncation": "auto", "prompt_cache_key": "k"}))
+        ..with_options(json!({"truncation": "auto", "safety_identifier": "k"}))
     };
     let target = Target::of("gpt-5.4");
     let question = codec(Kind::OpenAi).count_tokens(&asked, &target).unwrap();

@@ -3,7 +3,8 @@ use serde_json::{Value, json};
 use super::super::{ITEM, PHASE};
 use crate::Error;
 use crate::chat::{
-    Document, DocumentSource, Image, Message, Opaque, Part, Request, Role, Source, ToolCall,
+    Document, DocumentSource, Image, Message, Opaque, Part, Request, Role, Source, StoredFile,
+    ToolCall,
 };
 use crate::codec::{Api, Codec, HttpRequest, Kind, Target};
 
@@ -29,6 +30,15 @@ fn message(role: Role, parts: Vec<Part>) -> Message {
         parts,
         name: None,
     }
+}
+
+/// A file that the provider keeps.
+fn stored() -> Source {
+    Source::Stored(StoredFile {
+        id: "file-1".to_owned(),
+        mime: None,
+        owner: Some("openai".to_owned()),
+    })
 }
 
 #[test]
@@ -68,6 +78,11 @@ fn instructions_stand_where_they_stood_and_media_are_items_of_content() {
                 file(pdf, None),
                 file(address, Some("A")),
                 file(text, Some("Sky")),
+                file(DocumentSource::File(stored()), None),
+                Part::Image(Image {
+                    source: stored(),
+                    detail: None,
+                }),
             ],
         ),
     ];
@@ -77,6 +92,8 @@ fn instructions_stand_where_they_stood_and_media_are_items_of_content() {
         {"type": "input_file", "filename": "document", "file_data": "data:application/pdf;base64,Bg=="},
         {"type": "input_file", "filename": "A", "file_url": "https://x.example/a.pdf"},
         {"type": "input_text", "text": "Sky\n\nblue"},
+        {"type": "input_file", "file_id": "file-1"},
+        {"type": "input_image", "file_id": "file-1", "detail": "auto"},
     ]);
     assert_eq!(
         input(Kind::OpenAi, asked.clone()),
@@ -87,6 +104,8 @@ fn instructions_stand_where_they_stood_and_media_are_items_of_content() {
             {"role": "user", "content": content},
         ])
     );
+    let mut asked = asked;
+    asked.pop();
     let imitated = input(Kind::OpenAiCompatible, asked);
     assert_eq!(imitated[2]["role"], "system");
 }

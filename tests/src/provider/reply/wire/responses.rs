@@ -28,6 +28,9 @@ impl Wire for Responses {
         if !thinking.is_empty() {
             items.push(thought(completion, items.len(), Some(thinking)));
         }
+        if completion.searched {
+            items.push(search(completion, items.len(), "completed"));
+        }
         if !text.is_empty() {
             items.push(message(completion, items.len(), Some(text)));
         }
@@ -48,6 +51,17 @@ impl Wire for Responses {
         let mut events = Vec::new();
         match piece {
             Piece::Thinking(text) => self.think(completion, text, &mut events),
+            Piece::Search => {
+                self.close(completion, &mut events);
+                let begun = search(completion, self.items.len(), "in_progress");
+                events.push(self.item("response.output_item.added", &begun));
+                let id = id("ws", completion, self.items.len());
+                events.push(self.of_item("response.web_search_call.searching", &id, ""));
+                self.over(
+                    search(completion, self.items.len(), "completed"),
+                    &mut events,
+                );
+            }
             Piece::Text(text) => self.say(completion, text, &mut events),
             Piece::Call(it) => self.call(completion, it, &mut events),
         }
@@ -213,6 +227,14 @@ fn thought(completion: &Completion<'_>, index: usize, text: Option<&str>) -> Str
     format!(
         r#"{{"id":"{id}","type":"reasoning","summary":[{{"type":"summary_text","text":"{text}"}}],"encrypted_content":"{}"}}"#,
         completion.signature()
+    )
+}
+
+/// A search that the provider makes itself.
+fn search(completion: &Completion<'_>, index: usize, status: &str) -> String {
+    format!(
+        r#"{{"id":"{}","type":"web_search_call","status":"{status}","action":{{"type":"search","query":"sky"}}}}"#,
+        id("ws", completion, index)
     )
 }
 
