@@ -313,6 +313,20 @@ pub enum Unreachable {
     Closed,
     /// They are let through, unbounded.
     Open,
+    /// They are let through within what nodes are promised ahead, all of them together so many per cent of each window:
+    /// the limit holds whatever happens.
+    Shares(u32),
+}
+
+impl Unreachable {
+    /// How much of each window is promised to nodes ahead, in per cent.
+    #[must_use]
+    pub fn promised_percent(self) -> u32 {
+        match self {
+            Self::Closed | Self::Open => 0,
+            Self::Shares(percent) => percent,
+        }
+    }
 }
 
 /// What becomes of a stream whose answer outgrows what is held for it, where the limit has no room for more.

@@ -110,7 +110,7 @@ async fn answers_in_sound_reach_callers_of_either_edge_and_are_paid_for() -> any
 
         // What was said goes back as its provider knows it.
         let mut next = ask(model, "nonce=n");
-        next.messages.insert(0, said);
+        next.messages.insert(0, said.clone());
         caller.send(next).await?;
         let sent = cluster.provider.recorded().pop().context("a request")?;
         let sent = String::from_utf8(sent.body.to_vec())?;

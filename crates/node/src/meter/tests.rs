@@ -131,6 +131,7 @@ impl Bench {
                 remaining: GRANTED,
                 share: None,
                 coming: Vec::new(),
+                promises: Vec::new(),
             }
         };
         self.limiter.receive(&OwnerMessage {
