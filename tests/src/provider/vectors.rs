@@ -155,7 +155,7 @@ impl Vectors {
                 };
                 (inputs, 96, length("output_dimension"), words)
             }
-            Format::Anthropic => bail!("there are no embeddings"),
+            Format::Anthropic | Format::Responses => bail!("there are no embeddings"),
         };
         ensure!((1..=most).contains(&values.len()), "1 to {most} inputs");
         let tokens = values.iter().map(|value| match value.as_array() {
