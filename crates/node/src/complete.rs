@@ -2,7 +2,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, timeout_at};
 use tollgate_policy::table::Model;
@@ -12,13 +11,14 @@ use tollgate_provider::embeddings;
 
 use crate::app::Node;
 use crate::asked::Asked;
+use crate::deadline::Patience;
 use crate::dispatch::{Begun, Case, Reply, dispatch};
 use crate::error::Error;
 use crate::meter::{Meter, Summary};
 use crate::permit::{LimitState, Needs, Permit};
 use crate::plan::Plan;
 use crate::prepared::Prepared;
-use crate::{deadline, executor, explain};
+use crate::{executor, explain};
 
 /// A request as it came in, before anything is known of it.
 #[derive(Debug)]
@@ -27,8 +27,8 @@ pub(crate) struct Call<'a> {
     pub(crate) edge: &'static str,
     /// Value of the `authorization` header.
     pub(crate) authorization: Option<&'a [u8]>,
-    /// How long the caller waits.
-    pub(crate) timeout: Option<Duration>,
+    /// When it came in, and how long the caller waits.
+    pub(crate) patience: Patience,
     /// Whether the caller wants to know why the request goes where it goes.
     pub(crate) explain: bool,
 }
@@ -85,7 +85,7 @@ pub(crate) async fn complete(
     call: Call<'_>,
     decode: impl FnOnce() -> Result<Asked, Error>,
 ) -> Result<Answer, Box<Refused>> {
-    let mut meter = Meter::start(call.edge);
+    let mut meter = Meter::start(call.edge, call.patience.arrived());
     // On the heap, as it is large and would be moved by each layer around it.
     match Box::pin(answer(node, call, decode, &mut meter)).await {
         Ok((model, until, reply)) => finish(meter, &model, until, reply),
@@ -100,7 +100,8 @@ async fn answer(
     meter: &mut Meter,
 ) -> Result<(Arc<Model>, Instant, Reply), Error> {
     let revision = node.in_force()?;
-    let key = node.keys.authenticate(call.authorization).await?;
+    let known = node.keys.authenticate(call.authorization);
+    let key = call.patience.bound(known).await?;
     meter.caller(&key);
     key.admit()?;
     let request = Prepared::new(revision, key, decode()?)?;
@@ -110,7 +111,7 @@ async fn answer(
         model,
         ..
     } = &request;
-    let until = deadline::earliest(meter.started(), call.timeout, model.deadline);
+    let until = call.patience.within(model.deadline);
     meter.counted(request.counted.clone());
     let (number, operation) = (revision.table.revision(), request.asked.operation());
     meter.asked(model, number, operation, request.bounds);

@@ -38,7 +38,8 @@ pub(crate) async fn explain(
     decode: impl FnOnce() -> Result<Asked, Error>,
 ) -> Result<wire::ExplainResponse, Error> {
     let revision = node.in_force()?;
-    let key = node.keys.authenticate(call.authorization).await?;
+    let known = node.keys.authenticate(call.authorization);
+    let key = call.patience.bound(known).await?;
     key.admit()?;
     let request = Prepared::new(revision, key, decode()?)?;
     let plan = request.key.plan(&request.revision, &request.model)?;

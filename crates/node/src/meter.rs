@@ -116,12 +116,12 @@ enum Sent {
 // === impl Meter ===
 
 impl Meter {
-    /// A request has come in.
-    pub(crate) fn start(edge: &'static str) -> Self {
+    /// A request has come in at that time.
+    pub(crate) fn start(edge: &'static str, started: Instant) -> Self {
         Self {
             id: format!("tg-{:016x}", random::number()),
             edge,
-            started: Instant::now(),
+            started,
             first_content: None,
             key: None,
             model: None,
@@ -149,11 +149,6 @@ impl Meter {
             // What holds if nobody says otherwise before the meter is dropped.
             ending: "CANCELLED",
         }
-    }
-
-    /// When the request came in.
-    pub(crate) fn started(&self) -> Instant {
-        self.started
     }
 
     /// Who asks.

@@ -27,6 +27,7 @@ mod balance;
 mod ceilings;
 mod clients;
 mod conversation;
+mod deadlines;
 mod dev;
 mod edges;
 mod embeddings;

@@ -94,7 +94,7 @@ impl Bench {
         let until = Instant::now() + Duration::from_secs(5);
         let permit = Permit::take(&self.limiter, &self.plan, self.needs, until);
         let permit = self.with_owner(permit).await.unwrap();
-        let mut meter = Meter::start("http");
+        let mut meter = Meter::start("http", Instant::now());
         meter.asked(&self.model, 1, Operation::Completion, bounds());
         meter.admitted(permit);
         meter
@@ -476,7 +476,7 @@ async fn what_goes_to_the_cache_is_charged_at_its_own_price() {
         cache_write_1h: 1000,
         ..Usage::of(5000, 100, UsageSource::Provider)
     };
-    let meter = Meter::start("grpc");
+    let meter = Meter::start("grpc", Instant::now());
     // 1,000 of each: as they are, from the cache, to it for an hour; 2,000 to it for its usual time; 100 out at 2.
     let expected = 1_000_000 + 100_000 + 2_000_000 + 2_500_000 + 200_000;
     assert_eq!(meter.cost(deployment, &usage), Some(expected));
