@@ -22,6 +22,7 @@ use anyhow::{Context, bail, ensure};
 /// | `think-N` | shape: N words of thinking before the content, where the format has a place for them |
 /// | `calls-N` | shape: N calls of the tool `lookup` after the content, each with the argument `n` |
 /// | `cached-N` | shape: reports that N of the prompt tokens were read from a cache |
+/// | `goes-on` | shape: where the last message is the assistant's, the content goes on after its words |
 /// | `usage-unasked` | shape: a stream reports usage though the request does not ask for it, where the format lets it ask |
 /// | `thinking-in-parts` | shape: thinking is a signed part of the content, as Mistral tells it, in OpenAI's format |
 /// | `percent-P` | shape: the fault befalls P of a hundred requests, by lot |
@@ -70,6 +71,8 @@ pub struct Behaviour {
     pub calls: u32,
     /// Prompt tokens reported as read from a cache.
     pub cached: u32,
+    /// Whether it goes on after the words of a last message that is the assistant's.
+    pub goes_on: bool,
     /// Whether streams report usage though they were not asked to.
     pub unasked_usage: bool,
     /// Whether OpenAI's format tells thinking as a part of the content.
@@ -184,6 +187,7 @@ pub const EXAMPLES: &[&str] = &[
     "ok-50x20ms",
     "slow-first-500ms",
     "think-2+calls-1+cached-3",
+    "goes-on",
     "refuse-rate",
     "refuse-quota",
     "status-500",
@@ -228,6 +232,7 @@ impl Default for Behaviour {
             thinking: 0,
             calls: 0,
             cached: 0,
+            goes_on: false,
             unasked_usage: false,
             thinking_in_parts: false,
             percent: 100,
@@ -257,6 +262,10 @@ impl Behaviour {
 
     fn apply(&mut self, part: &str) -> anyhow::Result<()> {
         if part == "ok" {
+            return Ok(());
+        }
+        if part == "goes-on" {
+            self.goes_on = true;
             return Ok(());
         }
         if part == "usage-unasked" {

@@ -14,6 +14,7 @@ use super::condition::eventually;
 use super::http::{Http, chat, chat_stream};
 
 const POLICY: &str = r#"
+explanations: full
 providers:
   mock:  { kind: openai_compatible, base_url: "PROVIDER", internal: true }
   other: { kind: openai_compatible, base_url: "PROVIDER", internal: true }

@@ -12,6 +12,7 @@ use tollgate_quota::{
     Window,
 };
 
+mod carry;
 mod ceilings;
 mod race;
 mod served;
@@ -298,21 +299,21 @@ async fn a_stream_is_charged_to_where_it_came() {
     let counted = tokens::count_text("four words of text");
     let left = |meter: &mut Meter, bench: &Bench| {
         let _ = meter.attempt(&bench.deployment, None);
-        meter.streaming();
+        meter.streaming(0);
         meter.streamed(&[text(), text()]);
     };
     let cost = INPUT * 1000 + 2 * counted * 2000;
     assert_eq!(settled(left).await, (1, INPUT + 2 * counted, cost));
     let broken = |meter: &mut Meter, bench: &Bench| {
         let _ = meter.attempt(&bench.deployment, None);
-        meter.streaming();
+        meter.streaming(0);
         meter.broke(&ended(Reached::Perhaps), Some(usage(12, 3)));
         meter.fail(&Error::Truncated);
     };
     assert_eq!(settled(broken).await, (1, 15, 12 * 1000 + 3 * 2000));
     let lagging = |meter: &mut Meter, bench: &Bench| {
         let _ = meter.attempt(&bench.deployment, None);
-        meter.streaming();
+        meter.streaming(0);
         meter.streamed(&[text(), text(), text(), text()]);
         meter.broke(&ended(Reached::Perhaps), Some(usage(12, 1)));
         meter.fail(&Error::Truncated);
@@ -321,7 +322,7 @@ async fn a_stream_is_charged_to_where_it_came() {
     assert!(charged > 13, "{charged} for an answer of many words");
     let whole = |meter: &mut Meter, bench: &Bench| {
         let _ = meter.attempt(&bench.deployment, None);
-        meter.streaming();
+        meter.streaming(0);
         meter.streamed(&[text(), Chunk::Usage(usage(12, 4))]);
         assert_eq!(meter.complete().unwrap().usage.total(), 16);
     };

@@ -29,6 +29,8 @@ pub(super) struct Writer<'a> {
     framing: Framing,
     completion: Completion<'a>,
     chunks: u32,
+    /// The chunks that the answer has already.
+    said: u32,
     /// What is told, whether or not it is.
     usage: Usage,
 }
@@ -36,9 +38,11 @@ pub(super) struct Writer<'a> {
 impl<'a> Writer<'a> {
     pub(super) fn new(facts: &'a Facts<'a>, behaviour: &'a Behaviour) -> Self {
         let cap = facts.max_tokens.unwrap_or(u32::MAX);
-        let chunks = behaviour.chunks.min(cap);
+        let said = if behaviour.goes_on { facts.said } else { 0 };
+        let wanted = behaviour.chunks.saturating_sub(said);
+        let chunks = wanted.min(cap);
         let usage = usage(facts, behaviour, chunks);
-        let finish = match (chunks < behaviour.chunks, behaviour.calls) {
+        let finish = match (chunks < wanted, behaviour.calls) {
             _ if behaviour.fault == Fault::Filtered => Finish::Filtered,
             (true, _) => Finish::Length,
             (false, 0) => Finish::Stop,
@@ -68,6 +72,7 @@ impl<'a> Writer<'a> {
                 thinking_in_parts: behaviour.thinking_in_parts,
             },
             chunks,
+            said,
             usage,
         }
     }
@@ -125,7 +130,7 @@ impl<'a> Writer<'a> {
     }
 
     fn push_content(&self, text: &mut Vec<u8>, index: u32) {
-        push_chunk(text, self.facts.nonce, index);
+        push_chunk(text, self.facts.nonce, self.said + index);
         if self.behaviour.fault == Fault::SplitUtf8 {
             text.pop();
             text.extend_from_slice("é🦀 ".as_bytes());
