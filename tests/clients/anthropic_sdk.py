@@ -51,6 +51,20 @@ def check_answers(client: anthropic.Anthropic) -> None:
         check_message(stream.get_final_message())
 
 
+def check_search(client: anthropic.Anthropic) -> None:
+    def check(message: Message) -> None:
+        search, found, text = message.content
+        same((search.name, search.input), ("web_search", {"query": "sky"}))
+        same((found.tool_use_id, found.content[0].title), (search.id, "Sky"))
+        same((text.text, message.usage.server_tool_use.web_search_requests), (TEXT, 1))
+
+    raw = client.messages.with_raw_response.create(model="ok-3+searched", **ASK)
+    oracle.nothing_extra(Message.model_validate_json(raw.text()), "search")
+    check(raw.parse())
+    with client.messages.stream(model="ok-3+searched", **ASK) as stream:
+        check(stream.get_final_message())
+
+
 def check_errors(client: anthropic.Anthropic) -> None:
     def ask(model: str) -> object:
         return client.messages.create(model=model, **ASK)
@@ -71,5 +85,6 @@ if __name__ == "__main__":
     sdk = anthropic.Anthropic(base_url=PROVIDER, api_key=KEY, max_retries=0)
     check_requests()
     check_answers(sdk)
+    check_search(sdk)
     check_errors(sdk)
     print("all is well")

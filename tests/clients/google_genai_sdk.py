@@ -2,7 +2,7 @@
 
 import google.genai
 import google.genai.errors
-from google.genai import types
+from google.genai import _common, models, types
 
 import oracle
 from oracle import CACHED, CALLS, COUNT, EMBEDDED, INPUT, KEY, LENGTH, OUTPUT, PROMPT, PROVIDER, RICH, TEXT, THINKING, fails, same
@@ -55,6 +55,45 @@ def check_vectors(client: google.genai.Client) -> None:
     same(answer.usage_metadata.prompt_token_count, COUNT)
 
 
+def spelt_alike(body: dict) -> dict:
+    """The same with its contents as the SDK understands them: a field's name has two spellings, and bytes are base64."""
+    if "requests" in body:
+        return {**body, "requests": [spelt_alike(one) for one in body["requests"]]}
+    return {**body, "content": types.Content.model_validate(body["content"])} if "content" in body else body
+
+
+def check_vertex(client: google.genai.Client) -> None:
+    """Vertex AI has three ways of its own, and the SDK writes them all: what it makes of what a request says must be that request."""
+    ways = set()
+    for request in oracle.embeddings("vertex"):
+        body, (model, _, action) = request["body"], request["path"].rpartition("/")[2].rpartition(":")
+        ways.add(action)
+        contents, settings, api = {
+            "predict": lambda: ({"contents": [it["content"] for it in body["instances"]]}, {**body["parameters"], **body["instances"][0]}, "PREDICT"),
+            "embedContent": lambda: ({"content": body["content"]}, body["embedContentConfig"], "EMBED_CONTENT"),
+            "batchEmbedContents": lambda: (
+                {"batch_contents": [it["content"] for it in body["requests"]]},
+                body["requests"][0]["embedContentConfig"],
+                "BATCH_EMBED_CONTENTS",
+            ),
+        }[action]()
+        config = types.EmbedContentConfig(
+            task_type=settings.get("taskType", settings.get("task_type")),
+            output_dimensionality=settings.get("outputDimensionality"),
+            auto_truncate=settings.get("autoTruncate"),
+        )
+        meant = types._EmbedContentParametersPrivate(model=model, embedding_api_type=api, config=config, **contents)
+        written = models._EmbedContentParametersPrivate_to_vertex(client._api_client, meant, None, meant)
+        written = _common.convert_to_dict({name: value for name, value in written.items() if not name.startswith("_")})
+        same(spelt_alike(body), spelt_alike({"parameters": {}, **written} if action == "predict" else written))
+    same(ways, {"predict", "embedContent", "batchEmbedContents"})
+
+    for model, contents in [("ok", EMBEDDED), ("gemini-embedding-001@ok", EMBEDDED), ("gemini-embedding-001@ok", EMBEDDED[:1])]:
+        answer = client.models.embed_content(model=model, contents=contents)
+        same([len(item.values) for item in answer.embeddings], [LENGTH] * len(contents))
+    same(sum(item.statistics.token_count for item in client.models.embed_content(model="ok", contents=EMBEDDED).embeddings), COUNT)
+
+
 def check_answers(client: google.genai.Client) -> None:
     answer = client.models.generate_content(model=RICH, contents=PROMPT)
     parts = answer.candidates[0].content.parts
@@ -80,6 +119,18 @@ def check_answers(client: google.genai.Client) -> None:
     same((blocked.candidates, blocked.prompt_feedback.block_reason), (None, types.BlockedReason.PROHIBITED_CONTENT))
 
 
+def check_own_tools_and_sound(client: google.genai.Client) -> None:
+    for answer in [
+        client.models.generate_content(model="ok-3+searched", contents=PROMPT),
+        *list(client.models.generate_content_stream(model="ok-3+searched", contents=PROMPT))[:1],
+    ]:
+        ran, came = answer.candidates[0].content.parts[:2]
+        same(ran.executable_code.language, types.Language.PYTHON)
+        same((came.code_execution_result.outcome, came.code_execution_result.output), (types.Outcome.OUTCOME_OK, "1\n"))
+    spoken = client.models.generate_content(model="ok-3+spoken", contents=PROMPT).candidates[0].content.parts[0]
+    same((spoken.inline_data.mime_type, spoken.inline_data.data.decode()), ("audio/L16;codec=pcm;rate=24000", TEXT))
+
+
 def check_errors(client: google.genai.Client) -> None:
     def ask(model: str) -> object:
         return client.models.generate_content(model=model, contents=PROMPT)
@@ -97,6 +148,8 @@ if __name__ == "__main__":
     sdk = google.genai.Client(api_key=KEY, http_options=types.HttpOptions(base_url=PROVIDER))
     check_requests()
     check_vectors(sdk)
+    check_vertex(google.genai.Client(vertexai=True, api_key=KEY, http_options=types.HttpOptions(base_url=PROVIDER)))
     check_answers(sdk)
+    check_own_tools_and_sound(sdk)
     check_errors(sdk)
     print("all is well")

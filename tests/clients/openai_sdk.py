@@ -1,5 +1,6 @@
 """OpenAI's SDK as the judge of what is sent to OpenAI, at Azure too, and of the fake provider's answers in that format."""
 
+import base64
 import json
 
 import openai
@@ -68,6 +69,28 @@ def check_answers(client: openai.OpenAI) -> None:
     same(chunks[-1].usage.completion_tokens, OUTPUT)
 
 
+def check_sound(client: openai.OpenAI) -> None:
+    """What the fake provider says in sound is its words, to the byte."""
+    spoken = {"model": "ok-3+spoken", "messages": MESSAGES, "modalities": ["text", "audio"]}
+    spoken["audio"] = {"voice": "alloy", "format": "pcm16"}
+    raw = client.chat.completions.with_raw_response.create(**spoken)
+    oracle.nothing_extra(ChatCompletion.model_validate_json(raw.text), "sound")
+    answer = raw.parse()
+    audio = answer.choices[0].message.audio
+    same((audio.transcript, base64.b64decode(audio.data).decode()), (TEXT, TEXT))
+    assert audio.id and audio.expires_at, audio
+    same(answer.usage.completion_tokens_details.audio_tokens, answer.usage.completion_tokens)
+
+    chunks = list(client.chat.completions.create(**spoken, stream=True))
+    for chunk in chunks:
+        document = chunk.model_dump(exclude_unset=True)
+        oracle.nothing_extra(ChatCompletionChunk.model_validate(document), "chunk of sound")
+    told = [choice.delta.audio for chunk in chunks for choice in chunk.choices if choice.delta.audio]
+    same("".join(audio.transcript or "" for audio in told), TEXT)
+    same(b"".join(base64.b64decode(audio.data) for audio in told if audio.data).decode(), TEXT)
+    assert told[-1].expires_at, told[-1]
+
+
 def check_errors(client: openai.OpenAI) -> None:
     def ask(model: str) -> object:
         return client.chat.completions.create(model=model, messages=MESSAGES)
@@ -88,5 +111,6 @@ if __name__ == "__main__":
     check_requests()
     check_vectors(sdk)
     check_answers(sdk)
+    check_sound(sdk)
     check_errors(sdk)
     print("all is well")

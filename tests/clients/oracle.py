@@ -46,7 +46,7 @@ def embeddings(*kinds: str) -> list[dict[str, Any]]:
 
 def captured(kinds: tuple[str, ...], embed: bool, fewest: int) -> list[dict[str, Any]]:
     lines = Path(os.environ["TOLLGATE_REQUESTS"]).read_text().splitlines()
-    ends = ("/embeddings", "/embed", ":batchEmbedContents", "/invoke")
+    ends = ("/embeddings", "/embed", ":batchEmbedContents", ":embedContent", ":predict", "/invoke")
     found = [request for request in map(json.loads, lines) if request["kind"] in kinds]
     found = [request for request in found if request["path"].endswith(ends) == embed]
     for kind in set(kinds) & set(os.environ["TOLLGATE_KINDS"].split()):

@@ -60,7 +60,11 @@ impl Snapshot {
             (!shares.is_empty()).then(|| (Arc::clone(&limit.name), shares.into()))
         });
         let limits = Limits::new(specs).map_err(|error| error.to_string())?;
-        let limits = limits.with_shares(shared);
+        let promised = table.limits().iter().filter_map(|limit| {
+            let percent = limit.unreachable.promised_percent();
+            (percent > 0).then(|| (Arc::clone(&limit.name), percent))
+        });
+        let limits = limits.with_shares(shared).with_promises(promised);
         Ok(Self {
             revision,
             encoded: encode(revision, policy),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tollgate_proto::node::v1 as pb;
 use tollgate_quota::{
     Close, Coming, Counter, Epoch, Generation, Incarnation, NodeAccount, NodeMessage, NodeTime,
-    OwnerAccount, OwnerMessage, Window,
+    OwnerAccount, OwnerMessage, Promise, Window,
 };
 
 use crate::error::{Error, Result};
@@ -57,6 +57,7 @@ fn node_account(account: &pb::NodeAccount) -> Result<NodeAccount> {
         avail: account.available,
         waiters: account.waiters,
         answered: account.answered,
+        promised_back: account.promised_back,
     })
 }
 
@@ -135,6 +136,15 @@ fn owner_account(account: &OwnerAccount, epoch: Epoch) -> pb::OwnerAccount {
         coming: account.coming.iter().map(coming).collect(),
         epoch: epoch.0,
         share: account.share,
+        promises: account.promises.iter().map(promise).collect(),
+    }
+}
+
+fn promise(promise: &Promise) -> pb::Promise {
+    pb::Promise {
+        units: promise.units,
+        from_window: promise.from.0,
+        through_window: promise.through.0,
     }
 }
 

@@ -88,6 +88,15 @@ impl Asked {
         }
     }
 
+    /// The first picture that is to be embedded.
+    pub(crate) fn embedded_picture(&self) -> Option<usize> {
+        let Self::Embeddings(request) = self else {
+            return None;
+        };
+        let is_image = |input: &Input| matches!(input, Input::Image(_));
+        request.inputs.iter().position(is_image)
+    }
+
     /// How much work it asks for, from 0 to 1. Vectors are no work.
     pub(crate) fn complexity(&self) -> f64 {
         let Self::Completion { request, .. } = self else {

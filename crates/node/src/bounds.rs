@@ -13,7 +13,9 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// The bounds of a request whose output is capped, with so many tokens of input. What it passes on to a provider unread may ask for anything.
 pub(crate) fn bounds(request: &Request, input: u64) -> Bounds {
-    let unread = !request.provider_options.is_empty();
+    // A tool that the provider runs may bring anything into the prompt.
+    let runs_tools = request.tools.iter().any(|tool| tool.function().is_none());
+    let unread = runs_tools || !request.provider_options.is_empty();
     let service = request.service_tier.as_deref();
     let mut points = request.cache_points.iter();
     let output = u64::from(request.max_output_tokens.unwrap_or(0));
@@ -29,7 +31,7 @@ pub(crate) fn bounds(request: &Request, input: u64) -> Bounds {
 
 /// Whether the input holds sound.
 pub(crate) fn has_audio(request: &Request) -> bool {
-    has(request, |part| matches!(part, Part::Audio { .. }))
+    has(request, |part| matches!(part, Part::Audio(_)))
 }
 
 /// Whether the input holds pictures or documents.
@@ -73,7 +75,7 @@ fn is_or_holds(part: &Part, is: fn(&Part) -> bool) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tollgate_provider::chat::{CachePlace, CachePoint, Role};
+    use tollgate_provider::chat::{Audio, CachePlace, CachePoint, Role};
 
     use super::*;
 
@@ -119,10 +121,11 @@ mod tests {
 
     #[test]
     fn sound_is_found_within_the_result_of_a_tool() {
-        let sound = Part::Audio {
+        let sound = Part::Audio(Audio {
             data: vec![0].into(),
             format: "wav".to_owned(),
-        };
+            ..Audio::default()
+        });
         let result = Part::ToolResult {
             tool_call_id: "1".to_owned(),
             parts: vec![sound],

@@ -128,6 +128,7 @@ async fn answer(
     meter.asked(model, number, operation, request.bounds);
     let work = async {
         let plan = key.plan(revision, model)?;
+        request.check_price(&plan)?;
         let needs = plan.needs(revision, model, &request.bounds);
         let reserved = reserve(node, Arc::clone(&plan), (needs, until), meter).await;
         key.note_room(reserved.as_ref().err());

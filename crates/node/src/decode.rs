@@ -4,6 +4,7 @@
 mod cache;
 mod embeddings;
 mod message;
+mod tools;
 
 use std::collections::HashMap;
 
@@ -11,7 +12,8 @@ use prost_types::Struct;
 use prost_types::value::Kind;
 use tollgate_proto::completion::v1 as wire;
 use tollgate_provider::chat::{
-    Effort, Json, JsonSchema, MAX_JSON_DEPTH, Reasoning, Request, ResponseFormat, Tool, ToolChoice,
+    AudioOutput, Effort, Json, JsonSchema, MAX_JSON_DEPTH, Modality, PromptCache, Reasoning,
+    Request, ResponseFormat, ToolChoice,
 };
 
 use crate::asked::Asked;
@@ -22,7 +24,6 @@ pub(crate) use embeddings::embeddings;
 
 /// Bounds on parts of a request; each is far beyond honest use and keeps what follows proportional.
 const MOST_MESSAGES: usize = 10_000;
-const MOST_TOOLS: usize = 1_024;
 const MOST_LABELS: usize = 16;
 const LONGEST_LABEL_KEY: usize = 64;
 const LONGEST_LABEL_VALUE: usize = 512;
@@ -63,7 +64,7 @@ pub(crate) fn request(wire: wire::CompleteRequest) -> Result<Request, Error> {
     let mut faults = Faults::default();
     faults.unless(!wire.model.is_empty(), "model", "must name a model");
     check_labels(&wire.metadata, &mut faults);
-    refuse_unsupported(&wire, &mut faults);
+    let prompt_cache = wire.prompt_cache.clone().unwrap_or_default();
     let cache_points = cache::points(&wire, &mut faults);
     let request = Request {
         model: wire.model,
@@ -83,7 +84,7 @@ pub(crate) fn request(wire: wire::CompleteRequest) -> Result<Request, Error> {
             .log_probs
             .filter(|wanted| wanted.top > 0)
             .map(|wanted| wanted.top),
-        tools: tools(wire.tools, &mut faults),
+        tools: tools::tools(wire.tools, &mut faults),
         tool_choice: wire
             .tool_choice
             .and_then(|choice| tool_choice(choice, &mut faults)),
@@ -98,7 +99,15 @@ pub(crate) fn request(wire: wire::CompleteRequest) -> Result<Request, Error> {
         provider_options: options(wire.provider_options, &mut faults),
         user: (!wire.end_user.is_empty()).then_some(wire.end_user),
         service_tier: (!wire.service_tier.is_empty()).then_some(wire.service_tier),
+        modalities: modalities(&wire.output_modalities, &mut faults),
+        audio: wire
+            .audio_output
+            .and_then(|wanted| audio_output(wanted, &mut faults)),
         cache_points,
+        prompt_cache: PromptCache {
+            key: filled(prompt_cache.key),
+            retention: filled(prompt_cache.retention),
+        },
     };
     for (field, problem) in request.out_of_range() {
         let field = if field == "top_logprobs" {
@@ -158,21 +167,29 @@ fn check_labels(labels: &HashMap<String, String>, faults: &mut Faults) {
     }
 }
 
-fn refuse_unsupported(wire: &wire::CompleteRequest, faults: &mut Faults) {
-    for (index, modality) in wire.output_modalities.iter().enumerate() {
-        let problem = match wire::OutputModality::try_from(*modality) {
-            Ok(wire::OutputModality::Text) => continue,
-            Ok(wire::OutputModality::Audio) => "no provider of this gateway produces sound yet",
-            Ok(wire::OutputModality::Unspecified) | Err(_) => "must be a known kind of output",
-        };
-        faults.add(format!("output_modalities[{index}]"), problem);
+fn modalities(wire: &[i32], faults: &mut Faults) -> Vec<Modality> {
+    let decode = |(index, modality): (usize, &i32)| {
+        match wire::OutputModality::try_from(*modality) {
+            Ok(wire::OutputModality::Text) => return Some(Modality::Text),
+            Ok(wire::OutputModality::Audio) => return Some(Modality::Audio),
+            Ok(wire::OutputModality::Unspecified) | Err(_) => {}
+        }
+        let field = format!("output_modalities[{index}]");
+        faults.add(field, "must be a known kind of output");
+        None
+    };
+    wire.iter().enumerate().filter_map(decode).collect()
+}
+
+fn audio_output(wire: wire::AudioOutput, faults: &mut Faults) -> Option<AudioOutput> {
+    if wire.voice.is_empty() {
+        faults.add("audio_output.voice", "must be the name of a voice");
+        return None;
     }
-    let audio = wire.audio_output.is_none();
-    faults.unless(
-        audio,
-        "audio_output",
-        "no provider of this gateway produces sound yet",
-    );
+    Some(AudioOutput {
+        voice: wire.voice,
+        format: filled(wire.format),
+    })
 }
 
 fn messages(
@@ -191,51 +208,6 @@ fn messages(
     let decode =
         |(index, message)| message::message(message, &format!("messages[{index}]"), faults);
     wire.into_iter().enumerate().filter_map(decode).collect()
-}
-
-fn tools(wire: Vec<wire::Tool>, faults: &mut Faults) -> Vec<Tool> {
-    if wire.len() > MOST_TOOLS {
-        faults.add("tools", "must hold at most 1024 tools");
-        return Vec::new();
-    }
-    let decode = |(index, tool): (usize, wire::Tool)| {
-        let path = format!("tools[{index}]");
-        match tool.tool {
-            Some(wire::tool::Tool::Function(function)) => function_tool(function, &path, faults),
-            Some(wire::tool::Tool::Provider(_)) => {
-                faults.add(
-                    format!("{path}.provider"),
-                    "no provider of this gateway takes tools of its own yet",
-                );
-                None
-            }
-            None => {
-                faults.add(path, "must be a function");
-                None
-            }
-        }
-    };
-    wire.into_iter().enumerate().filter_map(decode).collect()
-}
-
-fn function_tool(wire: wire::FunctionTool, path: &str, faults: &mut Faults) -> Option<Tool> {
-    if !is_name(&wire.name) {
-        faults.add(
-            format!("{path}.function.name"),
-            "must be 1 to 64 letters, digits, dashes and underscores",
-        );
-        return None;
-    }
-    Some(Tool {
-        name: wire.name,
-        description: (!wire.description.is_empty()).then_some(wire.description),
-        parameters: schema(
-            wire.parameters_json,
-            &format!("{path}.function.parameters_json"),
-            faults,
-        ),
-        strict: wire.strict,
-    })
 }
 
 fn tool_choice(wire: wire::ToolChoice, faults: &mut Faults) -> Option<ToolChoice> {
@@ -394,6 +366,10 @@ fn number(value: f64) -> Option<serde_json::Value> {
         return Some(whole.into());
     }
     serde_json::Number::from_f64(value).map(serde_json::Value::Number)
+}
+
+fn filled(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
 }
 
 fn is_name(name: &str) -> bool {

@@ -44,6 +44,7 @@ pub(crate) async fn explain(
     key.admit()?;
     let request = Prepared::new(revision, key, decode()?)?;
     let plan = request.key.plan(&request.revision, &request.model)?;
+    request.check_price(&plan)?;
     let needs = plan.needs(&request.revision, &request.model, &request.bounds);
     let case = Case::new(&node.limiter, &request, &plan)?;
     let explanation = wire::Explanation {

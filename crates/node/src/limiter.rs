@@ -5,6 +5,7 @@
 //! `.await`. What the machine wants to say to the owners is sent by `quota_stream`.
 
 mod edge;
+mod lock;
 mod outgoing;
 mod queue;
 mod reservation;
@@ -15,7 +16,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tollgate_quota::node::{
     Admission, Ask, CounterView, Denial, Estate, Foresight, Node, Note, Outcome, RequestId, Wake,
@@ -23,6 +23,7 @@ use tollgate_quota::node::{
 use tollgate_quota::{Close, Counter, Incarnation, NodeTime, OwnerMessage};
 
 use edge::no_answer;
+use lock::Mutex;
 pub(crate) use outgoing::Outgoing;
 pub(crate) use queue::Place;
 use queue::Queues;
@@ -442,5 +443,9 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+#[cfg(feature = "loom")]
+#[cfg(test)]
+mod interleavings;
+#[cfg(not(feature = "loom"))]
 #[cfg(test)]
 mod tests;

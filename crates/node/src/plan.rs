@@ -142,6 +142,12 @@ impl Plan {
         all.any(|line| line.limit.measure.unit == Unit::Cost)
     }
 
+    /// Whether a limit that can refuse counts money.
+    pub(crate) fn bounds_money(&self) -> bool {
+        let mut lines = self.lines.iter();
+        lines.any(|line| line.limit.measure.unit == Unit::Cost)
+    }
+
     /// Whether any limit counts more than requests, so that each attempt uses units of its own.
     pub(crate) fn varies(&self) -> bool {
         let varies = |line: &Line| {

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use tollgate_policy::condition::{Budget, Features};
-use tollgate_policy::price::Bounds;
+use tollgate_policy::price::{Bounds, Part};
 use tollgate_policy::table::Model;
 
 use crate::asked::Asked;
 use crate::counting::Counted;
 use crate::error::Error;
 use crate::keys::Known;
+use crate::plan::Plan;
 use crate::revision::Revision;
 
 /// A request as it is understood.
@@ -52,6 +53,32 @@ impl Prepared {
             counted,
             bounds,
         })
+    }
+
+    /// Looks whether limits on money can tell what is asked for: a cost that nobody knows must not pass for that of
+    /// texts. Everything else has a price wherever money is limited, as policies without are refused.
+    ///
+    /// # Errors
+    /// There are pictures to be embedded, and a deployment whose price for them is not known.
+    pub(crate) fn check_price(&self, plan: &Plan) -> Result<(), Error> {
+        let Some(index) = self
+            .asked
+            .embedded_picture()
+            .filter(|_| plan.bounds_money())
+        else {
+            return Ok(());
+        };
+        match self.revision.table.unpriced(&self.model, Part::InputImage) {
+            None => Ok(()),
+            Some(deployment) => Err(Error::field(
+                format!("inputs[{index}].image"),
+                format!(
+                    "is a picture, what those cost at deployment `{}` is not known, and a limit counts money; send \
+                     texts, or have the operator set `price.input_image` there",
+                    deployment.name
+                ),
+            )),
+        }
     }
 
     /// What conditions of routes can tell apart about it, and how far the limits are used that they ask for.

@@ -85,7 +85,11 @@ pub(crate) fn affinity(pool: &table::Pool, key: &str, asked: &Asked) -> Option<u
 /// The beginning of a prompt, in the order in which providers put it together: the tools, what the system says, and the
 /// first message after that. It stays the same while a conversation grows.
 fn beginning(request: &Request) -> u64 {
-    let mut pieces: Vec<&[u8]> = request.tools.iter().map(|it| it.name.as_bytes()).collect();
+    let mut pieces: Vec<&[u8]> = request
+        .tools
+        .iter()
+        .map(|it| it.name().as_bytes())
+        .collect();
     for message in &request.messages {
         for part in &message.parts {
             if let Part::Text(text) = part {

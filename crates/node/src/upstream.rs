@@ -265,9 +265,10 @@ impl Upstream {
         Ok((url, built))
     }
 
-    fn target<'a>(&self, http: &'a Http, model: &'a str) -> Target<'a> {
+    fn target<'a>(&'a self, http: &'a Http, model: &'a str) -> Target<'a> {
         Target {
             model,
+            provider: &self.provider.name,
             api_version: http.api_version.as_deref(),
             drop_unsupported: self.provider.drop_unsupported,
         }
@@ -337,7 +338,9 @@ impl Http {
         }
         Ok(Transport::Http(Box::new(Self {
             client: Client::new(provider, &base).map_err(named)?,
-            codec: Codec::new(codec_kind(endpoint.protocol)).in_region(&endpoint.region),
+            codec: Codec::new(codec_kind(endpoint.protocol))
+                .in_region(&endpoint.region)
+                .at(&base_url),
             base_url,
             api_version: endpoint.api_version.clone(),
             refused,

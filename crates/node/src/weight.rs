@@ -2,17 +2,16 @@
 
 use tollgate_provider::chat::{DocumentSource, Part, Request, Source};
 
-/// The bytes of memory that a request takes, or a copy of it, nearly.
+/// The bytes of memory that a request takes, nearly.
 pub(crate) fn weight(request: &Request) -> usize {
     let parts = request.messages.iter().flat_map(|it| &it.parts);
     let tools = request.tools.iter().map(|it| {
-        let schema = it.parameters.as_ref().map_or(0, |it| it.get().len());
-        it.name.len() + schema
+        let schema = it.function().and_then(|it| it.parameters.as_ref());
+        it.name().len() + schema.map_or(0, |it| it.get().len())
     });
     parts.map(part_weight).chain(tools).sum()
 }
 
-/// Contents of files are shared, not copied.
 fn part_weight(part: &Part) -> usize {
     match part {
         Part::Text(text) | Part::Refusal(text) | Part::Reasoning { text, .. } => text.len(),
@@ -24,13 +23,14 @@ fn part_weight(part: &Part) -> usize {
             DocumentSource::File(source) => source_weight(source),
         },
         Part::Image(image) => source_weight(&image.source),
-        Part::Audio { .. } => 0,
+        Part::Audio(audio) => audio.data.len() + audio.transcript.len(),
     }
 }
 
 fn source_weight(source: &Source) -> usize {
     match source {
         Source::Url(url) => url.len(),
-        Source::Bytes { .. } => 0,
+        Source::Bytes { data, .. } => data.len(),
+        Source::Stored(_) => 0,
     }
 }

@@ -3,7 +3,7 @@
 use tollgate_proto::node::v1::{self as pb, StreamQuotaRequest, StreamQuotaResponse};
 use tollgate_quota::{
     Close, Coming, Counter, Epoch, Generation, Incarnation, NodeAccount, NodeMessage, NodeTime,
-    OwnerAccount, OwnerMessage, OwnerTime, Window,
+    OwnerAccount, OwnerMessage, OwnerTime, Promise, Window,
 };
 
 /// A message for an owner, as it travels, but for what its sender knows of the store.
@@ -43,6 +43,7 @@ fn encode_account(account: &NodeAccount) -> pb::NodeAccount {
         available: account.avail,
         waiters: account.waiters,
         answered: account.answered,
+        promised_back: account.promised_back,
     }
 }
 
@@ -90,6 +91,14 @@ fn decode_coming(coming: &pb::Coming) -> Coming {
     }
 }
 
+fn decode_promise(promise: &pb::Promise) -> Promise {
+    Promise {
+        units: promise.units,
+        from: Window(promise.from_window),
+        through: Window(promise.through_window),
+    }
+}
+
 /// An account of a counter that cannot be read concerns nothing that this node could have asked for.
 fn decode_account(account: &pb::OwnerAccount) -> Option<OwnerAccount> {
     let counter = Counter::parse(&account.counter)
@@ -108,5 +117,6 @@ fn decode_account(account: &pb::OwnerAccount) -> Option<OwnerAccount> {
         remaining: account.remaining,
         share: account.share,
         coming: account.coming.iter().map(decode_coming).collect(),
+        promises: account.promises.iter().map(decode_promise).collect(),
     })
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::condition::{Condition, Facts};
-use crate::price::{Bounds, Price};
+use crate::price::{Bounds, Part, Price};
 use crate::subject::Subject;
 use crate::{Fault, counter, pb};
 
@@ -193,6 +193,17 @@ impl Table {
         costs.max().unwrap_or_default()
     }
 
+    /// Returns a deployment that can answer for this model, and of whose price nobody says what tokens of this part
+    /// cost, such as pictures. None: all of them are known.
+    #[must_use]
+    pub fn unpriced(&self, model: &Model, part: Part) -> Option<&Arc<Deployment>> {
+        let knows = |price: &Price| price.knows(part);
+        let mut targets = model
+            .targets()
+            .filter_map(|target| self.deployments.get(target.deployment));
+        targets.find(|it| !it.price.as_ref().is_some_and(knows))
+    }
+
     /// Returns the limit that a counter belongs to. None where there is no such limit any more, or where it
     /// counts something else now (another unit, window or set of dimensions).
     #[must_use]
@@ -342,6 +353,20 @@ pub enum Unreachable {
     Closed,
     /// They are let through, unbounded.
     Open,
+    /// They are let through within what nodes are promised ahead, all of them together so many per cent of each window:
+    /// the limit holds whatever happens.
+    Shares(u32),
+}
+
+impl Unreachable {
+    /// How much of each window is promised to nodes ahead, in per cent.
+    #[must_use]
+    pub fn promised_percent(self) -> u32 {
+        match self {
+            Self::Closed | Self::Open => 0,
+            Self::Shares(percent) => percent,
+        }
+    }
 }
 
 /// What becomes of a stream whose answer outgrows what is held for it, where the limit has no room for more.

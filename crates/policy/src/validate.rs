@@ -17,6 +17,7 @@ mod provider;
 mod routing;
 mod serving;
 mod sharing;
+mod standing;
 mod unmeant;
 
 /// Largest policy, encoded. It travels as one message and is stored within what a store takes at once, by default

@@ -11,6 +11,7 @@ pub(crate) mod embeddings;
 mod encode;
 mod errors;
 mod event_stream;
+mod foreign;
 mod sign;
 mod stream;
 mod usage;

@@ -8,10 +8,10 @@ use serde_json::value::RawValue;
 
 use crate::Error;
 use crate::chat::{
-    self, CachePlace, CachePoint, Citation, Document, Image, Json, Opaque, Part, Request, Role,
-    ToolCall,
+    self, Audio, CachePlace, CachePoint, Citation, Document, Image, Json, Opaque, Part, Request,
+    Role, ToolCall,
 };
-use crate::unsupported::Unsupported;
+use crate::unsupported::{NO_SOUND_BACK, Unsupported};
 
 /// How many places of a prompt may be cached.
 const MOST_CACHE_POINTS: usize = 4;
@@ -133,7 +133,7 @@ pub(crate) enum Schema<'a> {
 }
 
 impl<'a> Schema<'a> {
-    pub(crate) fn of(tool: &'a chat::Tool) -> Self {
+    pub(crate) fn of(tool: &'a chat::Function) -> Self {
         match &tool.parameters {
             Some(schema) => Self::Given(schema),
             None => Self::Nothing { r#type: "object" },
@@ -220,7 +220,16 @@ fn write_part<'a, F: Format>(
             cited_text::<F>(text, citations, at, out)?;
         }
         (Part::Image(image), Role::User) => out.push(image_block::<F>(image, at)?),
-        (Part::Audio { data, format }, Role::User) => out.push(F::audio(data, format, at)?),
+        (Part::Audio(Audio { data, format, .. }), Role::User) => {
+            out.push(F::audio(data, format, at)?);
+        }
+        // What the model said elsewhere is known by its words only.
+        (Part::Audio(spoken), Role::Assistant) => {
+            if spoken.transcript.is_empty() {
+                return Err(at.refuse(".audio", NO_SOUND_BACK));
+            }
+            out.extend(text_block::<F>(&spoken.transcript));
+        }
         (Part::Document(document), Role::User) => out.push(F::document(document, at)?),
         (Part::Reasoning { text, opaque }, Role::Assistant) => {
             thoughts::<F>(text, opaque, at, out)?;
@@ -242,7 +251,7 @@ fn write_part<'a, F: Format>(
         (
             Part::Cited { .. }
             | Part::Image(_)
-            | Part::Audio { .. }
+            | Part::Audio(_)
             | Part::Document(_)
             | Part::Refusal(_)
             | Part::Reasoning { .. }
@@ -318,7 +327,7 @@ fn result<'a, F: Format>(
             Part::Text(text) => out.extend(text_block::<F>(text)),
             Part::Image(image) => out.push(image_block::<F>(image, at)?),
             Part::Document(document) => out.push(F::document(document, at)?),
-            Part::Audio { .. }
+            Part::Audio(_)
             | Part::Cited { .. }
             | Part::ToolCall(_)
             | Part::ToolResult { .. }

@@ -16,10 +16,13 @@ pub use assemble::Assembler;
 pub use citation::{Citation, Location, Unit};
 pub(crate) use citation::{Extent, MOST_CITATIONS, Ruler};
 pub use json::Json;
-pub use message::{Document, DocumentSource, Image, Message, Opaque, Part, Role, Source, ToolCall};
+pub use message::{
+    Audio, Document, DocumentSource, Image, Message, Opaque, Part, Role, Source, StoredFile,
+    ToolCall,
+};
 pub use request::{
-    CachePlace, CachePoint, Effort, JsonSchema, MAX_JSON_DEPTH, Reasoning, Request, ResponseFormat,
-    Tool, ToolChoice,
+    AudioOutput, CachePlace, CachePoint, Effort, Function, JsonSchema, MAX_JSON_DEPTH, Modality,
+    PromptCache, ProviderTool, Reasoning, Request, ResponseFormat, Tool, ToolChoice,
 };
 pub use response::{
     Billed, Choice, Chunk, Delta, FinishReason, Response, Tier, Usage, UsageSource, Warning,

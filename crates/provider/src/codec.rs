@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::chat::{Chunk, Request, Response, Usage, Warning};
 use crate::failure::Failure;
-use crate::{Error, anthropic, bedrock, cohere, counting, gemini, models, openai, options};
+use crate::{Error, anthropic, bedrock, cohere, counting, gemini, models, openai, options, stored};
 
 /// A kind of provider: which wire format it speaks, and in which dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,6 +75,8 @@ impl Kind {
 pub struct Target<'a> {
     /// The model by the provider's name for it.
     pub model: &'a str,
+    /// The provider by its name in the policy, by which files say whose they are.
+    pub provider: &'a str,
     /// The version of the interface, where the provider has several; see `azure_openai` in policies.
     pub api_version: Option<&'a str>,
     /// Whether what the provider has no words for is left out and told as a warning; else the request
@@ -88,6 +90,7 @@ impl<'a> Target<'a> {
     pub fn of(model: &'a str) -> Self {
         Self {
             model,
+            provider: "",
             api_version: None,
             drop_unsupported: false,
         }
@@ -183,6 +186,8 @@ pub struct Codec {
     kind: Kind,
     /// Empty where none is needed.
     region: String,
+    /// Whether Gemini is spoken as Vertex AI does.
+    vertex: bool,
 }
 
 impl Codec {
@@ -192,6 +197,7 @@ impl Codec {
         Self {
             kind,
             region: String::new(),
+            vertex: false,
         }
     }
 
@@ -202,6 +208,20 @@ impl Codec {
             region: region.to_owned(),
             ..self
         }
+    }
+
+    /// The same codec for a provider at that address, which says where one service offers a format in two ways.
+    #[must_use]
+    pub fn at(self, base_url: &str) -> Self {
+        Self {
+            vertex: self.kind == Kind::Gemini && gemini::vertex::is_at(base_url),
+            ..self
+        }
+    }
+
+    /// Whether Gemini is spoken as Vertex AI does.
+    pub(crate) fn is_vertex(&self) -> bool {
+        self.vertex
     }
 
     /// The kind this codec speaks for.
@@ -233,6 +253,7 @@ impl Codec {
                 &own
             }
         };
+        stored::check(&request.messages, self.kind, target)?;
         match self.kind {
             Kind::OpenAi => openai::encode(request, target, &openai::OPENAI, stream),
             Kind::OpenAiCompatible => openai::encode(request, target, &openai::COMPATIBLE, stream),
@@ -249,7 +270,7 @@ impl Codec {
     /// part named. None where the kind has no such list at the address that completions go to.
     #[must_use]
     pub fn list_models(&self, page: Option<&str>) -> Option<HttpRequest> {
-        models::encode(self.kind, page)
+        models::encode(self.kind, page).filter(|_| !self.vertex)
     }
 
     /// Decodes the body of a 200 that answers `list_models`.
@@ -297,7 +318,7 @@ impl Codec {
                 request.bearer(credential)
             }
             Kind::AzureOpenAi => openai::authorize_azure(request, credential),
-            Kind::Gemini => gemini::authorize(request, credential),
+            Kind::Gemini => gemini::authorize(request, credential, self.vertex),
             Kind::Anthropic => request.secret(HeaderName::from_static("x-api-key"), credential),
             Kind::Bedrock => bedrock::authorize(request, credential, &self.region, now),
         }

@@ -76,6 +76,10 @@ pub(crate) fn encode(
     let json = "application/json";
     let mut question = match kind {
         Kind::Anthropic => HttpRequest::post("/messages/count_tokens", json, &only(&OF_ANTHROPIC))?,
+        Kind::Gemini if codec.is_vertex() => {
+            let model = sent.path.trim_end_matches(":generateContent");
+            HttpRequest::post(format!("{model}:countTokens"), json, &only(&OF_GEMINI))?
+        }
         Kind::Gemini => {
             let model = sent.path.trim_end_matches(":generateContent");
             let body = Gemini {

@@ -24,6 +24,7 @@ mod signature;
 mod stream;
 mod thinking;
 mod usage;
+pub(crate) mod vertex;
 mod wire;
 
 pub(crate) use answer::decode;

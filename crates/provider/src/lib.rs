@@ -29,6 +29,7 @@ mod path;
 pub mod rate_limits;
 pub mod simulated;
 pub mod sse;
+mod stored;
 mod stream;
 #[cfg(test)]
 mod testing;

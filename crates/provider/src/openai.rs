@@ -6,6 +6,7 @@
 //! `render_error`, and for embeddings `parse_embedding_request` and `render_embeddings`.
 
 mod answer;
+mod audio;
 mod azure;
 mod citations;
 pub(crate) mod data_url;

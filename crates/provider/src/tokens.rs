@@ -12,7 +12,8 @@ pub use exact::{Encoding, Tokeniser};
 use std::sync::Arc;
 
 use crate::chat::{
-    Document, DocumentSource, Image, Message, Opaque, Part, Request, ResponseFormat, Source, Tool,
+    Audio, Document, DocumentSource, Image, Message, Opaque, Part, Request, ResponseFormat, Source,
+    Tool,
 };
 use crate::embeddings::{self, Input};
 
@@ -30,6 +31,10 @@ const PER_SMALL_IMAGE: u64 = 100;
 const PER_IMAGE: u64 = 1_600;
 /// A document by address, whose length nobody knows before the provider has fetched it.
 const PER_UNSEEN_DOCUMENT: u64 = 10_000;
+/// What a provider tells the model of a tool that it runs itself.
+const PER_PROVIDER_TOOL: u64 = 500;
+/// Sound that a provider keeps, whose length nobody else knows: a minute of it at 20 tokens a second.
+const PER_UNHEARD_SOUND: u64 = 1_200;
 /// Bytes of a document file per token: a page of about 20 KB costs its text and its picture.
 const DOCUMENT_BYTES_PER_TOKEN: u64 = 10;
 /// Bytes of a provider's state per token: encrypted, then written as base64.
@@ -138,11 +143,19 @@ impl Counter {
     }
 
     fn tool(&self, tool: &Tool) -> u64 {
-        let parameters = tool
-            .parameters
-            .as_ref()
-            .map_or(0, |json| self.text(json.get()));
-        PER_TOOL + self.text(&tool.name) + self.maybe(tool.description.as_deref()) + parameters
+        let (description, parameters) = match tool {
+            Tool::Function(function) => {
+                let parameters = function.parameters.as_ref();
+                let parameters = parameters.map_or(0, |json| self.text(json.get()));
+                (self.maybe(function.description.as_deref()), parameters)
+            }
+            // What the provider tells the model of it, and what it finds, is the provider's to know.
+            Tool::Provider(tool) => {
+                let settings = serde_json::to_string(&tool.settings);
+                (PER_PROVIDER_TOOL, self.text(&settings.unwrap_or_default()))
+            }
+        };
+        PER_TOOL + self.text(tool.name()) + description + parameters
     }
 
     fn part(&self, part: &Part) -> u64 {
@@ -150,15 +163,7 @@ impl Counter {
             Part::Text(text) | Part::Cited { text, .. } | Part::Refusal(text) => self.text(text),
             Part::Reasoning { text, opaque } => self.text(text) + state(opaque),
             Part::Image(image) => of_image(image),
-            Part::Audio { data, format } => {
-                let raw = matches!(format.as_str(), "wav" | "pcm16" | "pcm");
-                let per = if raw {
-                    RAW_AUDIO_BYTES_PER_TOKEN
-                } else {
-                    AUDIO_BYTES_PER_TOKEN
-                };
-                (data.len() as u64).div_ceil(per)
-            }
+            Part::Audio(audio) => self.text(&audio.transcript) + of_sound(audio),
             Part::Document(Document { source, title, .. }) => {
                 self.maybe(title.as_deref()) + self.document(source)
             }
@@ -175,12 +180,28 @@ impl Counter {
 
     fn document(&self, source: &DocumentSource) -> u64 {
         match source {
-            DocumentSource::File(Source::Url(_)) => PER_UNSEEN_DOCUMENT,
+            DocumentSource::File(Source::Url(_) | Source::Stored(_)) => PER_UNSEEN_DOCUMENT,
             DocumentSource::File(Source::Bytes { data, .. }) => {
                 PER_IMAGE + (data.len() as u64).div_ceil(DOCUMENT_BYTES_PER_TOKEN)
             }
             DocumentSource::Text { text, .. } => self.text(text),
         }
+    }
+}
+
+/// Estimates the tokens of sound by its size; of sound that the provider keeps, without knowing it.
+#[must_use]
+pub fn of_sound(audio: &Audio) -> u64 {
+    let raw =
+        matches!(audio.format.as_str(), "wav" | "pcm16" | "pcm") || audio.format.starts_with("L16");
+    let per = if raw {
+        RAW_AUDIO_BYTES_PER_TOKEN
+    } else {
+        AUDIO_BYTES_PER_TOKEN
+    };
+    match &audio.id {
+        Some(_) if audio.data.is_empty() => PER_UNHEARD_SOUND,
+        _ => (audio.data.len() as u64).div_ceil(per),
     }
 }
 

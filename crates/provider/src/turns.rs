@@ -6,9 +6,10 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::Error;
-use crate::chat::{self, Document, Image, Part, Role, Source};
+use crate::chat::{self, Audio, Document, Image, Part, Role, Source, StoredFile};
 use crate::codec::Kind;
 use crate::openai::data_url;
+use crate::unsupported::NO_SOUND_BACK;
 
 /// A piece of content.
 pub(crate) trait ContentPart<'a>: Sized {
@@ -48,19 +49,25 @@ pub(crate) struct ImageUrl<'a> {
 }
 
 impl<'a> ImageUrl<'a> {
-    pub(crate) fn of(image: &'a Image) -> Self {
-        Self {
-            url: url(&image.source),
+    pub(crate) fn of(image: &'a Image, place: Place) -> Result<Self, Error> {
+        let url = url(&image.source)
+            .map_err(|_| place.refuse("it keeps no pictures; send the picture as data"))?;
+        Ok(Self {
+            url,
             detail: image.detail.as_deref(),
-        }
+        })
     }
 }
 
 /// An address, or the content in the form of one.
-pub(crate) fn url(source: &Source) -> Cow<'_, str> {
+///
+/// # Errors
+/// The file, where it is one that the provider keeps.
+pub(crate) fn url(source: &Source) -> Result<Cow<'_, str>, &StoredFile> {
     match source {
-        Source::Url(url) => Cow::Borrowed(url),
-        Source::Bytes { mime, data } => Cow::Owned(data_url::write(mime, data)),
+        Source::Url(url) => Ok(Cow::Borrowed(url)),
+        Source::Bytes { mime, data } => Ok(Cow::Owned(data_url::write(mime, data))),
+        Source::Stored(file) => Err(file),
     }
 }
 
@@ -134,6 +141,17 @@ impl Place {
         }
     }
 
+    /// What was said in sound by the model, which nobody but its maker knows as sound.
+    ///
+    /// # Errors
+    /// That was not told.
+    pub(crate) fn transcript(self, audio: &Audio) -> Result<&str, Error> {
+        if audio.transcript.is_empty() {
+            return Err(self.refuse(NO_SOUND_BACK));
+        }
+        Ok(&audio.transcript)
+    }
+
     /// The error for a part that a message of that role may not hold; `media` says what a user's message may.
     pub(crate) fn misplaced(self, role: Role, part: &Part, media: &'static str) -> Error {
         self.refuse(match (part, role) {
@@ -144,7 +162,7 @@ impl Place {
                 _,
             ) => "only assistant messages may hold such a part",
             (Part::ToolResult { .. }, _) => "tool results belong in a message of role tool",
-            (Part::Text(_) | Part::Image(_) | Part::Audio { .. } | Part::Document(_), _) => media,
+            (Part::Text(_) | Part::Image(_) | Part::Audio(_) | Part::Document(_), _) => media,
         })
     }
 
@@ -174,7 +192,7 @@ impl Place {
                     Part::Text(text) => P::of_text(Cow::Borrowed(text)),
                     Part::Cited { .. }
                     | Part::Image(_)
-                    | Part::Audio { .. }
+                    | Part::Audio(_)
                     | Part::Document(_)
                     | Part::ToolCall(_)
                     | Part::ToolResult { .. }

@@ -1,8 +1,12 @@
 //! What a provider has no words for.
 
 use crate::Error;
-use crate::chat::{Document, Message, Part, Warning};
+use crate::chat::{Document, Function, Message, Modality, Part, Request, Tool, Warning};
 use crate::codec::{Kind, Target};
+
+/// Why sound of the model's cannot be sent back.
+pub(crate) const NO_SOUND_BACK: &str =
+    "it does not know this sound; send its transcript with it, or as text";
 
 /// Refuses what cannot be sent, or notes that it was left out, as the target says.
 #[derive(Debug)]
@@ -84,6 +88,40 @@ impl Unsupported {
             }
         }
         Ok(())
+    }
+
+    /// For those who answer in text only: sound that is asked for.
+    ///
+    /// # Errors
+    /// It may not be left out.
+    pub(crate) fn sound(&mut self, request: &Request) -> Result<(), Error> {
+        const PROBLEM: &str = "it answers in text only";
+        let wanted = request.modalities.contains(&Modality::Audio);
+        self.fields([
+            (wanted, "output_modalities", PROBLEM),
+            (request.audio.is_some(), "audio_output", PROBLEM),
+        ])
+    }
+
+    /// For those who run no tools: the functions of the caller's.
+    ///
+    /// # Errors
+    /// There is a tool that they would have to run, which may not be left out.
+    pub(crate) fn functions<'a>(
+        &mut self,
+        request: &'a Request,
+    ) -> Result<Vec<&'a Function>, Error> {
+        let mut functions = Vec::with_capacity(request.tools.len());
+        for (index, tool) in request.tools_for(self.kind) {
+            match tool {
+                Tool::Function(function) => functions.push(function),
+                Tool::Provider(_) => {
+                    let field = format!("tools[{index}]");
+                    self.field(field, "it runs no tools itself; leave it out")?;
+                }
+            }
+        }
+        Ok(functions)
     }
 
     /// A setting that ends at 1 there: none where it is left out.

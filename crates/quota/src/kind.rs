@@ -65,6 +65,12 @@ impl Kind {
         }
     }
 
+    /// Whether its charge is kept as a mark per window: only then can units of windows to come be promised.
+    #[must_use]
+    pub fn has_marks(self) -> bool {
+        self.has_windows() && !self.is_ledger() && !self.is_by_horizon()
+    }
+
     /// Its name, for people: `fixed`, `sliding`, `bucket`, `endless` or `concurrent`.
     #[must_use]
     pub fn name(self) -> &'static str {

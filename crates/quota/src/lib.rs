@@ -103,6 +103,16 @@
 //! for the next, within a bounded wait; undoing before waiting would let two nodes swap the same
 //! units for ever.
 //!
+//! # Standing shares
+//! A part of each window of a limit can be promised to processes for windows to come ([`Promise`]), durably and before
+//! they are told (R1). An owner begins each window with what is promised of it below its mark, so that owners hand out
+//! the rest, and nothing is promised of a window that any owner may have begun. The process begins such a window by
+//! itself, once it is certain that owners have (R6, from both sides), and uses its units under a ledger of its own. Who
+//! reaches whom plays no part in that, and nothing but the end of the window, or the process's own return of units,
+//! takes anything back (R4). After a restore as much as policy allows counts as promised for as long as promises reach;
+//! of a limit that was lowered since the copy was taken that may be less than is promised. A limit that is lowered below
+//! what is promised comes down as promises end.
+//!
 //! # What the shells must keep to
 //! - Owner's time never goes back within an epoch; node time is a monotonic clock that goes on during
 //!   suspend. Where a node's wall clock and that clock part (a virtual machine was restored), it
@@ -112,7 +122,7 @@
 //!   machine, and not parted from the wall clock meanwhile.
 //! - Reads are linearizable; transactions carry both guards; each effect is answered exactly once.
 //! - Messages may be lost, repeated, delayed and reordered, but not altered.
-//! - Records may be deleted an hour after their window's end, not earlier.
+//! - Records may be deleted an hour after the end of the last window that they speak of, not earlier.
 
 mod clock;
 mod counter;
@@ -123,6 +133,7 @@ mod message;
 pub mod node;
 pub mod owner;
 mod period;
+mod promise;
 #[cfg(test)]
 mod properties;
 mod shard;
@@ -137,4 +148,5 @@ pub use message::{
     OwnerAccount, OwnerMessage,
 };
 pub use period::{Period, Span, Zone};
+pub use promise::{Promise, Promises};
 pub use shard::Shard;

@@ -23,6 +23,8 @@ pub struct LimitSpec {
 pub struct Limits {
     by_name: HashMap<Arc<str>, LimitSpec>,
     shares: HashMap<Arc<str>, Shares>,
+    /// Per cent of each window.
+    promised: HashMap<Arc<str>, u32>,
     revision: u64,
 }
 
@@ -42,6 +44,7 @@ impl Limits {
         Ok(Self {
             by_name,
             shares: HashMap::new(),
+            promised: HashMap::new(),
             revision: revision.unwrap_or(0),
         })
     }
@@ -51,6 +54,20 @@ impl Limits {
     pub fn with_shares(mut self, shares: impl IntoIterator<Item = (Arc<str>, Shares)>) -> Self {
         self.shares.extend(shares);
         self
+    }
+
+    /// Says of these limits, by name, how much of each window of theirs is promised ahead, in per cent. Of meaning for
+    /// fixed windows of more than 10 s up to an hour.
+    #[must_use]
+    pub fn with_promises(mut self, promised: impl IntoIterator<Item = (Arc<str>, u32)>) -> Self {
+        self.promised.extend(promised);
+        self
+    }
+
+    /// How much of each window of `counter` is promised ahead, in per cent.
+    #[must_use]
+    pub fn promised(&self, counter: &Counter) -> u32 {
+        self.promised.get(counter.limit()).copied().unwrap_or(0)
     }
 
     /// The shares of the limit of `counter`; nothing where its parts are equal.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::{Counter, NodeTime, OwnerTime, Window};
+use crate::{Counter, NodeTime, OwnerTime, Promise, Window};
 
 /// One process of a node: a random number drawn when it starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,6 +103,8 @@ pub struct NodeAccount {
     pub waiters: u32,
     /// The highest [`OwnerAccount::version`] the node has obeyed in this window and epoch.
     pub answered: u64,
+    /// Units given back of those that it was promised of this window, to the owner of this epoch.
+    pub promised_back: u64,
 }
 
 /// From the owner to one process of a node.
@@ -153,6 +155,8 @@ pub struct OwnerAccount {
     /// When more can be had, for kinds without windows and together with `exhausted_above`: one unit above
     /// that, what the node was refused just now, and the whole limit, fewest first.
     pub coming: Vec<Coming>,
+    /// What the process is promised of this window and later ones, besides what is granted.
+    pub promises: Vec<Promise>,
 }
 
 /// When a node can be given more, if what is out is used up and nobody else is given any.

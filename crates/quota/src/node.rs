@@ -168,6 +168,7 @@ impl Node {
         };
         request.late = true;
         self.undo(now, &mut request);
+        request.come_round(&mut self.book, now);
         let mut outcome = self.proceed(now, request);
         if outcome == Outcome::Taken {
             // Another reading of the clock is due for these units.
@@ -308,6 +309,7 @@ impl Node {
                 continue;
             };
             let before = (account.label, account.answered(message.epoch));
+            account.hear_promises(&told.promises, self.config.drift_ppm);
             if account.hear((message.epoch, now), told, end) {
                 let changed = before != (account.label, account.answered(message.epoch));
                 if changed && told.keep.is_some() {
@@ -341,8 +343,15 @@ impl Node {
 
     /// Refuses the requests whose wait is over. Due at [`Node::next_tick`].
     pub fn tick(&mut self, now: NodeTime) {
-        while self.waits.first().is_some_and(|(until, _)| *until <= now) {
-            self.expire_first(now);
+        while let Some((_, id)) = self
+            .waits
+            .first()
+            .copied()
+            .filter(|(until, _)| *until <= now)
+        {
+            if !self.comes_round(now, id) {
+                self.expire_first(now);
+            }
         }
     }
 

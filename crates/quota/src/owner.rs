@@ -13,11 +13,13 @@ mod keeping;
 mod ledger_row;
 mod level;
 mod part;
+mod promised;
 mod raise;
 mod row;
 mod session;
 mod snapshot;
 mod terms;
+mod told;
 mod vend;
 
 use std::collections::hash_map::Entry;
@@ -34,6 +36,7 @@ use idle::Idle;
 pub use keeping::MOST_ROWS;
 pub use ledger_row::LedgerRow;
 use part::Holder;
+pub use part::Sharer;
 pub use raise::Raise;
 use raise::Raises;
 use session::Sessions;
@@ -416,6 +419,7 @@ impl Owner {
         };
         let spec = limits.of(counter);
         let shares = limits.shares(counter);
+        let promised = limits.promised(counter);
         let raise = raises.of(counter, now);
         let context = Context {
             now,
@@ -424,6 +428,7 @@ impl Owner {
             sessions,
             spec,
             shares,
+            promised,
             raised: raise.map_or(0, |raise| raise.units),
             restore: *restore,
             horizon: horizon.view(limits.revision()),
@@ -462,6 +467,7 @@ impl Owner {
             sessions: &self.sessions,
             spec: self.limits.of(counter),
             shares: self.limits.shares(counter),
+            promised: self.limits.promised(counter),
             raised: raise.map_or(0, |raise| raise.units),
             restore: self.restore,
             horizon: self.horizon.view(self.limits.revision()),

@@ -91,7 +91,11 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         .args(&options.passed_on)
         .envs(environment)
         .env("TOLLGATE_SIM_SEEDS", options.seeds.to_string());
-    let (succeeded, tally) = watch(&mut command)?;
+    let mut tally = Tally::default();
+    let mut succeeded = watch(&mut command, &mut tally)?;
+    if options.whole_workspace() && options.passed_on.is_empty() {
+        succeeded &= watch(&mut interleavings(workspace), &mut tally)?;
+    }
 
     println!();
     println!(
@@ -107,6 +111,13 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// The tests that try every order in which threads can meet: of one package, in a build of its own.
+fn interleavings(workspace: &Workspace) -> Command {
+    let mut command = workspace.cargo(&["test", "--package", "tollgate-node", "--lib"]);
+    command.args(["--features", "loom", "limiter::interleavings"]);
+    command
 }
 
 /// Installs what the tests need, and prints for a shell where it is.
@@ -157,13 +168,12 @@ impl Tally {
 }
 
 /// Runs `command`, shows its output as it comes, and counts the tests in it.
-fn watch(command: &mut Command) -> Result<(bool, Tally)> {
+fn watch(command: &mut Command, tally: &mut Tally) -> Result<bool> {
     let mut child = command
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot start `{}`", process::shown(command)))?;
     let output = child.stdout.take().context("the output was asked for")?;
-    let mut tally = Tally::default();
     let mut terminal = std::io::stdout().lock();
     // By bytes, because a failing test may print what is not UTF-8.
     for line in BufReader::new(output).split(b'\n') {
@@ -175,7 +185,7 @@ fn watch(command: &mut Command) -> Result<(bool, Tally)> {
             .context("cannot write to the terminal")?;
     }
     let status = child.wait().context("cannot wait for `cargo test`")?;
-    Ok((status.success(), tally))
+    Ok(status.success())
 }
 
 #[cfg(test)]

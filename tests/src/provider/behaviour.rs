@@ -23,6 +23,8 @@ use anyhow::{Context, bail, ensure};
 /// | `calls-N` | shape: N calls of the tool `lookup` after the content, each with the argument `n` |
 /// | `cached-N` | shape: reports that N of the prompt tokens were read from a cache |
 /// | `goes-on` | shape: where the last message is the assistant's, the content goes on after its words |
+/// | `spoken` | shape: the content is spoken, in formats that have sound: its words are the transcript, and the bytes of the sound |
+/// | `searched` | shape: a tool of the provider's own before the content, in formats that tell of one |
 /// | `usage-unasked` | shape: a stream reports usage though the request does not ask for it, where the format lets it ask |
 /// | `thinking-in-parts` | shape: thinking is a signed part of the content, as Mistral tells it, in OpenAI's format |
 /// | `percent-P` | shape: the fault befalls P of a hundred requests, by lot |
@@ -73,6 +75,10 @@ pub struct Behaviour {
     pub cached: u32,
     /// Whether it goes on after the words of a last message that is the assistant's.
     pub goes_on: bool,
+    /// Whether the content is spoken.
+    pub spoken: bool,
+    /// Whether a tool of the provider's own comes before the content.
+    pub searched: bool,
     /// Whether streams report usage though they were not asked to.
     pub unasked_usage: bool,
     /// Whether OpenAI's format tells thinking as a part of the content.
@@ -188,6 +194,8 @@ pub const EXAMPLES: &[&str] = &[
     "slow-first-500ms",
     "think-2+calls-1+cached-3",
     "goes-on",
+    "ok-2+spoken",
+    "ok-2+searched",
     "refuse-rate",
     "refuse-quota",
     "status-500",
@@ -233,6 +241,8 @@ impl Default for Behaviour {
             calls: 0,
             cached: 0,
             goes_on: false,
+            spoken: false,
+            searched: false,
             unasked_usage: false,
             thinking_in_parts: false,
             percent: 100,
@@ -261,19 +271,17 @@ impl Behaviour {
     }
 
     fn apply(&mut self, part: &str) -> anyhow::Result<()> {
-        if part == "ok" {
-            return Ok(());
-        }
-        if part == "goes-on" {
-            self.goes_on = true;
-            return Ok(());
-        }
-        if part == "usage-unasked" {
-            self.unasked_usage = true;
-            return Ok(());
-        }
-        if part == "thinking-in-parts" {
-            self.thinking_in_parts = true;
+        let habit = match part {
+            "ok" => return Ok(()),
+            "goes-on" => Some(&mut self.goes_on),
+            "spoken" => Some(&mut self.spoken),
+            "searched" => Some(&mut self.searched),
+            "usage-unasked" => Some(&mut self.unasked_usage),
+            "thinking-in-parts" => Some(&mut self.thinking_in_parts),
+            _ => None,
+        };
+        if let Some(habit) = habit {
+            *habit = true;
             return Ok(());
         }
         if let Some(shape) = part.strip_prefix("ok-") {

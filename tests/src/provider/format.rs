@@ -10,7 +10,8 @@ pub enum Format {
     OpenAi,
     /// `POST …/messages`
     Anthropic,
-    /// `POST …/models/MODEL:generateContent`, `…:streamGenerateContent`, `…:batchEmbedContents`
+    /// `POST …/models/MODEL:generateContent`, `…:streamGenerateContent`, `…:batchEmbedContents`, and at Vertex AI
+    /// `…:embedContent`, `…:predict`
     Gemini,
     /// `POST …/chat`, `…/embed`
     Cohere,
@@ -56,7 +57,7 @@ impl Route {
         let (format, stream) = match action {
             "generateContent" => (Format::Gemini, Some(false)),
             "streamGenerateContent" => (Format::Gemini, Some(true)),
-            "batchEmbedContents" => (Format::Gemini, None),
+            "batchEmbedContents" | "embedContent" | "predict" => (Format::Gemini, None),
             "converse" => (Format::Bedrock, Some(false)),
             "converse-stream" => (Format::Bedrock, Some(true)),
             "invoke" => (Format::Bedrock, None),
@@ -142,7 +143,7 @@ mod tests {
             assert_eq!(route.format, format, "{path}");
             assert_eq!(route.model.as_deref(), model, "{path}");
             assert_eq!(route.stream, stream, "{path}");
-            let embeds = ["embed", "embeddings", "invoke"];
+            let embeds = ["embed", "embeddings", "invoke", "predict"];
             assert_eq!(
                 route.embeds,
                 embeds.iter().any(|it| path.ends_with(it)),
@@ -161,6 +162,7 @@ mod tests {
         check("/v2/embed", Format::Cohere, None, None);
         check("/v1/embeddings", Format::OpenAi, None, None);
         check("/model/ok/invoke", Format::Bedrock, Some("ok"), None);
+        check("/models/ok:predict", Format::Gemini, Some("ok"), None);
         check(
             "/v1beta/models/ok-3:streamGenerateContent",
             Format::Gemini,

@@ -50,7 +50,12 @@ enum Words {
     OpenAi {
         numbers: Numbers,
     },
+    /// Google AI Studio's, and Vertex AI's for several.
     Gemini,
+    /// Vertex AI's for one alone.
+    GeminiAlone,
+    /// Vertex AI's for models of other families.
+    Predicted,
     Cohere {
         numbers: Numbers,
     },
@@ -130,13 +135,8 @@ impl Vectors {
                 (inputs, 2048, length, Words::OpenAi { numbers: written })
             }
             Format::Gemini => {
-                let requests = asked["requests"].as_array().context("requests: required")?;
-                let length = requests
-                    .first()
-                    .and_then(|it| it["outputDimensionality"].as_u64());
-                let length = length.and_then(|it| usize::try_from(it).ok());
-                let parts = requests.iter().map(|it| it["content"]["parts"][0].clone());
-                (parts.collect(), 100, length, Words::Gemini)
+                let (inputs, length, words) = of_gemini(&asked)?;
+                (inputs, 100, length, words)
             }
             Format::Bedrock if !asked["inputText"].is_null() => {
                 let bits = asked["embeddingTypes"][0] == "binary";
@@ -205,6 +205,29 @@ impl Vectors {
                     None => json!({ "embeddings": all }),
                 }
             }
+            Words::GeminiAlone => {
+                let embedding = json!({ "values": expected_vector(self.last(), self.length) });
+                match prompt {
+                    Some(prompt) => {
+                        json!({ "embedding": embedding, "usageMetadata": { "promptTokenCount": prompt } })
+                    }
+                    None => json!({ "embedding": embedding }),
+                }
+            }
+            Words::Predicted => {
+                let counts = prompt.map(|prompt| shares(prompt, self.inputs.len()));
+                let prediction = |(index, values): (usize, Value)| {
+                    let mut embeddings = json!({ "values": values });
+                    if let Some(counts) = &counts {
+                        let count = counts[index];
+                        embeddings["statistics"] =
+                            json!({ "token_count": count, "truncated": false });
+                    }
+                    json!({ "embeddings": embeddings })
+                };
+                let all = of(Numbers::Float).into_iter().enumerate();
+                json!({ "predictions": all.map(prediction).collect::<Vec<_>>() })
+            }
             Words::Cohere { numbers } => {
                 let meta = match prompt {
                     Some(prompt) => {
@@ -255,6 +278,36 @@ fn name(numbers: Numbers) -> &'static str {
     }
 }
 
+/// What is to be embedded, how long the vectors are to be, and in which of Google's ways that is asked for.
+fn of_gemini(asked: &Value) -> anyhow::Result<(Vec<Value>, Option<usize>, Words)> {
+    let part = |it: &Value| it["content"]["parts"][0].clone();
+    let (inputs, settings, words) = if let Some(instances) = asked["instances"].as_array() {
+        let texts = instances.iter().map(|it| it["content"].clone());
+        (texts.collect(), &asked["parameters"], Words::Predicted)
+    } else if let Some(requests) = asked["requests"].as_array() {
+        let inputs: Vec<_> = requests.iter().map(part).collect();
+        (inputs, &asked["requests"][0], Words::Gemini)
+    } else {
+        ensure!(asked["content"].is_object(), "requests: required");
+        (vec![part(asked)], asked, Words::GeminiAlone)
+    };
+    let length = [settings, &settings["embedContentConfig"]];
+    let mut length = length
+        .into_iter()
+        .filter_map(|it| it["outputDimensionality"].as_u64());
+    let length = length.next().and_then(|it| usize::try_from(it).ok());
+    Ok((inputs, length, words))
+}
+
+/// A count in as many parts as there are inputs.
+fn shares(count: i64, inputs: usize) -> Vec<i64> {
+    let mut shares = vec![0; inputs];
+    if let Some(first) = shares.first_mut() {
+        *first = count;
+    }
+    shares
+}
+
 /// OpenAI's inputs: a text, texts, tokens or lists of tokens.
 fn listed(input: &Value) -> Vec<Value> {
     match input.as_array() {
@@ -296,6 +349,16 @@ mod tests {
                 Format::Gemini,
                 r#"{"requests":[{"content":{"parts":[{"text":"hi"}]}}]}"#,
                 "/embeddings/0/values",
+            ),
+            (
+                Format::Gemini,
+                r#"{"content":{"parts":[{"text":"hi"}]},"embedContentConfig":{}}"#,
+                "/embedding/values",
+            ),
+            (
+                Format::Gemini,
+                r#"{"instances":[{"content":"hi"}],"parameters":{}}"#,
+                "/predictions/0/embeddings/values",
             ),
             (
                 Format::Cohere,

@@ -9,6 +9,7 @@ mod restore;
 mod rolling;
 mod shards;
 mod sharing;
+mod standing;
 mod waiting;
 
 use std::collections::BTreeMap;

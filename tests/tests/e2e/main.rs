@@ -38,6 +38,7 @@ mod inquiry;
 mod limits;
 mod live;
 mod ops;
+mod own;
 mod policy;
 mod providers;
 mod readme;

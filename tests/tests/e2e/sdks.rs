@@ -7,11 +7,11 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use tollgate_proto::completion::v1::{
-    Citation, CompleteRequest, CompleteResponse, Document, EmbedInput, EmbedRequest, FunctionTool,
-    Image, InputType, JsonSchemaFormat, Message, Part, ProviderState, ReasoningRequest,
-    ResponseFormat, Role, TokenList, Tool, ToolCall, ToolChoice, ToolChoiceMode, ToolResult,
-    Truncation, VectorEncoding, document, embed_input, image, part, response_format, tool,
-    tool_choice,
+    AudioOutput, Citation, CompleteRequest, CompleteResponse, Document, EmbedInput, EmbedRequest,
+    FunctionTool, Image, InputType, JsonSchemaFormat, Message, OutputModality, Part, PromptCache,
+    ProviderState, ProviderTool, ReasoningRequest, ResponseFormat, Role, TokenList, Tool, ToolCall,
+    ToolChoice, ToolChoiceMode, ToolResult, Truncation, VectorEncoding, document, embed_input,
+    image, part, response_format, tool, tool_choice,
 };
 use tollgate_tests::process::run;
 use tollgate_tests::provider::Recorded;
@@ -32,6 +32,14 @@ const SDKS: [&str; 6] = [
     "botocore_sdk.py",
 ];
 
+/// Models for vectors at Vertex AI, which asks for those of Gemini and of others in different ways.
+const VERTEX: [&str; 4] = [
+    "  vertex: { kind: gemini, base_url: \"PROVIDER/vertex/publishers/google\", internal: true, drop_unsupported: true }\n",
+    "  v-gemini: { provider: vertex, model: \"gemini@ok\" }\n  v-text: { provider: vertex, model: \"text@ok\" }\n",
+    "  v-gemini: { targets: [ { deployment: v-gemini } ] }\n  v-text: { targets: [ { deployment: v-text } ] }\n",
+    "  v-gemini: { routes: [ { pools: [v-gemini] } ] }\n  v-text: { routes: [ { pools: [v-text] } ] }\n",
+];
+
 /// A model at a provider of each kind, whose requests say by their path which kind that is. What a kind has no words
 /// for is left out: what is judged here is what it does say.
 fn policy() -> String {
@@ -48,7 +56,7 @@ fn policy() -> String {
         let models = [
             (
                 provider.clone(),
-                format!("ok-3+think-2+calls-2+cached-2{habits}"),
+                format!("ok-3+think-2+searched+calls-2+cached-2{habits}"),
             ),
             (vectors(kind), "cohere.embed-v4@ok".to_owned()),
         ];
@@ -64,6 +72,9 @@ fn policy() -> String {
                 let _ = writeln!(part, "{line}");
             }
         }
+    }
+    for (part, line) in parts.iter_mut().zip(VERTEX) {
+        part.push_str(line);
     }
     let [providers, deployments, pools, models] = parts;
     format!(
@@ -88,6 +99,9 @@ async fn the_providers_sdks_agree_with_what_is_sent_and_answered() -> anyhow::Re
         if kind.name != "anthropic" {
             ask_for_vectors(&caller, &vectors(kind.name)).await?;
         }
+    }
+    for model in ["v-gemini", "v-text"] {
+        ask_for_vectors(&caller, model).await?;
     }
     let captured = tempfile::NamedTempFile::new()?;
     std::fs::write(captured.path(), lines(&cluster.provider.recorded())?)?;
@@ -139,11 +153,21 @@ async fn converse(caller: &Caller, model: &str) -> anyhow::Result<()> {
         schema(model),
         thinking(model),
         sources(model),
+        spoken(model),
+        own_tools(model),
     ];
     for request in requests {
         caller.send(request.clone()).await?;
         let streamed = caller.stream(request).await;
         streamed.map_err(|(status, _)| status)?;
+    }
+    // Only some kinds keep files, or pictures as such: whoever does not refuses before anything is sent.
+    for request in stored(model) {
+        match caller.send(request).await {
+            Ok(_) => {}
+            Err(status) if status.code() == Code::InvalidArgument => {}
+            Err(status) => anyhow::bail!("{model}: {status}"),
+        }
     }
     let answer = caller.send(thinking(model)).await?;
     let next = reply_to(&answer, thinking(model));
@@ -206,8 +230,68 @@ fn settings(model: &str) -> CompleteRequest {
         frequency_penalty: Some(0.5),
         presence_penalty: Some(0.5),
         end_user: "ann".to_owned(),
+        prompt_cache: Some(PromptCache {
+            key: "ann".to_owned(),
+            retention: "24h".to_owned(),
+        }),
         ..ask(model, "nonce=n")
     }
+}
+
+/// An answer in sound, of one of Gemini's voices: OpenAI's SDK takes any name.
+fn spoken(model: &str) -> CompleteRequest {
+    CompleteRequest {
+        output_modalities: vec![OutputModality::Text.into(), OutputModality::Audio.into()],
+        audio_output: Some(AudioOutput {
+            voice: "Kore".to_owned(),
+            format: "pcm16".to_owned(),
+        }),
+        max_output_tokens: Some(100),
+        ..ask(model, "nonce=n")
+    }
+}
+
+/// A tool that the provider runs, for each kind that runs some.
+fn own_tools(model: &str) -> CompleteRequest {
+    let own = |(provider, kind, settings): (&str, &str, Value)| Tool {
+        tool: Some(tool::Tool::Provider(ProviderTool {
+            r#type: kind.to_owned(),
+            settings_json: settings.to_string(),
+            provider: provider.to_owned(),
+        })),
+        ..Tool::default()
+    };
+    let search = json!({ "name": "web_search", "max_uses": 3 });
+    let tools = [
+        ("anthropic", "web_search_20250305", search),
+        ("gemini", "googleSearch", json!({})),
+        ("gemini", "codeExecution", json!({})),
+        ("bedrock", "systemTool", json!({ "name": "nova_grounding" })),
+    ];
+    CompleteRequest {
+        tools: tools.into_iter().map(own).chain([lookup()]).collect(),
+        max_output_tokens: Some(100),
+        ..ask(model, "nonce=n")
+    }
+}
+
+/// A document and a picture that the provider keeps.
+fn stored(model: &str) -> [CompleteRequest; 2] {
+    let document = part::Part::Document(Document {
+        source: Some(document::Source::FileId("s3://bucket/a.pdf".to_owned())),
+        media_type: "application/pdf".to_owned(),
+        ..Document::default()
+    });
+    let image = part::Part::Image(Image {
+        source: Some(image::Source::FileId("s3://bucket/a.png".to_owned())),
+        media_type: "image/png".to_owned(),
+        ..Image::default()
+    });
+    [document, image].map(|file| CompleteRequest {
+        messages: vec![message(Role::User, vec![text("What? nonce=n"), file])],
+        max_output_tokens: Some(100),
+        ..ask(model, "")
+    })
 }
 
 fn message(role: Role, parts: Vec<part::Part>) -> Message {

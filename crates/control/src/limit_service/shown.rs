@@ -2,9 +2,9 @@
 
 use tollgate_policy::counter::shown;
 use tollgate_policy::table::Unit;
-use tollgate_proto::admin::v1::{LimitState, NodeShare};
+use tollgate_proto::admin::v1::{LimitState, NodeShare, Sharer};
 use tollgate_quota::Counter;
-use tollgate_quota::owner::{Books, CounterState, Holding};
+use tollgate_quota::owner::{self, Books, CounterState, Holding};
 
 use crate::clock;
 use crate::error::{Error, Result};
@@ -75,6 +75,17 @@ pub(super) fn state(state: &CounterState, snapshot: &Snapshot) -> LimitState {
         shadow: limit.is_some_and(|limit| limit.shadow),
         raised_until: state.raise.map(|raise| clock::timestamp(raise.until.0)),
         admits_at: state.admits_at.map(|at| clock::timestamp(at.0)),
+        promised: state.promised,
+        sharers: state.sharers.iter().map(sharer).collect(),
+    }
+}
+
+fn sharer(sharer: &owner::Sharer) -> Sharer {
+    Sharer {
+        who: sharer.who.to_string(),
+        used: sharer.used,
+        most: sharer.most,
+        waiting: sharer.waiting,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use prost::Message;
 use tollgate_quota::owner::{LedgerRow, Record};
-use tollgate_quota::{Counter, Epoch, Incarnation, Window};
+use tollgate_quota::{Counter, Epoch, Incarnation, Promise, Window};
 
 use crate::error::{Error, Result};
 use crate::store::Entry;
@@ -16,7 +16,7 @@ pub(super) const LEDGERS: &str = "/q/ledger/";
 const RECORD: &str = "record";
 
 /// The record as stored. The counter's name is part of it, so that the key need not be read back.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
+#[derive(Clone, PartialEq, prost::Message)]
 struct Stored {
     #[prost(string, tag = "1")]
     counter: String,
@@ -30,6 +30,21 @@ struct Stored {
     revision: u64,
     #[prost(int64, tag = "6")]
     epoch: i64,
+    #[prost(message, repeated, tag = "7")]
+    promises: Vec<StoredPromise>,
+}
+
+/// What is promised to one process.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+struct StoredPromise {
+    #[prost(fixed64, tag = "1")]
+    incarnation: u64,
+    #[prost(uint64, tag = "2")]
+    units: u64,
+    #[prost(uint64, tag = "3")]
+    from: u64,
+    #[prost(uint64, tag = "4")]
+    through: u64,
 }
 
 /// A row as stored. Counter, window and process are its key.
@@ -148,8 +163,27 @@ pub(super) fn encode(counter: &Counter, record: &Record) -> Vec<u8> {
         limit: record.limit,
         revision: record.revision,
         epoch: record.epoch.0,
+        promises: record.promises.iter().map(promise).collect(),
     };
     stored.encode_to_vec()
+}
+
+fn promise((of, promise): (Incarnation, Promise)) -> StoredPromise {
+    StoredPromise {
+        incarnation: of.0,
+        units: promise.units,
+        from: promise.from.0,
+        through: promise.through.0,
+    }
+}
+
+fn promised(stored: &StoredPromise) -> (Incarnation, Promise) {
+    let promise = Promise {
+        units: stored.units,
+        from: Window(stored.from),
+        through: Window(stored.through),
+    };
+    (Incarnation(stored.incarnation), promise)
 }
 
 pub(super) fn decode(entry: &Entry) -> Result<(Counter, Record)> {
@@ -168,11 +202,12 @@ pub(super) fn decode(entry: &Entry) -> Result<(Counter, Record)> {
         limit: stored.limit,
         revision: stored.revision,
         epoch: Epoch(stored.epoch),
+        promises: stored.promises.iter().map(promised).collect(),
     };
     Ok((counter, record))
 }
 
-/// The counter and window that a record or a row is of.
+/// The counter that a record or a row is of, and the latest window of which it says anything.
 pub(super) fn window_of(entry: &Entry) -> Result<(Counter, Window)> {
     if entry.key.starts_with(LEDGERS)
         && let Some(row) = decode_row(entry)?
@@ -180,7 +215,12 @@ pub(super) fn window_of(entry: &Entry) -> Result<(Counter, Window)> {
         return Ok((counter_of(entry)?, row.window));
     }
     let (counter, record) = decode(entry)?;
-    Ok((counter, record.window))
+    Ok((
+        counter,
+        record
+            .window
+            .max(record.promises.last().unwrap_or_default()),
+    ))
 }
 
 /// The counter that the key of a row names.
@@ -215,12 +255,18 @@ mod tests {
     fn records_are_read_back_and_keys_are_plain() {
         let counter =
             Counter::new("per-key", Kind::Fixed { window_ms: 60_000 }, "a b/é%\0").unwrap();
+        let promise = Promise {
+            units: 2,
+            from: Window(8),
+            through: Window(18),
+        };
         let record = Record {
             window: Window(7),
             hwm: 5,
             limit: 100,
             revision: 3,
             epoch: Epoch(9),
+            promises: [(Incarnation(u64::MAX), promise)].into_iter().collect(),
         };
         let entry = Entry {
             key: path(&counter),
@@ -228,7 +274,8 @@ mod tests {
             create_revision: 1,
             mod_revision: 2,
         };
-        assert_eq!(decode(&entry).unwrap(), (counter, record));
+        assert_eq!(decode(&entry).unwrap(), (counter.clone(), record));
+        assert_eq!(window_of(&entry).unwrap(), (counter, Window(18)));
         assert!(entry.key.ends_with("a%20b/%c3%a9%25%00"), "{}", entry.key);
 
         let stray = Entry {

@@ -113,7 +113,9 @@ mod tests {
     use std::sync::Arc;
 
     use tollgate_quota::owner::{LedgerRow, Record};
-    use tollgate_quota::{Counter, Epoch, Incarnation, Kind, Period, Window, Zone};
+    use tollgate_quota::{
+        Counter, Epoch, Incarnation, Kind, Period, Promise, Promises, Window, Zone,
+    };
 
     use super::*;
     use crate::ownership::{Ownership, Replica};
@@ -126,13 +128,29 @@ mod tests {
         (Shard(0), claimed.unwrap())
     }
 
+    fn promises(through: u64) -> Promises {
+        let (from, through) = (Window(1), Window(through));
+        let promise = Promise {
+            units: 1,
+            from,
+            through,
+        };
+        [(Incarnation(1), promise)].into_iter().collect()
+    }
+
     #[tokio::test]
     async fn only_records_of_long_past_windows_go_and_only_for_the_owner() {
         let home = tempfile::tempdir().unwrap();
         let store: SharedStore = Arc::new(Embedded::open(home.path()).unwrap());
         let term = own(&store).await;
         let now = OwnerTime(1_000 * 60_000);
-        for (name, window) in [("old", 900), ("edge", 939), ("young", 940), ("now", 1_000)] {
+        for (name, window, promised) in [
+            ("old", 900, 0),
+            ("edge", 939, 939),
+            ("young", 940, 0),
+            ("now", 1_000, 0),
+            ("promised", 900, 940),
+        ] {
             let counter = Counter::new(name, Kind::Fixed { window_ms: 60_000 }, "").unwrap();
             let record = Record {
                 window: Window(window),
@@ -140,6 +158,7 @@ mod tests {
                 limit: 1,
                 revision: 1,
                 epoch: Epoch(1),
+                promises: promises(promised),
             };
             let put = Txn::new().put(record::path(&counter), record::encode(&counter, &record));
             store.commit(put).await.unwrap();
@@ -164,7 +183,7 @@ mod tests {
             .collect();
         assert!(
             left.iter()
-                .all(|counter| ["young", "now"].contains(&counter.limit())),
+                .all(|counter| ["young", "now", "promised"].contains(&counter.limit())),
             "{left:?}"
         );
     }
@@ -198,6 +217,7 @@ mod tests {
                 limit: 1,
                 revision: 1,
                 epoch,
+                promises: Promises::default(),
             };
             let put = Txn::new()
                 .put(record, record::encode(&counter, &value))

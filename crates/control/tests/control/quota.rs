@@ -213,6 +213,7 @@ fn encode(message: &NodeMessage) -> pb::StreamQuotaRequest {
         available: account.avail,
         waiters: account.waiters,
         answered: account.answered,
+        promised_back: 0,
     });
     pb::StreamQuotaRequest {
         store: 0,
@@ -246,6 +247,7 @@ fn decode(message: pb::StreamQuotaResponse) -> Vec<OwnerMessage> {
             remaining: account.remaining,
             share: None,
             coming: Vec::new(),
+            promises: Vec::new(),
         }],
     });
     let closed = OwnerMessage {

@@ -1,6 +1,7 @@
 //! Requests for embeddings.
 
 use tollgate_proto::completion::v1 as wire;
+use tollgate_provider::chat::Source;
 use tollgate_provider::embeddings::{Encoding, Input, InputType, MOST_INPUTS, Request, Truncation};
 
 use super::{Faults, check_labels, message, options};
@@ -45,7 +46,13 @@ fn inputs(wire: Vec<wire::EmbedInput>, faults: &mut Faults) -> Vec<Input> {
             Some(wire::embed_input::Input::Text(text)) => Some(Input::Text(text)),
             Some(wire::embed_input::Input::Tokens(list)) => Some(Input::Tokens(list.tokens)),
             Some(wire::embed_input::Input::Image(image)) => {
-                message::image(image, &path, faults).map(Input::Image)
+                let image = message::image(image, &path, faults)?;
+                if matches!(image.source, Source::Stored(_)) {
+                    let problem = "must be data or a url: no provider embeds files that it keeps";
+                    faults.add(format!("{path}.image.file_id"), problem);
+                    return None;
+                }
+                Some(Input::Image(image))
             }
             None => {
                 faults.add(path, "must be a text, tokens or an image");

@@ -2,10 +2,11 @@
 
 use tollgate_proto::completion::v1 as wire;
 use tollgate_provider::chat::{
-    Citation, Document, DocumentSource, Image, Message, Opaque, Part, Role, Source, ToolCall,
+    Audio, Citation, Document, DocumentSource, Image, Message, Opaque, Part, Role, Source,
+    StoredFile, ToolCall,
 };
 
-use super::Faults;
+use super::{Faults, filled};
 
 /// Most parts of one message.
 const MOST_PARTS: usize = 10_000;
@@ -66,6 +67,9 @@ fn misplaced(part: &Part, role: Role) -> Option<&'static str> {
             Some("is only allowed in messages of role assistant")
         }
         (Part::ToolResult { .. }, _) => Some("is only allowed in messages of role tool"),
+        (Part::Audio(audio), role) if audio.data.is_empty() && role != Role::Assistant => {
+            Some("may be sound that a provider keeps in messages of role assistant only")
+        }
         (_, Role::Tool) => Some("is not allowed in messages of role tool, which hold tool results"),
         _ => None,
     }
@@ -118,8 +122,12 @@ pub(super) fn image(wire: wire::Image, path: &str, faults: &mut Faults) -> Optio
             Source::Url(web_address(url, &format!("{path}.image.url"), faults)?)
         }
         Some(From::Data(data)) => bytes(data, wire.media_type, &format!("{path}.image"), faults)?,
+        Some(From::FileId(id)) => {
+            let path = format!("{path}.image");
+            stored(id, wire.media_type, wire.provider, &path, faults)?
+        }
         None => {
-            faults.add(format!("{path}.image"), "must have a url or data");
+            faults.add(format!("{path}.image"), "must have a url, data or file_id");
             return None;
         }
     };
@@ -138,14 +146,16 @@ pub(super) fn image(wire: wire::Image, path: &str, faults: &mut Faults) -> Optio
 
 fn audio_part(wire: wire::Audio, path: &str, faults: &mut Faults) -> Option<Part> {
     let path = format!("{path}.audio");
-    if wire.data.is_empty() {
+    let kept = !wire.id.is_empty() || !wire.transcript.is_empty();
+    if wire.data.is_empty() && !kept {
         faults.add(
             path,
-            "must have data: sound that a provider keeps cannot be referred to yet",
+            "must have data, or the id of sound that a provider keeps",
         );
         return None;
     }
     let format = match wire.media_type.as_str() {
+        "" if kept => "",
         "audio/wav" | "audio/x-wav" | "audio/wave" => "wav",
         "audio/mpeg" | "audio/mp3" => "mp3",
         other => match other.strip_prefix("audio/") {
@@ -160,10 +170,15 @@ fn audio_part(wire: wire::Audio, path: &str, faults: &mut Faults) -> Option<Part
         },
     };
     let format = format.to_owned();
-    Some(Part::Audio {
+    Some(Part::Audio(Audio {
         data: wire.data,
         format,
-    })
+        id: filled(wire.id),
+        expires_at: wire
+            .expires_at
+            .and_then(|at| u64::try_from(at.seconds).ok()),
+        transcript: wire.transcript,
+    }))
 }
 
 fn document_part(wire: wire::Document, path: &str, faults: &mut Faults) -> Option<Part> {
@@ -182,15 +197,11 @@ fn document_part(wire: wire::Document, path: &str, faults: &mut Faults) -> Optio
             text,
             mime: filled(wire.media_type).unwrap_or_else(|| "text/plain".to_owned()),
         },
-        Some(From::FileId(_)) => {
-            faults.add(
-                format!("{path}.file_id"),
-                "files that a provider keeps cannot be referred to yet",
-            );
-            return None;
+        Some(From::FileId(id)) => {
+            DocumentSource::File(stored(id, wire.media_type, wire.provider, &path, faults)?)
         }
         None => {
-            faults.add(path, "must have a url, data or text");
+            faults.add(path, "must have a url, data, text or file_id");
             return None;
         }
     };
@@ -293,6 +304,21 @@ fn bytes(
     })
 }
 
-fn filled(text: String) -> Option<String> {
-    (!text.is_empty()).then_some(text)
+/// A file that a provider keeps.
+fn stored(
+    id: String,
+    media_type: String,
+    provider: String,
+    path: &str,
+    faults: &mut Faults,
+) -> Option<Source> {
+    if id.is_empty() {
+        faults.add(format!("{path}.file_id"), "must not be empty");
+        return None;
+    }
+    Some(Source::Stored(StoredFile {
+        id,
+        mime: filled(media_type),
+        owner: filled(provider),
+    }))
 }

@@ -259,9 +259,12 @@ fn schemas_keep_the_order_of_their_keys_and_must_be_objects() {
         }
     };
     let text = r#"{"type":"object","properties":{"b":{},"a":{"default":1.0}}}"#;
-    let tools = request(with(text)).unwrap().tools;
-    assert_eq!(tools[0].parameters.as_ref().unwrap().get(), text);
-    assert!(request(with("")).unwrap().tools[0].parameters.is_none());
+    let parameters = |text: &str| {
+        let tools = request(with(text)).unwrap().tools;
+        tools[0].function().unwrap().parameters.clone()
+    };
+    assert_eq!(parameters(text).unwrap().get(), text);
+    assert!(parameters("").is_none());
     let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(64), "]".repeat(64));
     for bad in ["[]", "{", "null", deep.as_str()] {
         assert_eq!(
@@ -311,31 +314,48 @@ fn every_field_of_reasoning_counts() {
     assert_eq!(reasoning.include_text, Some(false));
 }
 
-/// Tools that a provider runs, files that it keeps, and answers that are not text: nothing of a request is dropped.
+/// Tools that a provider runs, files that it keeps, and answers in sound: what no provider could make anything of.
 #[test]
-fn what_no_provider_is_asked_for_is_refused_by_name() {
-    let tool = wire::Tool {
-        tool: Some(wire::tool::Tool::Provider(wire::ProviderTool {
-            r#type: "web_search".to_owned(),
-            settings_json: "{}".to_owned(),
-        })),
+fn what_belongs_to_a_provider_must_say_what_it_is() {
+    use wire::part::Part as Kind;
+    let tool = |tool: wire::ProviderTool| wire::Tool {
+        tool: Some(wire::tool::Tool::Provider(tool)),
         ..Default::default()
     };
-    let document = wire::part::Part::Document(wire::Document {
-        source: Some(wire::document::Source::FileId("file-1".to_owned())),
+    let of = |kind: &str, settings: &str, provider: &str| {
+        tool(wire::ProviderTool {
+            r#type: kind.to_owned(),
+            settings_json: settings.to_owned(),
+            provider: provider.to_owned(),
+        })
+    };
+    let document = Kind::Document(wire::Document {
+        source: Some(wire::document::Source::FileId(String::new())),
         ..Default::default()
     });
-    let earlier = wire::part::Part::Audio(wire::Audio {
+    let image = Kind::Image(wire::Image {
+        source: Some(wire::image::Source::FileId(String::new())),
+        ..Default::default()
+    });
+    let earlier = Kind::Audio(wire::Audio {
         id: "audio-1".to_owned(),
         ..Default::default()
     });
     let request = wire::CompleteRequest {
         messages: vec![
             with_part(wire::Role::User, document),
+            with_part(wire::Role::User, image),
             with_part(wire::Role::User, earlier),
+            with_part(wire::Role::Assistant, Kind::Audio(wire::Audio::default())),
         ],
-        tools: vec![tool],
-        output_modalities: vec![wire::OutputModality::Audio.into()],
+        tools: vec![
+            of("", "{}", ""),
+            of("a", "[]", ""),
+            of("a", r#"{"type":"b"}"#, ""),
+            of("a", "", "nobody"),
+            of("a", "", "anthropic"),
+        ],
+        output_modalities: vec![wire::OutputModality::Audio.into(), 0],
         audio_output: Some(wire::AudioOutput::default()),
         ..minimal()
     };
@@ -344,11 +364,16 @@ fn what_no_provider_is_asked_for_is_refused_by_name() {
     assert_eq!(
         faults,
         [
-            "audio_output",
+            "audio_output.voice",
             "messages[0].parts[0].document.file_id",
-            "messages[1].parts[0].audio",
-            "output_modalities[0]",
-            "tools[0].provider",
+            "messages[1].parts[0].image.file_id",
+            "messages[2].parts[0].audio",
+            "messages[3].parts[0].audio",
+            "output_modalities[1]",
+            "tools[0].provider.type",
+            "tools[1].provider.settings_json",
+            "tools[2].provider.settings_json",
+            "tools[3].provider.provider",
         ]
     );
 }

@@ -22,10 +22,12 @@ use crate::grpc::encode;
 mod frames;
 
 /// Every feature.
-pub(super) const FEATURES: [&str; 8] = [
+pub(super) const FEATURES: [&str; 10] = [
     "text",
     "reasoning",
     "tools",
+    "server_tools",
+    "sound",
     "sources",
     "refusal",
     "log_probabilities",
@@ -181,6 +183,16 @@ fn reasoning() {
 #[test]
 fn tools() {
     check("tools");
+}
+
+#[test]
+fn server_tools() {
+    check("server_tools");
+}
+
+#[test]
+fn sound() {
+    check("sound");
 }
 
 #[test]

@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use tollgate_provider::chat::{
-    DocumentSource, Part, Reasoning, Request, ResponseFormat, Role, Source, ToolChoice,
+    DocumentSource, Part, PromptCache, Reasoning, Request, ResponseFormat, Role, Source, Tool,
+    ToolChoice,
 };
 
 use super::features::FEATURES;
 use super::{Fixture, by_grpc, folder};
 
 /// Whether each field says something. It names them all, so that a new one cannot be forgotten here.
-fn fields(request: &Request) -> [(&'static str, bool); 25] {
+fn fields(request: &Request) -> [(&'static str, bool); 28] {
     let Request {
         model,
         messages,
@@ -31,8 +32,11 @@ fn fields(request: &Request) -> [(&'static str, bool); 25] {
         parallel_tool_calls,
         response_format,
         reasoning,
+        modalities,
+        audio,
         service_tier,
         cache_points,
+        prompt_cache: PromptCache { key, retention },
         metadata,
         provider_options,
         user,
@@ -59,8 +63,11 @@ fn fields(request: &Request) -> [(&'static str, bool); 25] {
         ("parallel_tool_calls", parallel_tool_calls.is_some()),
         ("response_format", response_format.is_some()),
         ("reasoning", reasoning.is_some()),
+        ("modalities", !modalities.is_empty()),
+        ("audio", audio.is_some()),
         ("service_tier", service_tier.is_some()),
         ("cache_points", !cache_points.is_empty()),
+        ("prompt_cache", key.is_some() && retention.is_some()),
         ("metadata", !metadata.is_empty()),
         ("provider_options", !provider_options.is_empty()),
         ("user", user.is_some()),
@@ -76,12 +83,15 @@ fn part(part: &Part) -> &'static str {
             (Some(_), _) => "image with a detail",
             (None, Source::Url(_)) => "image by address",
             (None, Source::Bytes { .. }) => "image by content",
+            (None, Source::Stored(_)) => "stored image",
         },
-        Part::Audio { .. } => "audio",
+        Part::Audio(audio) if audio.id.is_some() => "audio by id",
+        Part::Audio(_) => "audio",
         Part::Document(document) if document.citations => "document to be cited",
         Part::Document(document) => match &document.source {
             DocumentSource::File(Source::Url(_)) => "document by address",
             DocumentSource::File(Source::Bytes { .. }) => "document by content",
+            DocumentSource::File(Source::Stored(_)) => "stored document",
             DocumentSource::Text { .. } => "document of text",
         },
         Part::ToolCall(call) if call.opaque.is_empty() => "tool call",
@@ -94,14 +104,17 @@ fn part(part: &Part) -> &'static str {
         Part::Refusal(_) => "refusal",
     }
 }
-const PARTS: [&str; 17] = [
+const PARTS: [&str; 20] = [
     "text",
     "cited text",
     "document to be cited",
     "image with a detail",
     "image by address",
     "image by content",
+    "stored image",
     "audio",
+    "audio by id",
+    "stored document",
     "document by address",
     "document by content",
     "document of text",
@@ -119,6 +132,14 @@ fn format(format: &ResponseFormat) -> &'static str {
         ResponseFormat::Text => "format text",
         ResponseFormat::JsonObject => "format object",
         ResponseFormat::JsonSchema(_) => "format schema",
+    }
+}
+
+fn tool(tool: &Tool) -> &'static str {
+    match tool {
+        Tool::Function(_) => "function",
+        Tool::Provider(tool) if tool.provider.is_some() => "tool of one kind of provider",
+        Tool::Provider(_) => "tool of a provider",
     }
 }
 
@@ -157,6 +178,7 @@ fn said(request: &Request, all: &mut BTreeSet<&'static str>) {
         all.insert(message.role.as_str());
         all.extend(message.parts.iter().map(part));
     }
+    all.extend(request.tools.iter().map(tool));
     all.extend(request.response_format.iter().map(format));
     all.extend(request.tool_choice.iter().map(choice));
     all.extend(request.reasoning.into_iter().flat_map(reasoning));
@@ -192,7 +214,8 @@ fn every_field_of_a_request_is_a_feature() {
         .chain(PARTS)
         .chain(words)
         .chain(choices)
-        .chain(["effort", "budget", "shown thoughts"]);
+        .chain(["effort", "budget", "shown thoughts", "function"])
+        .chain(["tool of one kind of provider", "tool of a provider"]);
     let missing: Vec<_> = wanted.filter(|it| !all.contains(it)).collect();
     assert!(
         missing.is_empty(),

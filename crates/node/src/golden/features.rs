@@ -3,7 +3,7 @@
 use super::check;
 
 /// Every feature, in the order of the table.
-pub(super) const FEATURES: [&str; 49] = [
+pub(super) const FEATURES: [&str; 57] = [
     "plain",
     "text",
     "developer_role",
@@ -24,14 +24,21 @@ pub(super) const FEATURES: [&str; 49] = [
     "provider_options",
     "image_data",
     "image_address",
+    "image_stored",
     "image_detail",
     "audio_input",
+    "audio_output",
+    "audio_returned",
     "document_data",
     "document_address",
+    "document_stored",
     "document_text",
     "document_to_be_cited",
     "tools",
     "strict_tools",
+    "provider_tool",
+    "provider_tools_by_kind",
+    "server_tool_returned",
     "tool_choice_required",
     "tool_choice_none",
     "tool_choice_by_name",
@@ -53,6 +60,7 @@ pub(super) const FEATURES: [&str; 49] = [
     "refusal_returned",
     "sources_returned",
     "cache_hints",
+    "prompt_cache",
 ];
 
 #[test]
@@ -298,4 +306,44 @@ fn sources_returned() {
 #[test]
 fn cache_hints() {
     check("cache_hints");
+}
+
+#[test]
+fn audio_output() {
+    check("audio_output");
+}
+
+#[test]
+fn audio_returned() {
+    check("audio_returned");
+}
+
+#[test]
+fn document_stored() {
+    check("document_stored");
+}
+
+#[test]
+fn image_stored() {
+    check("image_stored");
+}
+
+#[test]
+fn provider_tool() {
+    check("provider_tool");
+}
+
+#[test]
+fn provider_tools_by_kind() {
+    check("provider_tools_by_kind");
+}
+
+#[test]
+fn prompt_cache() {
+    check("prompt_cache");
+}
+
+#[test]
+fn server_tool_returned() {
+    check("server_tool_returned");
 }

@@ -220,6 +220,7 @@ fn of_chunk(chunk: &Chunk) -> &'static str {
             Delta::ReasoningState(_) => "state of reasoning",
             Delta::ToolCall { .. } | Delta::ToolArguments { .. } => "parallel tool calls",
             Delta::ToolState { .. } => "state of tool calls",
+            Delta::Audio(_) => "sound",
             Delta::Citation(_) => "sources of a text",
             Delta::Logprobs(_) => "log probabilities",
         },
@@ -311,6 +312,7 @@ fn the_readme_leaves_nothing_out() {
             index,
             state: opaque,
         }),
+        delta(Delta::Audio(tollgate_provider::chat::Audio::default())),
         delta(Delta::Citation(tollgate_provider::chat::Citation::default())),
         delta(Delta::Logprobs(json.clone())),
         Chunk::Finish {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use tollgate_proto::completion::v1 as wire;
 use tollgate_provider::chat::{
-    Choice, Chunk, Citation, Delta, FinishReason, Json, Opaque, Part, Response, Tier, Unit, Usage,
-    UsageSource, Warning,
+    Audio, Choice, Chunk, Citation, Delta, FinishReason, Json, Opaque, Part, Response, Tier, Unit,
+    Usage, UsageSource, Warning,
 };
 
 use crate::capabilities::Capability;
@@ -69,6 +69,7 @@ pub(crate) fn add(message: &mut wire::StreamCompleteResponse, chunk: Chunk) {
                 | Delta::ToolCall { .. }
                 | Delta::ToolState { .. }
                 | Delta::Citation(_)
+                | Delta::Audio(_)
                 | Delta::ToolArguments { .. } => add_part(&mut place.parts, delta),
             }
         }
@@ -133,6 +134,7 @@ fn add_part(parts: &mut Vec<wire::PartDelta>, delta: Delta) {
             provider_state: vec![opaque(state)],
             ..call(index)
         }),
+        Delta::Audio(more) => Out::Audio(audio(more)),
         Delta::Citation(source) => Out::Citation(citation(source)),
         // Told beside the parts.
         Delta::Logprobs(_) => return,
@@ -179,8 +181,9 @@ fn part(part: Part) -> Option<wire::Part> {
             arguments_json: call.arguments,
             provider_state: call.opaque.into_iter().map(opaque).collect(),
         }),
+        Part::Audio(spoken) => Out::Audio(audio(spoken)),
         // No codec puts these into an answer.
-        Part::Image(_) | Part::Audio { .. } | Part::Document(_) | Part::ToolResult { .. } => {
+        Part::Image(_) | Part::Document(_) | Part::ToolResult { .. } => {
             return None;
         }
     };
@@ -195,6 +198,21 @@ pub(super) fn warning(left_out: Warning) -> wire::Warning {
     wire::Warning {
         field: left_out.field,
         problem: left_out.problem.to_owned(),
+    }
+}
+
+/// Sound, all of it or what was added.
+fn audio(spoken: Audio) -> wire::Audio {
+    let known = (!spoken.format.is_empty()).then(|| format!("audio/{}", spoken.format));
+    wire::Audio {
+        data: spoken.data,
+        media_type: known.unwrap_or_default(),
+        id: spoken.id.unwrap_or_default(),
+        transcript: spoken.transcript,
+        expires_at: spoken.expires_at.map(|at| prost_types::Timestamp {
+            seconds: i64::try_from(at).unwrap_or(i64::MAX),
+            nanos: 0,
+        }),
     }
 }
 

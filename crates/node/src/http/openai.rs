@@ -245,6 +245,9 @@ pub(super) fn field(name: &str) -> &str {
         "choice_count" | "choices" => "n",
         "reasoning.effort" => "reasoning_effort",
         "log_probs" => "logprobs",
+        "output_modalities" => "modalities",
+        "audio_output" => "audio",
+        "audio_output.format" => "audio.format",
         _ if name.starts_with("inputs") => "input",
         other => other,
     }

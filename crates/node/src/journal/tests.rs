@@ -1,5 +1,7 @@
 use tollgate_quota::node::{Bequest, Totals};
-use tollgate_quota::{Coming, Counter, Epoch, Generation, Kind, NodeTime, OwnerAccount, Window};
+use tollgate_quota::{
+    Coming, Counter, Epoch, Generation, Kind, NodeTime, OwnerAccount, Promise, Window,
+};
 
 use super::line::{crc32c, decode};
 use super::*;
@@ -138,12 +140,14 @@ fn bequest(name: &str, kind: Kind) -> Bequest {
                 seen: 10,
                 returned: 2,
                 spent: 3,
+                promised_back: 0,
             },
             Totals {
                 epoch: Epoch(9),
                 seen: 5,
                 returned: 0,
                 spent: 9,
+                promised_back: 4,
             },
         ],
         told: OwnerAccount {
@@ -161,6 +165,11 @@ fn bequest(name: &str, kind: Kind) -> Bequest {
             coming: vec![Coming {
                 units: 1,
                 in_ms: 250,
+            }],
+            promises: vec![Promise {
+                units: 7,
+                from: Window(4),
+                through: Window(14),
             }],
         },
         told_by: Epoch(9),

@@ -4,7 +4,7 @@
 use prost::Message;
 use tollgate_quota::node::{Bequest, Estate, Totals};
 use tollgate_quota::{
-    Coming, Counter, Epoch, Generation, Incarnation, Kind, NodeTime, OwnerAccount, Window,
+    Coming, Counter, Epoch, Generation, Incarnation, Kind, NodeTime, OwnerAccount, Promise, Window,
 };
 
 use super::place::Place;
@@ -48,6 +48,8 @@ pub(super) struct BequestLine {
     mark: Option<u64>,
     #[prost(uint64, optional, tag = "18")]
     share: Option<u64>,
+    #[prost(message, repeated, tag = "19")]
+    promises: Vec<PromiseLine>,
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]
@@ -60,6 +62,8 @@ struct TotalsLine {
     returned: u64,
     #[prost(uint64, tag = "4")]
     spent: u64,
+    #[prost(uint64, tag = "5")]
+    promised_back: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]
@@ -68,6 +72,16 @@ struct ComingLine {
     units: u64,
     #[prost(uint64, tag = "2")]
     in_ms: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+struct PromiseLine {
+    #[prost(uint64, tag = "1")]
+    units: u64,
+    #[prost(uint64, tag = "2")]
+    from: u64,
+    #[prost(uint64, tag = "3")]
+    through: u64,
 }
 
 /// Ends what is left: without it, nothing of it counts.
@@ -160,6 +174,12 @@ impl BequestLine {
             seen: it.seen,
             returned: it.returned,
             spent: it.spent,
+            promised_back: it.promised_back,
+        });
+        let promises = told.promises.iter().map(|it| PromiseLine {
+            units: it.units,
+            from: it.from.0,
+            through: it.through.0,
         });
         let coming = told.coming.iter().map(|it| ComingLine {
             units: it.units,
@@ -184,6 +204,7 @@ impl BequestLine {
             coming: coming.collect(),
             heard_at: bequest.heard_at.0,
             mark: bequest.mark,
+            promises: promises.collect(),
         }
     }
 
@@ -193,6 +214,12 @@ impl BequestLine {
             seen: it.seen,
             returned: it.returned,
             spent: it.spent,
+            promised_back: it.promised_back,
+        });
+        let promises = self.promises.iter().map(|it| Promise {
+            units: it.units,
+            from: Window(it.from),
+            through: Window(it.through),
         });
         let coming = self.coming.iter().map(|it| Coming {
             units: it.units,
@@ -217,6 +244,7 @@ impl BequestLine {
                 limit: self.limit,
                 remaining: self.remaining,
                 coming: coming.collect(),
+                promises: promises.collect(),
             },
             told_by: Epoch(self.told_by),
             heard_at: NodeTime(self.heard_at),

@@ -33,6 +33,7 @@ fn granted(counter: &Counter, granted: u64, closed: Close) -> OwnerMessage {
             remaining: 100,
             share: None,
             coming: Vec::new(),
+            promises: Vec::new(),
         }],
         closed: vec![closed],
     }

@@ -1,6 +1,6 @@
 //! How many tokens an answer comes to, where the provider does not say.
 
-use tollgate_provider::chat::{Chunk, Delta, Part};
+use tollgate_provider::chat::{Audio, Chunk, Delta, Part};
 use tollgate_provider::tokens;
 
 pub(super) fn count(part: &Part) -> u64 {
@@ -12,8 +12,21 @@ pub(super) fn count(part: &Part) -> u64 {
         Part::ToolCall(call) => {
             tokens::count_text(&call.name) + tokens::count_text(&call.arguments)
         }
-        Part::Image(_) | Part::Audio { .. } | Part::Document(_) | Part::ToolResult { .. } => 0,
+        Part::Audio(audio) => spoken(audio),
+        Part::Image(_) | Part::Document(_) | Part::ToolResult { .. } => 0,
     }
+}
+
+/// Providers count the words of what is spoken as text, and the sound by its length.
+fn spoken(audio: &Audio) -> u64 {
+    // Sound in an answer is in the format that was asked for, which is not told with it; streams have raw sound only.
+    let format = Some(&audio.format).filter(|format| !format.is_empty());
+    let sound = Audio {
+        data: audio.data.clone(),
+        format: format.map_or_else(|| "pcm16".to_owned(), Clone::clone),
+        ..Audio::default()
+    };
+    tokens::count_text(&audio.transcript) + tokens::of_sound(&sound)
 }
 
 /// Tokens of a piece of a stream.
@@ -35,6 +48,7 @@ fn count_delta(delta: &Delta) -> u64 {
         }
         Delta::ToolCall { name, .. } => tokens::count_text(name),
         Delta::ToolArguments { fragment, .. } => tokens::count_text(fragment),
+        Delta::Audio(more) => spoken(more),
         Delta::ReasoningState(_)
         | Delta::ToolState { .. }
         | Delta::Citation(_)

@@ -132,6 +132,7 @@ impl Bench {
                 remaining: GRANTED,
                 share: None,
                 coming: Vec::new(),
+                promises: Vec::new(),
             }
         };
         self.limiter.receive(&OwnerMessage {

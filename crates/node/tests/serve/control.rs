@@ -191,7 +191,9 @@ impl Ownership {
         match effect {
             Effect::Load(counter) => {
                 let found = self.records.get(&counter);
-                let outcome = found.map_or(Load::Absent, |(record, at)| Load::Found(*record, *at));
+                let outcome = found.map_or(Load::Absent, |(record, at)| {
+                    Load::Found(record.clone(), *at)
+                });
                 Some(Event::Loaded { counter, outcome })
             }
             Effect::Persist {
@@ -379,6 +381,7 @@ fn decode(message: StreamQuotaRequest) -> NodeMessage {
         avail: account.available,
         waiters: account.waiters,
         answered: account.answered,
+        promised_back: 0,
     };
     NodeMessage {
         closes: Vec::new(),
@@ -404,6 +407,7 @@ fn encode(message: &OwnerMessage) -> StreamQuotaResponse {
         share: None,
         coming: Vec::new(),
         epoch: 0,
+        promises: Vec::new(),
     };
     StreamQuotaResponse {
         closed: Vec::new(),

@@ -1,5 +1,10 @@
 //! How requests, policies and the node itself end.
 
+use tollgate_proto::completion::v1::embedding_service_client::EmbeddingServiceClient;
+use tollgate_proto::completion::v1::{
+    EmbedInput, EmbedRequest, Image, InputType, embed_input, image,
+};
+
 use super::*;
 
 #[tokio::test]
@@ -216,4 +221,62 @@ async fn requests_that_cannot_be_are_refused_in_their_own_language() {
         .field_violations
         .clone();
     assert_eq!(violations[0].field, "temperature");
+}
+
+/// What is not known must not pass for what is: the list of prices tells of texts only.
+#[tokio::test]
+async fn pictures_of_unknown_price_are_not_embedded_where_money_is_limited() {
+    const POLICY: &str = r#"
+providers:
+  p: { kind: cohere, base_url: "http://127.0.0.1:1", internal: true }
+deployments:
+  unknown: { provider: p, model: embed-v4.0 }
+  known:   { provider: p, model: embed-v4.0, price: { input_image: "0.47" } }
+pools:
+  unknown: { targets: [ { deployment: unknown } ] }
+  known:   { targets: [ { deployment: known } ] }
+models:
+  unknown: { routes: [ { pools: [unknown] } ] }
+  known:   { routes: [ { pools: [known] } ] }
+"#;
+    let text = || embed_input::Input::Text("one".to_owned());
+    let picture = || {
+        embed_input::Input::Image(Image {
+            source: Some(image::Source::Data(b"GIF89a".as_slice().into())),
+            media_type: "image/gif".to_owned(),
+            ..Image::default()
+        })
+    };
+    let limited = format!("{POLICY}limits: [ {{ name: cost, cost_usd: \"1\", window: 1h }} ]\n");
+    for (policy, model, input, refused) in [
+        (&limited, "unknown", picture(), true),
+        (&limited, "unknown", text(), false),
+        (&limited, "known", picture(), false),
+        (&POLICY.to_owned(), "unknown", picture(), false),
+    ] {
+        let gateway = Gateway::start(policy).await;
+        let address = format!("http://{}", gateway.address);
+        let mut client = EmbeddingServiceClient::connect(address).await.unwrap();
+        let mut request = tonic::Request::new(EmbedRequest {
+            model: model.to_owned(),
+            inputs: vec![EmbedInput { input: Some(input) }],
+            input_type: InputType::Query.into(),
+            ..EmbedRequest::default()
+        });
+        let bearer = format!("Bearer {KEY}").parse().unwrap();
+        request.metadata_mut().insert("authorization", bearer);
+        let status = client.embed(request).await.unwrap_err();
+        // Nobody answers there.
+        let expect = if refused {
+            Code::InvalidArgument
+        } else {
+            Code::Unavailable
+        };
+        assert_eq!(status.code(), expect, "{model}: {status}");
+        let named = status.get_details_bad_request();
+        let named = named.and_then(|it| it.field_violations.first().cloned());
+        let named = named.map(|it| (it.field, it.description.contains("`unknown`")));
+        let image = ("inputs[0].image".to_owned(), true);
+        assert_eq!(named, refused.then_some(image));
+    }
 }

@@ -279,7 +279,7 @@ fn ceiling(it: &Ceiling) -> Limit {
         guard: Duration::ZERO,
         longest_wait: None,
         // The provider has the last word anyway.
-        unreachable: unreachable(it.on_unreachable).unwrap_or(Unreachable::Open),
+        unreachable: unreachable(it.on_unreachable, None).unwrap_or(Unreachable::Open),
         burst: it.amount,
         stem: counter::stem(&it.name, it.unit, kind).into(),
         name: it.name.as_str().into(),
@@ -334,7 +334,7 @@ fn limit(placed: &limits::Placed<'_>) -> Result<Limit, Fault> {
         shadow: it.mode() == pb::LimitMode::Shadow,
         guard: or(it.guard, Duration::ZERO),
         longest_wait: longest_wait(it),
-        unreachable: unreachable(it.on_unreachable()).unwrap_or_default(),
+        unreachable: unreachable(it.on_unreachable(), it.promised_percent).unwrap_or_default(),
         burst: if it.burst == 0 { amount } else { it.burst },
         stem: counter::stem(&placed.name, unit, kind).into(),
     })
@@ -427,11 +427,14 @@ fn longest_wait(it: &pb::Limit) -> Option<Duration> {
     }
 }
 
-fn unreachable(it: pb::UnreachableMode) -> Option<Unreachable> {
+fn unreachable(it: pb::UnreachableMode, percent: Option<u32>) -> Option<Unreachable> {
     match it {
         pb::UnreachableMode::Unspecified => None,
         pb::UnreachableMode::Closed => Some(Unreachable::Closed),
         pb::UnreachableMode::Open => Some(Unreachable::Open),
+        pb::UnreachableMode::Shares => Some(Unreachable::Shares(
+            percent.unwrap_or(defaults::PROMISED_PERCENT),
+        )),
     }
 }
 

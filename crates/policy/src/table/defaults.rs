@@ -24,6 +24,8 @@ pub const DEADLINE: Duration = Duration::from_secs(120);
 pub const MAX_OUTPUT_TOKENS: u32 = 4096;
 /// For a limit to have room again, where requests wait for that.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// How much of each window of a limit is promised to nodes ahead, in per cent, where it says that some is.
+pub const PROMISED_PERCENT: u32 = 50;
 /// Failures in a row that take a deployment out of use.
 pub const FAILURES: u32 = 3;
 /// Failed of a hundred requests that do so.

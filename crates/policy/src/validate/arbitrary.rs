@@ -328,6 +328,7 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
             0..3i32,
             vec(1..7i32, 0..3),
             hash_map(text(), any::<u32>(), 0..3),
+            of(any::<u32>()),
         ),
     )
         .prop_map(
@@ -342,7 +343,7 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
                 per_labels,
                 (r#match, timezone),
                 (mode, copies),
-                (on_exhausted, on_unreachable, on_overrun, fair, shares),
+                (on_exhausted, on_unreachable, on_overrun, fair, shares, promised_percent),
             )| {
                 pb::Limit {
                     name,
@@ -360,6 +361,7 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
                     on_exhausted,
                     longest_wait: None,
                     on_unreachable,
+                    promised_percent,
                     guard: None,
                     on_overrun,
                     fair,

@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use tollgate_quota::Zone;
 
 use super::routing::all_pools_of;
-use super::sharing;
 use super::{Least, MAX_NAME, check_known, check_name, check_repeats, check_time, entries, price};
+use super::{sharing, standing};
 use crate::ceilings;
 use crate::condition::Condition;
 use crate::fault::Fault;
@@ -52,6 +52,7 @@ pub(super) fn check(policy: &pb::Policy, faults: &mut Vec<Fault>) {
             let fault = Fault::new(field(&placed.at, "copies"), problem);
             faults.push(fault.hint("write the limit under `limits`"));
         }
+        standing::check(placed, faults);
     }
     let counts_money =
         |it: &&Placed<'_>| matches!(it.limit.amount, Some(pb::limit::Amount::CostUsd(_)));
@@ -60,6 +61,7 @@ pub(super) fn check(policy: &pb::Policy, faults: &mut Vec<Fault>) {
     }
     for (at, it) in ceilings::holders(policy) {
         unreachable(it.on_unreachable, &at, faults);
+        standing::ceilings(it, &at, faults);
     }
     for it in ceilings::all(policy) {
         let hint = "write at least 1; to send nothing to it, take it out of its pools";

@@ -10,10 +10,7 @@ const PLANNED_FIELDS: [(&str, &[&str]); 4] = [
 ];
 
 /// Values of enums that are part of the product's design but do not work yet.
-const PLANNED_VALUES: [(&str, &[&str]); 2] = [
-    ("Dimension", &["deployment", "provider"]),
-    ("UnreachableMode", &["shares"]),
-];
+const PLANNED_VALUES: [(&str, &[&str]); 1] = [("Dimension", &["deployment", "provider"])];
 
 /// Names under which people look for the place of a secret.
 const SECRETS: [&str; 9] = [

@@ -269,6 +269,7 @@ fn kind_of(chunk: &Chunk) -> u8 {
             Delta::ToolState { .. } => 26,
             Delta::Logprobs(_) => 27,
             Delta::Citation(_) => 28,
+            Delta::Audio(_) => 30,
         },
     }
 }
@@ -283,6 +284,7 @@ fn size_of_chunk(chunk: &Chunk) -> usize {
             Delta::ToolArguments { fragment, .. } => fragment.len(),
             Delta::Logprobs(json) => json.get().len(),
             Delta::Citation(source) => source.opaque.as_ref().map_or(0, |it| it.bytes.len()),
+            Delta::Audio(audio) => audio.data.len() + audio.transcript.len(),
         },
         Chunk::UsageReport(report) => report.get().len(),
         Chunk::Warning(_) | Chunk::Finish { .. } | Chunk::Usage(_) => 0,

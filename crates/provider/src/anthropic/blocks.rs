@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{BLOCK, CITATION, PROVIDER, REDACTED, SIGNATURE};
 use crate::blocks::{CacheMark, Format, Place};
-use crate::chat::{Document, DocumentSource, Image, Opaque, Source, ToolCall};
+use crate::chat::{Document, DocumentSource, Image, Opaque, Source, StoredFile, ToolCall};
 use crate::wire::Text;
 use crate::{Error, path};
 
@@ -95,6 +95,9 @@ pub(super) enum WireSource<'a> {
     Url {
         url: &'a str,
     },
+    File {
+        file_id: &'a str,
+    },
     Text {
         media_type: &'static str,
         data: Cow<'a, str>,
@@ -142,6 +145,7 @@ impl Format for Messages {
     fn image<'a>(image: &'a Image, at: &Place<'_>) -> Result<Block<'a>, Error> {
         let source = match &image.source {
             Source::Url(url) => WireSource::Url { url },
+            Source::Stored(StoredFile { id, .. }) => WireSource::File { file_id: id },
             Source::Bytes { mime, data } if IMAGES.contains(&mime.as_str()) => base64(mime, data),
             Source::Bytes { .. } => {
                 let problem = "it reads pictures of type jpeg, png, gif and webp";
@@ -163,6 +167,9 @@ impl Format for Messages {
         let source = match &document.source {
             DocumentSource::Text { text: data, .. } => text(Cow::Borrowed(data.as_str())),
             DocumentSource::File(Source::Url(url)) => WireSource::Url { url },
+            DocumentSource::File(Source::Stored(StoredFile { id, .. })) => {
+                WireSource::File { file_id: id }
+            }
             DocumentSource::File(Source::Bytes { mime, data }) if mime == "application/pdf" => {
                 base64(mime, data)
             }

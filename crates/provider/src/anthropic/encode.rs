@@ -6,7 +6,9 @@ use serde_json::{Map, Value};
 
 use super::blocks::{Block, Messages};
 use crate::blocks::{self, CacheMark, Cached, Conversation, Schema};
-use crate::chat::{CachePlace, Effort, Json, Reasoning, Request, ResponseFormat, Tool, ToolChoice};
+use crate::chat::{
+    CachePlace, Effort, Json, ProviderTool, Reasoning, Request, ResponseFormat, Tool, ToolChoice,
+};
 use crate::codec::{HttpRequest, Kind, Target};
 use crate::unsupported::Unsupported;
 use crate::{Error, options};
@@ -72,14 +74,29 @@ struct Body<'a> {
 
 #[derive(Serialize)]
 struct WireTool<'a> {
-    name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<&'a str>,
-    input_schema: Schema<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    strict: Option<bool>,
+    #[serde(flatten)]
+    tool: Offered<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cache_control: Option<CacheMark>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Offered<'a> {
+    Function {
+        name: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        description: Option<&'a str>,
+        input_schema: Schema<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        strict: Option<bool>,
+    },
+    /// One that the provider runs itself.
+    Own {
+        r#type: &'a str,
+        #[serde(flatten)]
+        settings: &'a Map<String, Value>,
+    },
 }
 
 #[derive(Serialize)]
@@ -167,7 +184,7 @@ pub(crate) fn encode(
         top_p: request.top_p,
         top_k: request.top_k,
         stop_sequences: &request.stop,
-        tools: tools(&request.tools, &cached),
+        tools: tools(request, &cached),
         tool_choice: tool_choice(request),
         thinking,
         output_config: OutputConfig {
@@ -196,6 +213,7 @@ pub(crate) fn encode(
 
 /// Refuses what the body has no field for, messages apart.
 fn check(request: &Request, unsupported: &mut Unsupported) -> Result<(), Error> {
+    unsupported.sound(request)?;
     unsupported.fields([
         (
             request.choice_count() > 1,
@@ -305,15 +323,23 @@ fn format<'a>(
     }
 }
 
-fn tools<'a>(tools: &'a [Tool], cached: &Cached<'_>) -> Vec<WireTool<'a>> {
+fn tools<'a>(request: &'a Request, cached: &Cached<'_>) -> Vec<WireTool<'a>> {
     let tool = |(index, tool): (usize, &'a Tool)| WireTool {
-        name: &tool.name,
-        description: tool.description.as_deref(),
-        input_schema: Schema::of(tool),
-        strict: tool.strict,
+        tool: match tool {
+            Tool::Function(tool) => Offered::Function {
+                name: &tool.name,
+                description: tool.description.as_deref(),
+                input_schema: Schema::of(tool),
+                strict: tool.strict,
+            },
+            Tool::Provider(ProviderTool { kind, settings, .. }) => Offered::Own {
+                r#type: kind,
+                settings,
+            },
+        },
         cache_control: cached.after(CachePlace::Tool(index)),
     };
-    tools.iter().enumerate().map(tool).collect()
+    request.tools_for(Kind::Anthropic).map(tool).collect()
 }
 
 fn tool_choice(request: &Request) -> Option<WireChoice<'_>> {

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{BLOCK, CITATION, PROVIDER, REDACTED, SIGNATURE};
 use crate::blocks::{CacheMark, Format, Place};
-use crate::chat::{Document, DocumentSource, Image, Opaque, Source, ToolCall};
+use crate::chat::{Document, DocumentSource, Image, Opaque, Source, StoredFile, ToolCall};
 use crate::{Error, path};
 
 /// The types of block that are written here.
@@ -126,6 +126,9 @@ enum WireSource<'a> {
     /// In base64.
     Bytes(String),
     Text(&'a str),
+    S3Location {
+        uri: &'a str,
+    },
 }
 
 #[derive(Serialize)]
@@ -156,15 +159,22 @@ impl Format for Converse {
     }
 
     fn image<'a>(image: &'a Image, at: &Place<'_>) -> Result<Block<'a>, Error> {
-        let Source::Bytes { mime, data } = &image.source else {
-            let problem = "it fetches nothing from an address; send the picture as data";
-            return Err(at.refuse(".image.url", problem));
+        let (mime, source) = match &image.source {
+            Source::Bytes { mime, data } => (mime.as_str(), WireSource::bytes(data)),
+            Source::Stored(file) => {
+                let source = WireSource::stored(file, ".image.file_id", at)?;
+                (file.mime.as_deref().unwrap_or_default(), source)
+            }
+            Source::Url(_) => {
+                let problem = "it fetches nothing from an address; send the picture as data";
+                return Err(at.refuse(".image.url", problem));
+            }
         };
         let Some(format) = named(&IMAGES, mime) else {
             let problem = "it reads pictures of type png, jpeg, gif and webp";
             return Err(at.refuse(".image.media_type", problem));
         };
-        Ok(Block::Image(media(format, data)))
+        Ok(Block::Image(Media { format, source }))
     }
 
     fn audio<'a>(data: &[u8], format: &'a str, at: &Place<'_>) -> Result<Block<'a>, Error> {
@@ -172,7 +182,8 @@ impl Format for Converse {
             let problem = "it listens to no sound of that format; send mp3 or wav";
             return Err(at.refuse(".audio.media_type", problem));
         }
-        Ok(Block::Audio(media(format, data)))
+        let source = WireSource::bytes(data);
+        Ok(Block::Audio(Media { format, source }))
     }
 
     fn document<'a>(document: &'a Document, at: &Place<'_>) -> Result<Block<'a>, Error> {
@@ -182,11 +193,12 @@ impl Format for Converse {
                 (format, WireSource::Text(text))
             }
             DocumentSource::File(Source::Bytes { mime, data }) => {
-                let Some(format) = named(&DOCUMENTS, mime) else {
-                    let problem = "it reads documents of type pdf, csv, Word, Excel, html, plain text and markdown";
-                    return Err(at.refuse(".document.media_type", problem));
-                };
-                (format, WireSource::Bytes(STANDARD.encode(data)))
+                (document_format(mime, at)?, WireSource::bytes(data))
+            }
+            DocumentSource::File(Source::Stored(file)) => {
+                let source = WireSource::stored(file, ".document.file_id", at)?;
+                let mime = file.mime.as_deref().unwrap_or_default();
+                (document_format(mime, at)?, source)
             }
             DocumentSource::File(Source::Url(_)) => {
                 let problem = "it fetches nothing from an address; send the document as data";
@@ -270,10 +282,26 @@ fn named(table: &[(&str, &'static str)], mime: &str) -> Option<&'static str> {
     known.map(|(_, name)| *name)
 }
 
-fn media<'a>(format: &'a str, data: &[u8]) -> Media<'a> {
-    Media {
-        format,
-        source: WireSource::Bytes(STANDARD.encode(data)),
+fn document_format(mime: &str, at: &Place<'_>) -> Result<&'static str, Error> {
+    named(&DOCUMENTS, mime).ok_or_else(|| {
+        let problem =
+            "it reads documents of type pdf, csv, Word, Excel, html, plain text and markdown";
+        at.refuse(".document.media_type", problem)
+    })
+}
+
+impl<'a> WireSource<'a> {
+    fn bytes(data: &[u8]) -> Self {
+        Self::Bytes(STANDARD.encode(data))
+    }
+
+    /// A file that lies in a bucket of S3, where the provider fetches it.
+    fn stored(file: &'a StoredFile, field: &str, at: &Place<'_>) -> Result<Self, Error> {
+        if !file.id.starts_with("s3://") {
+            let problem = "it knows files by where they lie in S3, such as s3://bucket/key";
+            return Err(at.refuse(field, problem));
+        }
+        Ok(Self::S3Location { uri: &file.id })
     }
 }
 
@@ -296,10 +324,11 @@ fn name(title: &str) -> String {
 /// must go the way on which it is looked at.
 fn kept(data: &str) -> Option<Box<RawValue>> {
     let block: serde_json::Map<String, serde_json::Value> = serde_json::from_str(data).ok()?;
-    let foreign = |(key, value): (&String, &serde_json::Value)| {
-        // A tool that the provider runs itself says so.
-        !KNOWN.contains(&key.as_str())
-            || (key == "toolUse" || key == "toolResult") && value.get("type").is_some()
+    let foreign = |(key, value): (&String, &serde_json::Value)| match key.as_str() {
+        // A tool that the provider runs itself says so, and what comes of it is the model's.
+        "toolUse" => value.get("type").is_some(),
+        "toolResult" => true,
+        key => !KNOWN.contains(&key),
     };
     if block.is_empty() || !block.iter().all(foreign) {
         return None;

@@ -1,12 +1,16 @@
 //! From `chat::Request` to the body of `POST /model/{model}/converse`.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::blocks::{Block, Converse};
 use crate::anthropic::{self, Thinking};
 use crate::blocks::{self, CacheMark, Cached, Conversation, Schema};
-use crate::chat::{self, CachePlace, Effort, JsonSchema, Request, ResponseFormat, ToolChoice};
+use crate::chat::{
+    self, CachePlace, Effort, JsonSchema, ProviderTool, Request, ResponseFormat, ToolChoice,
+};
 use crate::codec::{HttpRequest, Kind, Target};
 use crate::unsupported::Unsupported;
 use crate::{Error, options, path};
@@ -69,6 +73,9 @@ struct ToolConfig<'a> {
 enum Tool<'a> {
     ToolSpec(ToolSpec<'a>),
     CachePoint(CacheMark),
+    /// One that the provider runs itself, under the name of its type.
+    #[serde(untagged)]
+    Own(BTreeMap<&'a str, &'a Map<String, Value>>),
 }
 
 #[derive(Serialize)]
@@ -178,6 +185,7 @@ pub(crate) fn encode(
 fn check(request: &Request, unsupported: &mut Unsupported) -> Result<(), Error> {
     const ONLY_SOME: &str = "only some models have such a setting; set it in \
         provider_options.additionalModelRequestFields";
+    unsupported.sound(request)?;
     unsupported.fields([
         (
             request.choice_count() > 1,
@@ -307,19 +315,21 @@ fn tool_config<'a>(
             None
         }
     };
-    if request.tools.is_empty() {
-        return Ok(None);
-    }
     let mut tools = Vec::with_capacity(request.tools.len());
-    for (index, tool) in request.tools.iter().enumerate() {
-        tools.push(Tool::ToolSpec(tool_spec(tool)));
+    for (index, tool) in request.tools_for(Kind::Bedrock) {
+        tools.push(match tool {
+            chat::Tool::Function(function) => Tool::ToolSpec(tool_spec(function)),
+            chat::Tool::Provider(ProviderTool { kind, settings, .. }) => {
+                Tool::Own(BTreeMap::from([(kind.as_str(), settings)]))
+            }
+        });
         let point = cached.after(CachePlace::Tool(index));
         tools.extend(point.map(Tool::CachePoint));
     }
-    Ok(Some(ToolConfig { tools, tool_choice }))
+    Ok((!tools.is_empty()).then_some(ToolConfig { tools, tool_choice }))
 }
 
-fn tool_spec(tool: &chat::Tool) -> ToolSpec<'_> {
+fn tool_spec(tool: &chat::Function) -> ToolSpec<'_> {
     ToolSpec {
         name: &tool.name,
         description: tool.description.as_deref(),

@@ -7,8 +7,9 @@ use serde_json::value::RawValue;
 
 use super::answer::{blob, broken, finish_reason, names, signature, state};
 use super::event_stream::{self, Frame, Kind};
+use super::foreign::Foreign;
 use super::wire::{Block, Event, MOST_BLOCKS, Reasoning, ToolUse};
-use super::{REDACTED, citations, errors, usage};
+use super::{BLOCK, REDACTED, citations, errors, usage};
 use crate::chat::{Chunk, Citation, Delta, Extent, Json, MOST_CITATIONS, Usage};
 use crate::failure::{Class, Failure};
 use crate::stream::{self, Next};
@@ -16,7 +17,7 @@ use crate::usage::report;
 use crate::wire::Text;
 
 /// The most bytes held back of a thought that cannot be read, and of the sources of a text.
-const MOST_HELD: usize = 1024 * 1024;
+pub(super) const MOST_HELD: usize = 1024 * 1024;
 
 /// Decodes the body of one streamed answer.
 pub(crate) type StreamDecoder = stream::Decoder<Answer, event_stream::Decoder>;
@@ -59,8 +60,8 @@ enum Open {
         index: u32,
         empty: bool,
     },
-    /// Of a tool that the provider runs: its input and its result are not for the caller.
-    Foreign,
+    /// Of a tool that the provider runs.
+    Foreign(Foreign),
 }
 
 impl stream::Answer<event_stream::Decoder> for Answer {
@@ -127,19 +128,18 @@ impl Answer {
         let Some(index) = event.content_block_index else {
             return Err(broken("a block begins without its number"));
         };
-        let call = event
-            .start
-            .as_ref()
-            .and_then(|start| start.tool_use.as_ref());
-        let open = match call {
+        let begun = event.start.map(RawValue::get).unwrap_or("{}");
+        let start: Block<'_> = serde_json::from_str(begun)
+            .map_err(|_| broken("the beginning of a block cannot be read"))?;
+        let open = match start.tool_use {
             Some(call @ ToolUse { r#type: None, .. }) => {
-                let (id, name) = names(call)?;
+                let (id, name) = names(&call)?;
                 let index = self.calls;
                 self.calls += 1;
                 self.push(Delta::ToolCall { index, id, name }, out);
                 Open::Call { index, empty: true }
             }
-            Some(_) | None => Open::Foreign,
+            Some(_) | None => Open::Foreign(Foreign::begin(begun)),
         };
         self.keep(index, open)
     }
@@ -175,10 +175,26 @@ impl Answer {
                 tool_use: Some(call),
                 ..
             } => self.argue(index, &call, out)?,
+            Block {
+                tool_result: Some(more),
+                ..
+            } => {
+                if let Some(foreign) = self.foreign(index) {
+                    foreign.found(more)?;
+                }
+            }
             // What is yet to come.
             Block { .. } => {}
         }
         Ok(())
+    }
+
+    fn foreign(&mut self, index: u32) -> Option<&mut Foreign> {
+        let open = self.open.iter_mut().find(|(known, _)| *known == index);
+        match open {
+            Some((_, Open::Foreign(foreign))) => Some(foreign),
+            _ => None,
+        }
     }
 
     /// Notes where a block of text begins, unless it has.
@@ -258,17 +274,19 @@ impl Answer {
         call: &ToolUse<'_>,
         out: &mut Vec<Chunk>,
     ) -> Result<(), Failure> {
+        let fragment: Option<String> = call
+            .input
+            .and_then(|raw: &RawValue| serde_json::from_str(raw.get()).ok());
         let open = self.open.iter_mut().find(|(known, _)| *known == index);
         let (index, empty) = match open {
             Some((_, Open::Call { index, empty })) => (*index, empty),
-            Some((_, Open::Foreign)) => return Ok(()),
+            Some((_, Open::Foreign(foreign))) => {
+                return foreign.argue(&fragment.unwrap_or_default());
+            }
             Some((_, Open::Thought { .. } | Open::Text { .. })) | None => {
                 return Err(broken("arguments came for a call that did not begin"));
             }
         };
-        let fragment: Option<String> = call
-            .input
-            .and_then(|raw: &RawValue| serde_json::from_str(raw.get()).ok());
         if let Some(fragment) = fragment.filter(|text| !text.is_empty()) {
             *empty = false;
             self.push(Delta::ToolArguments { index, fragment }, out);
@@ -358,7 +376,12 @@ impl Open {
                 let fragment = "{}".to_owned();
                 push(Delta::ToolArguments { index, fragment });
             }
-            Self::Call { .. } | Self::Foreign => {}
+            Self::Call { .. } => {}
+            Self::Foreign(foreign) => {
+                if let Some(block) = foreign.whole() {
+                    push(Delta::ReasoningState(state(BLOCK, block.into())));
+                }
+            }
         }
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct Block<'a> {
     #[serde(borrow)]
     pub(super) text: Option<Text<'a>>,
     pub(super) tool_use: Option<ToolUse<'a>>,
+    /// What a tool of the provider's own found: an object in a block, a list of its content in a stream.
+    pub(super) tool_result: Option<&'a RawValue>,
     pub(super) reasoning_content: Option<Reasoning<'a>>,
     /// In a block.
     pub(super) citations_content: Option<Citations<'a>>,
@@ -99,8 +101,9 @@ pub(super) struct CitedText<'a> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Event<'a> {
     pub(super) content_block_index: Option<u32>,
+    /// To be read as a [`Block`].
     #[serde(borrow)]
-    pub(super) start: Option<Block<'a>>,
+    pub(super) start: Option<&'a RawValue>,
     pub(super) delta: Option<Block<'a>>,
     pub(super) stop_reason: Option<Text<'a>>,
     pub(super) usage: Option<&'a RawValue>,

@@ -124,6 +124,10 @@ impl Draft {
                     call.opaque.push(state);
                 }
             }
+            Delta::Audio(more) => match self.parts.last_mut() {
+                Some(Part::Audio(audio)) => audio.append(more),
+                _ => self.parts.push(Part::Audio(more)),
+            },
             Delta::Citation(citation) => Part::cite(&mut self.parts, citation),
             Delta::Logprobs(json) => self.logprobs.push(json),
         }

@@ -73,6 +73,7 @@ fn effect(delta: &Delta) -> Effect<'_> {
         Delta::Refusal(_)
         | Delta::Reasoning(_)
         | Delta::ReasoningState(_)
+        | Delta::Audio(_)
         | Delta::ToolCall { .. } => Effect::Ends,
         Delta::ToolArguments { .. }
         | Delta::ToolState { .. }

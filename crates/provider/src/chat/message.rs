@@ -1,6 +1,6 @@
 //! Messages and the parts they are made of.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::Citation;
 
@@ -70,13 +70,8 @@ pub enum Part {
     },
     /// A picture.
     Image(Image),
-    /// Sound.
-    Audio {
-        /// The encoded sound.
-        data: Bytes,
-        /// The encoding by the provider's name for it, such as `wav` or `mp3`.
-        format: String,
-    },
+    /// Sound: heard by the model, or spoken by it.
+    Audio(Audio),
     /// A file with text in it.
     Document(Document),
     /// A call the model asks for; only in assistant messages.
@@ -108,7 +103,7 @@ impl Part {
         match self {
             Self::Text(text) | Self::Cited { text, .. } => Some(text),
             Self::Image(_)
-            | Self::Audio { .. }
+            | Self::Audio(_)
             | Self::Document(_)
             | Self::ToolCall(_)
             | Self::ToolResult { .. }
@@ -139,13 +134,44 @@ impl Part {
         match self {
             Self::Text(_) | Self::Cited { .. } => "text",
             Self::Image(_) => "image",
-            Self::Audio { .. } => "audio",
+            Self::Audio(_) => "audio",
             Self::Document(_) => "document",
             Self::ToolCall(_) => "tool_call",
             Self::ToolResult { .. } => "tool_result",
             Self::Reasoning { .. } => "reasoning",
             Self::Refusal(_) => "refusal",
         }
+    }
+}
+
+/// Sound, whole or as a stream brings it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Audio {
+    /// The encoded sound. Empty where only `id` or `transcript` tells of it.
+    pub data: Bytes,
+    /// The encoding by the provider's name for it, such as `wav` or `mp3`. Empty in an answer where it is the one that
+    /// was asked for.
+    pub format: String,
+    /// The provider's name of sound that it made, by which it knows it on later turns.
+    pub id: Option<String>,
+    /// Until when it does, in Unix seconds.
+    pub expires_at: Option<u64>,
+    /// What is said in it, where the provider tells.
+    pub transcript: String,
+}
+
+impl Audio {
+    /// Adds what a stream brought later.
+    pub(crate) fn append(&mut self, more: Self) {
+        let mut data = BytesMut::from(std::mem::take(&mut self.data));
+        data.extend_from_slice(&more.data);
+        self.data = data.freeze();
+        if !more.format.is_empty() {
+            self.format = more.format;
+        }
+        self.id = more.id.or(self.id.take());
+        self.expires_at = more.expires_at.or(self.expires_at);
+        self.transcript.push_str(&more.transcript);
     }
 }
 
@@ -161,6 +187,19 @@ pub enum Source {
         /// The encoded content, not base64.
         data: Bytes,
     },
+    /// A file that a provider keeps.
+    Stored(StoredFile),
+}
+
+/// A file that a provider keeps, and no other provider knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredFile {
+    /// The provider's name of it, such as `file-abc`.
+    pub id: String,
+    /// Its media type, for formats that want to be told.
+    pub mime: Option<String>,
+    /// The provider by its name in the policy, or its kind. None: whoever is asked.
+    pub owner: Option<String>,
 }
 
 /// A picture.

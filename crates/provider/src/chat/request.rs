@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Json, Message};
+use crate::codec::Kind;
 
 /// The deepest nesting accepted in any JSON document a caller hands in: schemas, provider options.
 pub const MAX_JSON_DEPTH: usize = 64;
@@ -51,11 +52,17 @@ pub struct Request {
     pub response_format: Option<ResponseFormat>,
     /// How much to think.
     pub reasoning: Option<Reasoning>,
+    /// What the answer is to consist of; empty for text.
+    pub modalities: Vec<Modality>,
+    /// How an answer in sound is to be.
+    pub audio: Option<AudioOutput>,
     /// Processing class at the provider, such as `flex` or `priority`, by the provider's name for it.
     pub service_tier: Option<String>,
     /// Where the caller asks for the prompt up to there to be cached, in the order of the prompt: tools first.
     /// A wish: a provider that caches by itself, or not at all, need not be told.
     pub cache_points: Vec<CachePoint>,
+    /// What else the provider's cache is told. A wish likewise.
+    pub prompt_cache: PromptCache,
     /// The caller's labels, for routing and accounting in the gateway.
     pub metadata: BTreeMap<String, String>,
     /// Fields passed to the provider as they are. They can never replace a field above. An object under
@@ -70,6 +77,19 @@ impl Request {
     #[must_use]
     pub fn choice_count(&self) -> u32 {
         self.choices.unwrap_or(1).max(1)
+    }
+
+    /// The tools that a kind of provider is told of, each with its index: all but those that are for other kinds.
+    pub(crate) fn tools_for(&self, kind: Kind) -> impl Iterator<Item = (usize, &Tool)> {
+        let is_told = move |tool: &Tool| match tool {
+            Tool::Function(_) => true,
+            Tool::Provider(tool) => tool
+                .provider
+                .as_deref()
+                .is_none_or(|it| it == kind.as_str()),
+        };
+        let tools = self.tools.iter().enumerate();
+        tools.filter(move |(_, tool)| is_told(tool))
     }
 
     /// The wish to cache the prompt up to that place, if there is one.
@@ -172,9 +192,101 @@ pub enum CachePlace {
     },
 }
 
+/// What a provider's cache of prompts is told of a request, where it can be told something.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PromptCache {
+    /// Requests of one key are likely to share a beginning.
+    pub key: Option<String>,
+    /// How long to keep it, by the provider's name for it, such as `24h`.
+    pub retention: Option<String>,
+}
+
+/// A kind of output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Modality {
+    /// Text.
+    Text,
+    /// Sound.
+    Audio,
+}
+
+impl Modality {
+    /// The lower-case name used on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Audio => "audio",
+        }
+    }
+
+    /// The modality of that name, if there is one.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Text, Self::Audio]
+            .into_iter()
+            .find(|modality| modality.as_str() == name)
+    }
+}
+
+/// How an answer in sound is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AudioOutput {
+    /// The provider's name of the voice.
+    pub voice: String,
+    /// The encoding by the provider's name for it, such as `wav`; none for the only one that it has.
+    pub format: Option<String>,
+}
+
+/// A tool the model may call.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Tool {
+    /// A function of the caller's.
+    Function(Function),
+    /// A tool that the provider runs itself.
+    Provider(ProviderTool),
+}
+
+impl Tool {
+    /// The function's name, or the type of a tool that the provider runs.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Function(function) => &function.name,
+            Self::Provider(tool) => &tool.kind,
+        }
+    }
+
+    /// The caller's function, where it is one.
+    #[must_use]
+    pub fn function(&self) -> Option<&Function> {
+        match self {
+            Self::Function(function) => Some(function),
+            Self::Provider(_) => None,
+        }
+    }
+}
+
+impl From<Function> for Tool {
+    fn from(function: Function) -> Self {
+        Self::Function(function)
+    }
+}
+
+/// A tool that a provider runs itself, such as a web search, in that provider's own words.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProviderTool {
+    /// Its type there, such as `web_search_20250305` or `googleSearch`.
+    pub kind: String,
+    /// Its settings there.
+    pub settings: serde_json::Map<String, serde_json::Value>,
+    /// The kind of provider that it is for; others are not told of it. None: it is for whoever gets the request.
+    pub provider: Option<String>,
+}
+
 /// A function the model may call.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Tool {
+pub struct Function {
     /// The function's name.
     pub name: String,
     /// What it does, for the model to read.

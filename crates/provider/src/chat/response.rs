@@ -1,6 +1,6 @@
 //! Answers, whole and streamed.
 
-use super::{Citation, Json, Message, Opaque};
+use super::{Audio, Citation, Json, Message, Opaque};
 
 /// A whole answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -165,6 +165,8 @@ pub enum Delta {
     },
     /// A source of a passage of the latest part of text, all of which came before.
     Citation(Citation),
+    /// Sound, what is said in it, and what else is known of it: whatever came of these.
+    Audio(Audio),
     /// Log probabilities of the latest text, in the `OpenAI` shape.
     Logprobs(Json),
 }

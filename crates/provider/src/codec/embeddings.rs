@@ -31,6 +31,7 @@ impl Codec {
             Kind::OpenAi | Kind::OpenAiCompatible | Kind::AzureOpenAi | Kind::Mistral => {
                 openai::embeddings::encode
             }
+            Kind::Gemini if self.is_vertex() => gemini::vertex::encode,
             Kind::Gemini => gemini::embeddings::encode,
             Kind::Cohere => cohere::embeddings::encode,
             Kind::Bedrock => bedrock::embeddings::encode,

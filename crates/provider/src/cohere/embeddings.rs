@@ -198,7 +198,7 @@ fn inputs<'a>(
             Input::Tokens(_) => return refuse("it takes texts, not tokens"),
             Input::Image(image) => match &image.source {
                 Source::Bytes { mime, data } => images.push((index, data_url::write(mime, data))),
-                Source::Url(_) => {
+                Source::Url(_) | Source::Stored(_) => {
                     return refuse("it fetches nothing from an address; send the picture as data");
                 }
             },

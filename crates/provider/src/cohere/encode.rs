@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::outgoing::{self, Message};
-use crate::chat::{Effort, Json, Request, ResponseFormat, Tool, ToolChoice};
+use crate::chat::{self, Effort, Json, Request, ResponseFormat, ToolChoice};
 use crate::codec::{HttpRequest, Kind, Target};
 use crate::unsupported::Unsupported;
 use crate::{Error, options};
@@ -136,11 +136,12 @@ pub(crate) fn encode(
     options::check(&request.provider_options, &RESERVED)?;
     check_fields(request, &mut unsupported)?;
     check_ranges(request, &mut unsupported)?;
+    let functions = unsupported.functions(request)?;
     let body = Body {
         model: target.model,
         messages: outgoing::messages(&request.messages, &mut unsupported)?,
-        tools: tools(request)?,
-        strict_tools: strict_tools(&request.tools, &mut unsupported)?,
+        tools: tools(request, &functions)?,
+        strict_tools: strict_tools(&functions, &mut unsupported)?,
         tool_choice: request.tool_choice.as_ref().and_then(tool_choice),
         response_format: request.response_format.as_ref().map(response_format),
         max_tokens: request.max_output_tokens,
@@ -167,11 +168,15 @@ pub(crate) fn encode(
 }
 
 /// The tools, or the one that must be called: with `REQUIRED`, a list of one leaves no other choice.
-fn tools(request: &Request) -> Result<Vec<WireTool<'_>>, Error> {
+fn tools<'a>(
+    request: &Request,
+    functions: &[&'a chat::Function],
+) -> Result<Vec<WireTool<'a>>, Error> {
+    let mut functions = functions.iter().copied();
     let Some(ToolChoice::Tool(name)) = &request.tool_choice else {
-        return Ok(request.tools.iter().map(wire_tool).collect());
+        return Ok(functions.map(wire_tool).collect());
     };
-    match request.tools.iter().find(|tool| tool.name == *name) {
+    match functions.find(|tool| tool.name == *name) {
         Some(tool) => Ok(vec![wire_tool(tool)]),
         None => Err(Error::invalid(
             "tool_choice",
@@ -180,7 +185,7 @@ fn tools(request: &Request) -> Result<Vec<WireTool<'_>>, Error> {
     }
 }
 
-fn wire_tool(tool: &Tool) -> WireTool<'_> {
+fn wire_tool(tool: &chat::Function) -> WireTool<'_> {
     WireTool {
         kind: "function",
         function: Function {
@@ -194,8 +199,11 @@ fn wire_tool(tool: &Tool) -> WireTool<'_> {
     }
 }
 
-fn strict_tools(tools: &[Tool], unsupported: &mut Unsupported) -> Result<Option<bool>, Error> {
-    let strict = |tool: &Tool| tool.strict.unwrap_or(false);
+fn strict_tools(
+    tools: &[&chat::Function],
+    unsupported: &mut Unsupported,
+) -> Result<Option<bool>, Error> {
+    let strict = |tool: &&chat::Function| tool.strict.unwrap_or(false);
     let Some(first) = tools.first().map(strict) else {
         return Ok(None);
     };
@@ -274,6 +282,7 @@ fn check_fields(request: &Request, unsupported: &mut Unsupported) -> Result<(), 
     );
     let cites = "it cites documents of the request as a whole; set provider_options.documents";
     unsupported.cited_documents(&request.messages, cites)?;
+    unsupported.sound(request)?;
     unsupported.fields([
         (
             request.choice_count() > 1,

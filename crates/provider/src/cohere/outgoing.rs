@@ -110,12 +110,12 @@ fn prompt<'a>(
         blocks.push(match part {
             Part::Text(text) => borrowed(text),
             Part::Image(image) if user => Block::ImageUrl {
-                image_url: ImageUrl::of(image),
+                image_url: ImageUrl::of(image, place)?,
             },
             Part::Document(document) if user => Block::Text {
                 text: titled(document, document_text(document, place)?),
             },
-            Part::Audio { .. } => return Err(place.refuse("it takes no sound")),
+            Part::Audio(_) => return Err(place.refuse("it takes no sound")),
             Part::Cited { .. }
             | Part::Image(_)
             | Part::Document(_)
@@ -154,6 +154,7 @@ fn assistant<'a>(message: &'a chat::Message, place: Place) -> Result<Message<'a>
             Part::Text(text) | Part::Cited { text, .. } | Part::Refusal(text) => {
                 blocks.push(borrowed(text));
             }
+            Part::Audio(audio) => blocks.push(borrowed(place.transcript(audio)?)),
             Part::Reasoning { text, opaque } => {
                 let (thinking, plan) = split_plan(text, opaque);
                 if !thinking.is_empty() {
@@ -171,7 +172,7 @@ fn assistant<'a>(message: &'a chat::Message, place: Place) -> Result<Message<'a>
                 out.tool_calls
                     .push(Call::of(call, Cow::Borrowed(call.id.as_str())));
             }
-            Part::Image(_) | Part::Audio { .. } | Part::Document(_) | Part::ToolResult { .. } => {
+            Part::Image(_) | Part::Document(_) | Part::ToolResult { .. } => {
                 return Err(place.misplaced(Role::Assistant, part, ""));
             }
         }

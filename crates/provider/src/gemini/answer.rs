@@ -1,12 +1,15 @@
 //! What an answer says, whole or one event of it: both have the same shape.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::citations::Sources;
 use super::errors;
 use super::logprobs;
 use super::signature::{self, Place};
 use super::usage;
-use super::wire::{self, Candidate, FunctionCall, Part};
-use crate::chat::{Assembler, Chunk, Delta, Extent, FinishReason, Json, Response, Usage};
+use super::wire::{self, Blob, Candidate, FunctionCall, Part};
+use crate::chat::{Assembler, Audio, Chunk, Delta, Extent, FinishReason, Json, Response, Usage};
 use crate::failure::{Class, Failure};
 use crate::usage::Latest;
 use crate::wire::Text;
@@ -207,9 +210,12 @@ impl State {
         answer: &str,
         out: &mut Vec<Chunk>,
     ) -> Result<(), Failure> {
-        if let Some(kind) = part.foreign() {
-            let detail = format!("the answer holds a part of kind {kind}, which was not asked for");
-            return Err(broken(detail));
+        if let Some(sound) = part.sound() {
+            let audio = hear(&sound)?;
+            self.push(Delta::Audio(audio), out);
+        } else if let Some(foreign) = part.foreign() {
+            self.push(Delta::ReasoningState(signature::keep_part(foreign)), out);
+            return Ok(());
         }
         let signature = part.thought_signature;
         if let Some(call) = part.function_call {
@@ -269,6 +275,18 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// Sound as it is told of by its media type, such as `audio/L16;codec=pcm;rate=24000`.
+fn hear(sound: &Blob<'_>) -> Result<Audio, Failure> {
+    let data = STANDARD.decode(sound.data.as_str());
+    let data = data.map_err(|_| broken("sound of the answer cannot be read"))?;
+    let mime = sound.mime_type.as_str();
+    Ok(Audio {
+        data: data.into(),
+        format: mime.strip_prefix("audio/").unwrap_or(mime).to_owned(),
+        ..Audio::default()
+    })
 }
 
 /// Reads a finish reason; nothing for the one that says that there is none.

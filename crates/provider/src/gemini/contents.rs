@@ -5,12 +5,13 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::media::{self, Media, Resolution};
 use super::signature::{self, Place, STAND_IN};
 use crate::Error;
-use crate::chat::{Document, DocumentSource, Image, Message, Opaque, Part, Role, ToolCall};
-use crate::unsupported::Unsupported;
+use crate::chat::{Audio, Document, DocumentSource, Image, Message, Opaque, Part, Role, ToolCall};
+use crate::unsupported::{NO_SOUND_BACK, Unsupported};
 
 /// One turn, or the instruction that stands before them all.
 #[derive(Serialize)]
@@ -37,6 +38,9 @@ struct WirePart<'a> {
     function_response: Option<FunctionResponse<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     thought_signature: Option<&'a str>,
+    /// What is sent back as it came.
+    #[serde(flatten)]
+    kept: Map<String, Value>,
 }
 
 #[derive(Serialize)]
@@ -178,7 +182,9 @@ impl<'a, 'u> Writer<'a, 'u> {
     ) -> Result<(), Error> {
         match part {
             Part::Image(image) => out.push(self.image(image, at)?),
-            Part::Audio { data, format } => out.push(media_part(media::of_audio(format, data))),
+            Part::Audio(Audio { data, format, .. }) => {
+                out.push(media_part(media::of_audio(format, data)));
+            }
             Part::Document(document) => document_parts(document, out),
             Part::Text(_)
             | Part::Cited { .. }
@@ -223,7 +229,15 @@ impl<'a, 'u> Writer<'a, 'u> {
             }
             Part::ToolCall(call) => out.push(self.tool_call(call, at)?),
             Part::Reasoning { text, opaque } => reasoning(text, opaque, out),
-            Part::Image(_) | Part::Audio { .. } | Part::Document(_) | Part::ToolResult { .. } => {
+            // What the model said is known by its words, or as it sounds.
+            Part::Audio(spoken) if !spoken.transcript.is_empty() => {
+                out.push(text_part(&spoken.transcript));
+            }
+            Part::Audio(Audio { data, format, .. }) if !data.is_empty() && !format.is_empty() => {
+                out.push(media_part(media::of_audio(format, data)));
+            }
+            Part::Audio(_) => return Err(self.refuse(format!("{at}.audio"), NO_SOUND_BACK)),
+            Part::Image(_) | Part::Document(_) | Part::ToolResult { .. } => {
                 return Err(self.refuse(at, "assistant messages may not hold such a part"));
             }
         }
@@ -311,7 +325,7 @@ impl<'a, 'u> Writer<'a, 'u> {
                 }) => files.push(media::of_source(source)),
                 Part::Cited { .. }
                 | Part::Document(_)
-                | Part::Audio { .. }
+                | Part::Audio(_)
                 | Part::ToolCall(_)
                 | Part::ToolResult { .. }
                 | Part::Reasoning { .. }
@@ -364,7 +378,16 @@ fn document_parts<'a>(document: &'a Document, out: &mut Vec<WirePart<'a>>) {
 /// Puts signatures back where they stood. Thoughts without one are left out: they say nothing that
 /// the provider would read.
 fn reasoning<'a>(text: &'a str, opaque: &'a [Opaque], out: &mut Vec<WirePart<'a>>) {
-    for (place, signature) in opaque.iter().filter_map(signature::unwrap) {
+    for state in opaque {
+        if let Some(kept) = signature::part(state) {
+            out.push(WirePart {
+                kept,
+                ..WirePart::default()
+            });
+        }
+        let Some((place, signature)) = signature::unwrap(state) else {
+            continue;
+        };
         match (place, out.last_mut()) {
             (Place::Text, Some(before))
                 if before.text.is_some() && before.thought_signature.is_none() =>

@@ -1,4 +1,5 @@
-//! Gemini's `batchEmbedContents`, as Google AI Studio offers it. (Vertex AI wants the settings in another place.)
+//! Gemini's `batchEmbedContents`, as Google AI Studio offers it; the answers of Vertex AI as well, whose requests are in
+//! `vertex`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -49,13 +50,13 @@ struct One<'a> {
 }
 
 #[derive(Serialize)]
-struct Content<'a> {
-    parts: [Part<'a>; 1],
+pub(super) struct Content<'a> {
+    pub(super) parts: [Part<'a>; 1],
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Part<'a> {
+pub(super) enum Part<'a> {
     Text { text: &'a str },
     Media(Media<'a>),
 }
@@ -87,7 +88,7 @@ pub(crate) fn encode(
     if request.inputs.len() > MOST_INPUTS {
         return Err(unsupported.refuse("inputs", "it takes at most 100 inputs at once"));
     }
-    options::refuse(given, &RESERVED)?;
+    options::refuse(given, "provider_options", &RESERVED)?;
     let path = model_path(target.model);
     let parts: Result<Vec<_>, _> = parts(&request.inputs, unsupported).collect();
     let one = |part| One {
@@ -107,7 +108,7 @@ pub(crate) fn encode(
     )
 }
 
-fn parts<'a>(
+pub(super) fn parts<'a>(
     inputs: &'a [Input],
     unsupported: &Unsupported,
 ) -> impl Iterator<Item = Result<Part<'a>, Error>> {
@@ -121,7 +122,7 @@ fn parts<'a>(
     })
 }
 
-fn task(input_type: InputType) -> &'static str {
+pub(super) fn task(input_type: InputType) -> &'static str {
     match input_type {
         InputType::Query => "RETRIEVAL_QUERY",
         InputType::Document => "RETRIEVAL_DOCUMENT",
@@ -137,15 +138,30 @@ fn task(input_type: InputType) -> &'static str {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer<'a> {
+    /// Where one is asked for by itself.
+    embedding: Option<Embedding>,
     embeddings: Option<Vec<Embedding>>,
+    predictions: Option<Vec<Prediction>>,
     #[serde(borrow)]
     usage_metadata: Option<&'a RawValue>,
     error: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
+struct Prediction {
+    embeddings: Embedding,
+}
+
+#[derive(Deserialize)]
 struct Embedding {
     values: Numbers,
+    /// What Vertex AI counts in each input.
+    statistics: Option<Statistics>,
+}
+
+#[derive(Deserialize)]
+struct Statistics {
+    token_count: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -162,29 +178,55 @@ pub(crate) fn decode(body: &[u8], request: &Request) -> Result<Response, Failure
     if answer.error.is_some() {
         return Err(errors::of_body(body));
     }
-    let vectors = answer.embeddings.unwrap_or_default();
+    let predicted = answer.predictions.unwrap_or_default().into_iter();
+    let listed = answer.embeddings.unwrap_or_default().into_iter();
+    let told = answer.embedding.into_iter().chain(listed);
+    let vectors: Vec<_> = told.chain(predicted.map(|it| it.embeddings)).collect();
+    let counted = counted(&vectors, request);
     let vectors = vectors.into_iter().map(|it| it.values).collect();
     // The format does not say which model it was.
     let told = Told {
-        usage: answer.usage_metadata.and_then(|raw| usage(raw, request)),
+        usage: answer
+            .usage_metadata
+            .and_then(|raw| usage(raw, request))
+            .or(counted),
         usage_report: answer.usage_metadata.and_then(report),
         ..Told::default()
     };
     all_there(request, Encoding::Float, vectors, told)
 }
 
+/// What was counted in each input, together; none where any of it was not told.
+fn counted(vectors: &[Embedding], request: &Request) -> Option<Usage> {
+    let of = |it: &Embedding| count(it.statistics.as_ref()?.token_count?);
+    let counts: Option<Vec<_>> = vectors.iter().map(of).collect();
+    let input = counts.filter(|it| !it.is_empty())?.into_iter().sum();
+    believable(of_inputs(input, request))
+}
+
+/// Input of which is not told whether it was pictures.
+fn of_inputs(input: u64, request: &Request) -> Usage {
+    let is_image = |input: &Input| matches!(input, Input::Image(_));
+    Usage {
+        input_image: if request.inputs.iter().any(is_image) {
+            input
+        } else {
+            0
+        },
+        ..Usage::of(input, 0, UsageSource::Provider)
+    }
+}
+
 /// Reads the count. Where texts and pictures are not told apart all of it is taken for pictures, which cost more.
 fn usage(raw: &RawValue, request: &Request) -> Option<Usage> {
     let report: Report = serde_json::from_str(raw.get()).ok()?;
     let input = count(report.prompt_token_count?)?;
-    let is_image = |input: &Input| matches!(input, Input::Image(_));
-    let input_image = match report.prompt_tokens_details {
-        Some(details) => of("IMAGE", &details)?,
-        None if request.inputs.iter().any(is_image) => input,
-        None => 0,
-    };
+    let unknown = of_inputs(input, request);
     believable(Usage {
-        input_image,
-        ..Usage::of(input, 0, UsageSource::Provider)
+        input_image: match report.prompt_tokens_details {
+            Some(details) => of("IMAGE", &details)?,
+            None => unknown.input_image,
+        },
+        ..unknown
     })
 }

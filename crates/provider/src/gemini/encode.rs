@@ -1,5 +1,7 @@
 //! From `chat::Request` to the body of `generateContent`.
 
+use std::collections::BTreeMap;
+
 use http::header::HeaderName;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -7,12 +9,19 @@ use serde_json::{Map, Value};
 use super::contents::{Content, Writer};
 use super::options;
 use super::thinking::{self, ThinkingConfig};
-use crate::chat::{Json, JsonSchema, Request, ResponseFormat, Tool, ToolChoice};
+use crate::chat::{
+    AudioOutput, Json, JsonSchema, Modality, ProviderTool, Request, ResponseFormat, Tool,
+    ToolChoice,
+};
 use crate::codec::{HttpRequest, Kind, Outgoing, Target};
 use crate::unsupported::Unsupported;
 use crate::{Error, path};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
+/// The encoding of sound in answers: 16 bits, 24 kHz.
+const RAW_SOUND: &str = "pcm16";
+/// What every API key of Google's starts with.
+const KEY: &str = "AIza";
 /// What every `OAuth` access token of Google's starts with.
 const ACCESS_TOKEN: &str = "ya29.";
 
@@ -22,8 +31,8 @@ struct Body<'a> {
     contents: Vec<Content<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     system_instruction: Option<Content<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tools: Option<[Tools<'a>; 1]>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<Tools<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_config: Option<ToolConfig<'a>>,
     generation_config: GenerationConfig<'a>,
@@ -34,9 +43,14 @@ struct Body<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Tools<'a> {
-    function_declarations: Vec<Declaration<'a>>,
+#[serde(untagged)]
+enum Tools<'a> {
+    #[serde(rename_all = "camelCase")]
+    Functions {
+        function_declarations: Vec<Declaration<'a>>,
+    },
+    /// One that the provider runs itself, under the name of its type.
+    Own(BTreeMap<&'a str, &'a Map<String, Value>>),
 }
 
 #[derive(Serialize)]
@@ -94,8 +108,30 @@ struct GenerationConfig<'a> {
     response_json_schema: Option<&'a Json>,
     #[serde(skip_serializing_if = "Option::is_none")]
     thinking_config: Option<ThinkingConfig>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    response_modalities: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    speech_config: Option<SpeechConfig<'a>>,
     #[serde(flatten)]
     options: Map<String, Value>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SpeechConfig<'a> {
+    voice_config: VoiceConfig<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct VoiceConfig<'a> {
+    prebuilt_voice_config: Voice<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Voice<'a> {
+    voice_name: &'a str,
 }
 
 /// Encodes a request.
@@ -119,9 +155,15 @@ pub(crate) fn encode(
     Ok(encoded)
 }
 
-/// An API key goes into a header of its own, an access token, as Vertex AI wants it, into the usual one.
-pub(crate) fn authorize(request: &mut Outgoing<'_>, credential: &str) -> Result<(), Error> {
-    if credential.starts_with(ACCESS_TOKEN) {
+/// An API key goes into a header of its own, an access token, as Vertex AI wants it, into the usual one. Tokens of other
+/// issuers look like anything, so that at Vertex AI whatever is no API key is one.
+pub(crate) fn authorize(
+    request: &mut Outgoing<'_>,
+    credential: &str,
+    vertex: bool,
+) -> Result<(), Error> {
+    let is_token = credential.starts_with(ACCESS_TOKEN);
+    if is_token || vertex && !credential.starts_with(KEY) {
         request.bearer(credential)
     } else {
         request.secret(API_KEY, credential)
@@ -140,7 +182,7 @@ fn body<'a>(
     Ok(Body {
         contents: contents.turns,
         system_instruction: contents.instruction,
-        tools: tools(&request.tools),
+        tools: tools(request),
         tool_config: tool_config(request),
         generation_config,
         service_tier: request.service_tier.as_deref(),
@@ -182,28 +224,68 @@ fn generation_config<'a>(
         response_mime_type,
         response_json_schema,
         thinking_config: thinking::config(reasoning, model, unsupported)?,
+        response_modalities: modalities(request),
+        speech_config: speech_config(request, &options, unsupported)?,
         options,
     })
 }
 
-fn tools(tools: &[Tool]) -> Option<[Tools<'_>; 1]> {
-    let function_declarations = tools
-        .iter()
-        .map(|tool| Declaration {
-            name: &tool.name,
-            description: tool.description.as_deref(),
-            parameters_json_schema: tool.parameters.as_ref(),
-        })
-        .collect();
-    (!tools.is_empty()).then_some([Tools {
+fn modalities(request: &Request) -> Vec<&'static str> {
+    let name = |modality: &Modality| match modality {
+        Modality::Text => "TEXT",
+        Modality::Audio => "AUDIO",
+    };
+    request.modalities.iter().map(name).collect()
+}
+
+/// How the answer is to be spoken. The provider has one encoding of sound; more than one voice is set in the options.
+fn speech_config<'a>(
+    request: &'a Request,
+    options: &Map<String, Value>,
+    unsupported: &mut Unsupported,
+) -> Result<Option<SpeechConfig<'a>>, Error> {
+    let Some(AudioOutput { voice, format }) = &request.audio else {
+        return Ok(None);
+    };
+    let at = "provider_options.generationConfig";
+    options::refuse(options, at, &["speechconfig"])?;
+    if format.as_deref().is_some_and(|it| it != RAW_SOUND) {
+        unsupported.field("audio_output.format", "it answers in pcm16 only")?;
+    }
+    Ok(Some(SpeechConfig {
+        voice_config: VoiceConfig {
+            prebuilt_voice_config: Voice { voice_name: voice },
+        },
+    }))
+}
+
+/// The functions of the caller's in one declaration, then what the provider runs.
+fn tools(request: &Request) -> Vec<Tools<'_>> {
+    let mut function_declarations = Vec::new();
+    let mut own = Vec::new();
+    for (_, tool) in request.tools_for(Kind::Gemini) {
+        match tool {
+            Tool::Function(function) => function_declarations.push(Declaration {
+                name: &function.name,
+                description: function.description.as_deref(),
+                parameters_json_schema: function.parameters.as_ref(),
+            }),
+            Tool::Provider(ProviderTool { kind, settings, .. }) => {
+                own.push(Tools::Own(BTreeMap::from([(kind.as_str(), settings)])));
+            }
+        }
+    }
+    let functions = (!function_declarations.is_empty()).then_some(Tools::Functions {
         function_declarations,
-    }])
+    });
+    functions.into_iter().chain(own).collect()
 }
 
 /// Strictness is a matter of the mode there, for all tools alike: a call that must happen is held to
 /// the schema anyway, one that may happen only in the mode `VALIDATED`.
 fn tool_config(request: &Request) -> Option<ToolConfig<'_>> {
-    let strict = request.tools.iter().any(|tool| tool.strict == Some(true));
+    let mut functions = request.tools.iter().filter_map(Tool::function);
+    let strict = functions.any(|tool| tool.strict == Some(true));
     let (mode, name) = match &request.tool_choice {
         None | Some(ToolChoice::Auto) if strict => ("VALIDATED", None),
         None => return None,

@@ -1,5 +1,7 @@
 //! Pictures, sound and files, all of which are bytes of a media type or an address there.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::chat::{Image, Source};
@@ -14,8 +16,8 @@ pub(super) enum Media<'a> {
     #[serde(rename_all = "camelCase")]
     FileData {
         #[serde(skip_serializing_if = "Option::is_none")]
-        mime_type: Option<&'static str>,
-        file_uri: &'a str,
+        mime_type: Option<&'a str>,
+        file_uri: Cow<'a, str>,
     },
 }
 
@@ -23,6 +25,9 @@ pub(super) enum Media<'a> {
 pub(super) struct Resolution {
     level: &'static str,
 }
+
+/// What stands before the name of a file that Google AI Studio keeps, in its address.
+const FILES: &str = "https://generativelanguage.googleapis.com/v1beta/";
 
 /// Media types of addresses, by the ending of their path.
 const BY_ENDING: [(&str, &str); 19] = [
@@ -51,9 +56,22 @@ pub(super) fn of_source(source: &Source) -> Media<'_> {
     match source {
         Source::Url(url) => Media::FileData {
             mime_type: by_ending(url),
-            file_uri: url,
+            file_uri: Cow::Borrowed(url),
+        },
+        Source::Stored(file) => Media::FileData {
+            mime_type: file.mime.as_deref(),
+            file_uri: address(&file.id),
         },
         Source::Bytes { mime, data } => of_bytes(mime.clone(), data),
+    }
+}
+
+/// The address of a stored file, which may be told by its name as well.
+fn address(id: &str) -> Cow<'_, str> {
+    if id.starts_with("files/") {
+        Cow::Owned(format!("{FILES}{id}"))
+    } else {
+        Cow::Borrowed(id)
     }
 }
 

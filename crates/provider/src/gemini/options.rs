@@ -18,7 +18,7 @@ const RESERVED: [&str; 9] = [
 ];
 
 /// Fields of `generationConfig` that the gateway writes.
-const RESERVED_IN_CONFIG: [&str; 16] = [
+const RESERVED_IN_CONFIG: [&str; 17] = [
     "temperature",
     "topp",
     "topk",
@@ -35,12 +35,11 @@ const RESERVED_IN_CONFIG: [&str; 16] = [
     "responselogprobs",
     "logprobs",
     "thinkingconfig",
+    "responsemodalities",
 ];
 
-/// Fields of `generationConfig` that ask for an answer which is not text.
-const NOT_TEXT: [&str; 5] = [
-    "responsemodalities",
-    "speechconfig",
+/// Fields of `generationConfig` that ask for an answer which is neither text nor sound.
+const NOT_TOLD: [&str; 3] = [
     "imageconfig",
     "audiotranscriptionconfig",
     "translationconfig",
@@ -83,14 +82,19 @@ pub(super) fn split(options: &Map<String, Value>) -> Result<Options, Error> {
     Ok(sorted)
 }
 
-/// Refuses options that would replace one of these fields, named in lower case and without underscores.
+/// Refuses options that would replace one of these fields, named in lower case and without underscores. They stand at
+/// `at` in the request.
 ///
 /// # Errors
 /// `Error::Invalid` naming it.
-pub(super) fn refuse(options: &Map<String, Value>, reserved: &[&str]) -> Result<(), Error> {
+pub(super) fn refuse(
+    options: &Map<String, Value>,
+    at: &str,
+    reserved: &[&str],
+) -> Result<(), Error> {
     let mut keys = options.keys();
     match keys.find(|key| reserved.contains(&plain(key).as_str())) {
-        Some(key) => Err(taken(format!("provider_options.{key}"))),
+        Some(key) => Err(taken(format!("{at}.{key}"))),
         None => Ok(()),
     }
 }
@@ -101,8 +105,8 @@ fn check_config(path: &str, key: &str) -> Result<(), Error> {
     if RESERVED_IN_CONFIG.contains(&name.as_str()) {
         return Err(taken(path));
     }
-    if NOT_TEXT.contains(&name.as_str()) {
-        let problem = "only text can be answered through the gateway; leave it out";
+    if NOT_TOLD.contains(&name.as_str()) {
+        let problem = "only text and sound can be answered through the gateway; leave it out";
         return Err(Error::invalid(path, problem));
     }
     Ok(())

@@ -5,6 +5,7 @@
 //! behind the text it belongs to; its kind says where it goes when it is sent back.
 
 use bytes::Bytes;
+use serde_json::{Map, Value};
 
 use crate::chat::Opaque;
 use crate::codec::Kind;
@@ -58,6 +59,39 @@ pub(super) fn unwrap(state: &Opaque) -> Option<(Place, &str)> {
         .into_iter()
         .find(|place| place.as_str() == state.kind)?;
     Some((place, std::str::from_utf8(&state.bytes).ok()?))
+}
+
+/// What a part is called that is kept whole.
+const PART: &str = "part";
+/// What such a part may consist of. Parts of other kinds go the way on which they are looked at.
+const OF_PART: [&str; 8] = [
+    "inlineData",
+    "fileData",
+    "executableCode",
+    "codeExecutionResult",
+    "toolCall",
+    "toolResponse",
+    "thought",
+    "thoughtSignature",
+];
+
+/// Wraps a whole part, such as what code the provider ran and what came of it.
+pub(super) fn keep_part(json: String) -> Opaque {
+    Opaque {
+        provider: Kind::Gemini.as_str().to_owned(),
+        kind: PART.to_owned(),
+        bytes: Bytes::from(json),
+    }
+}
+
+/// Unwraps a whole part; nothing for any other state.
+pub(super) fn part(state: &Opaque) -> Option<Map<String, Value>> {
+    if state.provider != Kind::Gemini.as_str() || state.kind != PART {
+        return None;
+    }
+    let part: Map<String, Value> = serde_json::from_slice(&state.bytes).ok()?;
+    let known = part.keys().all(|key| OF_PART.contains(&key.as_str()));
+    known.then_some(part)
 }
 
 /// Wraps the signature of a tool call.

@@ -1,5 +1,6 @@
 //! Decoding a whole answer.
 
+use super::audio::Told;
 use super::citations;
 use super::errors;
 use super::mistral;
@@ -111,6 +112,8 @@ fn message_of(message: AnswerMessage<'_>) -> Result<Message, Failure> {
         }
         None => {}
     }
+    let audio = message.audio.map(Told::read).transpose()?;
+    parts.extend(audio.flatten().map(Part::Audio));
     parts.extend(some(message.refusal).map(Part::Refusal));
     if let Some(annotations) = message.annotations {
         for citation in citations::annotated(annotations, &Ruler::of(&parts)) {

@@ -13,6 +13,8 @@
 //! | tools without parameters | no `parameters` | same | same | an empty object | Mistral requires them |
 //! | ids of tool calls | as they are | same | same | nine letters and digits | Mistral refuses others, see `mistral` |
 //! | a last message of the assistant's | as it is | same | same | marked as a prefix | Mistral refuses it otherwise |
+//! | tools that the server runs | refused | sent | refused | refused | `OpenAI` and Mistral have them in other interfaces only, imitators here |
+//! | sound in answers, keys of the prompt cache | asked for, sent | same | same | refused, left out | Mistral has none |
 //! | documents, audio, refusals | `file`, `input_audio`, `refusal` | same | same | `document_url`, bare `input_audio`, text | Mistral's forms of them |
 
 use crate::chat::Role;
@@ -29,6 +31,8 @@ pub(crate) struct Dialect {
     pub(super) developer: Role,
     /// Whether the reasoning of a turn that called tools goes back as `reasoning_content`.
     pub(super) returns_reasoning: bool,
+    /// Whether tools that the server itself runs stand among the others.
+    pub(super) own_tools: bool,
     /// Whether `top_k` is known.
     pub(super) top_k: bool,
     /// Whose forms and names are used where Mistral has its own.
@@ -55,6 +59,7 @@ pub(crate) const OPENAI: Dialect = Dialect {
     limit: LimitField::MaxCompletionTokens,
     developer: Role::Developer,
     returns_reasoning: false,
+    own_tools: false,
     top_k: false,
     forms: Forms::OpenAi,
 };
@@ -65,6 +70,7 @@ pub(crate) const COMPATIBLE: Dialect = Dialect {
     limit: LimitField::MaxTokens,
     developer: Role::System,
     returns_reasoning: true,
+    own_tools: true,
     top_k: true,
     forms: Forms::OpenAi,
 };
@@ -75,6 +81,7 @@ pub(crate) const AZURE: Dialect = Dialect {
     limit: LimitField::MaxCompletionTokens,
     developer: Role::System,
     returns_reasoning: false,
+    own_tools: false,
     top_k: false,
     forms: Forms::OpenAi,
 };
@@ -85,6 +92,7 @@ pub(crate) const MISTRAL: Dialect = Dialect {
     limit: LimitField::MaxTokens,
     developer: Role::System,
     returns_reasoning: false,
+    own_tools: false,
     top_k: true,
     forms: Forms::Mistral,
 };

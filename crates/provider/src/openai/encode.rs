@@ -8,13 +8,15 @@ use serde::Serialize;
 use super::azure;
 use super::dialect::{Dialect, Forms, LimitField};
 use super::outgoing::{self, Message};
-use crate::chat::{Json, Request, ResponseFormat, Tool, ToolChoice};
+use crate::chat::{
+    self, AudioOutput, Json, ProviderTool, Request, ResponseFormat, Tool, ToolChoice,
+};
 use crate::codec::{HttpRequest, Kind, Target};
 use crate::unsupported::Unsupported;
 use crate::{Error, options};
 
 /// Fields the gateway itself writes or rules out; a provider option must not replace one.
-const RESERVED: [&str; 30] = [
+const RESERVED: [&str; 33] = [
     "model",
     "messages",
     "max_tokens",
@@ -43,7 +45,10 @@ const RESERVED: [&str; 30] = [
     "stream_options",
     "functions",
     "function_call",
+    "modalities",
     "audio",
+    "prompt_cache_key",
+    "prompt_cache_retention",
     "max_output_tokens",
 ];
 
@@ -80,7 +85,7 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     top_logprobs: Option<u32>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tools: Vec<WireTool<'a>>,
+    tools: Vec<Offered<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_choice: Option<WireChoice<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,12 +94,20 @@ struct Body<'a> {
     response_format: Option<WireFormat<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_effort: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    modalities: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audio: Option<WireAudio<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<&'a BTreeMap<String, String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     service_tier: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_cache_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_cache_retention: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -106,6 +119,25 @@ struct Body<'a> {
 #[derive(Serialize)]
 struct StreamOptions {
     include_usage: bool,
+}
+
+#[derive(Serialize)]
+struct WireAudio<'a> {
+    voice: &'a str,
+    format: &'a str,
+}
+
+/// A tool that the model may call.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Offered<'a> {
+    Function(WireTool<'a>),
+    /// One that the server runs itself.
+    Own {
+        r#type: &'a str,
+        #[serde(flatten)]
+        settings: &'a serde_json::Map<String, serde_json::Value>,
+    },
 }
 
 #[derive(Serialize)]
@@ -171,7 +203,11 @@ pub(crate) fn encode(
 ) -> Result<HttpRequest, Error> {
     let mut unsupported = Unsupported::new(dialect.kind, target);
     check(request, dialect, &mut unsupported)?;
-    let body = body(request, target, dialect, stream)?;
+    let body = Body {
+        tools: tools(request, dialect, &mut unsupported)?,
+        audio: audio(request, dialect, &unsupported)?,
+        ..body(request, target, dialect, stream)?
+    };
     let accept = if stream {
         "text/event-stream"
     } else {
@@ -200,6 +236,7 @@ fn body<'a>(
     let limit = |field| request.max_output_tokens.filter(|_| dialect.limit == field);
     let forms = dialect.forms;
     let seed = |of| request.seed.filter(|_| forms == of);
+    let cache = &request.prompt_cache;
     Ok(Body {
         model: target.model,
         messages: outgoing::messages(&request.messages, dialect)?,
@@ -218,11 +255,7 @@ fn body<'a>(
             .filter(|bias| !bias.is_empty() && forms == Forms::OpenAi),
         logprobs: request.logprobs,
         top_logprobs: request.top_logprobs,
-        tools: request
-            .tools
-            .iter()
-            .map(|tool| wire_tool(tool, forms))
-            .collect(),
+        tools: Vec::new(),
         tool_choice: request
             .tool_choice
             .as_ref()
@@ -230,9 +263,18 @@ fn body<'a>(
         parallel_tool_calls: request.parallel_tool_calls,
         response_format: request.response_format.as_ref().map(wire_format),
         reasoning_effort: request.reasoning.and_then(|r| r.effort).map(|e| e.as_str()),
+        modalities: modalities(request)
+            .filter(|_| forms == Forms::OpenAi)
+            .collect(),
+        audio: None,
         metadata: stored_metadata(request),
         user: request.user.as_deref().filter(|_| forms == Forms::OpenAi),
         service_tier: request.service_tier.as_deref(),
+        prompt_cache_key: cache.key.as_deref().filter(|_| forms == Forms::OpenAi),
+        prompt_cache_retention: cache
+            .retention
+            .as_deref()
+            .filter(|_| forms == Forms::OpenAi),
         stream: stream.then_some(true),
         stream_options: (stream && forms == Forms::OpenAi).then_some(StreamOptions {
             include_usage: true,
@@ -248,7 +290,57 @@ fn stored_metadata(request: &Request) -> Option<&BTreeMap<String, String>> {
     (stored && !request.metadata.is_empty()).then_some(&request.metadata)
 }
 
-fn wire_tool(tool: &Tool, forms: Forms) -> WireTool<'_> {
+fn modalities(request: &Request) -> impl Iterator<Item = &'static str> {
+    request.modalities.iter().map(|modality| modality.as_str())
+}
+
+fn audio<'a>(
+    request: &'a Request,
+    dialect: &Dialect,
+    unsupported: &Unsupported,
+) -> Result<Option<WireAudio<'a>>, Error> {
+    let wanted = request.audio.as_ref();
+    let Some(AudioOutput { voice, format }) = wanted.filter(|_| dialect.forms == Forms::OpenAi)
+    else {
+        return Ok(None);
+    };
+    let problem = "it must be told the format of sound; set one, such as wav";
+    let format = format
+        .as_deref()
+        .ok_or_else(|| unsupported.refuse("audio_output.format", problem))?;
+    Ok(Some(WireAudio { voice, format }))
+}
+
+/// What is offered to the model. `OpenAI` itself, at Azure too, runs no tools in chat completions, Mistral in
+/// conversations of another kind only; what others run they name in their own ways.
+fn tools<'a>(
+    request: &'a Request,
+    dialect: &Dialect,
+    unsupported: &mut Unsupported,
+) -> Result<Vec<Offered<'a>>, Error> {
+    let mut out = Vec::with_capacity(request.tools.len());
+    for (index, tool) in request.tools_for(dialect.kind) {
+        match tool {
+            Tool::Function(function) => {
+                out.push(Offered::Function(wire_tool(function, dialect.forms)));
+            }
+            Tool::Provider(ProviderTool { kind, settings, .. }) if dialect.own_tools => {
+                out.push(Offered::Own {
+                    r#type: kind,
+                    settings,
+                });
+            }
+            Tool::Provider(_) => {
+                let problem = "it runs no tools in chat completions; leave it out, or set what it \
+                    has instead in provider_options";
+                unsupported.field(format!("tools[{index}]"), problem)?;
+            }
+        }
+    }
+    Ok(out)
+}
+
+fn wire_tool(tool: &chat::Function, forms: Forms) -> WireTool<'_> {
     let parameters = match (&tool.parameters, forms) {
         (Some(schema), _) => Some(Parameters::Schema(schema)),
         (None, Forms::OpenAi) => None,
@@ -319,6 +411,7 @@ fn check(request: &Request, dialect: &Dialect, unsupported: &mut Unsupported) ->
 
 /// Refuses what Mistral, unlike the others, has no field for.
 fn check_mistral(request: &Request, unsupported: &mut Unsupported) -> Result<(), Error> {
+    unsupported.sound(request)?;
     unsupported.fields([
         (
             !request.logit_bias.is_empty(),

@@ -9,7 +9,7 @@ use super::data_url;
 use super::dialect::{Dialect, Forms};
 use super::mistral;
 use crate::Error;
-use crate::chat::{self, Document, DocumentSource, Opaque, Part, Role, Source};
+use crate::chat::{self, Audio, Document, DocumentSource, Opaque, Part, Role, Source, StoredFile};
 use crate::turns::{self, Call, Content, ImageUrl, Place, titled, url};
 
 #[derive(Serialize)]
@@ -20,12 +20,20 @@ pub(super) struct Message<'a> {
     name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audio: Option<SpokenBefore<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<Call<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_call_id: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     prefix: Option<bool>,
+}
+
+/// Sound of an earlier answer.
+#[derive(Serialize)]
+struct SpokenBefore<'a> {
+    id: &'a str,
 }
 
 #[derive(Serialize)]
@@ -35,7 +43,7 @@ enum ContentPart<'a> {
     Refusal { refusal: &'a str },
     ImageUrl { image_url: ImageUrl<'a> },
     InputAudio { input_audio: InputAudio<'a> },
-    File { file: File<'a> },
+    File(File<'a>),
     DocumentUrl(DocumentUrl<'a>),
     Thinking(Thinking<'a>),
     Reference { reference_ids: Vec<&'a RawValue> },
@@ -52,7 +60,7 @@ impl<'a> turns::ContentPart<'a> for ContentPart<'a> {
             Self::Refusal { .. }
             | Self::ImageUrl { .. }
             | Self::InputAudio { .. }
-            | Self::File { .. }
+            | Self::File(_)
             | Self::DocumentUrl(_)
             | Self::Thinking(_)
             | Self::Reference { .. } => None,
@@ -68,9 +76,27 @@ enum InputAudio<'a> {
 }
 
 #[derive(Serialize)]
-struct File<'a> {
+#[serde(untagged)]
+enum File<'a> {
+    Sent {
+        file: SentFile<'a>,
+    },
+    Stored {
+        file: FileId<'a>,
+    },
+    /// Mistral's way.
+    Bare(FileId<'a>),
+}
+
+#[derive(Serialize)]
+struct SentFile<'a> {
     file_data: String,
     filename: &'a str,
+}
+
+#[derive(Serialize)]
+struct FileId<'a> {
+    file_id: &'a str,
 }
 
 #[derive(Serialize)]
@@ -133,6 +159,7 @@ fn plain<'a>(role: &'static str, content: Option<Content<'a, ContentPart<'a>>>) 
         content,
         name: None,
         reasoning_content: None,
+        audio: None,
         tool_calls: Vec::new(),
         tool_call_id: None,
         prefix: None,
@@ -165,9 +192,9 @@ fn prompt<'a>(
         parts.push(match part {
             Part::Text(text) => borrowed(text),
             Part::Image(image) if user => ContentPart::ImageUrl {
-                image_url: ImageUrl::of(image),
+                image_url: ImageUrl::of(image, place)?,
             },
-            Part::Audio { data, format } if user => {
+            Part::Audio(Audio { data, format, .. }) if user => {
                 let data = data_url::encode_base64(data);
                 ContentPart::InputAudio {
                     input_audio: match dialect.forms {
@@ -179,7 +206,7 @@ fn prompt<'a>(
             Part::Document(file) if user => document(file, dialect, place)?,
             Part::Cited { .. }
             | Part::Image(_)
-            | Part::Audio { .. }
+            | Part::Audio(_)
             | Part::Document(_)
             | Part::ToolCall(_)
             | Part::Reasoning { .. }
@@ -212,19 +239,24 @@ fn document<'a>(
     place: Place,
 ) -> Result<ContentPart<'a>, Error> {
     match &document.source {
-        DocumentSource::File(source) if dialect.forms == Forms::Mistral => {
-            Ok(ContentPart::DocumentUrl(DocumentUrl {
-                document_url: url(source),
+        DocumentSource::File(source) if dialect.forms == Forms::Mistral => Ok(match url(source) {
+            Ok(document_url) => ContentPart::DocumentUrl(DocumentUrl {
+                document_url,
                 document_name: document.title.as_deref(),
-            }))
+            }),
+            Err(StoredFile { id, .. }) => ContentPart::File(File::Bare(FileId { file_id: id })),
+        }),
+        DocumentSource::File(Source::Stored(StoredFile { id, .. })) => {
+            let file = FileId { file_id: id };
+            Ok(ContentPart::File(File::Stored { file }))
         }
-        DocumentSource::File(Source::Bytes { mime, data }) => Ok(ContentPart::File {
-            file: File {
+        DocumentSource::File(Source::Bytes { mime, data }) => Ok(ContentPart::File(File::Sent {
+            file: SentFile {
                 file_data: data_url::write(mime, data),
                 // The field is required there, while a title is optional here.
                 filename: document.title.as_deref().unwrap_or("document"),
             },
-        }),
+        })),
         DocumentSource::File(Source::Url(_)) => {
             Err(place.refuse("documents must be sent as bytes or text, not by address"))
         }
@@ -243,6 +275,7 @@ fn assistant<'a>(
     let mut parts = Vec::with_capacity(message.parts.len());
     let mut calls = Vec::new();
     let mut reasoning = Cow::Borrowed("");
+    let mut audio = None;
     for (place, part) in place.each(message) {
         match part {
             Part::Cited { text, citations } if mistral => {
@@ -262,16 +295,21 @@ fn assistant<'a>(
             Part::Reasoning { text, opaque } if mistral => parts.extend(thinking(text, opaque)),
             Part::Reasoning { text, .. } if reasoning.is_empty() => reasoning = Cow::Borrowed(text),
             Part::Reasoning { text, .. } => reasoning.to_mut().push_str(text),
-            Part::Image(_) | Part::Audio { .. } | Part::Document(_) | Part::ToolResult { .. } => {
+            Part::Audio(Audio { id: Some(id), .. }) if !mistral && audio.is_none() => {
+                audio = Some(SpokenBefore { id });
+            }
+            Part::Audio(spoken) => parts.push(borrowed(place.transcript(spoken)?)),
+            Part::Image(_) | Part::Document(_) | Part::ToolResult { .. } => {
                 return Err(place.misplaced(Role::Assistant, part, ""));
             }
         }
     }
     let returned = dialect.returns_reasoning && !calls.is_empty() && !reasoning.is_empty();
-    let silent = parts.is_empty() && !calls.is_empty();
+    let silent = parts.is_empty() && (!calls.is_empty() || audio.is_some());
     Ok(Message {
         name: name(message, dialect),
         reasoning_content: returned.then_some(reasoning),
+        audio,
         tool_calls: calls,
         ..plain("assistant", (!silent).then(|| Content::of(parts)))
     })

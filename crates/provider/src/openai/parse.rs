@@ -5,15 +5,18 @@
 //! `provider_options`, unknown fields further in are refused.
 
 mod body;
+mod cache;
 mod message;
 pub(super) mod object;
 
 use serde_json::value::RawValue;
 
-use self::body::{Body, WireTool};
+use self::body::{Body, WireFunction, WireTool};
+use super::wire::Text;
 use crate::Error;
 use crate::chat::{
-    Effort, Json, JsonSchema, MAX_JSON_DEPTH, Reasoning, Request, ResponseFormat, Tool, ToolChoice,
+    AudioOutput, CachePlace, CachePoint, Effort, Function, Json, JsonSchema, MAX_JSON_DEPTH,
+    Modality, PromptCache, ProviderTool, Reasoning, Request, ResponseFormat, Tool, ToolChoice,
 };
 
 /// A caller's request in this format.
@@ -79,9 +82,11 @@ fn request(body: Body<'_>) -> Result<Request, Error> {
     for (name, value) in &provider_options {
         check_option(name, value)?;
     }
+    let mut cache_points = Vec::new();
+    let tools = tools(body.tools.unwrap_or_default().0, &mut cache_points)?;
     Ok(Request {
         model: object::model(body.model)?,
-        messages: message::messages(messages.0)?,
+        messages: message::messages(messages.0, &mut cache_points)?,
         max_output_tokens: limit(body.max_completion_tokens, body.max_tokens)?,
         temperature: body.temperature,
         top_p: body.top_p,
@@ -94,14 +99,7 @@ fn request(body: Body<'_>) -> Result<Request, Error> {
         logit_bias: body.logit_bias.unwrap_or_default(),
         logprobs: body.logprobs,
         top_logprobs: body.top_logprobs,
-        tools: body
-            .tools
-            .unwrap_or_default()
-            .0
-            .into_iter()
-            .enumerate()
-            .map(tool)
-            .collect::<Result<_, _>>()?,
+        tools,
         tool_choice: body.tool_choice.map(tool_choice).transpose()?,
         parallel_tool_calls: body.parallel_tool_calls,
         response_format: body.response_format.map(response_format).transpose()?,
@@ -111,9 +109,18 @@ fn request(body: Body<'_>) -> Result<Request, Error> {
             .transpose()?,
         metadata: body.metadata.unwrap_or_default(),
         provider_options,
-        user: body.user.map(super::wire::Text::into_string),
-        service_tier: body.service_tier.map(super::wire::Text::into_string),
-        cache_points: Vec::new(),
+        user: body.user.map(Text::into_string),
+        service_tier: body.service_tier.map(Text::into_string),
+        modalities: modalities(body.modalities.unwrap_or_default().0)?,
+        audio: body.audio.map(|audio| AudioOutput {
+            voice: audio.voice.into_string(),
+            format: audio.format.map(Text::into_string),
+        }),
+        cache_points: cache::bounded(cache_points)?,
+        prompt_cache: PromptCache {
+            key: body.prompt_cache_key.map(Text::into_string),
+            retention: body.prompt_cache_retention.map(Text::into_string),
+        },
     })
 }
 
@@ -121,7 +128,6 @@ fn request(body: Body<'_>) -> Result<Request, Error> {
 fn check_option(name: &str, value: &serde_json::Value) -> Result<(), Error> {
     let advice = match name {
         "functions" | "function_call" => "deprecated; use tools and tool_choice",
-        "audio" => "answers with sound are not supported",
         _ => return object::check_depth(name, value),
     };
     Err(Error::invalid(name, advice))
@@ -174,26 +180,95 @@ fn stop(raw: &RawValue) -> Result<Vec<String>, Error> {
     }
 }
 
-fn tool((index, tool): (usize, WireTool<'_>)) -> Result<Tool, Error> {
-    let path = |field: &str| format!("tools[{index}]{field}");
-    if tool.kind.as_str() != "function" {
-        return Err(Error::invalid(
-            path(".type"),
-            "only tools of type \"function\" are supported",
-        ));
-    }
-    let Some(function) = tool.function else {
-        return Err(Error::invalid(path(".function"), "this field is required"));
+fn modalities(names: Vec<Text<'_>>) -> Result<Vec<Modality>, Error> {
+    let read = |(index, name): (usize, Text<'_>)| {
+        let field = || format!("modalities[{index}]");
+        Modality::parse(name.as_str())
+            .ok_or_else(|| Error::invalid(field(), "expected \"text\" or \"audio\""))
     };
-    if let Some(parameters) = &function.parameters {
-        check_depth(parameters, || path(".function.parameters"))?;
+    names.into_iter().enumerate().map(read).collect()
+}
+
+fn tools(tools: Vec<WireTool<'_>>, points: &mut Vec<CachePoint>) -> Result<Vec<Tool>, Error> {
+    let mut out = Vec::with_capacity(tools.len());
+    for (index, mut wire) in tools.into_iter().enumerate() {
+        let function = wire.function.as_mut();
+        let nested = function.and_then(|function| function.cache_control.take());
+        let path = || format!("tools[{index}]");
+        if let Some(control) = wire.cache_control.take().or(nested) {
+            points.push(cache::point(CachePlace::Tool(index), &control, path)?);
+        }
+        out.push(tool(wire, &path())?);
     }
-    Ok(Tool {
+    Ok(out)
+}
+
+fn tool(tool: WireTool<'_>, path: &str) -> Result<Tool, Error> {
+    let required =
+        |field: &str| Error::invalid(format!("{path}.{field}"), "this field is required");
+    let kind = tool.kind.ok_or_else(|| required("type"))?;
+    match kind.as_str() {
+        "function" => {}
+        "custom" => {
+            let problem = "only functions can be called, and tools that a provider runs itself";
+            return Err(Error::invalid(format!("{path}.type"), problem));
+        }
+        _ => return provider_tool(kind.into_string(), tool.function, tool.rest, path),
+    }
+    if let Some(unknown) = tool.rest.keys().next() {
+        let problem = format!("unknown field `{unknown}`");
+        return Err(Error::invalid(format!("{path}.{unknown}"), problem));
+    }
+    let function = tool.function.ok_or_else(|| required("function"))?;
+    if let Some(parameters) = &function.parameters {
+        check_depth(parameters, || format!("{path}.function.parameters"))?;
+    }
+    Ok(Tool::Function(Function {
         name: function.name.into_string(),
-        description: function.description.map(super::wire::Text::into_string),
+        description: function.description.map(Text::into_string),
         parameters: function.parameters,
         strict: function.strict,
-    })
+    }))
+}
+
+/// A tool that a provider runs itself, with all that is said of it.
+fn provider_tool(
+    kind: String,
+    function: Option<WireFunction<'_>>,
+    mut settings: serde_json::Map<String, serde_json::Value>,
+    path: &str,
+) -> Result<Tool, Error> {
+    for (name, value) in &settings {
+        object::check_depth(&format!("{path}.{name}"), value)?;
+    }
+    // Some servers name theirs as functions.
+    if let Some(function) = function {
+        let mut named = serde_json::json!({ "name": function.name.as_str() });
+        for (name, value) in [
+            (
+                "description",
+                function.description.as_ref().map(|it| it.as_str().into()),
+            ),
+            (
+                "parameters",
+                function
+                    .parameters
+                    .as_ref()
+                    .and_then(|it| serde_json::to_value(it).ok()),
+            ),
+            ("strict", function.strict.map(Into::into)),
+        ] {
+            if let Some(value) = value {
+                named[name] = value;
+            }
+        }
+        settings.insert("function".to_owned(), named);
+    }
+    Ok(Tool::Provider(ProviderTool {
+        kind,
+        settings,
+        provider: None,
+    }))
 }
 
 fn check_depth(json: &Json, path: impl FnOnce() -> String) -> Result<(), Error> {

@@ -1,10 +1,15 @@
 //! Writing answers for callers of the OpenAI-compatible edge.
 
+mod error;
+
 use serde::Serialize;
 
+use super::audio::Telling;
 use super::citations::Sources;
 use super::extra_content::{self, ExtraContent};
 use super::reasoning_details::{self, Detail, Thoughts};
+pub use error::{ErrorBody, render_error, render_error_event};
+
 use crate::chat::{
     Choice, Chunk, Delta, FinishReason, Json, Part, Response, Ruler, Tier, Usage, Warning,
 };
@@ -57,6 +62,8 @@ struct WireMessage<'a> {
     reasoning_content: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reasoning_details: Vec<Detail<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audio: Option<Telling<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<WireCall<'a>>,
     #[serde(flatten)]
@@ -178,6 +185,7 @@ fn wire_choice(choice: &Choice) -> WireChoice<'_> {
         refusal: None,
         reasoning_content: None,
         reasoning_details: Vec::new(),
+        audio: None,
         tool_calls: Vec::new(),
         sources: Sources::of(&choice.message.parts),
     };
@@ -205,8 +213,10 @@ fn wire_choice(choice: &Choice) -> WireChoice<'_> {
                 },
                 extra_content: extra_content::of(&call.opaque),
             }),
+            // There is one to a message.
+            Part::Audio(audio) => message.audio = Some(Telling::whole(audio)),
             // No codec puts these into an answer.
-            Part::Image(_) | Part::Audio { .. } | Part::Document(_) | Part::ToolResult { .. } => {}
+            Part::Image(_) | Part::Document(_) | Part::ToolResult { .. } => {}
         }
     }
     WireChoice {
@@ -352,6 +362,7 @@ impl ChunkRenderer {
             | Delta::Refusal(_)
             | Delta::ToolCall { .. }
             | Delta::ToolArguments { .. }
+            | Delta::Audio(_)
             | Delta::ToolState { .. } => write_delta(delta, out),
         }
         out.push(b'}');
@@ -426,6 +437,10 @@ fn write_delta(delta: &Delta, out: &mut Vec<u8>) {
             write_json(&extra_content::of(std::slice::from_ref(state)), out);
             out.extend_from_slice(b"}]");
         }
+        Delta::Audio(more) => {
+            out.extend_from_slice(b"\"audio\":");
+            write_json(&Telling::more(more), out);
+        }
         // State of thoughts and sources are told with what was told before, log-probabilities beside the delta.
         Delta::ReasoningState(_) | Delta::Citation(_) | Delta::Logprobs(_) => {}
     }
@@ -434,40 +449,6 @@ fn write_delta(delta: &Delta, out: &mut Vec<u8>) {
 fn write_field(name: &[u8], text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(name);
     write_json(text, out);
-}
-
-/// An error as this format tells it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct ErrorBody<'a> {
-    /// What is wrong, in words meant for the caller.
-    pub message: &'a str,
-    /// The broad kind, such as `invalid_request_error`.
-    #[serde(rename = "type")]
-    pub kind: &'a str,
-    /// The field at fault.
-    pub param: Option<&'a str>,
-    /// The stable reason that programs branch on.
-    pub code: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct ErrorEnvelope<'a> {
-    error: &'a ErrorBody<'a>,
-}
-
-/// Writes the body of an error response.
-#[must_use]
-pub fn render_error(error: &ErrorBody<'_>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(256);
-    write_json(&ErrorEnvelope { error }, &mut out);
-    out
-}
-
-/// Appends the event that ends a stream which failed.
-pub fn render_error_event(error: &ErrorBody<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"data: ");
-    write_json(&ErrorEnvelope { error }, out);
-    out.extend_from_slice(b"\n\n");
 }
 
 /// Appends a value as JSON that may hold some in a provider's own layout. An event is a line, so that it must not be broken;

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use super::answer::finish_reason;
+use super::audio::Told;
 use super::citations;
 use super::errors;
 use super::frame::{Frame, Piece};
@@ -293,6 +294,9 @@ impl Choice {
                 .into_iter()
                 .for_each(|part| self.content_part(part, out)),
             None => {}
+        }
+        if let Some(audio) = delta.audio.map(Told::read).transpose()?.flatten() {
+            self.push(Delta::Audio(audio), out);
         }
         self.text(delta.refusal, Delta::Refusal, out);
         if let Some(annotations) = delta.annotations {

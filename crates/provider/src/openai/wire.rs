@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::audio;
 use crate::chat::Json;
 pub(super) use crate::failure::ErrorObject;
 use crate::wire::ListVisitor;
@@ -67,6 +68,7 @@ pub(super) struct ContentPart<'a> {
     pub(super) image_url: Option<ImageUrl<'a>>,
     pub(super) input_audio: Option<InputAudio<'a>>,
     pub(super) file: Option<File<'a>>,
+    pub(super) cache_control: Option<CacheControl<'a>>,
     /// Sent back by clients that echo an answer; it says nothing to a model.
     #[serde(default, rename = "annotations")]
     _annotations: Option<IgnoredAny>,
@@ -95,6 +97,18 @@ pub(super) struct File<'a> {
     pub(super) file_data: Option<Text<'a>>,
     pub(super) file_id: Option<Text<'a>>,
     pub(super) filename: Option<Text<'a>>,
+    /// Not of the format: the media type of a stored file, and whose it is.
+    pub(super) format: Option<Text<'a>>,
+    pub(super) provider: Option<Text<'a>>,
+}
+
+/// Asks for the prompt to be cached up to there. Not of the format, but what gateways take in it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CacheControl<'a> {
+    #[serde(borrow, rename = "type")]
+    pub(super) kind: Text<'a>,
+    pub(super) ttl: Option<Text<'a>>,
 }
 
 /// A tool call in a message. `index` and anything else unknown is ignored: callers echo what
@@ -145,6 +159,7 @@ pub(super) struct AnswerChoice<'a> {
 pub(super) struct AnswerMessage<'a> {
     #[serde(borrow)]
     pub(super) content: Option<AnswerContent<'a>>,
+    pub(super) audio: Option<audio::Told<'a>>,
     pub(super) refusal: Option<Text<'a>>,
     pub(super) reasoning_content: Option<Text<'a>>,
     pub(super) reasoning: Option<Text<'a>>,
@@ -219,6 +234,7 @@ pub(super) struct ChunkChoice<'a> {
 pub(super) struct ChunkDelta<'a> {
     #[serde(borrow)]
     pub(super) content: Option<AnswerContent<'a>>,
+    pub(super) audio: Option<audio::Told<'a>>,
     pub(super) refusal: Option<Text<'a>>,
     pub(super) reasoning_content: Option<Text<'a>>,
     pub(super) reasoning: Option<Text<'a>>,

@@ -6,7 +6,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::{Action, Config, Fault, Step};
 use crate::chat::{
-    Chunk, Delta, FinishReason, Message, Part, Request, Role, ToolChoice, Usage, UsageSource,
+    Chunk, Delta, FinishReason, Message, Part, Request, Role, Tool, ToolChoice, Usage, UsageSource,
 };
 use crate::failure::{Class, Failure};
 use crate::{openai, tokens};
@@ -251,7 +251,10 @@ pub(super) fn fault_at(fault: Fault, word: u32) -> Option<Action> {
 fn forced_tool(request: &Request) -> Option<String> {
     match request.tool_choice.as_ref()? {
         ToolChoice::Tool(name) => Some(name.clone()),
-        ToolChoice::Required => request.tools.first().map(|tool| tool.name.clone()),
+        ToolChoice::Required => {
+            let mut functions = request.tools.iter().filter_map(Tool::function);
+            functions.next().map(|tool| tool.name.clone())
+        }
         ToolChoice::Auto | ToolChoice::None => None,
     }
 }
@@ -266,7 +269,7 @@ fn echo(request: &Request) -> Vec<String> {
         Part::Text(text) => Some(text.as_str()),
         Part::Cited { .. }
         | Part::Image(_)
-        | Part::Audio { .. }
+        | Part::Audio(_)
         | Part::Document(_)
         | Part::ToolCall(_)
         | Part::ToolResult { .. }

@@ -76,6 +76,7 @@ fn seed(model: &str, input: &Input) -> u64 {
         Input::Image(image) => match &image.source {
             Source::Url(url) => take(url.as_bytes()),
             Source::Bytes { data, .. } => take(data),
+            Source::Stored(file) => take(file.id.as_bytes()),
         },
     }
     digest

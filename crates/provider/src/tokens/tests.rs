@@ -2,7 +2,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::{count_text, estimate_request};
-use crate::chat::{Image, Json, Message, Part, Request, Role, Source, Tool};
+use crate::chat::{Audio, Function, Image, Json, Message, Part, Request, Role, Source, Tool};
 
 /// Texts with their true count in `o200k`, and how far above it the estimate may lie.
 const COUNTED: [(&str, u64, f64); 12] = [
@@ -136,17 +136,19 @@ fn everything_in_a_request_counts() {
     assert_eq!(with(image(Some("low"))), 100);
     assert_eq!(with(image(None)), 1_600);
     assert_eq!(
-        with(Part::Audio {
+        with(Part::Audio(Audio {
             data: vec![0; 32_000].into(),
-            format: "wav".to_owned()
-        }),
+            format: "wav".to_owned(),
+            ..Audio::default()
+        })),
         32
     );
     assert_eq!(
-        with(Part::Audio {
+        with(Part::Audio(Audio {
             data: vec![0; 4_000].into(),
-            format: "mp3".to_owned()
-        }),
+            format: "mp3".to_owned(),
+            ..Audio::default()
+        })),
         32
     );
     let result = Part::ToolResult {
@@ -158,12 +160,12 @@ fn everything_in_a_request_counts() {
 
     let schema = r#"{"type":"object","properties":{"city":{"type":"string"}}}"#;
     let mut tooled = prompt(vec![Part::Text("hi".to_owned())]);
-    tooled.tools = vec![Tool {
+    tooled.tools = vec![Tool::Function(Function {
         name: "weather".to_owned(),
         description: Some("Tells the weather.".to_owned()),
         parameters: Some(Json::parse(schema.to_owned()).unwrap()),
         strict: None,
-    }];
+    })];
     assert!(estimate_request(&tooled) - base >= count_text(schema) + count_text("weather"));
 }
 

@@ -2,7 +2,7 @@
 //!
 //! - **node**: the node machine under the mutex and with the clock that the node uses, all units at hand; on top
 //!   of what the others do it reserves, settles, and keeps the totals that owners are told.
-//! - **governor**: a limiter for one process, one check per limit.
+//! - **governor**: a limiter for one process, one check per limit; for one key without a map, for many with its own.
 //! - **redis**: a script that counts fixed windows on a server on the same machine, one call per decision.
 //!
 //! A decision over six limits admits by all or none, but for governor, which cannot take back. Each decision is
@@ -87,8 +87,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         eprintln!("limits: governor, {limits} limits");
         let governor = rivals::Governor::new(limits);
+        let keyed = rivals::KeyedGovernor::new(MANY, limits);
         for threads in [1, 2] {
             report.add("governor", limits, 1, measure(&governor, threads, sizes));
+            report.add("governor", limits, MANY, measure(&keyed, threads, sizes));
         }
     }
     if let Some(program) = &options.redis {

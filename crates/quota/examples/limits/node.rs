@@ -21,7 +21,7 @@ pub(crate) const PLENTY: u64 = 1_000_000_000_000;
 const PATIENCE_MS: u64 = 1_000;
 
 /// Limits of which a request meets the first so many: those of its key first, then ever wider ones.
-const LIMITS: [(&str, Width); 6] = [
+pub(crate) const LIMITS: [(&str, Width); 6] = [
     ("requests-per-key", Width::Key),
     ("tokens-per-key", Width::Key),
     ("requests-per-team", Width::Team),
@@ -33,11 +33,23 @@ const LIMITS: [(&str, Width); 6] = [
 /// Keys of one team.
 const TEAM: usize = 100;
 
+/// Who shares a counter of a limit.
 #[derive(Clone, Copy)]
-enum Width {
+pub(crate) enum Width {
     Key,
     Team,
     All,
+}
+
+impl Width {
+    /// The number of the counter that a key falls to.
+    pub(crate) fn of(self, key: usize) -> usize {
+        match self {
+            Self::Key => key,
+            Self::Team => key / TEAM,
+            Self::All => 0,
+        }
+    }
 }
 
 /// Allocations and bytes per request.
@@ -59,9 +71,10 @@ impl Shell {
     pub(crate) fn new(keys: usize, limits: usize) -> Result<Self, Box<dyn Error>> {
         let limits = &LIMITS[..limits];
         let ask = |key: usize, (name, width): (&str, Width)| {
+            let number = width.of(key);
             let subject = match width {
-                Width::Key => format!("requests=3600s/key=k{key:08}"),
-                Width::Team => format!("requests=3600s/team=acme/team{}", key / TEAM),
+                Width::Key => format!("requests=3600s/key=k{number:08}"),
+                Width::Team => format!("requests=3600s/team=acme/team{number}"),
                 Width::All => "requests=3600s".to_owned(),
             };
             let counter = Counter::new(name, WINDOWS, &subject)?;

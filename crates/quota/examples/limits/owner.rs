@@ -129,6 +129,7 @@ fn used_once(told: &OwnerAccount) -> NodeAccount {
         avail: 0,
         waiters: 0,
         answered: told.version,
+        promised_back: 0,
     }
 }
 

@@ -46,6 +46,36 @@ struct Mark {
     met: bool,
 }
 
+impl Mark {
+    fn at_most(
+        most: f64,
+        what: &'static str,
+        bar: &'static str,
+        measured: Option<f64>,
+    ) -> Option<Self> {
+        measured.map(|measured| Self {
+            what,
+            bar,
+            measured,
+            met: measured <= most,
+        })
+    }
+
+    fn at_least(
+        least: f64,
+        what: &'static str,
+        bar: &'static str,
+        measured: Option<f64>,
+    ) -> Option<Self> {
+        measured.map(|measured| Self {
+            what,
+            bar,
+            measured,
+            met: measured >= least,
+        })
+    }
+}
+
 impl Report {
     pub(crate) fn new(timer_ns: u32) -> Self {
         Self {
@@ -90,59 +120,64 @@ impl Report {
 
     /// Compares with what is aimed at.
     pub(crate) fn judge(&mut self) {
-        let mut marks = Vec::new();
-        let mut mark = |what, bar, measured: Option<f64>, met: fn(f64) -> bool| {
-            let mark = measured.map(|measured| Mark {
-                what,
-                bar,
-                measured,
-                met: met(measured),
-            });
-            marks.extend(mark);
-        };
-        let (node, governor) = (self.p50("node", 6, 1), self.p50("governor", 1, 1));
-        let many = self.p50("node", 6, MANY);
-        mark("six limits, p50, ns", "<= 1000", node, |ns| ns <= 1_000.0);
-        mark("the same, 100,000 keys", "<= 1000", many, |ns| {
-            ns <= 1_000.0
-        });
-        let checks = |node: Option<f64>| node.zip(governor).map(|(node, it)| node / (6.0 * it));
-        mark(
-            "six limits, by one governor check per limit",
-            "<= 3x",
-            checks(node),
-            |times| times <= 3.0,
-        );
-        mark("the same, 100,000 keys", "<= 3x", checks(many), |times| {
-            times <= 3.0
-        });
-        let redis = self
-            .p50("redis", 6, 1)
-            .zip(node)
-            .map(|(redis, node)| redis / node);
-        mark("redis's way, by six limits", ">= 100x", redis, |times| {
-            times >= 100.0
-        });
+        let marks = self.of_decisions().into_iter().chain(self.of_the_rest());
+        self.marks = marks.flatten().collect();
+    }
+
+    fn of_decisions(&self) -> [Option<Mark>; 6] {
+        let (node, many) = (self.p50("node", 6, 1), self.p50("node", 6, MANY));
+        let times = |ours: Option<f64>, it: Option<f64>| ours.zip(it).map(|(ours, it)| ours / it);
+        let six_checks = self.p50("governor", 1, 1).map(|check| 6.0 * check);
+        let keyed = self.p50("governor", 6, MANY);
+        let redis = self.p50("redis", 6, 1);
+        [
+            Mark::at_most(1_000.0, "six limits, p50, ns", "<= 1000", node),
+            Mark::at_most(1_000.0, "the same, 100,000 keys", "<= 1000", many),
+            Mark::at_most(
+                3.0,
+                "six limits, by one governor check per limit",
+                "<= 3x",
+                times(node, six_checks),
+            ),
+            Mark::at_most(
+                3.0,
+                "100,000 keys, by governor's checks of one key",
+                "<= 3x",
+                times(many, six_checks),
+            ),
+            Mark::at_most(
+                3.0,
+                "100,000 keys, by governor's of as many",
+                "<= 3x",
+                times(many, keyed),
+            ),
+            Mark::at_least(
+                100.0,
+                "redis's way, by six limits",
+                ">= 100x",
+                times(redis, node),
+            ),
+        ]
+    }
+
+    fn of_the_rest(&self) -> [Option<Mark>; 3] {
         let allocations = self
             .allocations
             .iter()
             .map(|row| row.per_request.allocations);
-        mark(
-            "allocations per request, at most",
-            "0",
-            allocations.reduce(f64::max),
-            |count| count < 0.01,
-        );
         let owner = self.owner.as_ref();
         let grants = owner.map(|owner| owner.grants_per_second);
-        mark("owner: grants/s per core", ">= 200,000", grants, |rate| {
-            rate >= 200_000.0
-        });
         let bytes = owner.map(|owner| owner.idle_bytes);
-        mark("owner: bytes per idle counter", "<= 300", bytes, |bytes| {
-            bytes <= 300.0
-        });
-        self.marks = marks;
+        [
+            Mark::at_most(
+                0.01,
+                "allocations per request, at most",
+                "0",
+                allocations.reduce(f64::max),
+            ),
+            Mark::at_least(200_000.0, "owner: grants/s per core", ">= 200,000", grants),
+            Mark::at_most(300.0, "owner: bytes per idle counter", "<= 300", bytes),
+        ]
     }
 }
 

@@ -9,9 +9,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use crate::measure::Limiter;
+use crate::node::LIMITS;
 
 /// One limiter of the `governor` crate per limit, all for one key.
 pub(crate) struct Governor(Vec<DefaultDirectRateLimiter>);
@@ -36,6 +37,44 @@ impl Limiter for Governor {
     fn admit(&self, (): &mut (), _: usize) {
         for limiter in &self.0 {
             assert!(limiter.check().is_ok());
+        }
+    }
+
+    fn finish(&self, (): &mut (), (): ()) {}
+}
+
+/// One limiter of the `governor` crate per limit, each of which keeps a map of its keys.
+pub(crate) struct KeyedGovernor {
+    limiters: Vec<DefaultKeyedRateLimiter<usize>>,
+    keys: usize,
+}
+
+impl KeyedGovernor {
+    /// The same limits as the node has, over so many keys, of which every one is known.
+    pub(crate) fn new(keys: usize, limits: usize) -> Self {
+        let quota = Quota::per_second(NonZeroU32::MAX);
+        let limiters = (0..limits).map(|_| RateLimiter::keyed(quota)).collect();
+        let governor = Self { limiters, keys };
+        for key in 0..keys {
+            governor.admit(&mut (), key);
+        }
+        governor
+    }
+}
+
+impl Limiter for KeyedGovernor {
+    type Hand = ();
+    type Held = ();
+
+    fn hand(&self) {}
+
+    fn keys(&self) -> usize {
+        self.keys
+    }
+
+    fn admit(&self, (): &mut (), key: usize) {
+        for (limiter, (_, width)) in self.limiters.iter().zip(LIMITS) {
+            assert!(limiter.check_key(&width.of(key)).is_ok());
         }
     }
 

@@ -1,5 +1,8 @@
 mod coming;
+mod promised;
+mod surplus;
 
+use promised::Standing;
 use smallvec::SmallVec;
 
 use crate::node::Config;
@@ -73,6 +76,8 @@ pub(super) struct Account {
     pub(super) said_need: u64,
     /// When it was last reported.
     reported_at: NodeTime,
+    /// What the process is promised of windows to come.
+    standing: Option<Box<Standing>>,
 }
 
 impl Account {
@@ -105,6 +110,7 @@ impl Account {
             low: 0,
             asked: false,
             mark: None,
+            standing: None,
         }
     }
 
@@ -146,18 +152,6 @@ impl Account {
     pub(super) fn note_demand(&mut self, now: NodeTime, units: u64) {
         self.demand.add(now, units);
         self.usual = units;
-    }
-
-    /// Idle units worth keeping while nobody else needs them: some time's demand, and enough for the
-    /// next requests of a counter that is seldom asked for.
-    pub(super) fn worth_keeping(&self, now: NodeTime, ahead_ms: u64) -> u64 {
-        let ahead = self.demand(now).saturating_mul(ahead_ms) / 1_000;
-        if self.is_windowed() {
-            ahead.max(self.usual.saturating_mul(2))
-        } else {
-            // Idle units keep others from coming in.
-            ahead
-        }
     }
 
     /// Units per second, rounded up; 0 when next to nothing.
@@ -245,12 +239,12 @@ impl Account {
         let idle = self.queue.is_empty() && self.demand(now) == 0;
         let held = self.ledgers.iter().any(|ledger| ledger.held > 0);
         // The longer the window, the earlier the deadline: drift is allowed for.
-        let over = self.deadline.max(self.over_at).after(FORGET_AFTER_MS);
         let over = if self.is_windowed() {
-            over
+            self.deadline.max(self.over_at).max(self.promised_until())
         } else {
-            self.deadline.after(FORGET_AFTER_MS)
+            self.deadline
         };
+        let over = over.after(FORGET_AFTER_MS);
         idle && now >= over
             && (self.is_windowed()
                 || !held && now >= self.reported_at.after(LONGEST_LEASE_MS + FORGET_AFTER_MS))
@@ -307,20 +301,6 @@ impl Account {
             self.avail += signed(piece.units - spent);
             self.remaining += piece.units - spent;
         }
-    }
-
-    /// Gives idle units above `keep` back to the owner: they leave `avail` before they are told (R5). Units of
-    /// earlier epochs have nobody to go to. True if any moved.
-    pub(super) fn give_back(&mut self, keep: u64) -> bool {
-        let epoch = self.term(self.epoch);
-        let surplus = self.avail.saturating_sub(signed(keep)).max(0);
-        let Some(ledger) = self.ledgers.iter_mut().find(|l| l.epoch == epoch) else {
-            return false;
-        };
-        let moved = surplus.min(ledger.avail()).max(0);
-        ledger.returned += moved.unsigned_abs();
-        self.avail -= moved;
-        moved > 0
     }
 
     /// What the owner wants kept, if it set a bound.
@@ -381,6 +361,7 @@ impl Account {
         if label > self.label {
             self.roll(label);
         }
+        self.credit_promised();
         self.epoch = self.epoch.max(epoch);
         self.deadline = self.deadline.max(end.earliest);
         self.over_at = self.over_at.min(end.latest);
@@ -426,16 +407,7 @@ impl Account {
         let epoch = self.term(epoch);
         let at = self.ledgers.partition_point(|l| l.epoch < epoch);
         if self.ledgers.get(at).is_none_or(|l| l.epoch != epoch) {
-            self.ledgers.insert(
-                at,
-                Ledger {
-                    epoch,
-                    seen: 0,
-                    returned: 0,
-                    spent: 0,
-                    held: 0,
-                },
-            );
+            self.ledgers.insert(at, Ledger::new(epoch));
         }
         let ledger = &mut self.ledgers[at];
         // A total: an old or repeated message changes nothing.

@@ -56,6 +56,8 @@ pub struct Totals {
     pub returned: u64,
     /// Units spent.
     pub spent: u64,
+    /// Units given back of those that were promised, to the owner of that epoch.
+    pub promised_back: u64,
 }
 
 impl Node {
@@ -72,7 +74,7 @@ impl Node {
     pub fn give_back(&mut self, now: NodeTime, of: impl Fn(&Counter) -> bool) {
         let Self { book, outbox, .. } = self;
         for (slot, account) in book.iter_mut().filter(|(_, it)| of(&it.counter)) {
-            if account.give_back(0) {
+            if account.give_back(0, true) {
                 outbox.mark(account, slot, now);
             }
         }
@@ -104,6 +106,7 @@ impl Node {
             let slot = node.book.open(&bequest.told.counter, now);
             if let Some(account) = node.book.get_mut(slot) {
                 account.resume(now, bequest);
+                account.hear_promises(&bequest.told.promises, node.config.drift_ppm);
             }
         }
         node.book.raise_floors(&estate.floors);
@@ -139,6 +142,7 @@ impl Account {
                 limit: self.limit,
                 remaining: self.remaining,
                 coming: bounds.map_or_else(Vec::new, |bounds| bounds.coming.clone()),
+                promises: self.promises(),
             },
             told_by: self.told_at.0,
             heard_at: self.heard_at,
@@ -163,6 +167,7 @@ impl Account {
             returned: totals.returned,
             spent: totals.spent,
             held: 0,
+            promised_back: totals.promised_back,
         }));
         self.note(bequest.told_by, bequest.heard_at, told);
         let noted = bequest.mark.map(|mark| Mark::noted(mark, self.spent()));

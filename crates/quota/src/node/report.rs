@@ -121,7 +121,7 @@ impl Node {
         let due = |slot: Slot, account: &Account| in_turn(slot) || !account.is_windowed();
         for (slot, account) in book.iter_mut().filter(|(slot, it)| due(*slot, it)) {
             let keep = account.worth_keeping(now, config.ahead_ms);
-            if account.is_open(now) && account.give_back(keep) {
+            if account.is_open(now) && account.give_back(keep, false) {
                 outbox.mark(account, slot, now);
             }
         }
@@ -146,6 +146,7 @@ impl Node {
             avail: account.avail(),
             waiters: u32::try_from(account.queue.len()).unwrap_or(u32::MAX),
             answered: account.answered(account.epoch),
+            promised_back: ledger.map_or(0, |l| l.promised_back),
         })
     }
 }

@@ -112,6 +112,7 @@ impl Request {
         for part in &parts {
             if let Some(account) = book.get_mut(part.slot) {
                 account.note_demand(now, part.units);
+                account.come_round(now);
             }
         }
         let counter = |part: &Part| asks[part.ask].counter.borrow();
@@ -177,6 +178,15 @@ impl Request {
         let in_time =
             |part: &Part| part.units == 0 || part.account(book).is_some_and(|a| a.is_open(now));
         self.parts.iter().all(in_time)
+    }
+
+    /// Begins windows that have begun by themselves.
+    pub(super) fn come_round(&self, book: &mut Book, now: NodeTime) {
+        for part in &self.parts {
+            if let Some(account) = book.get_mut(part.slot) {
+                account.come_round(now);
+            }
+        }
     }
 
     /// Puts everything held back.

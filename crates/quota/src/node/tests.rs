@@ -8,6 +8,7 @@ use crate::{Epoch, Generation, Kind, LONGEST_LEASE_MS, NodeAccount, OwnerAccount
 
 mod estate;
 mod noting;
+mod promised;
 mod rolling;
 mod settling;
 const T: u64 = 60_000;
@@ -42,6 +43,7 @@ fn grant(name: &str, granted: u64) -> OwnerAccount {
         remaining: 1_000,
         share: None,
         coming: Vec::new(),
+        promises: Vec::new(),
     }
 }
 

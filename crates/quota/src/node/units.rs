@@ -44,6 +44,8 @@ pub(super) struct Ledger {
     pub(super) spent: u64,
     /// Reserved: outstanding, but may still come back (R9).
     pub(super) held: u64,
+    /// Given back to the owner of this epoch of what the process was promised, whose ledger is another.
+    pub(super) promised_back: u64,
 }
 
 impl Ledger {
@@ -53,6 +55,19 @@ impl Ledger {
             seen: self.seen,
             returned: self.returned,
             spent: self.spent,
+            promised_back: self.promised_back,
+        }
+    }
+
+    /// That of an epoch in which nothing has happened.
+    pub(super) fn new(epoch: Epoch) -> Self {
+        Self {
+            epoch,
+            seen: 0,
+            returned: 0,
+            spent: 0,
+            held: 0,
+            promised_back: 0,
         }
     }
 

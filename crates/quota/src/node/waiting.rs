@@ -126,7 +126,7 @@ impl Node {
             };
             // They will be taken as soon as the disk has answered: nobody is blocked by that.
             let keep = account.keep().map(|keep| keep.max(noting));
-            if keep.is_some_and(|keep| account.give_back(keep)) {
+            if keep.is_some_and(|keep| account.give_back(keep, true)) {
                 self.outbox
                     .mark(account, slot, now.after(self.config.urgent_ms));
             }
@@ -188,6 +188,21 @@ impl Node {
         if let Some(account) = account.filter(|_| self.silent.len() < MOST_SILENT) {
             self.silent.insert(account.counter.clone());
         }
+    }
+
+    /// Whether the next window has begun by itself at the account that a request waits at. It is served then, as far as
+    /// that goes.
+    pub(super) fn comes_round(&mut self, now: NodeTime, id: RequestId) -> bool {
+        let request = self.requests.get(&id);
+        let Some(slot) = request.and_then(|it| Some(it.lacking()?.slot)) else {
+            return false;
+        };
+        let came = self.book.get_mut(slot).is_some_and(|it| it.come_round(now));
+        if came {
+            self.refilled.push(slot);
+            self.refill(now);
+        }
+        came
     }
 
     /// Refuses the request whose wait ends first.

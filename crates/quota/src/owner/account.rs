@@ -4,12 +4,12 @@ use crate::owner::few::Few;
 use crate::owner::horizon::View;
 use crate::owner::keeping::{self, Keeping, Totals, Turn};
 use crate::owner::part::{Holder, Parts};
+use crate::owner::promised::promised;
 use crate::owner::row::{Fit, Row};
 use crate::owner::session::Sessions;
 use crate::owner::{Commit, Config, Effect, LedgerRow, Load, Record, Restore};
 use crate::{
-    Close, Coming, Counter, Epoch, Generation, Incarnation, LimitSpec, NodeAccount, NodeMessage,
-    OwnerAccount, OwnerTime,
+    Close, Counter, Epoch, Generation, Incarnation, LimitSpec, NodeAccount, NodeMessage, OwnerTime,
 };
 
 /// A node's word on its demand counts for this long, in milliseconds.
@@ -26,6 +26,8 @@ pub(super) struct Context<'a> {
     pub(super) spec: Option<LimitSpec>,
     /// What each of those who share the counter is sure of; nothing where they are equal.
     pub(super) shares: &'a [(Box<str>, u32)],
+    /// How much of each window is promised ahead, in per cent.
+    pub(super) promised: u32,
     /// Units that the limit is raised to for a while; 0 when it is not.
     pub(super) raised: u64,
     pub(super) restore: Restore,
@@ -212,12 +214,16 @@ impl Account {
             let back = holder.is_whole() || fresh(row);
             back && context.sessions.reachable(holder.incarnation, context)
         });
-        for row in self.rows.values_mut() {
+        let Self { rows, keeping, .. } = self;
+        self.idle = 0;
+        for (holder, row) in rows.iter_mut() {
             row.roll(context.now.since(row.heard_at) <= DEMAND_FRESH_MS);
+            // It has that without a word.
+            row.begin_with(promised(keeping.as_ref(), *holder));
+            self.idle = self.idle.saturating_add(row.idle());
         }
         self.tickets.retain(|holder| self.rows.contains_key(holder));
         self.forget_parts(context.now);
-        self.idle = 0;
         self.demand = self
             .rows
             .values()
@@ -245,7 +251,8 @@ impl Account {
             } else {
                 Generation::FIRST
             };
-            let row = Row::new(message.node.clone(), generation, (message.t_node, now));
+            let mut row = Row::new(message.node.clone(), generation, (message.t_node, now));
+            row.promised = promised(self.keeping.as_ref(), holder);
             self.rows.insert(holder, Box::new(row));
         }
         let row = self.rows.get_mut(&holder)?;
@@ -294,6 +301,7 @@ impl Account {
         let mut spent_now = 0;
         if fit == Fit::Ledger {
             let (back, gone) = row.merge_totals(report);
+            let back = back + row.take_back(report.promised_back);
             self.keeping.give_back(from, back);
             self.keeping.spend(context.now, gone);
             spent_now = gone;
@@ -338,6 +346,7 @@ impl Account {
         }
         if turn != Turn::Same {
             self.adopt(context, wishes);
+            self.note_promises();
             wishes.tell.extend(self.rows.keys());
         }
     }
@@ -350,6 +359,7 @@ impl Account {
         wishes: &mut Wishes,
     ) {
         if self.keeping.persisted(context, outcome, wishes) != Turn::Same {
+            self.note_promises();
             wishes.tell.extend(self.rows.keys());
         }
         self.adopt(context, wishes);
@@ -408,84 +418,6 @@ impl Account {
             self.demand = self.demand.saturating_sub(row.demand);
         }
         self.tickets.retain(|holder| *holder != buried);
-    }
-
-    /// The account's state towards one holder; none while nothing is known of the limit.
-    pub(super) fn tell(&self, context: &Context<'_>, to: Holder) -> Option<OwnerAccount> {
-        let limit = self.keeping.limit(context)?;
-        let row = self.rows.get(&to)?;
-        let session = context.sessions.get(to.incarnation)?;
-        let left = self.keeping.free_total(context).saturating_add(self.idle);
-        let share = self.share_of(to);
-        let bound = match share {
-            Some(_) if row.over_share => Some(0),
-            _ => self.bound(to, row),
-        };
-        Some(OwnerAccount {
-            counter: self.parts.name(to).unwrap_or(&self.counter).clone(),
-            share: share.filter(|_| row.over_share),
-            window: self.keeping.window(),
-            generation: row.generation,
-            granted: row.granted,
-            rem_ms: match self.keeping.ends_at() {
-                // One millisecond less, because the receipt was read with that much of a step.
-                Some(end) => end.since(session.received_at.after(1)),
-                None => row.lease_left(session.t_node, context.config.lease_ms),
-            },
-            version: self.version,
-            exhausted_above: bound,
-            keep: row.recalled.map(|_| 0),
-            limit,
-            remaining: left
-                .min(limit)
-                .min(self.room(to).saturating_add(row.idle())),
-            coming: match bound {
-                None => Vec::new(),
-                Some(_) if share.is_some() && row.over_share => self.coming_of_share(limit),
-                Some(above) => self.coming(context, to, above),
-            },
-        })
-    }
-
-    /// When a node can be given more than `above`, what it was refused, and everything.
-    fn coming(&self, context: &Context<'_>, to: Holder, above: u64) -> Vec<Coming> {
-        let Some(limit) = self.keeping.limit(context) else {
-            return Vec::new();
-        };
-        // Some of it need not come in, but is idle elsewhere.
-        let idle = above.saturating_sub(self.keeping.free_total(context));
-        let refused = self.refused.iter().find(|(whom, _)| *whom == to);
-        let refused = refused.map(|(_, need)| *need).filter(|need| *need < limit);
-        let amounts = [
-            above.saturating_add(1).min(limit),
-            refused.unwrap_or(limit),
-            limit,
-        ];
-        let coming = |units: u64| {
-            let at = self.keeping.comes_at(context, units.saturating_sub(idle))?;
-            let in_ms = at.since(context.now);
-            Some(Coming { units, in_ms })
-        };
-        amounts.into_iter().filter_map(coming).collect()
-    }
-
-    fn was_refused(&self, who: Holder) -> bool {
-        self.refused.iter().any(|(refused, _)| *refused == who)
-    }
-
-    /// The most that a node can be given, where that is to be told.
-    fn bound(&self, to: Holder, row: &Row) -> Option<u64> {
-        match self.supply {
-            Supply::Ample => None,
-            Supply::Scarce(above) => Some(above),
-            // What is idle elsewhere by its last report could not be had for it.
-            Supply::Bounded { free, .. } if self.was_refused(to) => Some(free),
-            // Whoever has a ticket will be given its need or refused; until then it is told none.
-            Supply::Bounded { .. } if row.need > 0 => None,
-            Supply::Bounded { free, idle } => {
-                Some(free.saturating_add(idle.saturating_sub(row.idle())))
-            }
-        }
     }
 
     /// Nothing said about this account matters any more, and nobody waits. Rows of kinds without windows

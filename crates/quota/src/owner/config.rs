@@ -32,6 +32,8 @@ pub struct Config {
     /// No block of such a counter is larger, unless one request needs more: five dollars in billionths. No limit
     /// on anything else is large enough for it to matter.
     pub largest_block: u64,
+    /// Units of windows are promised so far ahead, in milliseconds, and two windows at least.
+    pub promised_ms: u64,
 }
 
 impl Default for Config {
@@ -51,6 +53,7 @@ impl Default for Config {
             max_counters: 1_000_000,
             settle_ms: 2_000,
             largest_block: 5_000_000_000,
+            promised_ms: 600_000,
         }
     }
 }

@@ -1,14 +1,16 @@
 use std::sync::Arc;
 
 use crate::owner::{HorizonRecord, LedgerRow, Raise};
-use crate::{Close, Counter, Epoch, Incarnation, Limits, NodeMessage, OwnerMessage, Window};
+use crate::{
+    Close, Counter, Epoch, Incarnation, Limits, NodeMessage, OwnerMessage, Promises, Window,
+};
 
 /// What is durable of one counter. One key in the store, written only under the ownership guard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// The window `hwm` belongs to.
     pub window: Window,
-    /// High-water mark: units of that window that may have been handed out by any owner.
+    /// High-water mark: units of that window that may have been handed out by any owner, or were promised.
     pub hwm: u64,
     /// The limit in force.
     pub limit: u64,
@@ -16,6 +18,8 @@ pub struct Record {
     pub revision: u64,
     /// The term of the owner that wrote this.
     pub epoch: Epoch,
+    /// What is promised of this window and later ones.
+    pub promises: Promises,
 }
 
 /// What happened to the owner.

@@ -24,7 +24,7 @@ use rolling::Rolling;
 
 use crate::owner::account::{Context, Wishes, Write};
 use crate::owner::{Commit, LedgerRow, Load, Record};
-use crate::{Close, Counter, Incarnation, OwnerTime, Window};
+use crate::{Close, Counter, Incarnation, OwnerTime, Promise, Window};
 
 /// The keeping of a counter's kind, with nothing known of it yet.
 pub(super) fn of(counter: &Counter, now: OwnerTime) -> Box<dyn Keeping> {
@@ -52,7 +52,7 @@ struct Force {
 
 /// The limit to be in force: the stored one unless policy's is newer (a new owner whose policy lags must not bring
 /// back a limit that was lowered already), or what it is raised to.
-fn in_force(context: &Context<'_>, stored: Option<Record>) -> Option<Force> {
+fn in_force(context: &Context<'_>, stored: Option<&Record>) -> Option<Force> {
     let stored = stored.map(|record| (record.limit, record.revision));
     let policy = context.spec.map(|spec| (spec.units, spec.revision));
     let (units, revision) = match (stored, policy) {
@@ -87,6 +87,8 @@ pub(super) struct Lack {
     pub(super) demand: u64,
     /// Where writing is granting: what should be granted, in this order, as far as there is.
     pub(super) wants: Vec<(Incarnation, u64)>,
+    /// Where units are promised ahead: the processes that are there.
+    pub(super) members: Vec<Incarnation>,
 }
 
 /// A process's own totals.
@@ -111,6 +113,8 @@ pub(super) struct Shown {
     pub(super) forgiven: u64,
     /// Whether something that an operator did is not in force, or not durable, yet.
     pub(super) pending: bool,
+    /// Units of this window that are promised.
+    pub(super) promised: u64,
 }
 
 /// What has to be known of a charge of which nothing is going on: that of a mark, which is the one that was written
@@ -193,6 +197,16 @@ pub(super) trait Keeping: fmt::Debug + Send + Copied {
     /// Whether writing is granting: units go out as the rows of [`Keeping::row`] say, and in no other way.
     fn grants_by_writing(&self) -> bool {
         false
+    }
+
+    /// Units of this window that are promised to that process, whatever it is granted.
+    fn promised(&self, _to: Incarnation) -> u64 {
+        0
+    }
+
+    /// What is promised to that process, of this window and later ones.
+    fn promises(&self, _to: Incarnation) -> Vec<Promise> {
+        Vec::new()
     }
 
     /// The most that is granted to one process at once beyond its need.

@@ -21,6 +21,8 @@ use crate::{Coming, Counter, Incarnation, OwnerTime};
 const SHARES_EVERY_MS: u64 = 20;
 /// Most who share a counter at a time. Further ones are not answered.
 const MOST_PARTS: usize = 10_000;
+/// So many of them are shown.
+const MOST_SHOWN: usize = 10;
 /// What was asked for counts for a window, and for so long at least, in milliseconds.
 const SHORTEST_MEMORY_MS: u64 = 10_000;
 /// A node that wants units speaks of them with every heartbeat: a word on demand says nothing of the time before.
@@ -161,6 +163,19 @@ impl Parts {
             part.spent.add(now, window_ms, spent as f64);
         }
     }
+}
+
+/// One of those who share a counter, for operators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sharer {
+    /// Whose part it is ([`Counter::who`]).
+    pub who: Box<str>,
+    /// Units that it has used and still count.
+    pub used: u64,
+    /// Up to where it may go while others want what is left; none while there is enough for all.
+    pub most: Option<u64>,
+    /// Requests that wait for it.
+    pub waiting: u32,
 }
 
 /// What the rows of one part come to.
@@ -318,6 +333,39 @@ impl Account {
     pub(super) fn room(&self, holder: Holder) -> u64 {
         let Stand { has, most } = self.parts.stand(holder);
         most.map_or(u64::MAX, |most| most.saturating_sub(has))
+    }
+
+    /// Those who use most of the counter, most first.
+    pub(super) fn sharers(&self, context: &Context<'_>) -> Vec<Sharer> {
+        let window_ms = self.counter.kind().window_ms();
+        let windowed = self.keeping.ends_at().is_some();
+        let mut sums: BTreeMap<u32, (Sum, u32)> = BTreeMap::new();
+        for (holder, row) in self.rows.iter() {
+            let (sum, waiting) = sums.entry(holder.part).or_default();
+            sum.add(row, windowed);
+            *waiting = waiting.saturating_add(row.waiters);
+        }
+        let parts = self.parts.by_number.iter();
+        let mut sharers: Vec<_> = parts
+            .map(|(number, part)| {
+                let (sum, waiting) = sums.get(number).copied().unwrap_or_default();
+                // Where no window ends, what is spent is out no more.
+                let spent = if windowed {
+                    0
+                } else {
+                    part.spent.read(context.now, window_ms) as u64
+                };
+                Sharer {
+                    who: part.name.who().into(),
+                    used: sum.out.saturating_sub(sum.idle).saturating_add(spent),
+                    most: part.stand.most,
+                    waiting,
+                }
+            })
+            .collect();
+        sharers.sort_by(|a, b| b.used.cmp(&a.used).then_with(|| a.who.cmp(&b.who)));
+        sharers.truncate(MOST_SHOWN);
+        sharers
     }
 
     /// Up to where the holder's part may go, where it may not go on.

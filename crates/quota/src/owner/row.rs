@@ -35,6 +35,9 @@ pub(super) struct Row {
     pub(super) seen: u64,
     pub(super) returned: u64,
     pub(super) spent: u64,
+    /// Units of the window that the process is promised besides, and what it gave back of them in this epoch.
+    pub(super) promised: u64,
+    promised_back: u64,
     /// The node's state as of `t_node`; older messages do not overwrite it.
     t_node: NodeTime,
     pub(super) heard_at: OwnerTime,
@@ -66,6 +69,8 @@ impl Row {
             seen: 0,
             returned: 0,
             spent: 0,
+            promised: 0,
+            promised_back: 0,
             t_node: NodeTime(0),
             heard_at: OwnerTime(0),
             need: 0,
@@ -104,6 +109,7 @@ impl Row {
         self.seen = 0;
         self.returned = 0;
         self.spent = 0;
+        (self.promised, self.promised_back) = (0, 0);
         self.avail = 0;
         self.answered = 0;
         self.said = Said::default();
@@ -126,6 +132,20 @@ impl Row {
         self.returned = returned;
         self.seen = self.seen.max(report.seen.min(self.granted));
         (back, gone - gone_before)
+    }
+
+    /// Begins a window of which the process has so many units already.
+    pub(super) fn begin_with(&mut self, promised: u64) {
+        self.promised = promised;
+        self.avail = i64::try_from(promised).unwrap_or(i64::MAX);
+    }
+
+    /// Takes in how many units the process gave back of those that it is promised. Answers how many are new.
+    pub(super) fn take_back(&mut self, promised_back: u64) -> u64 {
+        let all = promised_back.min(self.promised).max(self.promised_back);
+        let back = all - self.promised_back;
+        self.promised_back = all;
+        back
     }
 
     /// Notes a grant. Answers how many units of it are gone already, because they pay a debt.
@@ -188,7 +208,8 @@ impl Row {
 
     /// Units the node may still use or give back.
     pub(super) fn outstanding(&self) -> u64 {
-        self.granted - self.returned - self.gone()
+        let promised = self.promised.saturating_sub(self.promised_back);
+        promised + self.granted - self.returned - self.gone()
     }
 
     /// Units on their way to the node.

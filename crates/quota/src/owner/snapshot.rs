@@ -3,7 +3,7 @@ use std::sync::Arc;
 use crate::owner::account::{Account, Context};
 use crate::owner::part::Holder;
 use crate::owner::row::Row;
-use crate::owner::{LedgerRow, Raise};
+use crate::owner::{LedgerRow, Raise, Sharer};
 use crate::{Counter, Incarnation, OwnerTime, Window};
 
 /// The live state of one counter, for operators.
@@ -25,6 +25,8 @@ pub struct CounterState {
     pub hwm: u64,
     /// Units of that which can be handed out.
     pub free: u64,
+    /// Units of the window that processes are promised, whether or not they use them.
+    pub promised: u64,
     /// Units that can never come back and still count.
     pub spent: u64,
     /// Whether (next to) nothing is left: idle units are called in and handed out one need at a time.
@@ -36,6 +38,8 @@ pub struct CounterState {
     pub waiting: usize,
     /// Who holds what.
     pub nodes: Vec<Holding>,
+    /// Those who use most of it, where they are told apart, most first: ten at most.
+    pub sharers: Vec<Sharer>,
     /// The books of a counter that is kept by rows.
     pub books: Option<Books>,
 }
@@ -160,10 +164,12 @@ impl Account {
             window: shown.window,
             hwm: shown.hwm,
             free: shown.free,
+            promised: shown.promised,
             spent,
             exhausted: self.supply.is_scarce(),
             per_request: self.supply.is_scarce() || self.is_small(limit),
             waiting: self.tickets.len(),
+            sharers: self.sharers(context),
             books: self.books(context).map(|(_, books)| books),
             nodes,
         })

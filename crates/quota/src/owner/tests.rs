@@ -1,10 +1,11 @@
 use super::*;
-use crate::{Generation, Kind, LimitSpec, NodeAccount, NodeTime, OwnerAccount, Window};
+use crate::{Generation, Kind, LimitSpec, NodeAccount, NodeTime, OwnerAccount, Promises, Window};
 
 mod horizon;
 mod idle;
 mod ledger;
 mod operator;
+mod promised;
 mod queue;
 mod restore;
 mod retire;
@@ -40,6 +41,7 @@ fn record(hwm: u64, limit: u64, revision: u64, epoch: i64) -> Record {
         limit,
         revision,
         epoch: Epoch(epoch),
+        promises: Promises::default(),
     }
 }
 
@@ -58,6 +60,7 @@ fn account(seen: u64, need: u64) -> NodeAccount {
         avail: 0,
         waiters: u32::from(need > 0),
         answered: 0,
+        promised_back: 0,
     }
 }
 
@@ -92,7 +95,8 @@ impl Desk {
             for effect in std::mem::take(&mut effects) {
                 match effect {
                     Effect::Load(counter) => {
-                        let outcome = self.stored.map_or(Load::Absent, |(r, m)| Load::Found(r, m));
+                        let stored = self.stored.clone();
+                        let outcome = stored.map_or(Load::Absent, |(r, m)| Load::Found(r, m));
                         effects.extend(
                             self.owner
                                 .step(self.now, Event::Loaded { counter, outcome }),
@@ -104,8 +108,9 @@ impl Desk {
                         expected_mod_revision,
                         ..
                     } => {
-                        assert_eq!(expected_mod_revision, self.stored.map_or(0, |(_, m)| m));
-                        self.stored = Some((record, expected_mod_revision + 1));
+                        let modified = self.stored.as_ref().map_or(0, |(_, m)| *m);
+                        assert_eq!(expected_mod_revision, modified);
+                        self.stored = Some((record.clone(), expected_mod_revision + 1));
                         self.writes.push(record);
                         let outcome = Commit::Committed(expected_mod_revision + 1);
                         effects.extend(

@@ -55,6 +55,7 @@ impl Account {
             head: head.map(|(holder, units)| (holder.incarnation, units)),
             demand,
             wants,
+            members: self.members(context),
         };
         self.keeping.debit(context, &lack, wishes);
         self.end_recall();

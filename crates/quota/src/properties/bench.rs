@@ -251,7 +251,7 @@ impl Bench {
     fn store(&mut self, known: bool, done: bool) {
         let event = match self.operations.remove(0) {
             Effect::Load(counter) => {
-                let outcome = match (known, self.stored) {
+                let outcome = match (known, self.stored.clone()) {
                     (false, _) => Load::Failed,
                     (true, record) if counter.kind().is_ledger() => Load::Rows {
                         record,
@@ -284,15 +284,19 @@ impl Bench {
                 rows,
                 expected_mod_revision,
             } => {
-                assert_eq!(expected_mod_revision, self.stored.map_or(0, |(_, m)| m));
+                assert_eq!(
+                    expected_mod_revision,
+                    self.stored.as_ref().map_or(0, |(_, m)| *m)
+                );
                 let modified = expected_mod_revision + 1;
                 if known || done {
+                    let (window, limit) = (record.window, record.limit);
                     self.stored = Some((record, modified));
                     let rows = rows.into_iter();
                     self.rows
                         .extend(rows.map(|row| ((row.window, row.incarnation), row)));
-                    let largest = self.largest_limit.entry(record.window).or_default();
-                    *largest = record.limit.max(*largest);
+                    let largest = self.largest_limit.entry(window).or_default();
+                    *largest = limit.max(*largest);
                 }
                 let outcome = outcome(known, modified);
                 owner::Event::Persisted { counter, outcome }

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use tollgate_quota::node::{Ask, Why};
 
 use crate::oracle::{Allowed, Violation};
+use crate::plan::Sharing;
 use crate::world::{Event, World};
 
 /// After the storm: one owner, every node connected, nothing lost. In a fresh window every request
 /// that fits is admitted (I7), one at a time from any node.
 pub(crate) fn calm(world: &mut World) -> Result<(), Violation> {
     world.calm = true;
+    world.heal();
     world.plan.pace_ms = u64::MAX / 4;
     world
         .owners
@@ -49,7 +51,8 @@ fn calm_request(world: &mut World) -> Result<(), Violation> {
     world.request(node, asks.clone())?;
     world.run(world.now + 60)?;
     let admitted = world.oracle.admissions > admissions;
-    let all_due = due.iter().all(|due| *due == Some(true));
+    // What is left may be for others who share it.
+    let all_due = due.iter().all(|due| *due == Some(true)) && !is_over_share(world);
     let hopeless = due.contains(&Some(false));
     match admitted {
         false if all_due => Err(Violation(format!(
@@ -104,10 +107,19 @@ fn is_due(world: &World, ask: &Ask, policy: &BTreeMap<&'static str, u64>) -> Opt
     world.oracle.is_due(world.now, ask, allowed, 250)
 }
 
-/// A refusal names its reason: used up, or larger than the limit.
+fn is_over_share(world: &World) -> bool {
+    let denials = &world.denials;
+    world.plan.sharing != Sharing::Together
+        && denials
+            .iter()
+            .any(|(_, denial)| matches!(denial.why, Why::OverShare { .. }))
+}
+
+/// A refusal names its reason: used up, or larger than the limit, or for others who share it.
 fn check_denial(world: &World) -> Result<(), Violation> {
     let due = |why: &Why| matches!(why, Why::Exhausted { .. } | Why::TooLarge { .. });
     match world.denials.as_slice() {
+        [_] if is_over_share(world) => Ok(()),
         [(_, denial)] if due(&denial.why) => Ok(()),
         other => Err(Violation(format!("refused without saying why: {other:?}"))),
     }

@@ -64,6 +64,27 @@ pub(crate) fn restore(random: &mut Random, span: u64) -> [(u64, Fault); 2] {
     [(copied, Fault::BackUp), (restored, Fault::Restore)]
 }
 
+/// The longest that nobody reaches a node, or that there is no owner: several windows.
+const LONG: (u64, u64) = (10_000, 40_000);
+
+/// Nodes that nobody reaches for several windows, or that reach nobody, and times without an owner.
+pub(crate) fn isolate(random: &mut Random, span: u64, nodes: usize) -> Vec<(u64, Fault)> {
+    let mut faults = Vec::new();
+    for _ in 0..random.within(0, 3) {
+        let (at, ms) = (random.within(1, span), random.within(LONG.0, LONG.1));
+        let node = random.within(0, nodes as u64 - 1) as usize;
+        let which = random.within(0, 2);
+        let cut = |to_owner| (at, Fault::Cut { to_owner, node, ms });
+        faults.extend((which != 1).then(|| cut(true)));
+        faults.extend((which != 0).then(|| cut(false)));
+    }
+    if random.chance(50) {
+        let ms = random.within(LONG.0, LONG.1);
+        faults.push((random.within(1, span), Fault::PauseOwner { ms }));
+    }
+    faults
+}
+
 /// Draws what goes wrong within `span` milliseconds from `begin`, and when.
 pub(crate) fn draw(random: &mut Random, begin: u64, span: u64, nodes: usize) -> Vec<(u64, Fault)> {
     let mut faults = Vec::new();

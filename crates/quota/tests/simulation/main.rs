@@ -18,17 +18,19 @@ mod mutants;
 mod oracle;
 mod plan;
 mod planted;
+mod promises;
 mod races;
 mod random;
 mod store;
 mod world;
 
+use faults::Fault;
 use oracle::Violation;
 use plan::{Family, Plan};
 use world::{Event, World};
 
 /// Seeds of the storm, unless the environment says otherwise: so many of windows with marks, half of it of
-/// ledgers, a quarter of each other family.
+/// ledgers, of promises and of shared limits, a quarter of each other family.
 const SEEDS: u64 = 400;
 
 fn seeds() -> u64 {
@@ -54,8 +56,15 @@ fn storm(world: &mut World) -> Result<(), Violation> {
     let end = world.now + span;
     let mut random = world.random.clone();
     let mut drawn = faults::draw(&mut random, world.now, span, world.nodes.len());
+    if world.plan.promised > 0 {
+        drawn.extend(faults::isolate(&mut random, span, world.nodes.len()));
+    }
     if world.plan.restored {
         drawn.extend(faults::restore(&mut random, span));
+        // What was promised by a limit that is not in the copy, and is lowered since, is not known to be out.
+        let kept =
+            |fault: &Fault| world.plan.promised == 0 || !matches!(fault, Fault::ChangeLimits);
+        drawn.retain(|(_, fault)| kept(fault));
     }
     world.random = random;
     for (at, fault) in drawn {
@@ -117,6 +126,16 @@ fn no_storm_exceeds_what_the_horizon_keeps() {
 #[test]
 fn no_storm_loses_or_invents_a_unit_of_a_ledger() {
     storms(Family::Ledger, seeds() / 2, false);
+}
+
+#[test]
+fn no_storm_exceeds_a_limit_of_which_a_part_is_promised() {
+    storms(Family::Promised, seeds() / 2, false);
+}
+
+#[test]
+fn no_storm_exceeds_a_limit_that_is_shared() {
+    storms(Family::Shared, seeds() / 2, false);
 }
 
 #[test]

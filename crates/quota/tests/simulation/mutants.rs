@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use tollgate_quota::node::Settled;
-use tollgate_quota::owner::{HorizonRecord, Load, Owner, Record};
+use tollgate_quota::owner::{Effect, HorizonRecord, Load, Owner, Record};
 use tollgate_quota::{
     Counter, Epoch, Generation, Incarnation, NodeAccount, NodeMessage, NodeTime, OwnerMessage,
-    OwnerTime, Window,
+    OwnerTime, Promises, Window,
 };
 
 use crate::oracle::Oracle;
@@ -89,6 +89,16 @@ pub(crate) enum Mutation {
     ThawedEarly,
     /// Restore: nodes go on with what they hold, and with their totals.
     KeptOverRestore,
+    /// Promises: a new owner takes back what others promised.
+    PromiseTakenBack,
+    /// Promises: processes are told before they are durable.
+    PromiseToldEarly,
+    /// Promises: of a window that has begun.
+    PromiseOfVended,
+    /// Promises: what is given back of them is told to every owner.
+    PromisedBackToAll,
+    /// Promises: after a restore those count alone that the copy knows.
+    PromisesOverRestore,
 }
 
 type Ledger = (i64, Incarnation, Counter, Window, Generation);
@@ -107,12 +117,16 @@ pub(crate) struct Mutants {
     back: BTreeMap<Share, u64>,
     /// Generations told to nodes last.
     generations: BTreeMap<(Incarnation, Counter), Generation>,
+    /// Promises that are, or are to be, written, and what was given back of them to each owner.
+    asked: BTreeMap<Counter, Promises>,
+    promised_back: BTreeMap<Share, BTreeMap<i64, u64>>,
 }
 
 impl Mutants {
     pub(crate) fn new(mutation: Option<Mutation>) -> Self {
         let (sent, arrived, twice) = Default::default();
         let (said, back, generations) = Default::default();
+        let (asked, promised_back) = Default::default();
         Self {
             mutation,
             sent,
@@ -121,6 +135,8 @@ impl Mutants {
             said,
             back,
             generations,
+            asked,
+            promised_back,
         }
     }
 
@@ -128,7 +144,31 @@ impl Mutants {
         self.mutation == Some(mutation)
     }
 
+    /// An owner wants something written.
+    pub(crate) fn asked_to_write(&mut self, effect: &Effect) {
+        if let Effect::Persist {
+            counter, record, ..
+        } = effect
+            && self.is(Mutation::PromiseToldEarly)
+        {
+            self.asked.insert(counter.clone(), record.promises.clone());
+        }
+    }
+
+    fn promised_to_node(&mut self, message: &mut OwnerMessage) {
+        for a in &mut message.accounts {
+            if let Some(asked) = self.asked.get(&a.counter) {
+                let own = asked.iter().filter(|(to, _)| *to == message.incarnation);
+                a.promises.extend(own.map(|(_, promise)| promise));
+            }
+            if self.is(Mutation::PromiseOfVended) {
+                a.promises.iter_mut().for_each(|it| it.from.0 -= 1);
+            }
+        }
+    }
+
     pub(crate) fn sent_to_node(&mut self, mut message: OwnerMessage) -> OwnerMessage {
+        self.promised_to_node(&mut message);
         if self.is(Mutation::Deltas) {
             for a in &mut message.accounts {
                 let key = (
@@ -194,6 +234,11 @@ impl Mutants {
         for a in &mut message.accounts {
             let key = (message.incarnation, a.counter.clone(), a.window);
             a.returned += self.twice.get(&key).copied().unwrap_or_default();
+            if self.is(Mutation::PromisedBackToAll) {
+                let back = self.promised_back.entry(key.clone()).or_default();
+                back.insert(a.epoch.0, a.promised_back);
+                a.promised_back = back.values().sum();
+            }
             let out = a.seen.saturating_sub(a.returned).saturating_sub(a.spent);
             let idle = a.avail.max(0).unsigned_abs();
             if self.is(Mutation::HeldAsSpent) {
@@ -260,6 +305,7 @@ impl Mutants {
                 avail: 0,
                 waiters: 0,
                 answered: 0,
+                promised_back: 0,
             });
         }
         accounts.sort_by(|a, b| a.counter.cmp(&b.counter));
@@ -334,6 +380,9 @@ impl Mutants {
         }
         if self.is(Mutation::LimitFromOwnCache) {
             record.revision = 0;
+        }
+        if self.is(Mutation::PromiseTakenBack) {
+            record.promises = Promises::default();
         }
         if self.is(Mutation::WindowsGoBack) && record.window > own {
             record.window = own;

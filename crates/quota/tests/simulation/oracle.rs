@@ -60,7 +60,7 @@ impl Oracle {
         for (ask, (told, allowed)) in asks.iter().zip(told).filter(|(ask, _)| ask.units > 0) {
             let kind = ask.counter.kind();
             if !kind.is_windowed() {
-                let stamps = self.stamps.entry(ask.counter.clone()).or_default();
+                let stamps = self.stamps.entry(ask.counter.pool().clone()).or_default();
                 let excess = stamps.excess((now, 0), kind, *allowed, ask.units);
                 check(excess <= 0, || {
                     format!(
@@ -71,7 +71,7 @@ impl Oracle {
                 stamps.add(now, self.admissions, ask.units);
                 continue;
             }
-            let label = (ask.counter.clone(), told.window);
+            let label = (ask.counter.pool().clone(), told.window);
             let total = self.admitted.entry(label).or_default();
             *total += ask.units;
             let allowed = allowed.units;
@@ -98,11 +98,11 @@ impl Oracle {
             return;
         };
         for ((ask, told), settled) in open.asks.iter().zip(&admission.limits).zip(settled) {
-            if let Some(stamps) = self.stamps.get_mut(&ask.counter) {
+            if let Some(stamps) = self.stamps.get_mut(ask.counter.pool()) {
                 stamps.refund(*number, settled.refunded);
                 continue;
             }
-            let label = (ask.counter.clone(), told.window);
+            let label = (ask.counter.pool().clone(), told.window);
             *self.admitted.entry(label).or_default() -= settled.refunded;
         }
     }
@@ -128,11 +128,11 @@ impl Oracle {
         if kind.is_windowed() {
             let window = Window::at(OwnerTime(now), kind.window_ms());
             let sure = window.end(kind.window_ms()).0 > now + lag_ms;
-            let fits = self.total(&ask.counter, window) + ask.units <= allowed.units;
+            let fits = self.total(ask.counter.pool(), window) + ask.units <= allowed.units;
             return sure.then_some(fits);
         }
         let excess = |now, late_ms| {
-            let stamps = self.stamps.get(&ask.counter);
+            let stamps = self.stamps.get(ask.counter.pool());
             let none = Stamps::default();
             stamps
                 .unwrap_or(&none)

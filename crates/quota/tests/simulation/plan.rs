@@ -3,6 +3,7 @@
 use tollgate_quota::Kind;
 
 use crate::mutants::Mutation;
+use crate::oracle::by_horizon;
 use crate::random::Random;
 
 /// The kind of most limits that are kept by a mark.
@@ -32,31 +33,48 @@ pub(crate) enum Family {
     Bucket,
     /// A budget, and slots.
     Ledger,
+    /// Windows with a mark each, of which a part is promised ahead.
+    Promised,
+    /// Limits that several callers share.
+    Shared,
+}
+
+/// How those who share a limit share it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    /// They are not told apart.
+    Together,
+    Equally,
+    /// By these per cent, the first ones.
+    By(&'static [u32]),
 }
 
 impl Family {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Counted,
         Self::Brief,
         Self::Sliding,
         Self::Bucket,
         Self::Ledger,
+        Self::Promised,
+        Self::Shared,
     ];
 
     fn limits(self, seed: u64) -> Vec<PlannedLimit> {
         let mut random = Random::new(seed ^ 0xb0b);
         match self {
-            Self::Counted => counted(&mut Random::new(seed)),
+            Self::Counted | Self::Promised => counted(&mut Random::new(seed)),
+            Self::Shared if seed.is_multiple_of(2) => counted(&mut random),
+            Self::Shared => {
+                let bucket = |window_ms| Kind::Bucket { window_ms };
+                let sliding = |window_ms| Kind::Sliding { window_ms };
+                rolling(&mut random, if seed % 4 == 1 { bucket } else { sliding })
+            }
             Self::Brief => rolling(&mut random, |window_ms| Kind::Fixed { window_ms }),
             Self::Sliding => rolling(&mut random, |window_ms| Kind::Sliding { window_ms }),
             Self::Bucket => rolling(&mut random, |window_ms| Kind::Bucket { window_ms }),
             Self::Ledger => ledgers(&mut random),
         }
-    }
-
-    /// Whether the horizon keeps it.
-    fn is_by_horizon(self) -> bool {
-        matches!(self, Self::Brief | Self::Sliding | Self::Bucket)
     }
 }
 
@@ -172,6 +190,10 @@ pub(crate) struct Plan {
     pub(crate) disk_lost: u64,
     /// How long a node keeps what it holds of limits without windows, in milliseconds.
     pub(crate) lease_ms: u64,
+    /// How much of each window is promised ahead, in per cent, and how far ahead, in milliseconds.
+    pub(crate) promised: u32,
+    pub(crate) promised_ms: u64,
+    pub(crate) sharing: Sharing,
     /// The store is restored from an older copy.
     pub(crate) restored: bool,
     pub(crate) mutation: Option<Mutation>,
@@ -201,13 +223,35 @@ impl Plan {
             unknown: random.pick(&[0, 10, 30]),
             disk_lost: random.pick(&[0, 0, 30]),
             lease_ms: 2_000,
+            promised: 0,
+            promised_ms: 0,
+            sharing: Sharing::Together,
             restored: false,
             mutation: None,
             number: None,
             pauses: false,
             trace: false,
         };
-        if !family.is_by_horizon() {
+        let plan = match family {
+            Family::Promised => Self {
+                faulty_ms: random.within(60, 90) * 1_000,
+                promised: random.pick(&[30, 60, 100]),
+                promised_ms: random.pick(&[1, 36_000]),
+                ..plan
+            },
+            Family::Shared => Self {
+                sharing: random.pick(&[
+                    Sharing::Equally,
+                    Sharing::By(&[50]),
+                    Sharing::By(&[60, 40]),
+                ]),
+                ..plan
+            },
+            Family::Counted | Family::Brief | Family::Sliding | Family::Bucket | Family::Ledger => {
+                plan
+            }
+        };
+        if !plan.limits.iter().any(|limit| by_horizon(limit.kind)) {
             return plan;
         }
         Self {

@@ -13,19 +13,22 @@ use crate::{calm, storm};
 const SEEDS: u64 = 800;
 
 const PLANTED: &[(Mutation, &[Family])] = &[
-    (Deltas, &[Counted, Brief, Sliding, Bucket]),
+    (Deltas, &[Counted, Brief, Sliding, Bucket, Shared]),
     (ReturnedAsDelta, &[Ledger]),
     (RecreditOnExpiry, &[Counted, Sliding, Bucket, Ledger]),
-    (UnguardedWrite, &[Counted, Ledger]),
+    (UnguardedWrite, &[Counted, Ledger, Promised]),
     (UnknownIsSuccess, &[Counted, Brief, Sliding, Bucket, Ledger]),
     (TrustReports, &[Counted]),
     (LimitFromOwnCache, &[Counted]),
     (WindowsGoBack, &[Counted]),
     (DeadlineFromReceipt, &[Counted, Brief, Sliding]),
-    (NoDriftMargin, &[Counted]),
+    (NoDriftMargin, &[Counted, Promised]),
     (NoRestamp, &[Counted, Brief]),
     (ForgetAtDeadline, &[Counted]),
-    (SettledTwice, &[Counted, Brief, Sliding, Bucket, Ledger]),
+    (
+        SettledTwice,
+        &[Counted, Brief, Sliding, Bucket, Ledger, Promised, Shared],
+    ),
     (NoHorizonWait, &[Brief, Sliding, Bucket]),
     (HorizonReadEarly, &[Brief]),
     (UnguardedHorizon, &[Brief, Sliding]),
@@ -40,7 +43,7 @@ const PLANTED: &[(Mutation, &[Family])] = &[
     (EstateKept, &[Counted, Brief, Sliding, Bucket, Ledger]),
     (EstateUsedEarly, &[Counted, Ledger]),
     (EstateOverBoot, &[Counted, Brief]),
-    (EstateWithoutTotals, &[Counted, Ledger]),
+    (EstateWithoutTotals, &[Counted, Ledger, Promised]),
     (EstateByOldMark, &[Ledger]),
     (LateReturn, &[Ledger]),
     (ClosedTwice, &[Ledger]),
@@ -49,6 +52,11 @@ const PLANTED: &[(Mutation, &[Family])] = &[
     (NotFrozen, &[Ledger]),
     (ThawedEarly, &[Ledger]),
     (KeptOverRestore, &[Ledger]),
+    (PromiseTakenBack, &[Promised]),
+    (PromiseToldEarly, &[Promised]),
+    (PromiseOfVended, &[Promised]),
+    (PromisedBackToAll, &[Promised]),
+    (PromisesOverRestore, &[Promised]),
 ];
 
 impl Mutation {
@@ -59,7 +67,10 @@ impl Mutation {
     }
 
     fn is_of_restores(self) -> bool {
-        matches!(self, NotFrozen | ThawedEarly | KeptOverRestore)
+        matches!(
+            self,
+            NotFrozen | ThawedEarly | KeptOverRestore | PromisesOverRestore
+        )
     }
 }
 

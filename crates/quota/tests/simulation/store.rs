@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use tollgate_quota::owner::{Commit, HorizonRecord, LedgerRow, Load, Record};
-use tollgate_quota::{Counter, Epoch, Incarnation, OwnerTime, Window};
+use tollgate_quota::{Counter, Epoch, Incarnation, OwnerTime, Promise, Window};
 
 /// What is durable.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +36,8 @@ pub(crate) struct Store {
     revisions: Vec<(u64, u64)>,
     /// Per counter and window: the largest limit that was in force.
     in_force: BTreeMap<(Counter, Window), u64>,
+    /// All that was ever promised, by the first window of each promise, whatever became of the store.
+    promised: BTreeMap<Counter, BTreeMap<(Incarnation, Window), Promise>>,
     /// Transactions compare nothing.
     pub(crate) unguarded: bool,
 }
@@ -123,7 +125,7 @@ impl Store {
     }
 
     pub(crate) fn read(&self, counter: &Counter) -> Load {
-        let record = self.state.keys.get(counter).copied();
+        let record = self.state.keys.get(counter).cloned();
         if counter.kind().is_ledger() {
             let rows = self.rows(counter).cloned().collect();
             return Load::Rows { record, rows };
@@ -167,25 +169,38 @@ impl Store {
         }
         let state = &mut self.state;
         state.revision += 1;
+        let (window, limit, revision) = (record.window, record.limit, record.revision);
+        let promised = self.promised.entry(counter.clone()).or_default();
+        for (to, promise) in record.promises.iter() {
+            let known = promised.entry((to, promise.from)).or_insert(promise);
+            known.through = known.through.max(promise.through);
+        }
         state.keys.insert(counter.clone(), (record, state.revision));
         let rows = rows
             .into_iter()
             .map(|row| ((row.window, row.incarnation), row));
         state.rows.entry(counter.clone()).or_default().extend(rows);
         let newest = state.newest.entry(counter.clone()).or_default();
-        let label = (counter.clone(), record.window);
-        let in_force = self.in_force.entry(label).or_default();
+        let in_force = self.in_force.entry((counter.clone(), window)).or_default();
         // A limit that policy had already replaced is not in force, whoever writes it.
-        if record.revision >= *newest {
-            *newest = record.revision;
-            *in_force = record.limit.max(*in_force);
+        if revision >= *newest {
+            *newest = revision;
+            *in_force = limit.max(*in_force);
         }
         Commit::Committed(self.state.revision)
     }
 
-    /// What may be admitted under that label; nothing before the first debit.
+    /// What may be admitted under that label: before the first debit, what is promised. A limit that is lowered below
+    /// that comes down as promises end.
     pub(crate) fn allowed(&self, counter: &Counter, window: Window) -> u64 {
+        let promises = self.promised.get(counter).into_iter().flatten();
+        let covering = promises.filter(|(_, promise)| promise.covers(window));
+        let promised = covering.map(|(_, promise)| promise.units).sum();
         let label = (counter.clone(), window);
-        self.in_force.get(&label).copied().unwrap_or(0)
+        self.in_force
+            .get(&label)
+            .copied()
+            .unwrap_or(0)
+            .max(promised)
     }
 }

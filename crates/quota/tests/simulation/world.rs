@@ -133,6 +133,8 @@ pub(crate) struct NodeProcess {
     open: BTreeMap<RequestId, Open>,
     /// Requests of its earlier numbers, which may run until the process dies.
     orphans: Vec<Open>,
+    /// Requests that it admitted.
+    pub(crate) admissions: u64,
     disk: Disk,
     /// The store that its totals stand in; 0 while it has heard of none.
     store: u64,
@@ -362,7 +364,7 @@ impl World {
             Fault::Failover { kill } => self.failover(kill),
             Fault::ChangeLimits => self.change_limits(),
             Fault::Cut { to_owner, node, ms } => {
-                self.cuts.insert((to_owner, node), self.now + ms);
+                self.cut((to_owner, node), ms);
                 let incarnation = self.nodes[node].incarnation;
                 self.schedule(1_000, Event::Fault(Fault::Silence(incarnation)));
             }

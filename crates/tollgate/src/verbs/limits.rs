@@ -3,7 +3,9 @@
 mod actions;
 
 use tollgate_policy::table::Unit;
-use tollgate_proto::admin::v1::{LimitState, ListLimitsRequest, ListLimitsResponse, NodeShare};
+use tollgate_proto::admin::v1::{
+    LimitState, ListLimitsRequest, ListLimitsResponse, NodeShare, Sharer,
+};
 
 use self::actions::Action;
 use crate::error::Error;
@@ -93,6 +95,9 @@ fn table(limits: &[LimitState]) -> String {
         for share in &limit.nodes {
             table.row(part(&limit.unit, share));
         }
+        for sharer in &limit.sharers {
+            table.row(self::sharer(&limit.unit, sharer));
+        }
     }
     table.render()
 }
@@ -159,6 +164,23 @@ fn part(unit: &str, share: &NodeShare) -> [String; 10] {
     ]
 }
 
+/// Who shares a counter, and up to where it may go.
+fn sharer(unit: &str, sharer: &Sharer) -> [String; 10] {
+    let most = sharer.most.map(|most| figure(unit, most));
+    [
+        format!("  by {}", sharer.who),
+        String::new(),
+        String::new(),
+        most.map_or_else(String::new, |most| format!("share {most}")),
+        figure(unit, sharer.used),
+        String::new(),
+        String::new(),
+        String::new(),
+        sharer.waiting.to_string(),
+        String::new(),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,6 +221,28 @@ mod tests {
         ];
         assert_eq!(lines[1], expected);
         assert_eq!(lines[2], ["a", "60", "30", "0"]);
+    }
+
+    #[test]
+    fn those_who_share_a_counter_follow_with_what_they_used() {
+        let sharer = |who: &str, used, most| Sharer {
+            who: who.to_owned(),
+            used,
+            most,
+            waiting: 2,
+        };
+        let limit = LimitState {
+            unit: "requests".to_owned(),
+            sharers: vec![sharer("user=a/b", 70, Some(75)), sharer("user=c", 3, None)],
+            ..LimitState::default()
+        };
+        let text = table(&[limit]);
+        let line = |at: usize| -> Vec<String> {
+            let line = text.lines().nth(at).unwrap_or_default();
+            line.split_whitespace().map(str::to_owned).collect()
+        };
+        assert_eq!(line(2), ["by", "user=a/b", "share", "75", "70", "2"]);
+        assert_eq!(line(3), ["by", "user=c", "3", "2"]);
     }
 
     #[test]

@@ -10,6 +10,9 @@ pub(super) mod openai;
 
 use std::fmt::Write;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::{Facts, Usage};
 use crate::provider::behaviour::Refusal;
 use crate::provider::format::Format;
@@ -28,6 +31,10 @@ pub(in crate::provider) struct Completion<'a> {
     pub(super) streams_usage: bool,
     /// Whether thinking is told as a part of the content, where the format has both ways.
     pub(super) thinking_in_parts: bool,
+    /// Whether the content is spoken, where the format has sound.
+    pub(super) spoken: bool,
+    /// Whether a tool of the provider's own comes before the content, where the format tells of one.
+    pub(super) searched: bool,
 }
 
 impl Completion<'_> {
@@ -63,6 +70,8 @@ pub(super) const TOOL: &str = "lookup";
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Piece<'a> {
     Thinking(&'a str),
+    /// What a tool of the provider's own did.
+    Search,
     Text(&'a str),
     Call(&'a Call),
 }
@@ -157,6 +166,11 @@ impl Event {
     pub(super) fn of(role: Role, name: &'static str, data: String) -> Self {
         Self { name, data, role }
     }
+}
+
+/// Sound of a text: whoever hears it can tell whether it is all there.
+pub(super) fn sound(text: &str) -> String {
+    STANDARD.encode(text)
 }
 
 /// The elements with commas between them.

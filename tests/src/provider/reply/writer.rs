@@ -70,6 +70,8 @@ impl<'a> Writer<'a> {
                 usage: (behaviour.fault != Fault::NoUsage).then_some(usage),
                 streams_usage: facts.include_usage || behaviour.unasked_usage,
                 thinking_in_parts: behaviour.thinking_in_parts,
+                spoken: behaviour.spoken,
+                searched: behaviour.searched,
             },
             chunks,
             said,
@@ -147,6 +149,10 @@ impl<'a> Writer<'a> {
         let start = self.wire.start(&self.completion);
         self.push_plain(&mut steps, &start);
         self.push_thinking(&mut steps);
+        if self.behaviour.searched {
+            let events = self.wire.piece(&self.completion, Piece::Search);
+            self.push_plain(&mut steps, &events);
+        }
         for index in 0..whole.min(self.chunks) {
             self.push_chunk_steps(&mut steps, index);
         }

@@ -75,7 +75,7 @@ fn of_part(role: &str, part: &part::Part, out: &mut Transcript) {
         part::Part::Image(image) => {
             let length = match &image.source {
                 Some(image::Source::Data(data)) => data.len(),
-                Some(image::Source::Url(_)) | None => 0,
+                Some(image::Source::Url(_) | image::Source::FileId(_)) | None => 0,
             };
             out.add(role, format_args!("image of {length} bytes"));
         }

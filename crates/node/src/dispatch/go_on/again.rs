@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use tollgate_policy::table::{Deployment, Kind, OnCut, Prefill, Protocol};
-use tollgate_provider::chat::{Effort, Message, Request, ResponseFormat, Role, ToolChoice};
+use tollgate_provider::chat::{
+    Effort, Message, Modality, Request, ResponseFormat, Role, ToolChoice,
+};
 use tollgate_provider::tokens;
 
 use super::Echo;
@@ -61,7 +63,7 @@ impl<'a> Case<'a> {
     }
 }
 
-/// Whether an answer can be begun for the model: one that has to be JSON, to be thought about, or to be a call cannot.
+/// Whether an answer can be begun for the model: one that has to be JSON, spoken, thought about, or a call cannot.
 fn can_be_begun(request: &Request) -> bool {
     let effort = request.reasoning.map(|it| it.effort);
     let is_text = matches!(request.response_format, None | Some(ResponseFormat::Text));
@@ -73,7 +75,9 @@ fn can_be_begun(request: &Request) -> bool {
         .messages
         .last()
         .is_some_and(|it| it.role != Role::Assistant);
-    is_text && is_free && is_unbegun && matches!(effort, None | Some(Some(Effort::None)))
+    let is_silent = !request.modalities.contains(&Modality::Audio);
+    let thinks = !matches!(effort, None | Some(Some(Effort::None)));
+    is_text && is_free && is_unbegun && is_silent && !thinks
 }
 
 /// Whether a provider repeats the beginning that it is given.

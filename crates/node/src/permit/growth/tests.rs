@@ -75,6 +75,7 @@ impl Stream {
                 limit: 1_100,
                 remaining: 0,
                 coming: Vec::new(),
+                promises: Vec::new(),
             }],
             closed: Vec::new(),
         });

@@ -76,6 +76,13 @@ fn edge(policy: &mut pb::Policy, exhausted: i32, longest: Option<i64>, unreachab
     it.on_unreachable = unreachable;
 }
 
+fn standing(policy: &mut pb::Policy, kind: pb::LimitKind, seconds: u32, percent: Option<u32>) {
+    edge(policy, 0, None, pb::UnreachableMode::Shares as i32);
+    policy.limits[0].kind = kind as i32;
+    policy.limits[0].promised_percent = percent;
+    window(policy, seconds);
+}
+
 fn overrun(policy: &mut pb::Policy, reserve: pb::ReserveMode, mode: i32) {
     policy.limits[0].reserve = reserve as i32;
     policy.limits[0].on_overrun = mode;
@@ -151,6 +158,52 @@ const LIMITS: &[Case] = &[
             it.limits[0].mode = pb::LimitMode::Shadow as i32;
         },
         &["limits[0].on_exhausted: has no meaning in shadow mode"],
+    ),
+    (|it| standing(it, pb::LimitKind::Fixed, 3600, None), &[]),
+    (|it| standing(it, pb::LimitKind::Fixed, 11, Some(100)), &[]),
+    (
+        |it| standing(it, pb::LimitKind::Fixed, 10, Some(0)),
+        &[
+            "limits[0].promised_percent: is not a number from 1 to 100",
+            "limits[0].on_unreachable: `shares` is for fixed windows",
+        ],
+    ),
+    (
+        |it| standing(it, pb::LimitKind::Sliding, 60, Some(101)),
+        &[
+            "limits[0].promised_percent: is not a number from 1 to 100",
+            "limits[0].on_unreachable: `shares` is for fixed windows",
+        ],
+    ),
+    (
+        |it| {
+            standing(it, pb::LimitKind::Fixed, 60, None);
+            it.limits[0].fair = vec![pb::Dimension::User as i32];
+        },
+        &["limits[0].on_unreachable: `shares` is for limits that nobody shares"],
+    ),
+    (
+        |it| {
+            standing(it, pb::LimitKind::Fixed, 60, None);
+            it.limits[0].mode = pb::LimitMode::Shadow as i32;
+        },
+        &["limits[0].on_unreachable: `shares` has no meaning in shadow mode"],
+    ),
+    (
+        |it| it.limits[0].promised_percent = Some(30),
+        &["limits[0].promised_percent: has no meaning where nothing is promised"],
+    ),
+    (
+        |it| {
+            ceiling(it, Some(1), None);
+            for it in it.deployments.values_mut() {
+                it.limits.as_mut().unwrap().on_unreachable = 3;
+            }
+            it.deployments.retain(|name, _| name == "canned");
+            it.pools.clear();
+            it.models.clear();
+        },
+        &["deployments.canned.limits.on_unreachable: `shares` is for limits only"],
     ),
     (|it| ceiling(it, Some(1), Some(1_000_000)), &[]),
     (

@@ -11,10 +11,6 @@ const PLANNED: &[(&str, &str)] = &[
         "limits: [ { name: a, requests: 1, window: 1m, per: [provider] } ]",
         "limits[0].per[0]: `provider`",
     ),
-    (
-        "limits: [ { name: a, requests: 1, window: 1m, on_unreachable: shares } ]",
-        "limits[0].on_unreachable: `shares`",
-    ),
 ];
 
 #[test]

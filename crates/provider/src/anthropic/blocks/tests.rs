@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use super::super::{BLOCK, PROVIDER, REDACTED, SIGNATURE};
 use crate::Error;
 use crate::chat::{
-    Document, DocumentSource, Image, Message, Opaque, Part, Request, Role, Source, ToolCall,
+    Audio, Document, DocumentSource, Image, Message, Opaque, Part, Request, Role, Source, ToolCall,
 };
 use crate::codec::{Codec, Kind, Target};
 
@@ -265,10 +265,11 @@ fn arguments_are_sent_as_the_model_wrote_them() {
 
 #[test]
 fn parts_that_cannot_be_sent_are_refused_by_name() {
-    let audio = Part::Audio {
+    let audio = Part::Audio(Audio {
         data: Bytes::from_static(b"x"),
         format: "wav".to_owned(),
-    };
+        ..Audio::default()
+    });
     let detailed = Part::Image(Image {
         source: bytes("image/png"),
         detail: Some("high".to_owned()),

@@ -3,7 +3,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::chat::{
-    CachePlace, CachePoint, Effort, Json, Message, Reasoning, Request, ResponseFormat, Role, Tool,
+    CachePlace, CachePoint, Effort, Function, Json, Message, Reasoning, Request, ResponseFormat,
+    Role, Tool,
 };
 use crate::codec::{Codec, HttpRequest, Kind, Target};
 use crate::{Error, openai};
@@ -83,12 +84,12 @@ fn what_callers_of_the_compatible_edge_say_is_translated() {
 #[test]
 fn the_body_is_the_same_to_the_byte() {
     let schema = r#"{"type":"object","properties":{"b":{},"a":{}}}"#;
-    let tool = Tool {
+    let tool = Tool::Function(Function {
         name: "w".to_owned(),
         description: None,
         parameters: Some(Json::parse(schema.to_owned()).unwrap()),
         strict: None,
-    };
+    });
     let mut request = request();
     request
         .messages
@@ -187,12 +188,12 @@ fn cache_points_become_cache_controls_the_last_four_of_them() {
         Message::text(Role::Assistant, "b"),
         Message::text(Role::User, "c"),
     ];
-    request.tools = vec![Tool {
+    request.tools = vec![Tool::Function(Function {
         name: "w".to_owned(),
         description: None,
         parameters: None,
         strict: None,
-    }];
+    })];
     let after = |after, seconds: Option<u64>| CachePoint {
         after,
         time_to_live: seconds.map(Duration::from_secs),

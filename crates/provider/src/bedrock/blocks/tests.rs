@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use super::super::{BLOCK, PROVIDER, REDACTED, SIGNATURE};
 use crate::Error;
 use crate::chat::{
-    Document, DocumentSource, Image, Message, Opaque, Part, Request, Role, Source, ToolCall,
+    Audio, Document, DocumentSource, Image, Message, Opaque, Part, Request, Role, Source, ToolCall,
 };
 use crate::codec::{Codec, Kind, Target};
 
@@ -74,10 +74,11 @@ fn document(source: DocumentSource, title: Option<&str>) -> Part {
 }
 
 fn audio(format: &str) -> Part {
-    Part::Audio {
+    Part::Audio(Audio {
         data: Bytes::from_static(&[1, 2, 3]),
         format: format.to_owned(),
-    }
+        ..Audio::default()
+    })
 }
 
 fn thought(text: &str, opaque: Vec<Opaque>) -> Part {
@@ -236,7 +237,7 @@ fn parts_that_cannot_be_sent_are_refused_by_name() {
         (Role::User, linked, ".document.url"),
         (Role::User, call("1", "{}"), ""),
         (Role::System, image(bytes("image/png")), ""),
-        (Role::Assistant, audio("wav"), ""),
+        (Role::Assistant, audio("wav"), ".audio"),
         (Role::Assistant, result("1", vec![], false), ""),
         (
             Role::Assistant,

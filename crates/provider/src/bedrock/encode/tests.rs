@@ -3,8 +3,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::chat::{
-    CachePlace, CachePoint, Effort, Json, JsonSchema, Message, Reasoning, Request, ResponseFormat,
-    Role, Tool, ToolChoice,
+    CachePlace, CachePoint, Effort, Function, Json, JsonSchema, Message, Reasoning, Request,
+    ResponseFormat, Role, Tool, ToolChoice,
 };
 use crate::codec::{Codec, HttpRequest, Kind, Target};
 use crate::{Error, openai};
@@ -85,12 +85,12 @@ fn the_body_is_the_same_to_the_byte() {
     request
         .messages
         .insert(0, Message::text(Role::System, "be brief"));
-    request.tools = vec![Tool {
+    request.tools = vec![Tool::Function(Function {
         name: "w".to_owned(),
         description: None,
         parameters: Some(Json::parse(schema.to_owned()).unwrap()),
         strict: None,
-    }];
+    })];
     request.tool_choice = Some(ToolChoice::Tool("w".to_owned()));
     let sent = encode(&request, true).unwrap();
     let expect = concat!(
@@ -204,12 +204,12 @@ fn what_only_the_model_knows_stands_beside_how_to_think() {
 fn cache_points_stand_after_what_they_cache() {
     let mut request = request();
     request.messages.insert(0, Message::text(Role::System, "s"));
-    request.tools = vec![Tool {
+    request.tools = vec![Tool::Function(Function {
         name: "w".to_owned(),
         description: None,
         parameters: None,
         strict: None,
-    }];
+    })];
     let after = |after, seconds: Option<u64>| CachePoint {
         after,
         time_to_live: seconds.map(Duration::from_secs),

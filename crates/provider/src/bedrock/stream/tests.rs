@@ -1,9 +1,11 @@
 use proptest::prelude::*;
 
 use super::super::event_stream::tests::{error, event, exception};
-use super::super::{PROVIDER, REDACTED, SIGNATURE};
-use crate::chat::{Chunk, Delta, FinishReason, Opaque, Part, Tier, ToolCall, Usage, UsageSource};
-use crate::codec::{Codec, Kind};
+use super::super::{BLOCK, PROVIDER, REDACTED, SIGNATURE};
+use crate::chat::{
+    Chunk, Delta, FinishReason, Opaque, Part, Request, Tier, ToolCall, Usage, UsageSource,
+};
+use crate::codec::{Codec, Kind, Target};
 use crate::failure::{Class, Failure};
 use crate::testing::{Sample, assembled, check_cuts, check_damaged, parts, reported};
 
@@ -177,6 +179,62 @@ fn thoughts_keep_their_state_and_calls_are_put_together() {
     assert_eq!(response.choices[0].finish_reason, FinishReason::ToolCalls);
     let usage = Usage::of(4, 2, UsageSource::Provider);
     assert_eq!(response.usage, Some(usage));
+}
+
+/// A search that the provider made, and what it found: as in an answer that is not streamed, to go back so.
+#[test]
+fn what_its_own_tools_did_is_kept_and_goes_back() {
+    let events = [
+        START,
+        (
+            "contentBlockStart",
+            r#"{"contentBlockIndex":0,"start":{"toolUse":{"toolUseId":"t","name":"nova_grounding","type":"server_tool_use"}}}"#,
+        ),
+        (
+            "contentBlockDelta",
+            r#"{"contentBlockIndex":0,"delta":{"toolUse":{"input":"{\"query\":"}}}"#,
+        ),
+        (
+            "contentBlockDelta",
+            r#"{"contentBlockIndex":0,"delta":{"toolUse":{"input":"\"sky\"}"}}}"#,
+        ),
+        END,
+        (
+            "contentBlockStart",
+            r#"{"contentBlockIndex":1,"start":{"toolResult":{"toolUseId":"t","status":"success"}}}"#,
+        ),
+        (
+            "contentBlockDelta",
+            r#"{"contentBlockIndex":1,"delta":{"toolResult":[{"text":"blue"},{"json":{"n":1}}]}}"#,
+        ),
+        ("contentBlockStop", r#"{"contentBlockIndex":1}"#),
+        STOP,
+        METADATA,
+    ];
+    let (chunks, end) = decode(&sample(&events).body);
+    assert_eq!(end, Ok(()));
+    let answer = assembled(chunks);
+    let state = |json: &'static str| Opaque {
+        provider: PROVIDER.to_owned(),
+        kind: BLOCK.to_owned(),
+        bytes: json.into(),
+    };
+    let call = r#"{"toolUse":{"input":{"query":"sky"},"name":"nova_grounding","toolUseId":"t","type":"server_tool_use"}}"#;
+    let found = r#"{"toolResult":{"content":[{"text":"blue"},{"json":{"n":1}}],"status":"success","toolUseId":"t"}}"#;
+    let thought = Part::Reasoning {
+        text: String::new(),
+        opaque: vec![state(call), state(found)],
+    };
+    assert_eq!(parts(&answer), [thought]);
+
+    let request = Request {
+        messages: vec![answer.choices[0].message.clone()],
+        ..Request::default()
+    };
+    let sent = Codec::new(Kind::Bedrock).encode(&request, &Target::of("m"), false);
+    let sent = String::from_utf8(sent.unwrap().body.to_vec()).unwrap();
+    assert!(sent.contains(&format!("[{call},{found}]")), "{sent}");
+    check_cuts(&sample(&events));
 }
 
 #[test]

@@ -2,8 +2,8 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::chat::{
-    Document, DocumentSource, Effort, Image, JsonSchema, Message, Opaque, Part, Reasoning, Request,
-    ResponseFormat, Role, Source, Tool, ToolCall, ToolChoice,
+    Audio, Document, DocumentSource, Effort, Function, Image, JsonSchema, Message, Opaque, Part,
+    Reasoning, Request, ResponseFormat, Role, Source, Tool, ToolCall, ToolChoice,
 };
 use crate::codec::{Codec, HttpRequest, Kind, Target};
 use crate::{Error, openai};
@@ -144,13 +144,17 @@ fn the_same_request_is_the_same_bytes() {
     );
 }
 
-fn tool(name: &str, strict: Option<bool>) -> Tool {
-    Tool {
+fn offered(name: &str, strict: Option<bool>) -> Function {
+    Function {
         name: name.to_owned(),
         description: None,
         parameters: None,
         strict,
     }
+}
+
+fn tool(name: &str, strict: Option<bool>) -> Tool {
+    offered(name, strict).into()
 }
 
 #[test]
@@ -185,13 +189,13 @@ fn tools_and_the_choice_among_them() {
     assert_eq!(strict["strict_tools"], true);
 
     let schema = crate::chat::Json::parse(r#"{"type":"object","z":1,"a":2}"#.to_owned()).unwrap();
-    let described = Tool {
+    let described = Function {
         description: Some("d".to_owned()),
         parameters: Some(schema),
-        ..tool("a", None)
+        ..offered("a", None)
     };
     let request = Request {
-        tools: vec![described],
+        tools: vec![described.into()],
         ..hello()
     };
     let text = String::from_utf8(encode(&request, false).unwrap().body.to_vec()).unwrap();

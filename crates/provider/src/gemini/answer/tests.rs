@@ -166,7 +166,7 @@ fn what_is_no_answer_is_a_failure() {
             Class::Server,
         ),
         (
-            r#"{"candidates":[{"content":{"parts":[{"inlineData":{"mimeType":"image/png","data":""}}]}}]}"#,
+            r#"{"candidates":[{"content":{"parts":[{"inlineData":{"mimeType":"audio/L16","data":"?"}}]}}]}"#,
             Class::Server,
         ),
         (

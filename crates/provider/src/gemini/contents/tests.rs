@@ -250,6 +250,43 @@ fn an_answer_goes_back_as_it_came() {
     );
 }
 
+/// Code that the provider ran, what came of it, and pictures that it drew: none of it means anything to others.
+#[test]
+fn what_its_own_tools_did_is_kept_and_goes_back() {
+    let answer = json!({"candidates": [{"index": 0, "finishReason": "STOP", "content": {"role": "model", "parts": [
+        {"text": "I count."},
+        {"executableCode": {"language": "PYTHON", "code": "1 + 1"}, "thoughtSignature": "MQ=="},
+        {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "2"}},
+        {"inlineData": {"mimeType": "image/png", "data": "AQID"}},
+        {"text": "It is 2."},
+    ]}}]});
+    let codec = Codec::new(Kind::Gemini);
+    let response = codec.decode(&serde_json::to_vec(&answer).unwrap()).unwrap();
+    let said = response.choices[0].message.clone();
+    let request = request(vec![Message::text(Role::User, "hi"), said]);
+    assert_eq!(
+        body(&request, "gemini-3-pro-preview")["contents"][1]["parts"],
+        answer["candidates"][0]["content"]["parts"]
+    );
+    let others = Codec::new(Kind::OpenAi).encode(&request, &Target::of("m"), false);
+    let others = String::from_utf8(others.unwrap().body.to_vec()).unwrap();
+    assert!(others.contains("It is 2.") && !others.contains("OUTCOME_OK"));
+}
+
+/// A call or a text can not be passed off as such a part: it must go the way on which it is looked at.
+#[test]
+fn nothing_else_passes_for_what_its_own_tools_did() {
+    for part in [r#"{"functionCall":{"name":"f"}}"#, r#"{"text":"x"}"#, "7"] {
+        let kept = Opaque {
+            provider: "gemini".to_owned(),
+            kind: "part".to_owned(),
+            bytes: part.as_bytes().to_vec().into(),
+        };
+        let sent = assistant(MODEL, vec![text("a"), reasoning("", vec![kept])]);
+        assert_eq!(sent, json!([{"text": "a"}]), "{part}");
+    }
+}
+
 #[test]
 fn calls_of_other_models_get_a_stand_in_where_signatures_are_demanded() {
     let parts = || vec![text("a"), call("c1", vec![]), call("c2", vec![])];

@@ -336,7 +336,7 @@ fn provider_options_replace_no_field_of_the_gateway() {
         check_reserved(key, json!("evil"), key);
         check_reserved(&snake(key), json!("evil"), &snake(key));
     }
-    let ruled_out = ["responseSchema", "responseModalities", "speechConfig"];
+    let ruled_out = ["responseSchema", "responseModalities", "imageConfig"];
     let written = keys(&written["generationConfig"]);
     assert_eq!(written.len(), 14);
     for key in written.into_iter().chain(ruled_out.map(str::to_owned)) {
@@ -366,4 +366,30 @@ fn the_same_request_is_the_same_bytes() {
         )
     );
     assert_eq!(once, encode(&request, MODEL, true).unwrap().body);
+}
+
+#[test]
+fn an_answer_is_spoken_by_one_voice_or_as_the_options_say() {
+    let spoken = json!({"modalities": ["audio"], "audio": {"voice": "Kore"}});
+    let config = |mut asked: Value, options: Value| {
+        asked["model"] = json!("m");
+        asked["messages"] = json!([{"role": "user", "content": "hi"}]);
+        asked["generationConfig"] = options;
+        let request = openai::parse_request(&serde_json::to_vec(&asked).unwrap());
+        encode(&request.unwrap().request, MODEL, false)
+    };
+    let sent = config(spoken.clone(), json!({})).unwrap();
+    let sent: Value = serde_json::from_slice(&sent.body).unwrap();
+    let voice = json!({"voiceConfig": {"prebuiltVoiceConfig": {"voiceName": "Kore"}}});
+    assert_eq!(sent["generationConfig"]["speechConfig"], voice);
+    assert_eq!(
+        sent["generationConfig"]["responseModalities"],
+        json!(["AUDIO"])
+    );
+
+    let several = json!({"speechConfig": {"multiSpeakerVoiceConfig": {}}});
+    assert!(config(json!({"modalities": ["audio"]}), several.clone()).is_ok());
+    let error = config(spoken, several).unwrap_err();
+    let field = "provider_options.generationConfig.speechConfig";
+    assert_eq!(error.field(), Some(field));
 }

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use crate::chat::{Assembler, Chunk, Delta, FinishReason, Opaque, Part, Usage, UsageSource};
+use crate::chat::{Assembler, Audio, Chunk, Delta, FinishReason, Opaque, Part, Usage, UsageSource};
 use crate::codec::{Codec, Kind, StreamDecoder};
 use crate::failure::{Class, Failure};
 use crate::testing::reported;
@@ -251,7 +251,7 @@ fn failures_inside_a_stream_are_understood() {
             Class::Server,
         ),
         (
-            r#"{"candidates":[{"content":{"parts":[{"executableCode":{"code":"1"}}]}}]}"#,
+            r#"{"candidates":[{"content":{"parts":[{"inlineData":{"mimeType":"audio/L16","data":"?"}}]}}]}"#,
             Class::Server,
         ),
     ] {
@@ -347,4 +347,27 @@ proptest! {
         prop_assert!(end.is_err());
         prop_assert!(Codec::new(Kind::Gemini).decode(&body).is_err());
     }
+}
+
+#[test]
+fn sound_is_told_with_its_media_type() {
+    let part = |data: &str| {
+        format!(
+            r#"{{"candidates":[{{"content":{{"parts":[{{"inlineData":{{"mimeType":"audio/L16;codec=pcm;rate=24000","data":"{data}"}}}}]}}}}]}}"#
+        )
+    };
+    let (chunks, end) = decode(
+        1,
+        [events(&[&part("AQI="), &part("Aw=="), STOP]).as_bytes()],
+    );
+    assert_eq!(end, Ok(()));
+    let mut assembler = Assembler::new();
+    chunks.into_iter().for_each(|chunk| assembler.push(chunk));
+    let answer = assembler.finish().unwrap();
+    let spoken = Audio {
+        data: vec![1, 2, 3].into(),
+        format: "L16;codec=pcm;rate=24000".to_owned(),
+        ..Audio::default()
+    };
+    assert_eq!(answer.choices[0].message.parts, [Part::Audio(spoken)]);
 }

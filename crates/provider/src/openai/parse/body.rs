@@ -9,12 +9,14 @@ use serde_json::{Map, Value};
 
 use super::object::{self, Fields};
 use crate::chat::Json;
-use crate::openai::wire::{Content, ContentPart, List, MOST_CALLS, Text, WholeCall};
+use crate::openai::wire::{CacheControl, Content, ContentPart, List, MOST_CALLS, Text, WholeCall};
 
 /// The most messages one request may have.
 pub(super) const MOST_MESSAGES: usize = 16_384;
 /// The most tools one request may offer.
 const MOST_TOOLS: usize = 1024;
+/// More kinds of output than there are.
+const MOST_MODALITIES: usize = 16;
 
 /// A body, field by field. `rest` holds every field that is not known here.
 #[derive(Debug, Default)]
@@ -42,6 +44,10 @@ pub(super) struct Body<'a> {
     pub(super) metadata: Option<BTreeMap<String, String>>,
     pub(super) user: Option<Text<'a>>,
     pub(super) service_tier: Option<Text<'a>>,
+    pub(super) modalities: Option<List<Text<'a>, MOST_MODALITIES>>,
+    pub(super) audio: Option<WireAudio<'a>>,
+    pub(super) prompt_cache_key: Option<Text<'a>>,
+    pub(super) prompt_cache_retention: Option<Text<'a>>,
     pub(super) stream: Option<bool>,
     pub(super) stream_options: Option<StreamOptions>,
     pub(super) rest: Map<String, Value>,
@@ -70,20 +76,58 @@ pub(super) struct WireMessage<'a> {
     pub(super) citations: Option<&'a RawValue>,
     pub(super) tool_calls: Option<List<WholeCall<'a>, MOST_CALLS>>,
     pub(super) tool_call_id: Option<Text<'a>>,
-    /// Sound of an earlier answer and the old form of calls; `null` when an answer is echoed.
-    pub(super) audio: Option<IgnoredAny>,
+    /// Sound of an earlier answer.
+    pub(super) audio: Option<Spoken<'a>>,
+    pub(super) cache_control: Option<CacheControl<'a>>,
+    /// The old form of calls; `null` when an answer is echoed.
     pub(super) function_call: Option<IgnoredAny>,
     /// Part of an echoed answer; it says nothing to a model.
     #[serde(default, rename = "annotations")]
     _annotations: Option<IgnoredAny>,
 }
 
+/// What is wanted of sound in the answer.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct WireAudio<'a> {
+    #[serde(borrow)]
+    pub(super) voice: Text<'a>,
+    pub(super) format: Option<Text<'a>>,
+}
+
+/// Sound of an earlier answer: what it is known by, or as it came, of which its bytes are left to those who keep it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Spoken<'a> {
+    #[serde(borrow)]
+    pub(super) id: Option<Text<'a>>,
+    pub(super) transcript: Option<Text<'a>>,
+}
+
+/// A tool. `rest` holds the settings of one that a provider runs.
+#[derive(Debug, Default)]
 pub(super) struct WireTool<'a> {
-    #[serde(borrow, rename = "type")]
-    pub(super) kind: Text<'a>,
+    pub(super) kind: Option<Text<'a>>,
     pub(super) function: Option<WireFunction<'a>>,
+    pub(super) cache_control: Option<CacheControl<'a>>,
+    pub(super) rest: Map<String, Value>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for WireTool<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        object::fields(deserializer)
+    }
+}
+
+impl<'de> Fields<'de> for WireTool<'de> {
+    fn take<A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
+        match key {
+            "type" => self.kind = map.next_value()?,
+            "function" => self.function = map.next_value()?,
+            "cache_control" => self.cache_control = map.next_value()?,
+            other => object::keep(other, map, &mut self.rest)?,
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -94,6 +138,7 @@ pub(super) struct WireFunction<'a> {
     pub(super) description: Option<Text<'a>>,
     pub(super) parameters: Option<Json>,
     pub(super) strict: Option<bool>,
+    pub(super) cache_control: Option<CacheControl<'a>>,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Body<'a> {
@@ -128,6 +173,10 @@ impl<'de> Fields<'de> for Body<'de> {
             "metadata" => self.metadata = map.next_value()?,
             "user" => self.user = map.next_value()?,
             "service_tier" => self.service_tier = map.next_value()?,
+            "modalities" => self.modalities = map.next_value()?,
+            "audio" => self.audio = map.next_value()?,
+            "prompt_cache_key" => self.prompt_cache_key = map.next_value()?,
+            "prompt_cache_retention" => self.prompt_cache_retention = map.next_value()?,
             "stream" => self.stream = map.next_value()?,
             "stream_options" => self.stream_options = map.next_value()?,
             other => object::keep(other, map, &mut self.rest)?,

@@ -1,16 +1,43 @@
 //! The messages of a request body.
 
-use super::body::WireMessage;
+use super::body::{Spoken, WireMessage};
+use super::cache;
 use crate::Error;
-use crate::chat::{Document, DocumentSource, Image, Message, Part, Role, Source, ToolCall};
-use crate::openai::wire::{Content, ContentPart, File, Text, WholeCall};
+use crate::chat::{
+    Audio, CachePlace, CachePoint, Document, DocumentSource, Image, Message, Part, Role, Source,
+    StoredFile, ToolCall,
+};
+use crate::openai::wire::{CacheControl, Content, ContentPart, File, Text, WholeCall};
 use crate::openai::{citations, data_url, extra_content, reasoning_details};
 
-pub(super) fn messages(list: Vec<WireMessage<'_>>) -> Result<Vec<Message>, Error> {
-    list.into_iter()
-        .enumerate()
-        .map(|(index, wire)| Place { message: index }.message(wire))
-        .collect()
+/// The messages; where they ask for the prompt to be cached is added to `points`.
+pub(super) fn messages(
+    list: Vec<WireMessage<'_>>,
+    points: &mut Vec<CachePoint>,
+) -> Result<Vec<Message>, Error> {
+    let mut messages = Vec::with_capacity(list.len());
+    for (index, mut wire) in list.into_iter().enumerate() {
+        let place = Place { message: index };
+        let hints = hints(&mut wire);
+        let message = place.message(wire)?;
+        place.cache(&message, hints, points)?;
+        messages.push(message);
+    }
+    Ok(messages)
+}
+
+/// A hint, and the part of the content that it stands at; none for the whole message.
+type Hint<'a> = (Option<usize>, CacheControl<'a>);
+
+fn hints<'a>(wire: &mut WireMessage<'a>) -> Vec<Hint<'a>> {
+    let mut hints = Vec::new();
+    if let Some(Content::Parts(parts)) = &mut wire.content {
+        for (index, part) in parts.0.iter_mut().enumerate() {
+            hints.extend(part.cache_control.take().map(|it| (Some(index), it)));
+        }
+    }
+    hints.extend(wire.cache_control.take().map(|it| (None, it)));
+    hints
 }
 
 /// Which message is read; its path is written only for an error.
@@ -49,6 +76,33 @@ impl Place {
         Ok(Message { role, parts, name })
     }
 
+    /// Adds the hints of a message, each with its place among the parts that were made of it: thoughts come first, and
+    /// the result of a tool is one part.
+    fn cache(
+        self,
+        message: &Message,
+        hints: Vec<Hint<'_>>,
+        points: &mut Vec<CachePoint>,
+    ) -> Result<(), Error> {
+        let is_thought = |part: &&Part| matches!(part, Part::Reasoning { .. });
+        let thoughts = message.parts.iter().take_while(is_thought).count();
+        let last = message.parts.len().saturating_sub(1);
+        for (index, control) in hints {
+            let part = index.map_or(last, |index| (thoughts + index).min(last));
+            let after = CachePlace::Part {
+                message: self.message,
+                part,
+            };
+            let place = index.map_or_else(String::new, |index| format!(".content[{index}]"));
+            let path = || format!("messages[{}]{place}", self.message);
+            let point = cache::point(after, &control, path)?;
+            if points.last().is_none_or(|before| before.after < after) {
+                points.push(point);
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses fields that mean nothing for the role, before anything is lost with them.
     fn check_fields(self, role: Role, wire: &WireMessage<'_>) -> Result<(), Error> {
         let assistant = role == Role::Assistant;
@@ -64,6 +118,7 @@ impl Place {
                 wire.reasoning_details.is_some() && !assistant,
             ),
             ("citations", wire.citations.is_some() && !assistant),
+            ("audio", wire.audio.is_some() && !assistant),
             ("tool_calls", wire.tool_calls.is_some() && !assistant),
             (
                 "tool_call_id",
@@ -73,9 +128,6 @@ impl Place {
         if let Some((field, _)) = misplaced.into_iter().find(|(_, wrong)| *wrong) {
             let problem = format!("not allowed in a message of role {}", role.as_str());
             return Err(self.wrong(field, &problem));
-        }
-        if wire.audio.is_some() {
-            return Err(self.wrong("audio", "answers with sound are not supported"));
         }
         if wire.function_call.is_some() {
             return Err(self.wrong("function_call", "deprecated; use tool_calls"));
@@ -126,6 +178,9 @@ impl Place {
             }
             None => {}
         }
+        if let Some(spoken) = wire.audio {
+            parts.push(self.spoken(spoken)?);
+        }
         if let Some(refusal) = wire.refusal {
             parts.push(Part::Refusal(refusal.into_string()));
         }
@@ -139,6 +194,20 @@ impl Place {
             parts.push(Part::ToolCall(self.tool_call(index, call)?));
         }
         Ok(parts)
+    }
+
+    /// Sound of an earlier answer. One that its maker does not know any more may still be told by its words.
+    fn spoken(self, spoken: Spoken<'_>) -> Result<Part, Error> {
+        let text = |text: Option<Text<'_>>| text.map(Text::into_string).unwrap_or_default();
+        let (id, transcript) = (text(spoken.id), text(spoken.transcript));
+        if id.is_empty() && transcript.is_empty() {
+            return Err(self.wrong("audio.id", "this field is required"));
+        }
+        Ok(Part::Audio(Audio {
+            id: (!id.is_empty()).then_some(id),
+            transcript,
+            ..Audio::default()
+        }))
     }
 
     fn tool_call(self, index: usize, call: WholeCall<'_>) -> Result<ToolCall, Error> {
@@ -216,10 +285,11 @@ impl Place {
                 let audio = part.input_audio.ok_or_else(|| missing("input_audio"))?;
                 let data = data_url::base64(audio.data.as_str())
                     .map_err(|problem| self.wrong(path("input_audio.data"), problem))?;
-                Ok(Part::Audio {
+                Ok(Part::Audio(Audio {
                     data,
                     format: audio.format.into_string(),
-                })
+                    ..Audio::default()
+                }))
             }
             ("file", Role::User) => {
                 let file = part.file.ok_or_else(|| missing("file"))?;
@@ -237,9 +307,17 @@ impl Place {
 
     fn file(self, index: usize, file: File<'_>) -> Result<Part, Error> {
         let path = |field: &str| format!("content[{index}].file.{field}");
-        if file.file_id.is_some() {
-            let problem = "uploaded files belong to one provider account; send file_data";
-            return Err(self.wrong(path("file_id"), problem));
+        if let Some(id) = file.file_id {
+            if file.file_data.is_some() {
+                let problem = "either the file or its id; leave one out";
+                return Err(self.wrong(path("file_data"), problem));
+            }
+            let stored_file = StoredFile {
+                id: id.into_string(),
+                mime: file.format.map(Text::into_string),
+                owner: file.provider.map(Text::into_string),
+            };
+            return Ok(stored(stored_file, file.filename));
         }
         let data = file
             .file_data
@@ -255,6 +333,26 @@ impl Place {
             citations: false,
         }))
     }
+}
+
+/// A file that a provider keeps: a picture where its type says so, else a document.
+fn stored(file: StoredFile, title: Option<Text<'_>>) -> Part {
+    let is_image = file
+        .mime
+        .as_deref()
+        .is_some_and(|it| it.starts_with("image/"));
+    let source = Source::Stored(file);
+    if is_image {
+        return Part::Image(Image {
+            source,
+            detail: None,
+        });
+    }
+    Part::Document(Document {
+        source: DocumentSource::File(source),
+        title: title.map(Text::into_string),
+        citations: false,
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 use super::{ChatRequest, parse_request};
 use crate::Error;
-use crate::chat::{Effort, Message, Reasoning, ResponseFormat, Role, ToolChoice};
+use crate::chat::{
+    CachePlace, Effort, Function, Message, ProviderTool, Reasoning, ResponseFormat, Role, Tool,
+    ToolChoice,
+};
 
 pub(super) fn parse(body: &str) -> ChatRequest {
     parse_request(body.as_bytes()).unwrap_or_else(|error| panic!("{error}: {body}"))
@@ -86,6 +89,39 @@ fn fields_unknown_here_are_carried() {
     );
 }
 
+fn function(tool: &Tool) -> &Function {
+    tool.function().unwrap()
+}
+
+/// Anthropic's and the like stand there as they are, others name theirs as functions.
+#[test]
+fn tools_that_a_provider_runs_are_read_with_all_that_is_said_of_them() {
+    let request = parse(&with(
+        r#""tools":[{"type":"web_search_20250305","name":"web_search","max_uses":3,
+        "cache_control":{"type":"ephemeral"}},
+        {"type":"builtin_function","function":{"name":"$web_search","parameters":{"z":1}}}]"#,
+    ))
+    .request;
+    let settings = [
+        serde_json::json!({"name": "web_search", "max_uses": 3}),
+        serde_json::json!({"function": {"name": "$web_search", "parameters": {"z": 1}}}),
+    ];
+    let kinds = ["web_search_20250305", "builtin_function"];
+    for ((tool, kind), settings) in request.tools.iter().zip(kinds).zip(settings) {
+        let serde_json::Value::Object(settings) = settings else {
+            panic!("settings are an object");
+        };
+        let expect = ProviderTool {
+            kind: kind.to_owned(),
+            settings,
+            provider: None,
+        };
+        assert_eq!(tool, &Tool::Provider(expect));
+    }
+    assert_eq!(request.cache_points.len(), 1);
+    assert_eq!(request.cache_points[0].after, CachePlace::Tool(0));
+}
+
 #[test]
 fn tools_and_formats_are_read() {
     let request = parse(&with(
@@ -97,7 +133,11 @@ fn tools_and_formats_are_read() {
     .request;
     assert_eq!(request.tools.len(), 2);
     assert_eq!(
-        request.tools[0].parameters.as_ref().unwrap().get(),
+        function(&request.tools[0])
+            .parameters
+            .as_ref()
+            .unwrap()
+            .get(),
         r#"{"z":1,"a":2}"#
     );
     assert_eq!(request.tool_choice, Some(ToolChoice::Tool("f".to_owned())));
@@ -213,6 +253,22 @@ fn errors_name_the_field_of_the_shape() {
 }
 
 #[test]
+fn errors_name_the_field_of_sound_and_of_tools_of_all_kinds() {
+    check_refused(&with(r#""audio":{"format":"wav"}"#), "audio", "voice");
+    check_refused(
+        &with(r#""modalities":["text","smell"]"#),
+        "modalities[1]",
+        "audio",
+    );
+    check_refused(&with(r#""tools":[{}]"#), "tools[0].type", "required");
+    check_refused(
+        &with(r#""tools":[{"type":"function","function":{"name":"f"},"name":"f"}]"#),
+        "tools[0].name",
+        "unknown field",
+    );
+}
+
+#[test]
 fn errors_name_the_field_of_the_meaning() {
     check_refused(
         r#"{"messages":[{"role":"user","content":"a"}]}"#,
@@ -240,7 +296,6 @@ fn errors_name_the_field_of_the_meaning() {
         "none, minimal, low",
     );
     check_refused(&with(r#""functions":[]"#), "functions", "use tools");
-    check_refused(&with(r#""audio":{"voice":"x"}"#), "audio", "not supported");
     check_refused(
         &with(r#""stream_options":{}"#),
         "stream_options",

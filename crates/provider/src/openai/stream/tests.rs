@@ -77,7 +77,7 @@ fn calls_of(parts: &[Part]) -> Vec<(&str, &str, &str)> {
         Part::Text(_)
         | Part::Cited { .. }
         | Part::Image(_)
-        | Part::Audio { .. }
+        | Part::Audio(_)
         | Part::Document(_)
         | Part::ToolResult { .. }
         | Part::Reasoning { .. }

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::Script;
 use crate::chat::{
-    Assembler, Chunk, FinishReason, Message, Part, Request, Response, Role, Tool, ToolChoice,
+    Assembler, Chunk, FinishReason, Function, Message, Part, Request, Response, Role, Tool,
+    ToolChoice,
 };
 use crate::failure::Class;
 use crate::simulated::{Action, Config, Fault, Step};
@@ -94,11 +95,13 @@ fn every_choice_is_answered() {
 #[test]
 fn a_tool_that_must_be_called_is_called() {
     let mut request = request("hi");
-    let tool = |name: &str| Tool {
-        name: name.to_owned(),
-        description: None,
-        parameters: None,
-        strict: None,
+    let tool = |name: &str| {
+        Tool::Function(Function {
+            name: name.to_owned(),
+            description: None,
+            parameters: None,
+            strict: None,
+        })
     };
     request.tools = vec![tool("f"), tool("g")];
     for (choice, expect) in [

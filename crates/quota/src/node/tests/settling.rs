@@ -85,11 +85,26 @@ fn idle_units_go_back_in_time_but_not_the_last() {
     node.settle(NOW, id, &[10]).unwrap();
     let later = NOW.after(20_000);
     let report = node.heartbeats(later, 8, "a");
+    assert_eq!((report.avail, report.returned), (445, 445));
+    let report = node.heartbeats(later, 48, "a");
     assert_eq!(
         (report.avail, report.returned),
         (20, 870),
         "enough for the next requests stays"
     );
+}
+
+/// However long it takes until nobody answers any more: the pause before is not the end of what the node had.
+#[test]
+fn requests_that_follow_a_pause_find_some_of_what_was_there() {
+    let mut node = node(vec![grant("a", 24)]);
+    let (id, _) = node.admit(NOW, &[ask("a", 1)]);
+    node.settle(NOW, id, &[1]).unwrap();
+    let later = NOW.after(5_000);
+    node.heartbeats(later, 8, "a");
+    for _ in 0..10 {
+        assert!(is_admitted(&node.admit(later, &[ask("a", 1)]).1));
+    }
 }
 
 #[test]

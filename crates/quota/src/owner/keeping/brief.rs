@@ -121,6 +121,7 @@ impl Keeping for Brief {
             rows: None,
             forgiven: self.forgiven,
             pending: false,
+            promised: 0,
         })
     }
 }

@@ -4,12 +4,17 @@
 //! steps per window, before units of the step are handed out (R1). `free` is what this owner debited and
 //! nobody holds; a new owner starts with none and vends what lies above the mark (R2). Units that are not
 //! given back stay charged until the window ends (R4), so nothing has to be noted when they are spent.
+//!
+//! What is promised of a window ([`Promises`]) is below the mark from its beginning. The record holds both, so that a
+//! promise is written only where no owner has begun a window that it covers.
+
+mod promised;
 
 use crate::owner::account::{Context, Wishes, Write};
 use crate::owner::keeping::link::Link;
 use crate::owner::keeping::{Force, Keeping, Lack, Rested, Shown, Turn, in_force};
 use crate::owner::{Commit, Load, Record};
-use crate::{Incarnation, OwnerTime, Window};
+use crate::{Incarnation, OwnerTime, Promise, Promises, Window};
 
 /// What is being written.
 #[derive(Debug, Clone)]
@@ -65,6 +70,7 @@ impl Counted {
             limit: rested.limit,
             revision: rested.revision,
             epoch: context.epoch,
+            promises: Promises::default(),
         };
         Self {
             window: rested.window,
@@ -89,7 +95,8 @@ impl Counted {
     /// Units that are debited, and within the limit that is durably in force as well as within a lower one
     /// that is about to be.
     fn usable_of(&self, context: &Context<'_>, limit: u64) -> u64 {
-        let stored = self.stored.0.map(|record| record.limit.max(context.raised));
+        let stored = self.stored.0.as_ref();
+        let stored = stored.map(|record| record.limit.max(context.raised));
         let in_force = stored.map_or(limit, |stored| stored.min(limit));
         self.free.min(in_force.saturating_sub(self.out()))
     }
@@ -99,12 +106,12 @@ impl Counted {
         self.window.start(self.window_ms) < context.restore.not_before
     }
 
-    fn roll_to(&mut self, window: Window) -> Turn {
+    fn roll_to(&mut self, context: &Context<'_>, window: Window) -> Turn {
         if window <= self.window {
             return Turn::Same;
         }
         self.window = window;
-        self.hwm = 0;
+        self.hwm = self.promised_of(context, window);
         self.free = 0;
         self.gone = 0;
         self.forgiven = 0;
@@ -123,16 +130,21 @@ impl Counted {
         }
     }
 
-    /// Adopts the durable mark of the current window. What it rose by is this owner's to vend if this
-    /// owner wrote it, on top of what it knew of (R1); otherwise somebody else may have (R2).
-    fn charge(&mut self, context: &Context<'_>, record: Record, known: bool) {
-        if record.window != self.window || record.hwm <= self.hwm {
+    /// Adopts the durable record, if it is of the current window. Of one that has none nothing is debited but what is
+    /// promised. What the mark rose by is this owner's to vend if this owner wrote it, on top of what it knew
+    /// of (R1); otherwise somebody else may have (R2).
+    fn charge(&mut self, context: &Context<'_>, known: bool) {
+        let current = |record: &&Record| record.window == self.window;
+        let Some(record) = self.stored.0.as_ref().filter(current) else {
+            self.hwm = self.hwm.max(self.promised_of(context, self.window));
             return;
+        };
+        if record.hwm > self.hwm {
+            if known && record.epoch == context.epoch {
+                self.free += record.hwm - self.hwm;
+            }
+            self.hwm = record.hwm;
         }
-        if known && record.epoch == context.epoch {
-            self.free += record.hwm - self.hwm;
-        }
-        self.hwm = record.hwm;
     }
 }
 
@@ -142,7 +154,7 @@ impl Keeping for Counted {
     }
 
     fn roll(&mut self, context: &Context<'_>) -> Turn {
-        self.roll_to(Window::at(context.now, self.window_ms))
+        self.roll_to(context, Window::at(context.now, self.window_ms))
     }
 
     fn window(&self) -> Window {
@@ -154,7 +166,7 @@ impl Keeping for Counted {
     }
 
     fn limit(&self, context: &Context<'_>) -> Option<u64> {
-        let force = in_force(context, self.stored.0).filter(|_| self.known)?;
+        let force = in_force(context, self.stored.0.as_ref()).filter(|_| self.known)?;
         Some(force.limit)
     }
 
@@ -188,6 +200,17 @@ impl Keeping for Counted {
         self.gone += units;
     }
 
+    fn promised(&self, to: Incarnation) -> u64 {
+        let promises = self.promises(to);
+        let now = promises.iter().filter(|it| it.covers(self.window));
+        now.map(|it| it.units).sum()
+    }
+
+    fn promises(&self, to: Incarnation) -> Vec<Promise> {
+        let stored = self.stored.0.as_ref();
+        stored.map_or_else(Vec::new, |it| it.promises.of(to, self.window))
+    }
+
     fn loaded(&mut self, context: &Context<'_>, outcome: Load, wishes: &mut Wishes) -> Turn {
         if !self.link.is_reading() {
             return Turn::Same;
@@ -204,21 +227,21 @@ impl Keeping for Counted {
                 ..
             } => (Some(record), mod_revision),
         };
-        if let Some(record) = record.filter(|record| record.epoch > context.epoch) {
-            wishes.overtaken_by = Some(record.epoch);
+        let later = record.as_ref().map(|record| record.epoch);
+        if let Some(epoch) = later.filter(|epoch| *epoch > context.epoch) {
+            wishes.overtaken_by = Some(epoch);
             return Turn::Same;
         }
         self.link.found();
+        let window = record.as_ref().map_or(Window(0), |record| record.window);
         self.stored = (record, mod_revision);
-        let mut turn = Turn::News;
-        if let Some(record) = record {
-            if self.roll_to(record.window) == Turn::Anew {
-                turn = Turn::Anew;
-            }
-            self.charge(context, record, self.known);
-        }
+        let rolled = self.roll_to(context, window);
+        self.charge(context, self.known);
         self.known = true;
-        turn
+        match rolled {
+            Turn::Anew => Turn::Anew,
+            Turn::Same | Turn::News => Turn::News,
+        }
     }
 
     fn persisted(&mut self, context: &Context<'_>, outcome: Commit, wishes: &mut Wishes) -> Turn {
@@ -227,14 +250,17 @@ impl Keeping for Counted {
         };
         match outcome {
             Commit::Committed(mod_revision) => {
-                let before = self.stored.0.map(|before| before.limit);
-                self.stored = (Some(record), mod_revision);
+                let news = self
+                    .stored
+                    .0
+                    .as_ref()
+                    .map_or(!record.promises.is_empty(), |it| {
+                        it.limit != record.limit || it.promises != record.promises
+                    });
                 self.forgive(record.window, forgiven);
-                self.charge(context, record, true);
-                match before {
-                    Some(limit) if limit != record.limit => Turn::News,
-                    Some(_) | None => Turn::Same,
-                }
+                self.stored = (Some(record), mod_revision);
+                self.charge(context, true);
+                if news { Turn::News } else { Turn::Same }
             }
             Commit::Conflict | Commit::Unknown | Commit::Lost => {
                 self.link.read(wishes);
@@ -254,7 +280,7 @@ impl Keeping for Counted {
             units,
             revision,
             limit,
-        }) = in_force(context, self.stored.0)
+        }) = in_force(context, self.stored.0.as_ref())
         else {
             return;
         };
@@ -277,8 +303,10 @@ impl Keeping for Counted {
         let changed = self
             .stored
             .0
+            .as_ref()
             .is_some_and(|r| r.window == self.window && r.limit != units);
-        if raise == 0 && !changed && !self.resetting {
+        let renewed = self.renewed(context, units, &lack.members);
+        if raise == 0 && !changed && !self.resetting && renewed.is_none() {
             return;
         }
         let record = Record {
@@ -287,8 +315,12 @@ impl Keeping for Counted {
             limit: units,
             revision,
             epoch: context.epoch,
+            promises: renewed.unwrap_or_else(|| self.promises_since()),
         };
-        self.link.write(Written { record, forgiven });
+        self.link.write(Written {
+            record: record.clone(),
+            forgiven,
+        });
         wishes.write = Some(Write {
             record,
             rows: Vec::new(),
@@ -298,7 +330,7 @@ impl Keeping for Counted {
 
     /// What was debited and nobody holds is given up: the next owner may debit it.
     fn last(&self, context: &Context<'_>) -> Option<Write> {
-        let (Some(stored), expected_mod_revision) = self.stored else {
+        let (Some(stored), expected_mod_revision) = &self.stored else {
             return None;
         };
         let current = stored.window == self.window && stored.hwm == self.hwm;
@@ -309,24 +341,24 @@ impl Keeping for Counted {
             record: Record {
                 hwm: self.hwm - self.free,
                 epoch: context.epoch,
-                ..stored
+                ..stored.clone()
             },
             rows: Vec::new(),
-            expected_mod_revision,
+            expected_mod_revision: *expected_mod_revision,
         })
     }
 
     fn rested(&self, context: &Context<'_>) -> Option<Rested> {
-        let (Some(stored), mod_revision) = self.stored else {
+        let (Some(stored), mod_revision) = &self.stored else {
             return None;
         };
         let own = stored.epoch == context.epoch && stored.window == self.window;
-        let settled = self.link.is_ready() && stored.hwm == self.hwm;
+        let settled = self.link.is_ready() && stored.hwm == self.hwm && stored.promises.is_empty();
         (own && settled && !self.resetting && self.forgiven == 0).then_some(Rested {
             window: self.window,
             limit: stored.limit,
             revision: stored.revision,
-            mod_revision,
+            mod_revision: *mod_revision,
             hwm: self.hwm,
             free: self.free,
             gone: self.gone,
@@ -350,6 +382,7 @@ impl Keeping for Counted {
             rows: None,
             forgiven: self.forgiven,
             pending: self.resetting,
+            promised: self.promised_of(context, self.window),
         })
     }
 }

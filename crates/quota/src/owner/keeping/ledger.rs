@@ -17,7 +17,7 @@ use crate::owner::few::Few;
 use crate::owner::keeping::link::Link;
 use crate::owner::keeping::{Force, Keeping, Lack, Shown, Totals, Turn, in_force};
 use crate::owner::{Commit, LedgerRow, Load, Record};
-use crate::{Close, Incarnation, Kind, OwnerTime, Span, Window};
+use crate::{Close, Incarnation, Kind, OwnerTime, Promises, Span, Window};
 
 /// Most rows in one write, so that a transaction of a counter stays within a store's 128 operations.
 pub const MOST_ROWS: usize = 48;
@@ -240,7 +240,7 @@ impl Keeping for Ledger {
     }
 
     fn limit(&self, context: &Context<'_>) -> Option<u64> {
-        let force = in_force(context, self.stored.0).filter(|_| self.known)?;
+        let force = in_force(context, self.stored.0.as_ref()).filter(|_| self.known)?;
         Some(force.limit)
     }
 
@@ -336,19 +336,21 @@ impl Keeping for Ledger {
             Load::Found(record, mod_revision) => (Some((record, mod_revision)), Vec::new()),
             Load::Rows { record, rows } => (record, rows),
         };
-        if let Some((later, _)) = record.filter(|(record, _)| record.epoch > context.epoch) {
-            wishes.overtaken_by = Some(later.epoch);
+        let later = record.as_ref().map(|(record, _)| record.epoch);
+        if let Some(epoch) = later.filter(|epoch| *epoch > context.epoch) {
+            wishes.overtaken_by = Some(epoch);
             return Turn::Same;
         }
         self.link.found();
-        self.stored = (
-            record.map(|(record, _)| record),
-            record.map_or(0, |(_, revision)| revision),
-        );
+        let window = record.as_ref().map(|(record, _)| record.window);
+        self.stored = match record {
+            Some((record, revision)) => (Some(record), revision),
+            None => (None, 0),
+        };
         self.known = true;
         let mut turn = Turn::News;
-        if let Some((record, _)) = record
-            && self.roll_to(self.span_of(record.window, context.now)) == Turn::Anew
+        if let Some(window) = window
+            && self.roll_to(self.span_of(window, context.now)) == Turn::Anew
         {
             turn = Turn::Anew;
         }
@@ -371,14 +373,15 @@ impl Keeping for Ledger {
         };
         match outcome {
             Commit::Committed(mod_revision) => {
-                let before = self.stored.0.map(|before| before.limit);
+                let before = self.stored.0.as_ref().map(|before| before.limit);
+                let limit = record.limit;
                 self.stored = (Some(record), mod_revision);
                 let window = self.span.window;
                 for row in rows.into_iter().filter(|row| row.window == window) {
                     self.adopt(context, row);
                 }
                 match before {
-                    Some(limit) if limit != record.limit => Turn::News,
+                    Some(before) if before != limit => Turn::News,
                     Some(_) | None => Turn::Same,
                 }
             }
@@ -400,7 +403,7 @@ impl Keeping for Ledger {
             units,
             revision,
             limit,
-        }) = in_force(context, self.stored.0)
+        }) = in_force(context, self.stored.0.as_ref())
         else {
             return;
         };
@@ -412,6 +415,7 @@ impl Keeping for Ledger {
         let changed = self
             .stored
             .0
+            .as_ref()
             .is_some_and(|record| record.window == window && record.limit != units);
         if rows.is_empty() && !changed {
             if let Some(at) = self.flush_at() {
@@ -425,9 +429,10 @@ impl Keeping for Ledger {
             limit: units,
             revision,
             epoch: context.epoch,
+            promises: Promises::default(),
         };
         self.link.write(Written {
-            record,
+            record: record.clone(),
             rows: rows.clone(),
         });
         wishes.write = Some(Write {
@@ -439,7 +444,7 @@ impl Keeping for Ledger {
 
     /// All that processes have said, which would have been written a while later.
     fn last(&self, context: &Context<'_>) -> Option<Write> {
-        let (Some(stored), expected_mod_revision) = self.stored else {
+        let (Some(stored), expected_mod_revision) = &self.stored else {
             return None;
         };
         let changed = self.shares.values().filter(|share| !share.is_clean());
@@ -452,10 +457,10 @@ impl Keeping for Ledger {
             record: Record {
                 window: self.span.window,
                 epoch: context.epoch,
-                ..stored
+                ..stored.clone()
             },
             rows,
-            expected_mod_revision,
+            expected_mod_revision: *expected_mod_revision,
         })
     }
 
@@ -481,6 +486,7 @@ impl Keeping for Ledger {
             ),
             forgiven: 0,
             pending: self.shares.values().any(Share::is_pending),
+            promised: 0,
         })
     }
 }

@@ -244,6 +244,7 @@ impl Keeping for Rolling {
             rows: None,
             forgiven: 0,
             pending: false,
+            promised: 0,
         })
     }
 }

@@ -79,7 +79,7 @@ fn a_change_of_the_limit_reaches_what_rests() {
     assert_eq!(desk.owner.idle.len(), 1, "the same limit is no news");
     desk.step(Event::Limits(limits(6, 3)));
     assert_eq!(desk.state().limit, 6);
-    assert_eq!(desk.stored.unwrap().0.limit, 6);
+    assert_eq!(desk.stored.as_ref().unwrap().0.limit, 6);
     let told = desk.report(1, account(0, 1));
     assert_eq!(
         Desk::last(&told, 1).exhausted_above,

@@ -56,7 +56,7 @@ impl Books {
 
     /// Makes this what the store has.
     pub(super) fn store(&mut self, record: Record, rows: Vec<LedgerRow>) {
-        let modified = self.record.map_or(0, |(_, m)| m);
+        let modified = self.record.as_ref().map_or(0, |(_, m)| *m);
         self.record = Some((record, modified + 1));
         let rows = rows.into_iter();
         self.rows
@@ -78,7 +78,7 @@ impl Books {
                     Effect::Load(counter) => Event::Loaded {
                         counter,
                         outcome: Load::Rows {
-                            record: self.record,
+                            record: self.record.clone(),
                             rows: self.rows.values().cloned().collect(),
                         },
                     },
@@ -88,7 +88,7 @@ impl Books {
                         rows,
                         expected_mod_revision,
                     } => {
-                        let modified = self.record.map_or(0, |(_, m)| m);
+                        let modified = self.record.as_ref().map_or(0, |(_, m)| *m);
                         assert_eq!(expected_mod_revision, modified);
                         self.store(record, rows);
                         self.writes += 1;

@@ -34,7 +34,11 @@ fn a_raise_admits_more_until_it_ends_and_policy_holds_again() {
     let told = desk.report(2, account(0, 5));
     assert_eq!(Desk::last(&told, 2).granted, 5);
     assert_eq!((desk.state().limit, desk.state().hwm), (15, 15));
-    assert_eq!(desk.stored.unwrap().0.limit, 10, "policy's stays written");
+    assert_eq!(
+        desk.stored.as_ref().unwrap().0.limit,
+        10,
+        "policy's stays written"
+    );
 
     // It ends by itself: the owner asks to be woken, and calls back what is idle.
     let end = desk.owner.next_deadline().unwrap();
@@ -52,7 +56,7 @@ fn a_new_owner_that_is_told_of_a_raise_hands_out_no_more_than_it() {
     let mut desk = Desk::new(10);
     desk.step(raised(15, NOW.after(HOUR_MS)));
     desk.report(1, account(0, 12));
-    assert_eq!(desk.stored.unwrap().0.hwm, 15);
+    assert_eq!(desk.stored.as_ref().unwrap().0.hwm, 15);
     let epoch = Epoch(EPOCH.0 + 1);
     desk.owner = Owner::new(epoch, Config::default(), limits(10, 1));
     desk.step(raised(20, NOW.after(HOUR_MS)));
@@ -60,7 +64,7 @@ fn a_new_owner_that_is_told_of_a_raise_hands_out_no_more_than_it() {
     assert_eq!(Desk::last(&told, 2).granted, 5);
     let told = desk.report(3, account(0, 1));
     assert_eq!(Desk::last(&told, 3).granted, 0);
-    assert_eq!(desk.stored.unwrap().0.hwm, 20);
+    assert_eq!(desk.stored.as_ref().unwrap().0.hwm, 20);
 }
 
 #[test]
@@ -72,7 +76,11 @@ fn a_reset_of_a_window_forgives_what_was_spent_and_not_what_is_out() {
     assert_eq!((desk.state().spent, desk.state().free), (5, 0));
 
     desk.step(Event::Reset(counter()));
-    assert_eq!(desk.stored.unwrap().0.hwm, 5, "what is out stays charged");
+    assert_eq!(
+        desk.stored.as_ref().unwrap().0.hwm,
+        5,
+        "what is out stays charged"
+    );
     assert_eq!((desk.state().spent, desk.state().pending), (0, false));
     let told = desk.report(3, account(0, 5));
     assert_eq!(Desk::last(&told, 3).granted, 5);
@@ -80,10 +88,10 @@ fn a_reset_of_a_window_forgives_what_was_spent_and_not_what_is_out() {
     // Repeating it, and repeated reports, forgive nothing twice.
     desk.report(1, spent(6, 5, 0));
     desk.step(Event::Reset(counter()));
-    assert_eq!(desk.stored.unwrap().0.hwm, 10);
+    assert_eq!(desk.stored.as_ref().unwrap().0.hwm, 10);
     desk.report(3, spent(5, 5, 0));
     desk.step(Event::Reset(counter()));
-    assert_eq!(desk.stored.unwrap().0.hwm, 5);
+    assert_eq!(desk.stored.as_ref().unwrap().0.hwm, 5);
     let told = desk.report(4, account(0, 6));
     assert_eq!(Desk::last(&told, 4).granted, 0, "five are still out");
 }
@@ -134,7 +142,7 @@ fn what_an_earlier_owner_handed_out_stays_charged_over_a_reset() {
     desk.report(1, spent(6, 6, 0));
     desk.step(Event::Reset(counter()));
     assert_eq!(
-        desk.stored.unwrap().0.hwm,
+        desk.stored.as_ref().unwrap().0.hwm,
         10,
         "all that was debited may be out"
     );

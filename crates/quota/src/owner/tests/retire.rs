@@ -21,7 +21,7 @@ fn what_was_debited_and_not_handed_out_is_there_for_the_next_owner() {
             ..account(5, 0)
         },
     );
-    assert_eq!(desk.stored.unwrap().0.hwm, 16);
+    assert_eq!(desk.stored.as_ref().unwrap().0.hwm, 16);
 
     desk.owner.retire();
     assert!(

@@ -41,6 +41,8 @@ pub(super) struct Instance {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
     pub(super) units: u64,
+    /// How much of each window is promised ahead, in per cent.
+    pub(super) promised: u32,
     pub(super) skew_ms: u64,
     /// Drawn as the world begins, which makes clocks slow or fast, behind or ahead.
     pub(super) number: u64,
@@ -63,6 +65,7 @@ const ONE: Instance = Instance {
     name: "",
     kind: Kind::Fixed { window_ms: 12_000 },
     units: 1,
+    promised: 0,
     skew_ms: 0,
     number: 0,
     waits: &[],
@@ -200,6 +203,37 @@ pub(super) const INSTANCES: &[Instance] = &[
         pauses: true,
         left: ASKS,
         caught: &[NoDriftMargin],
+        ..ONE
+    },
+    Instance {
+        name: "promised: a process is promised the next windows",
+        promised: 100,
+        begin: &[&[Quiet, Asks(0), Quiet]],
+        waits: &[12_020],
+        left: Left {
+            heartbeats: 1,
+            ..ASKS
+        },
+        caught: &[PromiseOfVended],
+        ..ONE
+    },
+    Instance {
+        name: "promised: another owner, and a window has begun",
+        promised: 100,
+        begin: &[&[
+            Quiet,
+            Asks(0),
+            Quiet,
+            Waits(12_020),
+            Fails(TAKE_OVER),
+            Connect(1),
+            Asks(1),
+        ]],
+        left: Left {
+            heartbeats: 1,
+            ..ASKS
+        },
+        caught: &[PromiseTakenBack],
         ..ONE
     },
     Instance {

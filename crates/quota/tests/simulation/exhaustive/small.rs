@@ -55,6 +55,8 @@ impl<'a> Small<'a> {
             skew_ms: instance.skew_ms,
             number: Some(instance.number),
             pauses: instance.pauses,
+            promised: instance.promised,
+            promised_ms: 36_000,
             lost: 0,
             repeated: 0,
             unknown: 0,

@@ -10,12 +10,13 @@ use crate::world::{Event, World};
 impl World {
     /// When the copies of a message arrive, in milliseconds from now.
     pub(super) fn arrivals(&mut self, cut: (bool, usize)) -> Vec<u64> {
+        if self.cuts.get(&cut).is_some_and(|until| *until > self.now) {
+            return Vec::new();
+        }
         if self.calm {
             return vec![1];
         }
-        if self.cuts.get(&cut).is_some_and(|until| *until > self.now)
-            || self.random.chance(self.plan.lost)
-        {
+        if self.random.chance(self.plan.lost) {
             return Vec::new();
         }
         let copies = if self.random.chance(self.plan.repeated) {
@@ -30,6 +31,16 @@ impl World {
         (0..copies)
             .map(|_| delay(&mut self.random, self.plan.delay_ms))
             .collect()
+    }
+
+    /// Messages of one direction are lost for a while.
+    pub(crate) fn cut(&mut self, direction: (bool, usize), ms: u64) {
+        self.cuts.insert(direction, self.now + ms);
+    }
+
+    /// None are from now on.
+    pub(crate) fn heal(&mut self) {
+        self.cuts.clear();
     }
 
     pub(super) fn send_to_owner(

@@ -7,7 +7,7 @@ use tollgate_quota::{Counter, Incarnation, Kind, NodeTime};
 
 use crate::mutants::Mutation;
 use crate::oracle::{Allowed, Violation, by_horizon};
-use crate::plan::{FIXED_12_S, Plan};
+use crate::plan::{FIXED_12_S, Plan, Sharing};
 use crate::store::Store;
 use crate::world::journal::Disk;
 use crate::world::{Call, Event, NodeProcess, Open, World};
@@ -64,6 +64,7 @@ impl World {
             timer_at: None,
             open: BTreeMap::new(),
             orphans: Vec::new(),
+            admissions: 0,
             disk: Disk::default(),
             store: 0,
             legacy: Vec::new(),
@@ -79,6 +80,12 @@ impl World {
             let limit = self.plan.limits[usize::try_from(index).unwrap()];
             let subject = format!("k{}", self.random.within(1, limit.subjects));
             let counter = Counter::new(limit.name, limit.kind, &subject).unwrap();
+            let counter = match self.plan.sharing {
+                Sharing::Together => counter,
+                Sharing::Equally | Sharing::By(_) => {
+                    counter.part(&format!("u{}", self.random.within(1, 3)))
+                }
+            };
             let units = match limit.part {
                 None => 1,
                 Some(_) if !self.calm && self.random.chance(3) => limit.units * 3,
@@ -165,7 +172,7 @@ impl World {
             .map(|(index, ask)| match by_horizon(ask.counter.kind()) {
                 true => in_force(policy, plan, store, (&ask.counter, self.now)),
                 false => Allowed {
-                    units: store.allowed(&ask.counter, window(index)),
+                    units: store.allowed(ask.counter.pool(), window(index)),
                     burst: 0,
                     span_ms: 0,
                 },
@@ -175,6 +182,7 @@ impl World {
             .oracle
             .admitted(now, &open.asks, &admission, &allowed)?;
         open.admission = Some((admission, number));
+        self.nodes[call.node].admissions += 1;
         if self.mutated(Mutation::UndoneAndSent) && self.random.chance(20) {
             return self.undo_and_send(call);
         }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use tollgate_quota::owner::{self, Effect, HorizonRecord, Owner};
-use tollgate_quota::{LimitSpec, Limits};
+use tollgate_quota::{LimitSpec, Limits, Shares};
 
 use crate::mutants::Mutation;
 use crate::oracle::Violation;
-use crate::plan::PlannedLimit;
+use crate::plan::{PlannedLimit, Sharing};
 use crate::world::{Answer, Event, OwnerProcess, World};
 
 impl World {
@@ -22,7 +22,25 @@ impl World {
             };
             (Arc::from(limit.name), spec)
         };
-        Arc::new(Limits::new(self.plan.limits.iter().map(spec)).unwrap())
+        let limits = Limits::new(self.plan.limits.iter().map(spec)).unwrap();
+        let names = || self.plan.limits.iter().map(|limit| Arc::from(limit.name));
+        let restored = self.store.identity() > 1;
+        let promised = match restored && self.mutated(Mutation::PromisesOverRestore) {
+            true => 0,
+            false => self.plan.promised,
+        };
+        let shares: Shares = match self.plan.sharing {
+            Sharing::Together | Sharing::Equally => Arc::new([]),
+            Sharing::By(shares) => {
+                let names = ["u1", "u2", "u3"].into_iter().map(Box::from);
+                names.zip(shares.iter().copied()).collect()
+            }
+        };
+        Arc::new(
+            limits
+                .with_promises(names().map(|name| (name, promised)))
+                .with_shares(names().map(|name| (name, shares.clone()))),
+        )
     }
 
     pub(crate) fn new_owner(&mut self, lag: usize) {
@@ -30,6 +48,7 @@ impl World {
         let revision = self.policy.len().saturating_sub(lag).max(1);
         let config = owner::Config {
             lease_ms: if self.calm { 2_000 } else { self.plan.lease_ms },
+            promised_ms: self.plan.promised_ms,
             ..owner::Config::default()
         };
         let mut machine = Owner::new(epoch, config, self.limits(revision));
@@ -154,6 +173,7 @@ impl World {
     }
 
     pub(super) fn send_to_store(&mut self, owner: usize, effect: Effect) {
+        self.mutants.asked_to_write(&effect);
         let takes = if self.calm {
             1
         } else {

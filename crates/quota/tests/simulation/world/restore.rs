@@ -31,10 +31,12 @@ impl World {
         let owner = self.owners.len() - 1;
         let store = self.store.identity();
         let mut nodes = self.nodes.iter();
+        // Who has nothing to close may not have heard of it.
+        let unheard = self.plan.promised > 0;
         let early = self.mutated(Mutation::ThawedEarly);
         let settled = nodes.all(|node| {
             let closed = early || node.machine.inherited().is_empty();
-            node.store == store && closed
+            unheard || node.store == store && closed
         });
         if !settled || self.owners[owner].paused_until > self.now {
             return Ok(());

@@ -19,6 +19,9 @@ enum Block {
     Call,
 }
 
+/// What a search of the provider's own found.
+const FOUND: &str = r#"{"type":"web_search_tool_result","tool_use_id":"srvtoolu_fake","caller":{"type":"direct"},"content":[{"type":"web_search_result","url":"https://sky.example","title":"Sky","encrypted_content":"c2VjcmV0","page_age":null}]}"#;
+
 const REFUSALS: Refusals = [
     (
         Refusal::Rate,
@@ -68,6 +71,10 @@ impl Wire for Anthropic {
                 r#"{{"type":"thinking","thinking":"{thinking}","signature":"{signature}"}}"#
             ));
         }
+        if completion.searched {
+            blocks.push(search(r#"{"query":"sky"}"#));
+            blocks.push(FOUND.to_owned());
+        }
         if !text.is_empty() {
             blocks.push(format!(r#"{{"type":"text","text":"{text}"}}"#));
         }
@@ -78,7 +85,10 @@ impl Wire for Anthropic {
             )
         }));
         let usage = match completion.usage {
-            Some(usage) => format!(r#","usage":{{{},{}}}"#, input(usage), output(usage)),
+            Some(usage) => {
+                let output = output(completion, usage);
+                format!(r#","usage":{{{},{output}}}"#, input(usage))
+            }
             None => String::new(),
         };
         format!(
@@ -115,6 +125,7 @@ impl Wire for Anthropic {
                 let delta = format!(r#"{{"type":"thinking_delta","thinking":"{text}"}}"#);
                 events.push(self.delta(&delta));
             }
+            Piece::Search => self.search(&mut events),
             Piece::Text(text) => {
                 self.open(Block::Text, r#"{"type":"text","text":""}"#, &mut events);
                 let delta = format!(r#"{{"type":"text_delta","text":"{text}"}}"#);
@@ -129,7 +140,7 @@ impl Wire for Anthropic {
         let mut events = Vec::new();
         self.close(&mut events);
         let usage = match completion.usage {
-            Some(usage) => format!(r#","usage":{{{}}}"#, output(usage)),
+            Some(usage) => format!(r#","usage":{{{}}}"#, output(completion, usage)),
             None => String::new(),
         };
         let delta = format!(
@@ -220,6 +231,17 @@ impl Anthropic {
         Event::plain("content_block_delta", data)
     }
 
+    /// A search, whose query comes in pieces, and what it found.
+    fn search(&mut self, events: &mut Vec<Event>) {
+        self.open(Block::Call, &search("{}"), events);
+        for piece in ["", r#"{"query":"#, r#""sky"}"#] {
+            let piece = serde_json::Value::from(piece);
+            let delta = format!(r#"{{"type":"input_json_delta","partial_json":{piece}}}"#);
+            events.push(self.delta(&delta));
+        }
+        self.open(Block::Call, FOUND, events);
+    }
+
     fn call(&mut self, call: &Call, events: &mut Vec<Event>) {
         let block = format!(
             r#"{{"type":"tool_use","id":"{}","name":"{TOOL}","input":{{}}}}"#,
@@ -233,6 +255,13 @@ impl Anthropic {
             events.push(self.delta(&delta));
         }
     }
+}
+
+/// A search that the provider makes itself.
+fn search(input: &str) -> String {
+    format!(
+        r#"{{"type":"server_tool_use","id":"srvtoolu_fake","name":"web_search","input":{input},"caller":{{"type":"direct"}}}}"#
+    )
 }
 
 fn error(kind: &str, message: &str) -> String {
@@ -262,6 +291,11 @@ fn input(usage: Usage) -> String {
     )
 }
 
-fn output(usage: Usage) -> String {
-    format!(r#""output_tokens":{}"#, usage.completion)
+fn output(completion: &Completion<'_>, usage: Usage) -> String {
+    let searched = if completion.searched {
+        r#","server_tool_use":{"web_search_requests":1,"web_fetch_requests":0}"#
+    } else {
+        ""
+    };
+    format!(r#""output_tokens":{}{searched}"#, usage.completion)
 }

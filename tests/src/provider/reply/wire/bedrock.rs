@@ -107,6 +107,7 @@ impl Wire for Bedrock {
                 let delta = format!(r#"{{"reasoningContent":{{"text":"{text}"}}}}"#);
                 events.push(self.delta(&delta));
             }
+            Piece::Search => {}
             Piece::Text(text) => {
                 self.open(Block::Text, &mut events);
                 events.push(self.delta(&format!(r#"{{"text":"{text}"}}"#)));

@@ -86,6 +86,7 @@ impl Wire for Cohere {
         let mut events = Vec::new();
         match piece {
             Piece::Thinking(text) => self.content("thinking", text, &mut events),
+            Piece::Search => {}
             Piece::Text(text) => self.content("text", text, &mut events),
             Piece::Call(call) => self.call(call, &mut events),
         }

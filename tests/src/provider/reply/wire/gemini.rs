@@ -1,6 +1,6 @@
 //! Gemini's `generateContent`.
 
-use super::{Completion, Event, Finish, Piece, Refusals, Refused, Role, TOOL, Wire};
+use super::{Completion, Event, Finish, Piece, Refusals, Refused, Role, TOOL, Wire, sound};
 use crate::provider::behaviour::Refusal;
 
 /// How much was told so far, which every document of a stream says.
@@ -9,6 +9,12 @@ pub(in crate::provider::reply) struct Gemini {
     candidates: i64,
     thoughts: i64,
 }
+
+/// Code that the provider ran, and what came of it.
+const RAN: [&str; 2] = [
+    r#"{"executableCode":{"language":"PYTHON","code":"print(1)"}}"#,
+    r#"{"codeExecutionResult":{"outcome":"OUTCOME_OK","output":"1\n"}}"#,
+];
 
 const REFUSALS: Refusals = [
     (
@@ -56,8 +62,11 @@ impl Wire for Gemini {
         if !thinking.is_empty() {
             parts.push(format!(r#"{{"text":"{thinking}","thought":true}}"#));
         }
+        if completion.searched {
+            parts.extend(RAN.map(str::to_owned));
+        }
         if !text.is_empty() {
-            parts.push(format!(r#"{{"text":"{text}"}}"#));
+            parts.push(said(completion, text));
         }
         parts.extend(completion.calls.iter().map(|it| call(completion, it)));
         let usage = whole_usage(completion);
@@ -71,11 +80,13 @@ impl Wire for Gemini {
     fn piece(&mut self, completion: &Completion<'_>, piece: Piece<'_>) -> Vec<Event> {
         match piece {
             Piece::Thinking(_) => self.thoughts += 1,
+            Piece::Search => {}
             Piece::Text(_) | Piece::Call(_) => self.candidates += 1,
         }
         let part = match piece {
             Piece::Thinking(text) => format!(r#"{{"text":"{text}","thought":true}}"#),
-            Piece::Text(text) => format!(r#"{{"text":"{text}"}}"#),
+            Piece::Search => RAN.join(","),
+            Piece::Text(text) => said(completion, text),
             Piece::Call(which) => call(completion, which),
         };
         let usage = usage(completion, self.candidates, self.thoughts);
@@ -118,6 +129,16 @@ impl Wire for Gemini {
             body,
         }
     }
+}
+
+fn said(completion: &Completion<'_>, text: &str) -> String {
+    if completion.spoken {
+        let sound = sound(text);
+        return format!(
+            r#"{{"inlineData":{{"mimeType":"audio/L16;codec=pcm;rate=24000","data":"{sound}"}}}}"#
+        );
+    }
+    format!(r#"{{"text":"{text}"}}"#)
 }
 
 fn error(status: u16, message: &str, details: &str) -> String {

@@ -1,6 +1,8 @@
 //! `OpenAI` chat completions.
 
-use super::{Call, Completion, Event, Finish, Piece, Refusals, Refused, Role, TOOL, Wire, add};
+use super::{
+    Call, Completion, Event, Finish, Piece, Refusals, Refused, Role, TOOL, Wire, add, sound,
+};
 use crate::provider::behaviour::Refusal;
 use crate::provider::reply::Usage;
 
@@ -9,6 +11,9 @@ pub(in crate::provider::reply) struct OpenAi {
     /// Whether a thought told as a part of the content still lacks its signature.
     unsigned: bool,
 }
+
+/// Until when sound is kept, in Unix seconds.
+const EXPIRES_AT: u64 = 4_000_000_000;
 
 const REFUSALS: Refusals = [
     (Refusal::Rate, 429, "requests", "rate_limit_exceeded"),
@@ -56,6 +61,9 @@ impl Wire for OpenAi {
             let thought = thought(thinking, Some(&completion.signature()));
             let text = format!(r#"{{"type":"text","text":"{text}"}}"#);
             add(&mut out, format_args!("[{thought},{text}]"));
+        } else if completion.spoken {
+            let spoken = spoken(completion, text);
+            add(&mut out, format_args!(r#"null,"audio":{spoken}"#));
         } else {
             add(&mut out, format_args!(r#""{text}""#));
         }
@@ -76,7 +84,7 @@ impl Wire for OpenAi {
                 reason(completion.finish)
             ),
         );
-        push_usage(&mut out, completion.usage);
+        push_usage(&mut out, completion);
         out.push('}');
         out
     }
@@ -101,6 +109,17 @@ impl Wire for OpenAi {
                 };
                 events.push(delta(completion, &content, None));
             }
+            Piece::Search => {}
+            Piece::Text(text) if completion.spoken => {
+                let (id, sound) = (audio_id(completion), sound(text));
+                for told in [
+                    format!(r#""transcript":"{text}""#),
+                    format!(r#""data":"{sound}""#),
+                ] {
+                    let content = format!(r#"{{"audio":{{"id":"{id}",{told}}}}}"#);
+                    events.push(delta(completion, &content, None));
+                }
+            }
             Piece::Text(text) => {
                 self.sign(completion, &mut events);
                 let content = format!(r#"{{"content":"{text}"}}"#);
@@ -117,11 +136,15 @@ impl Wire for OpenAi {
     fn end(&mut self, completion: &Completion<'_>) -> Vec<Event> {
         let mut events = Vec::new();
         self.sign(completion, &mut events);
+        if completion.spoken {
+            let until = format!(r#"{{"audio":{{"expires_at":{EXPIRES_AT}}}}}"#);
+            events.push(delta(completion, &until, None));
+        }
         events.push(delta(completion, "{}", Some(reason(completion.finish))));
         if completion.streams_usage && completion.usage.is_some() {
             let mut usage = head(completion);
             usage.push_str(r#""choices":[]"#);
-            push_usage(&mut usage, completion.usage);
+            push_usage(&mut usage, completion);
             usage.push('}');
             events.push(Event::of(Role::Usage, "", usage));
         }
@@ -244,8 +267,21 @@ fn call_events(completion: &Completion<'_>, call: &Call) -> Vec<Event> {
     deltas.map(|text| delta(completion, &text, None)).collect()
 }
 
-fn push_usage(out: &mut String, usage: Option<Usage>) {
-    let Some(usage) = usage else { return };
+/// The name of the sound of an answer.
+fn audio_id(completion: &Completion<'_>) -> String {
+    format!("audio_{}", completion.facts.seq)
+}
+
+fn spoken(completion: &Completion<'_>, text: &str) -> String {
+    format!(
+        r#"{{"id":"{}","data":"{}","expires_at":{EXPIRES_AT},"transcript":"{text}"}}"#,
+        audio_id(completion),
+        sound(text)
+    )
+}
+
+fn push_usage(out: &mut String, told: &Completion<'_>) {
+    let Some(usage) = told.usage else { return };
     let Usage {
         prompt,
         completion,
@@ -265,7 +301,15 @@ fn push_usage(out: &mut String, usage: Option<Usage>) {
             format_args!(r#","prompt_tokens_details":{{"cached_tokens":{cached}}}"#),
         );
     }
-    if reasoning > 0 {
+    if told.spoken {
+        let sound = completion - reasoning;
+        add(
+            out,
+            format_args!(
+                r#","completion_tokens_details":{{"reasoning_tokens":{reasoning},"audio_tokens":{sound}}}"#
+            ),
+        );
+    } else if reasoning > 0 {
         add(
             out,
             format_args!(r#","completion_tokens_details":{{"reasoning_tokens":{reasoning}}}"#),

@@ -35,9 +35,12 @@ fn what_is_said_is_never_left_out() {
             citations: false,
         })
     };
-    let audio = || Part::Audio {
-        data: Bytes::new(),
-        format: "wav".to_owned(),
+    let audio = || {
+        Part::Audio(Audio {
+            data: Bytes::new(),
+            format: "wav".to_owned(),
+            ..Audio::default()
+        })
     };
     let result = |parts| Part::ToolResult {
         tool_call_id: "a".to_owned(),

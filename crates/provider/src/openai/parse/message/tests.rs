@@ -1,7 +1,9 @@
 use bytes::Bytes;
 
 use super::super::tests::{check_refused, parse, saying};
-use crate::chat::{Document, DocumentSource, Image, Part, Source, ToolCall};
+use crate::chat::{
+    Audio, CachePlace, Document, DocumentSource, Image, Part, Source, StoredFile, ToolCall,
+};
 
 #[test]
 fn a_conversation_with_tools_is_read() {
@@ -68,10 +70,11 @@ fn parts_of_every_type_are_read() {
                 source: bytes("image/png", &[1, 2, 3]),
                 detail: None
             }),
-            Part::Audio {
+            Part::Audio(Audio {
                 data: Bytes::from_static(&[4, 5]),
-                format: "wav".to_owned()
-            },
+                format: "wav".to_owned(),
+                ..Audio::default()
+            }),
             Part::Document(Document {
                 source: DocumentSource::File(bytes("application/pdf", &[6])),
                 title: Some("a.pdf".to_owned()),
@@ -104,9 +107,14 @@ fn errors_name_the_field_of_the_message() {
         "not allowed",
     );
     check_refused(
-        &saying(r#"{"role":"assistant","audio":{"id":"x"}}"#),
+        &saying(r#"{"role":"assistant","audio":{"data":"AQID"}}"#),
+        "messages[0].audio.id",
+        "required",
+    );
+    check_refused(
+        &saying(r#"{"role":"user","content":"a","audio":{"id":"x"}}"#),
         "messages[0].audio",
-        "not supported",
+        "not allowed",
     );
     check_refused(
         &saying(r#"{"role":"assistant","tool_calls":[{"id":"x","function":{}}]}"#),
@@ -150,9 +158,19 @@ fn errors_name_the_part() {
             "base64",
         ),
         (
-            r#"{"type":"file","file":{"file_id":"f"}}"#,
-            "messages[0].content[0].file.file_id",
-            "file_data",
+            r#"{"type":"file","file":{"file_id":"f","file_data":"x"}}"#,
+            "messages[0].content[0].file.file_data",
+            "leave one out",
+        ),
+        (
+            r#"{"type":"text","text":"a","cache_control":{"type":"lasting"}}"#,
+            "messages[0].content[0].cache_control.type",
+            "ephemeral",
+        ),
+        (
+            r#"{"type":"text","text":"a","cache_control":{"type":"ephemeral","ttl":"1d"}}"#,
+            "messages[0].content[0].cache_control.ttl",
+            "1h",
         ),
         (
             r#"{"type":"file","file":{"file_data":"http://x"}}"#,
@@ -166,5 +184,81 @@ fn errors_name_the_part() {
         &saying(r#"{"role":"system","content":[{"type":"image_url","image_url":{"url":"x"}}]}"#),
         "messages[0].content[0].type",
         "system message",
+    );
+}
+
+#[test]
+fn stored_files_are_pictures_where_their_type_says_so() {
+    let file = |mime: Option<&str>, owner: Option<&str>| StoredFile {
+        id: "f".to_owned(),
+        mime: mime.map(str::to_owned),
+        owner: owner.map(str::to_owned),
+    };
+    let request = parse(&saying(
+        r#"{"role":"user","content":[{"type":"file","file":{"file_id":"f","filename":"a.pdf"}},
+        {"type":"file","file":{"file_id":"f","format":"image/png","provider":"claude"}}]}"#,
+    ))
+    .request;
+    let document = Document {
+        source: DocumentSource::File(Source::Stored(file(None, None))),
+        title: Some("a.pdf".to_owned()),
+        citations: false,
+    };
+    let image = Image {
+        source: Source::Stored(file(Some("image/png"), Some("claude"))),
+        detail: None,
+    };
+    assert_eq!(
+        request.messages[0].parts,
+        [Part::Document(document), Part::Image(image)]
+    );
+}
+
+#[test]
+fn what_was_spoken_is_known_by_its_id_and_its_words() {
+    let request = parse(&saying(
+        r#"{"role":"assistant","content":null,
+        "audio":{"id":"audio_1","data":"AQID","expires_at":9,"transcript":"Hello."}}"#,
+    ))
+    .request;
+    let spoken = Audio {
+        id: Some("audio_1".to_owned()),
+        transcript: "Hello.".to_owned(),
+        ..Audio::default()
+    };
+    assert_eq!(request.messages[0].parts, [Part::Audio(spoken)]);
+}
+
+#[test]
+fn cache_hints_stand_at_the_parts_that_are_made_of_what_they_stand_at() {
+    let request = parse(&saying(
+        r#"{"role":"system","content":"s","cache_control":{"type":"ephemeral"}},
+        {"role":"user","content":[{"type":"text","text":"a"},
+            {"type":"text","text":"b","cache_control":{"type":"ephemeral","ttl":"5m"}}],
+            "cache_control":{"type":"ephemeral","ttl":"1h"}},
+        {"role":"assistant","reasoning_content":"t","content":[
+            {"type":"text","text":"c","cache_control":{"type":"ephemeral","ttl":"1h"}}],
+            "tool_calls":[{"id":"c1","type":"function","function":{"name":"w","arguments":"{}"}}]},
+        {"role":"tool","tool_call_id":"c1","content":[{"type":"text","text":"x"},
+            {"type":"text","text":"y","cache_control":{"type":"ephemeral"}}]}"#,
+    ))
+    .request;
+    let points: Vec<_> = request
+        .cache_points
+        .iter()
+        .map(|point| (point.after, point.time_to_live.map(|it| it.as_secs())))
+        .collect();
+    let part = |message, part| CachePlace::Part { message, part };
+    assert_eq!(
+        points,
+        [
+            (part(0, 0), None),
+            // That of the message stands at the same part as that of its last.
+            (part(1, 1), Some(300)),
+            // Behind the thought.
+            (part(2, 1), Some(3600)),
+            // The result of a tool is one part.
+            (part(3, 0), None),
+        ]
     );
 }
