@@ -49,15 +49,14 @@ pub(super) struct Opening {
 }
 
 impl Walk<'_> {
-    /// Asks a provider for its model's answer.
+    /// Asks a provider for the answer of a deployment.
     pub(super) async fn ask(
         &self,
-        (upstream, deployment): (&Upstream, &Deployment),
+        (upstream, of): (&Upstream, &Deployment),
         under_way: &mut UnderWay,
         slow_stream: Option<SlowStream>,
     ) -> Result<Answer, Ended> {
-        let model = &*deployment.model;
-        let again = self.case.again(deployment);
+        let again = self.case.again(of);
         let opening = async {
             let heard = |headers: &HeaderMap| under_way.told(&words(headers));
             let live = match &self.case.request.asked {
@@ -66,14 +65,14 @@ impl Walk<'_> {
                     stream: true,
                 } => {
                     let request = again.as_ref().map_or(&**request, |it| &it.request);
-                    upstream.stream(request, model, &heard).await?
+                    upstream.stream(request, of, &heard).await?
                 }
                 Asked::Completion { request, .. } => {
-                    let response = upstream.whole(request, model, &heard).await?;
+                    let response = upstream.whole(request, of, &heard).await?;
                     return Ok(Answer::Whole(Box::new(response)));
                 }
                 Asked::Embeddings(request) => {
-                    let response = upstream.embed(request, model, &heard).await?;
+                    let response = upstream.embed(request, of, &heard).await?;
                     return Ok(Answer::Embeddings(Box::new(response)));
                 }
             };

@@ -131,15 +131,16 @@ fn deployment() -> impl Strategy<Value = pb::Deployment> {
         text(),
         text(),
         text(),
+        (0..3, 0..3),
         of(price(true)),
         of(ceilings()),
-        0..3,
     );
     parts.prop_map(
-        |(provider, model, base_model, price, limits, prefill)| pb::Deployment {
+        |(provider, model, base_model, (api, prefill), price, limits)| pb::Deployment {
             provider,
             model,
             base_model,
+            api,
             price,
             limits,
             prefill,
