@@ -1,4 +1,4 @@
-"""OpenAI's SDK as the judge of what is sent to OpenAI, at Azure too, and of the fake provider's answers in that format."""
+"""OpenAI's SDK as the judge of what is sent to OpenAI, at Azure too, and of the fake provider's answers in its formats."""
 
 import base64
 import json
@@ -6,6 +6,8 @@ import json
 import openai
 from openai.types import CreateEmbeddingResponse, EmbeddingCreateParams
 from openai.types.chat import ChatCompletion, ChatCompletionChunk, completion_create_params
+from openai.types.responses import InputTokenCountResponse, Response, ResponseStreamEvent, response_create_params
+from pydantic import TypeAdapter
 
 import oracle
 from oracle import CACHED, CALLS, COUNT, EMBEDDED, INPUT, KEY, LENGTH, OUTPUT, PROMPT, PROVIDER, RICH, TEXT, THINKING, fails, same
@@ -69,6 +71,71 @@ def check_answers(client: openai.OpenAI) -> None:
     same(chunks[-1].usage.completion_tokens, OUTPUT)
 
 
+def check_responses_requests() -> None:
+    kept = 0
+    for request in oracle.requests("openai_responses", "azure_openai_responses"):
+        body = request["body"]
+        streams = body.get("stream", False)
+        shape = (
+            response_create_params.ResponseCreateParamsStreaming
+            if streams
+            else response_create_params.ResponseCreateParamsNonStreaming
+        )
+        oracle.described(shape, body, request["path"])
+        assert request["path"].endswith("/responses"), request["path"]
+        same((body["store"], body["include"][0]), (False, "reasoning.encrypted_content"))
+        kept += sum(item.get("type") in ("reasoning", "web_search_call") for item in body["input"])
+    assert kept >= 8, f"{kept} thoughts and searches went back"
+
+
+def check_responses(client: openai.OpenAI) -> None:
+    def judge(answer: Response) -> None:
+        thought, said, *calls = answer.output
+        same([part.text for part in thought.summary], [THINKING])
+        assert thought.encrypted_content
+        same((said.role, answer.output_text), ("assistant", TEXT))
+        same([(call.name, json.loads(call.arguments)) for call in calls], CALLS)
+        same((answer.status, answer.usage.input_tokens, answer.usage.output_tokens), ("completed", INPUT, OUTPUT))
+        same(answer.usage.input_tokens_details.cached_tokens, CACHED)
+        same(answer.usage.output_tokens_details.reasoning_tokens, 2)
+
+    raw = client.responses.with_raw_response.create(model=RICH, input=MESSAGES, store=False)
+    oracle.nothing_extra(Response.model_validate_json(raw.text), "response")
+    judge(raw.parse())
+
+    events = list(client.responses.create(model=RICH, input=MESSAGES, store=False, stream=True))
+    known = TypeAdapter(ResponseStreamEvent)
+    for event in events:
+        oracle.nothing_extra(known.validate_python(event.model_dump(exclude_unset=True, by_alias=True)), event.type)
+    same([event.sequence_number for event in events], list(range(len(events))))
+
+    def told(kind: str) -> str:
+        return "".join(event.delta for event in events if event.type == kind)
+
+    same(told("response.output_text.delta"), TEXT)
+    same(told("response.reasoning_summary_text.delta"), THINKING)
+    same(told("response.function_call_arguments.delta"), "".join(json.dumps(call[1], separators=(",", ":")) for call in CALLS))
+    same(events[-1].type, "response.completed")
+    judge(events[-1].response)
+
+    searched = client.responses.create(model="ok-3+searched", input=MESSAGES)
+    search, said = searched.output
+    same((search.action.query, search.status, searched.output_text), ("sky", "completed", TEXT))
+
+    cut = client.responses.create(model="ok-9", input=MESSAGES, max_output_tokens=4)
+    same((cut.status, cut.incomplete_details.reason), ("incomplete", "max_output_tokens"))
+    withheld = client.responses.create(model="filtered", input=MESSAGES)
+    same((withheld.status, withheld.incomplete_details.reason), ("incomplete", "content_filter"))
+    counted = client.responses.input_tokens.with_raw_response.count(model="ok", input=MESSAGES)
+    oracle.nothing_extra(InputTokenCountResponse.model_validate_json(counted.text), "count")
+    same(counted.parse().input_tokens, INPUT)
+
+    limited = fails(openai.RateLimitError, lambda: client.responses.create(model="refuse-rate", input=MESSAGES))
+    same(limited.code, "rate_limit_exceeded")
+    *_, broken = client.responses.create(model="error-in-stream-3", input=MESSAGES, stream=True)
+    same((broken.type, broken.code), ("error", "server_is_overloaded"))
+
+
 def check_sound(client: openai.OpenAI) -> None:
     """What the fake provider says in sound is its words, to the byte."""
     spoken = {"model": "ok-3+spoken", "messages": MESSAGES, "modalities": ["text", "audio"]}
@@ -111,6 +178,8 @@ if __name__ == "__main__":
     check_requests()
     check_vectors(sdk)
     check_answers(sdk)
+    check_responses_requests()
+    check_responses(sdk)
     check_sound(sdk)
     check_errors(sdk)
     print("all is well")

@@ -21,6 +21,7 @@ mod streams;
 mod sweep;
 mod term;
 mod write;
+mod written;
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
@@ -31,7 +32,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tollgate_quota::owner::{Effect, Event, Reason};
-use tollgate_quota::{Counter, Incarnation, Shard};
+use tollgate_quota::{Incarnation, Shard};
 use tracing::{error, info, warn};
 
 pub(crate) use self::handle::Handle;
@@ -44,6 +45,7 @@ pub(crate) use self::streams::{Answer, Outlet};
 use self::sweep::Sweeper;
 use self::term::Terms;
 use self::write::{Answered, Desk, MOST_OPERATIONS, Read, What, Write, after};
+use self::written::{Page, Search};
 use crate::backoff::Backoff;
 use crate::clock::{self, OwnerClock};
 use crate::error::{Error, Result};
@@ -81,8 +83,8 @@ enum Done {
     /// The limits that are raised; none where they could not be read.
     Raises(Vec<Shard>, Option<Vec<Stored>>),
     Raised(Box<Raising>, Result<()>),
-    /// The counters that have open shares; none where they could not be read.
-    Open(Option<Vec<Counter>>),
+    /// Counters that the store says something of.
+    Found(Page),
     Thawed(Box<Thawing>, Result<()>),
 }
 
@@ -115,6 +117,7 @@ pub(crate) struct Shell {
     /// Shards of which all is written that is to be left behind.
     leaving: Vec<Leaving>,
     sweeper: Option<Sweeper>,
+    search: Search,
     /// Limits whose books were measured last.
     measured: BTreeSet<String>,
 }
@@ -173,6 +176,7 @@ impl Shell {
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(2)),
             leaving: Vec::new(),
             sweeper: Some(Sweeper::default()),
+            search: Search::default(),
             measured: BTreeSet::new(),
         };
         (shell, handle)
@@ -333,6 +337,7 @@ impl Shell {
         while self.writing < TXNS && self.waiting_operations() >= MOST_OPERATIONS {
             self.flush();
         }
+        self.search_on();
         self.start_leaving();
     }
 
@@ -379,7 +384,7 @@ impl Shell {
             Ok(Done::Swept(sweeper)) => self.sweeper = Some(sweeper),
             Ok(Done::Raises(shards, raises)) => self.raises(shards, raises),
             Ok(Done::Raised(raising, outcome)) => self.raised(*raising, outcome),
-            Ok(Done::Open(counters)) => self.opened(counters),
+            Ok(Done::Found(page)) => self.found(page),
             Ok(Done::Thawed(thawing, outcome)) => self.thawed(*thawing, outcome),
             Err(error) => {
                 // Machines would wait for its answer for ever: begin new terms.
@@ -428,6 +433,7 @@ impl Shell {
         self.leaving.clear();
         self.flush_at = None;
         self.sweeper.get_or_insert_default();
+        self.search = Search::default();
         self.clock = OwnerClock::start();
         let shards = self.terms.shards();
         self.end_terms(&shards);

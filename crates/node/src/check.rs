@@ -73,7 +73,7 @@ pub async fn provider(table: &Table, name: &str) -> Result<Checked, String> {
         let counted = if there == Some(false) {
             None
         } else {
-            let counted = upstream.counted(&sample, &model).await;
+            let counted = upstream.counted(&sample, deployment).await;
             counted.map_err(|it| format!("{}: {}", deployment.name, told(&it)))?
         };
         deployments.push(CheckedDeployment {

@@ -99,7 +99,7 @@ async fn ask(
     let Some((deployment, upstream)) = found else {
         return Ok(None);
     };
-    match upstream.counted(request, &deployment.model).await {
+    match upstream.counted(request, deployment).await {
         Ok(tokens) => Ok(tokens.map(|tokens| (tokens, Arc::clone(deployment)))),
         // The request itself is at fault: it could not be sent to be answered either.
         Err(Ended {

@@ -222,7 +222,7 @@ impl<'a> Walk<'a> {
     }
 
     async fn run(&self, it: &mut Started) -> Result<ask::Answer, Ended> {
-        let to = (&*it.upstream, &*it.deployment.model);
+        let to = (&*it.upstream, &*it.deployment);
         let answer = self.ask(to, &mut it.under_way, it.slow_stream).await?;
         match answer.withheld(&self.case.request.asked) {
             Some(usage) if it.goes_on_withheld => Err(Ended::withheld(usage)),

@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 use tollgate_proto::completion::v1::CompleteRequest;
 use tollgate_provider::chat::Request;
 use tollgate_provider::openai::parse_request;
-use tollgate_provider::{Codec, Error, HttpRequest, Kind, Target};
+use tollgate_provider::{Api, Codec, Error, HttpRequest, Kind, Target};
 
 use crate::decode;
 
@@ -43,6 +43,30 @@ enum Outcome {
     LeftOut { refusal: String, sent: String },
     /// It is refused, come what may.
     Refused(String),
+}
+
+/// A way to ask for completions: a kind of provider, over one of its interfaces.
+struct Column {
+    title: &'static str,
+    codec: Codec,
+}
+
+/// Every one, in the order of the tables.
+fn columns() -> Vec<Column> {
+    let of_kind = |kind: Kind| Column {
+        title: kind.as_str(),
+        codec: Codec::new(kind),
+    };
+    let mut columns: Vec<_> = Kind::ALL.into_iter().map(of_kind).collect();
+    columns.extend(
+        Codec::new(Kind::OpenAi)
+            .over(Api::Responses)
+            .map(|codec| Column {
+                title: "openai, Responses",
+                codec,
+            }),
+    );
+    columns
 }
 
 /// A model of each kind that has the most features.
@@ -138,14 +162,14 @@ fn shown(sent: &HttpRequest) -> String {
     out
 }
 
-/// What comes of a request at every kind of provider.
-fn outcomes(request: &Request, stream: bool) -> Vec<(Kind, Outcome)> {
-    let of = |kind| {
-        let codec = Codec::new(kind);
-        let encode = |target: &Target<'_>| codec.encode(request, target, stream);
-        (kind, outcome(model(kind), encode))
+/// What comes of a request, in the order of the columns.
+fn outcomes(request: &Request, stream: bool) -> Vec<(Column, Outcome)> {
+    let of = |column: Column| {
+        let encode = |target: &Target<'_>| column.codec.encode(request, target, stream);
+        let outcome = outcome(model(column.codec.kind()), encode);
+        (column, outcome)
     };
-    Kind::ALL.into_iter().map(of).collect()
+    columns().into_iter().map(of).collect()
 }
 
 fn written<'a>(outcomes: impl IntoIterator<Item = (&'static str, &'a Outcome)>) -> String {
@@ -169,7 +193,7 @@ fn check(feature: &str) {
     let stream = feature == "streaming";
     let written = |request: &Request| {
         let outcomes = outcomes(request, stream);
-        written(outcomes.iter().map(|(kind, it)| (kind.as_str(), it)))
+        written(outcomes.iter().map(|(column, it)| (column.title, it)))
     };
     let told = written(&by_grpc(fixture.grpc));
     compare(&folder().join(format!("{feature}.txt")), &told);

@@ -273,7 +273,8 @@ fn traffic(table: &Table, upstreams: &[Arc<Upstream>], before: Option<&Revision>
         let new = table.deployments().get(target)?;
         let upstream = upstreams.get(new.provider.index)?;
         let olds = before.table.deployments().iter();
-        let mut olds = olds.filter(|old| old.name == new.name && old.model == new.model);
+        let mut olds =
+            olds.filter(|old| old.name == new.name && old.model == new.model && old.api == new.api);
         let old = olds.next()?;
         let its_upstream = before.upstreams.get(old.provider.index)?;
         Arc::ptr_eq(upstream, its_upstream).then_some(old.index)

@@ -20,10 +20,10 @@ use std::time::UNIX_EPOCH;
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
-use tollgate_policy::table::{Endpoint, Kind, Protocol, Provider};
+use tollgate_policy::table::{self, Deployment, Endpoint, Kind, Protocol, Provider};
 use tollgate_proto::completion::v1::AttemptOutcome;
 use tollgate_provider::chat::{Request, Response, Warning};
-use tollgate_provider::{Class, Codec, Failure, HttpRequest, Outgoing, Target};
+use tollgate_provider::{Api, Class, Codec, Failure, HttpRequest, Outgoing, Target};
 use url::{Position, Url};
 
 use client::{Body, Client};
@@ -65,12 +65,14 @@ enum Transport {
 struct Http {
     client: Client,
     codec: Codec,
+    /// The same over its Responses, where it may have them.
+    responses: Option<Codec>,
     base_url: String,
     api_version: Option<String>,
     /// Why the address that the policy gives may not be called, where it is no name and that shows at once.
     refused: Option<Refused>,
-    /// The address of a path, parsed once: most kinds of provider have a single one.
-    url: OnceLock<(String, Arc<Url>)>,
+    /// The addresses of the first paths, parsed once: hardly any provider has more.
+    urls: [OnceLock<(String, Arc<Url>)>; 4],
 }
 
 // === impl Upstream ===
@@ -113,61 +115,66 @@ impl Upstream {
             && *self.key.current(clock::boot_time()) == key::read(&provider.credential)
     }
 
-    /// Asks for a whole answer. The headers of whatever comes are shown to `heard`.
+    /// Asks a deployment for a whole answer. The headers of whatever comes are shown to `heard`.
     pub(crate) async fn whole(
         &self,
         request: &Request,
-        model: &str,
+        of: &Deployment,
         heard: Heard<'_>,
     ) -> Result<Response, Ended> {
         let Transport::Http(http) = &self.transport else {
-            return simulated::whole(self.simulated()?, request, model).await;
+            return simulated::whole(self.simulated()?, request, &of.model).await;
         };
-        let sent = self.send(http, request, (model, false), heard);
+        let sent = self.send(http, request, (of, false), heard);
         let (response, warnings) = sent.await?;
         let body = self.read_body(response.body, LONGEST_ANSWER).await?;
-        let response = http.codec.decode(&body).map_err(Ended::no_answer)?;
+        let response = http.codec(of)?.decode(&body).map_err(Ended::no_answer)?;
         Ok(Response {
             warnings,
             ..response
         })
     }
 
-    /// Asks for a stream, and returns it once the provider has accepted. The headers of whatever comes are shown to
+    /// Asks a deployment for a stream, and returns it once the provider has accepted. The headers of whatever comes are shown to
     /// `heard`.
     pub(crate) async fn stream(
         &self,
         request: &Request,
-        model: &str,
+        of: &Deployment,
         heard: Heard<'_>,
     ) -> Result<LiveStream, Ended> {
         let idle = self.provider.timeouts.idle;
         let Transport::Http(http) = &self.transport else {
-            let script = simulated::script(self.simulated()?, request, model);
+            let script = simulated::script(self.simulated()?, request, &of.model);
             return Ok(LiveStream::simulated(script, idle));
         };
-        let sent = self.send(http, request, (model, true), heard);
+        let sent = self.send(http, request, (of, true), heard);
         let (response, warnings) = sent.await?;
         if let Some(other) = no_stream(&response) {
             return Err(Ended::bad_response(&format!(
                 "asked for a stream, the provider answered with {other}"
             )));
         }
-        let decoder = http.codec.stream_decoder(request.choice_count()).joining();
-        Ok(LiveStream::http(response.body, decoder, idle).telling(warnings))
+        let decoder = http.codec(of)?.stream_decoder(request.choice_count());
+        Ok(LiveStream::http(response.body, decoder.joining(), idle).telling(warnings))
     }
 
-    /// Looks whether the provider has words for a request.
+    /// Looks whether a deployment's provider has words for a request.
     ///
     /// # Errors
     /// The field that it has none for.
-    pub(crate) fn fits(&self, request: &Request, model: &str, stream: bool) -> Result<(), Ended> {
+    pub(crate) fn fits(
+        &self,
+        request: &Request,
+        of: &Deployment,
+        stream: bool,
+    ) -> Result<(), Ended> {
         let Transport::Http(http) = &self.transport else {
             return Ok(());
         };
         let encoded = http
-            .codec
-            .encode(request, &self.target(http, model), stream);
+            .codec(of)?
+            .encode(request, &self.target(http, of), stream);
         encoded
             .map(|_| ())
             .map_err(|error| Ended::inexpressible(&error))
@@ -185,12 +192,12 @@ impl Upstream {
         &self,
         http: &Http,
         request: &Request,
-        (model, stream): (&str, bool),
+        (of, stream): (&Deployment, bool),
         heard: Heard<'_>,
     ) -> Result<(client::Response, Vec<Warning>), Ended> {
         let mut encoded = http
-            .codec
-            .encode(request, &self.target(http, model), stream)
+            .codec(of)?
+            .encode(request, &self.target(http, of), stream)
             .map_err(|error| Ended::inexpressible(&error))?;
         let warnings = std::mem::take(&mut encoded.warnings);
         Ok((self.exchange(http, encoded, heard).await?, warnings))
@@ -265,9 +272,10 @@ impl Upstream {
         Ok((url, built))
     }
 
-    fn target<'a>(&'a self, http: &'a Http, model: &'a str) -> Target<'a> {
+    fn target<'a>(&'a self, http: &'a Http, of: &'a Deployment) -> Target<'a> {
         Target {
-            model,
+            model: &of.model,
+            base_model: &of.base_model,
             provider: &self.provider.name,
             api_version: http.api_version.as_deref(),
             drop_unsupported: self.provider.drop_unsupported,
@@ -336,29 +344,44 @@ impl Http {
             let problem = "only a provider with `internal: true` can be reached without TLS";
             return Err(named(problem.to_owned()));
         }
+        let codec = Codec::new(codec_kind(endpoint.protocol))
+            .in_region(&endpoint.region)
+            .at(&base_url);
         Ok(Transport::Http(Box::new(Self {
             client: Client::new(provider, &base).map_err(named)?,
-            codec: Codec::new(codec_kind(endpoint.protocol))
-                .in_region(&endpoint.region)
-                .at(&base_url),
+            responses: codec.clone().over(Api::Responses),
+            codec,
             base_url,
             api_version: endpoint.api_version.clone(),
             refused,
-            url: OnceLock::new(),
+            urls: Default::default(),
         })))
     }
 
+    /// The codec that speaks to a deployment.
+    fn codec(&self, of: &Deployment) -> Result<&Codec, Ended> {
+        let codec = match of.api {
+            table::Api::ChatCompletions => Some(&self.codec),
+            table::Api::Responses => self.responses.as_ref(),
+        };
+        // A policy that says so is refused when it is applied.
+        codec.ok_or_else(|| Ended::never(format!("{}: its provider has no Responses", of.name)))
+    }
+
     fn url(&self, path: &str) -> Result<Arc<Url>, String> {
-        if let Some((known, url)) = self.url.get()
-            && known == path
-        {
+        let known = self.urls.iter().filter_map(OnceLock::get);
+        if let Some((_, url)) = known.into_iter().find(|(known, _)| known == path) {
             return Ok(Arc::clone(url));
         }
         let url = Url::parse(&format!("{}{path}", self.base_url))
             .map_err(|error| format!("`{}{path}` is not an address: {error}", self.base_url))?;
         let url = Arc::new(url);
-        // Another request may have been first; then it is the same, or another path of many.
-        let _ = self.url.set((path.to_owned(), Arc::clone(&url)));
+        // Where none is free, the paths are many, each for a request or two.
+        let free = self.urls.iter().find(|slot| slot.get().is_none());
+        if let Some(free) = free {
+            // Another request may have been first.
+            let _ = free.set((path.to_owned(), Arc::clone(&url)));
+        }
         Ok(url)
     }
 }

@@ -20,7 +20,7 @@ mod provider;
 mod routing;
 mod unit;
 
-pub use protocol::Protocol;
+pub use protocol::{Api, Protocol};
 pub use provider::{
     Credential, Effect, Endpoint, Kind, Provider, Simulated, SimulatedFault, Timeouts,
 };
@@ -417,6 +417,8 @@ pub struct Deployment {
     pub model: String,
     /// The model's name by which others know it.
     pub base_model: String,
+    /// Which of the provider's interfaces conversations go over.
+    pub api: Api,
     /// What it costs. None: unknown, which is not nothing.
     pub price: Option<Price>,
     /// What its provider lets through to it, and to the account: the counters that must admit an attempt, in the order

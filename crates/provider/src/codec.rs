@@ -1,6 +1,8 @@
 //! The seam between the canonical conversation and a provider's wire format.
 
+mod api;
 mod embeddings;
+mod stream;
 
 use std::borrow::Cow;
 use std::time::SystemTime;
@@ -10,9 +12,15 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, H
 use http::{Method, StatusCode};
 use serde::Serialize;
 
-use crate::chat::{Chunk, Request, Response, Usage, Warning};
+use crate::chat::{Request, Response, Warning};
 use crate::failure::Failure;
-use crate::{Error, anthropic, bedrock, cohere, counting, gemini, models, openai, options, stored};
+use crate::{
+    Error, anthropic, bedrock, cohere, counting, gemini, models, openai, options, responses, stored,
+};
+use stream::Format;
+
+pub use api::Api;
+pub use stream::StreamDecoder;
 
 /// A kind of provider: which wire format it speaks, and in which dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,6 +83,8 @@ impl Kind {
 pub struct Target<'a> {
     /// The model by the provider's name for it.
     pub model: &'a str,
+    /// The model by the name that others know it by, where the provider's is one of the operator's own making.
+    pub base_model: &'a str,
     /// The provider by its name in the policy, by which files say whose they are.
     pub provider: &'a str,
     /// The version of the interface, where the provider has several; see `azure_openai` in policies.
@@ -90,6 +100,7 @@ impl<'a> Target<'a> {
     pub fn of(model: &'a str) -> Self {
         Self {
             model,
+            base_model: model,
             provider: "",
             api_version: None,
             drop_unsupported: false,
@@ -184,6 +195,7 @@ impl Outgoing<'_> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Codec {
     kind: Kind,
+    api: Api,
     /// Empty where none is needed.
     region: String,
     /// Whether Gemini is spoken as Vertex AI does.
@@ -196,9 +208,16 @@ impl Codec {
     pub fn new(kind: Kind) -> Self {
         Self {
             kind,
+            api: Api::default(),
             region: String::new(),
             vertex: false,
         }
+    }
+
+    /// The same codec over another interface; none where the kind does not have it.
+    #[must_use]
+    pub fn over(self, api: Api) -> Option<Self> {
+        api.is_of(self.kind).then_some(Self { api, ..self })
     }
 
     /// The same codec for a provider in that region, as signatures name it.
@@ -230,6 +249,12 @@ impl Codec {
         self.kind
     }
 
+    /// The interface it speaks.
+    #[must_use]
+    pub fn api(&self) -> Api {
+        self.api
+    }
+
     /// Encodes a request. With `stream`, the provider is always asked to report usage at the end.
     ///
     /// # Errors
@@ -254,6 +279,9 @@ impl Codec {
             }
         };
         stored::check(&request.messages, self.kind, target)?;
+        if self.api == Api::Responses {
+            return responses::encode(request, target, self.kind, stream);
+        }
         match self.kind {
             Kind::OpenAi => openai::encode(request, target, &openai::OPENAI, stream),
             Kind::OpenAiCompatible => openai::encode(request, target, &openai::COMPATIBLE, stream),
@@ -330,6 +358,9 @@ impl Codec {
     /// A `Failure` when the body is not a whole answer: an error object, an answer without choices,
     /// not JSON at all.
     pub fn decode(&self, body: &[u8]) -> Result<Response, Failure> {
+        if self.api == Api::Responses {
+            return responses::decode(body, self.kind);
+        }
         match self.kind {
             Kind::OpenAi | Kind::OpenAiCompatible | Kind::AzureOpenAi | Kind::Mistral => {
                 openai::decode(body)
@@ -347,15 +378,19 @@ impl Codec {
     /// JSON, `decode` finds out what it says.
     #[must_use]
     pub fn stream_decoder(&self, choices: u32) -> StreamDecoder {
-        match self.kind {
-            Kind::OpenAi | Kind::OpenAiCompatible | Kind::AzureOpenAi | Kind::Mistral => {
-                StreamDecoder(Format::OpenAi(openai::stream_decoder(choices)))
+        let format = match self.kind {
+            kind if self.api == Api::Responses => {
+                Format::Responses(responses::stream_decoder(kind))
             }
-            Kind::Anthropic => StreamDecoder(Format::Anthropic(anthropic::stream_decoder())),
-            Kind::Gemini => StreamDecoder(Format::Gemini(gemini::stream_decoder(choices))),
-            Kind::Cohere => StreamDecoder(Format::Cohere(cohere::stream_decoder())),
-            Kind::Bedrock => StreamDecoder(Format::Bedrock(bedrock::stream_decoder())),
-        }
+            Kind::OpenAi | Kind::OpenAiCompatible | Kind::AzureOpenAi | Kind::Mistral => {
+                Format::OpenAi(openai::stream_decoder(choices))
+            }
+            Kind::Anthropic => Format::Anthropic(anthropic::stream_decoder()),
+            Kind::Gemini => Format::Gemini(gemini::stream_decoder(choices)),
+            Kind::Cohere => Format::Cohere(cohere::stream_decoder()),
+            Kind::Bedrock => Format::Bedrock(bedrock::stream_decoder()),
+        };
+        StreamDecoder::of(format)
     }
 
     /// Classifies an answer whose status is not 2xx. `body` may be cut short; `now` is for waits
@@ -376,105 +411,6 @@ impl Codec {
             Kind::Anthropic => anthropic::classify(status, headers, body, now),
             Kind::Cohere => cohere::classify(status, headers, body, now),
             Kind::Bedrock => bedrock::classify(status, headers, body, now),
-        }
-    }
-}
-
-/// Decodes the body of one streamed answer, slice by slice.
-///
-/// Once it has failed it stays failed.
-#[derive(Debug)]
-pub struct StreamDecoder(Format);
-
-/// One decoder for each format. A kind that shares a format is not told apart here.
-#[derive(Debug)]
-enum Format {
-    OpenAi(openai::StreamDecoder),
-    Anthropic(anthropic::StreamDecoder),
-    Gemini(gemini::StreamDecoder),
-    Cohere(cohere::StreamDecoder),
-    Bedrock(bedrock::StreamDecoder),
-}
-
-impl StreamDecoder {
-    /// The same, making the pieces of one text that end up in the same `out` one, which costs less than many. What
-    /// a caller puts together of them is the same.
-    #[must_use]
-    pub fn joining(self) -> Self {
-        Self(match self.0 {
-            Format::OpenAi(decoder) => Format::OpenAi(decoder.joining()),
-            Format::Anthropic(decoder) => Format::Anthropic(decoder.joining()),
-            Format::Gemini(decoder) => Format::Gemini(decoder.joining()),
-            Format::Cohere(decoder) => Format::Cohere(decoder.joining()),
-            Format::Bedrock(decoder) => Format::Bedrock(decoder.joining()),
-        })
-    }
-
-    /// Takes the next bytes, however they were cut, and appends what they complete to `out`.
-    ///
-    /// # Errors
-    /// The `Failure` that ends this stream: an error event, or a line or event beyond the bounds of
-    /// `sse`. What was appended to `out` before it is valid.
-    pub fn push(&mut self, bytes: &[u8], out: &mut Vec<Chunk>) -> Result<(), Failure> {
-        match &mut self.0 {
-            Format::OpenAi(decoder) => decoder.push(bytes, out),
-            Format::Anthropic(decoder) => decoder.push(bytes, out),
-            Format::Gemini(decoder) => decoder.push(bytes, out),
-            Format::Cohere(decoder) => decoder.push(bytes, out),
-            Format::Bedrock(decoder) => decoder.push(bytes, out),
-        }
-    }
-
-    /// Must be called when the body has ended cleanly; appends what was still held back, the usage
-    /// as the very last. Only an `Ok` from here makes the answer a success.
-    ///
-    /// # Errors
-    /// `Class::Truncated` when some choice has no finish reason; or the failure that ended the
-    /// stream before.
-    pub fn finish(&mut self, out: &mut Vec<Chunk>) -> Result<(), Failure> {
-        match &mut self.0 {
-            Format::OpenAi(decoder) => decoder.finish(out),
-            Format::Anthropic(decoder) => decoder.finish(out),
-            Format::Gemini(decoder) => decoder.finish(out),
-            Format::Cohere(decoder) => decoder.finish(out),
-            Format::Bedrock(decoder) => decoder.finish(out),
-        }
-    }
-
-    /// Whether the provider has said that nothing more follows, so that the rest of the body need
-    /// not be waited for. `finish` must still be called.
-    #[must_use]
-    pub fn is_done(&self) -> bool {
-        match &self.0 {
-            Format::OpenAi(decoder) => decoder.is_done(),
-            Format::Anthropic(decoder) => decoder.is_done(),
-            Format::Gemini(decoder) => decoder.is_done(),
-            Format::Cohere(decoder) => decoder.is_done(),
-            Format::Bedrock(decoder) => decoder.is_done(),
-        }
-    }
-
-    /// The latest usage the provider reported, also for a stream that failed: for the bill.
-    #[must_use]
-    pub fn usage(&self) -> Option<Usage> {
-        match &self.0 {
-            Format::OpenAi(decoder) => decoder.usage(),
-            Format::Anthropic(decoder) => decoder.usage(),
-            Format::Gemini(decoder) => decoder.usage(),
-            Format::Cohere(decoder) => decoder.usage(),
-            Format::Bedrock(decoder) => decoder.usage(),
-        }
-    }
-
-    /// How many events could not be read and were skipped.
-    #[must_use]
-    pub fn malformed(&self) -> u64 {
-        match &self.0 {
-            Format::OpenAi(decoder) => decoder.malformed(),
-            Format::Anthropic(decoder) => decoder.malformed(),
-            Format::Gemini(decoder) => decoder.malformed(),
-            Format::Cohere(decoder) => decoder.malformed(),
-            Format::Bedrock(decoder) => decoder.malformed(),
         }
     }
 }

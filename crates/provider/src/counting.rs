@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::chat::Request;
-use crate::codec::{Codec, HttpRequest, Kind, Target};
+use crate::codec::{Api, Codec, HttpRequest, Kind, Target};
 use crate::failure::{Class, Failure};
 use crate::usage::count;
-use crate::{Error, path};
+use crate::{Error, path, responses};
 
 /// What of a request counts, as each format names it.
 const OF_ANTHROPIC: [&str; 6] = [
@@ -53,8 +53,8 @@ struct Converse<'a> {
     converse: Fields<'a>,
 }
 
-/// The question for a request; none where the kind does not count whole requests: OpenAI's way and its imitators'
-/// cannot be asked, Cohere counts texts.
+/// The question for a request; none where the kind does not count whole requests: OpenAI's way and its imitators' is
+/// asked over its Responses only, Cohere counts texts.
 ///
 /// # Errors
 /// As from `Codec::encode`.
@@ -64,7 +64,8 @@ pub(crate) fn encode(
     target: &Target<'_>,
 ) -> Result<Option<HttpRequest>, Error> {
     let kind = codec.kind();
-    if !matches!(kind, Kind::Anthropic | Kind::Gemini | Kind::Bedrock) {
+    let responds = codec.api() == Api::Responses;
+    if !responds && !matches!(kind, Kind::Anthropic | Kind::Gemini | Kind::Bedrock) {
         return Ok(None);
     }
     let sent = codec.encode(request, target, false)?;
@@ -95,6 +96,10 @@ pub(crate) fn encode(
             let converse = only(&OF_BEDROCK);
             let input = Converse { converse };
             HttpRequest::post(path, json, &Bedrock { input })?
+        }
+        Kind::OpenAi | Kind::OpenAiCompatible | Kind::AzureOpenAi if responds => {
+            let path = responses::action("responses/input_tokens", kind, target);
+            HttpRequest::post(path, json, &only(&responses::COUNTED))?
         }
         Kind::OpenAi
         | Kind::OpenAiCompatible

@@ -27,6 +27,7 @@ pub mod openai;
 mod options;
 mod path;
 pub mod rate_limits;
+mod responses;
 pub mod simulated;
 pub mod sse;
 mod stored;
@@ -40,6 +41,6 @@ mod unsupported;
 mod usage;
 mod wire;
 
-pub use codec::{Codec, HttpRequest, Kind, Outgoing, StreamDecoder, Target};
+pub use codec::{Api, Codec, HttpRequest, Kind, Outgoing, StreamDecoder, Target};
 pub use error::Error;
 pub use failure::{Class, Failure};

@@ -141,6 +141,12 @@ impl Place {
         }
     }
 
+    /// The error for what no provider would take.
+    pub(crate) fn invalid(self, rest: &str, problem: &'static str) -> Error {
+        let (message, part) = (self.message, self.part);
+        Error::invalid(format!("messages[{message}].parts[{part}]{rest}"), problem)
+    }
+
     /// What was said in sound by the model, which nobody but its maker knows as sound.
     ///
     /// # Errors

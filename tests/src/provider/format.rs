@@ -8,6 +8,8 @@ use http::header::AUTHORIZATION;
 pub enum Format {
     /// `POST …/chat/completions`, `…/embeddings`
     OpenAi,
+    /// `POST …/responses`
+    Responses,
     /// `POST …/messages`
     Anthropic,
     /// `POST …/models/MODEL:generateContent`, `…:streamGenerateContent`, `…:batchEmbedContents`, and at Vertex AI
@@ -43,6 +45,7 @@ impl Route {
         let plain = match path.rsplit('/').next().unwrap_or_default() {
             "completions" if path.ends_with("/chat/completions") => plain(Format::OpenAi, false),
             "embeddings" => plain(Format::OpenAi, true),
+            "responses" => plain(Format::Responses, false),
             "messages" => plain(Format::Anthropic, false),
             "chat" => plain(Format::Cohere, false),
             "embed" => plain(Format::Cohere, true),
@@ -91,6 +94,7 @@ impl Route {
                 Some("ask for server-sent events: alt=sse")
             }
             Format::OpenAi
+            | Format::Responses
             | Format::Anthropic
             | Format::Gemini
             | Format::Cohere
@@ -157,6 +161,7 @@ mod tests {
             None,
             None,
         );
+        check("/openai/v1/responses", Format::Responses, None, None);
         check("/v1/messages", Format::Anthropic, None, None);
         check("/v2/chat", Format::Cohere, None, None);
         check("/v2/embed", Format::Cohere, None, None);
@@ -175,7 +180,13 @@ mod tests {
             Some("arn:aws/ok"),
             Some(false),
         );
-        for path in ["/", "/v1/models", "/converse", "/v1/messages/count_tokens"] {
+        for path in [
+            "/",
+            "/v1/models",
+            "/converse",
+            "/v1/messages/count_tokens",
+            "/v1/responses/input_tokens",
+        ] {
             assert_eq!(Route::of(path), None, "{path}");
         }
     }

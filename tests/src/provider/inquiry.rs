@@ -42,9 +42,14 @@ pub(super) fn models(headers: &HeaderMap, query: &str) -> Value {
 
 /// Whether a path asks for a count.
 pub(super) fn is_count(path: &str) -> bool {
-    ["/messages/count_tokens", ":countTokens", "/count-tokens"]
-        .into_iter()
-        .any(|end| path.ends_with(end))
+    [
+        "/messages/count_tokens",
+        "/responses/input_tokens",
+        ":countTokens",
+        "/count-tokens",
+    ]
+    .into_iter()
+    .any(|end| path.ends_with(end))
 }
 
 /// The count of a request's tokens: those that a completion would be charged for its prompt.
@@ -59,5 +64,9 @@ pub(super) fn count(path: &str, body: &[u8]) -> anyhow::Result<Value> {
     };
     let inner = inner.to_string();
     let tokens = ChatRequest::parse(inner.as_bytes())?.prompt()?.tokens;
-    Ok(json!({ name: tokens }))
+    let mut told = json!({ name: tokens });
+    if path.ends_with("/responses/input_tokens") {
+        told["object"] = json!("response.input_tokens");
+    }
+    Ok(told)
 }

@@ -12,7 +12,7 @@ pub(super) struct ChatRequest<'a> {
     /// Missing where the address names the model.
     #[serde(borrow, default)]
     pub(super) model: Cow<'a, str>,
-    #[serde(borrow, alias = "contents")]
+    #[serde(borrow, alias = "contents", alias = "input")]
     messages: Vec<Message<'a>>,
     /// Instructions that are no message: a text, a list of parts, or an object with such a list.
     #[serde(borrow, default, alias = "systemInstruction")]
@@ -23,7 +23,7 @@ pub(super) struct ChatRequest<'a> {
     stream_options: Option<StreamOptions>,
     #[serde(default)]
     max_tokens: Option<u32>,
-    #[serde(default)]
+    #[serde(default, alias = "max_output_tokens")]
     max_completion_tokens: Option<u32>,
     #[serde(default, rename = "generationConfig", alias = "inferenceConfig")]
     config: Option<Config>,
@@ -182,6 +182,8 @@ mod tests {
                 "contents":[{"role":"user","parts":[{"text":"nonce=a x"}]}]}"#,
             r#"{"system":[{"text":"be brief"}],"inferenceConfig":{"maxTokens":7},
                 "messages":[{"role":"user","content":[{"text":"nonce=a x"}]}]}"#,
+            r#"{"model":"ok","max_output_tokens":7,
+                "input":[{"role":"developer","content":"be brief"},{"role":"user","content":[{"type":"input_text","text":"nonce=a x"}]}]}"#,
             r#"{"model":"ok","max_tokens":7,
                 "messages":[{"role":"system","content":"be brief"},{"role":"user","content":"nonce=a x"}]}"#,
         ] {

@@ -234,6 +234,12 @@ fn ask(provider: &MockProvider, format: Format, model: &str, stream: bool) -> (S
     });
     let (path, body) = match format {
         Format::OpenAi => ("/v1/chat/completions".to_owned(), plain),
+        Format::Responses => {
+            let body = serde_json::json!({
+                "model": model, "max_output_tokens": 100, "stream": stream, "input": [message], "store": false,
+            });
+            ("/v1/responses".to_owned(), body)
+        }
         Format::Anthropic => ("/v1/messages".to_owned(), plain),
         Format::Cohere => ("/v2/chat".to_owned(), plain),
         Format::Gemini => {
@@ -258,8 +264,9 @@ fn ask(provider: &MockProvider, format: Format, model: &str, stream: bool) -> (S
     parts(post(provider, &path, &body.to_string()).unwrap())
 }
 
-const FORMATS: [Format; 5] = [
+const FORMATS: [Format; 6] = [
     Format::OpenAi,
+    Format::Responses,
     Format::Anthropic,
     Format::Gemini,
     Format::Cohere,

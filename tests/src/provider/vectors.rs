@@ -155,7 +155,7 @@ impl Vectors {
                 };
                 (inputs, 96, length("output_dimension"), words)
             }
-            Format::Anthropic => bail!("there are no embeddings"),
+            Format::Anthropic | Format::Responses => bail!("there are no embeddings"),
         };
         ensure!((1..=most).contains(&values.len()), "1 to {most} inputs");
         let tokens = values.iter().map(|value| match value.as_array() {
@@ -195,39 +195,7 @@ impl Vectors {
                 }
                 answer
             }
-            Words::Gemini => {
-                let embedding = |values| json!({ "values": values });
-                let all: Vec<_> = of(Numbers::Float).into_iter().map(embedding).collect();
-                match prompt {
-                    Some(prompt) => {
-                        json!({ "embeddings": all, "usageMetadata": { "promptTokenCount": prompt } })
-                    }
-                    None => json!({ "embeddings": all }),
-                }
-            }
-            Words::GeminiAlone => {
-                let embedding = json!({ "values": expected_vector(self.last(), self.length) });
-                match prompt {
-                    Some(prompt) => {
-                        json!({ "embedding": embedding, "usageMetadata": { "promptTokenCount": prompt } })
-                    }
-                    None => json!({ "embedding": embedding }),
-                }
-            }
-            Words::Predicted => {
-                let counts = prompt.map(|prompt| shares(prompt, self.inputs.len()));
-                let prediction = |(index, values): (usize, Value)| {
-                    let mut embeddings = json!({ "values": values });
-                    if let Some(counts) = &counts {
-                        let count = counts[index];
-                        embeddings["statistics"] =
-                            json!({ "token_count": count, "truncated": false });
-                    }
-                    json!({ "embeddings": embeddings })
-                };
-                let all = of(Numbers::Float).into_iter().enumerate();
-                json!({ "predictions": all.map(prediction).collect::<Vec<_>>() })
-            }
+            Words::Gemini | Words::GeminiAlone | Words::Predicted => self.by_google(prompt),
             Words::Cohere { numbers } => {
                 let meta = match prompt {
                     Some(prompt) => {
@@ -258,6 +226,34 @@ impl Vectors {
             }
         };
         answer.to_string()
+    }
+
+    /// The answer in one of Google's three ways.
+    fn by_google(&self, prompt: Option<i64>) -> Value {
+        let vectors = self.inputs.iter();
+        let vectors = vectors.map(|it| json!({ "values": expected_vector(it, self.length) }));
+        if self.words == Words::Predicted {
+            // All of the count with the first, so that only who adds them up gets it right.
+            let counts = prompt.into_iter().chain(std::iter::repeat(0));
+            let prediction = |(mut embeddings, count): (Value, i64)| {
+                if prompt.is_some() {
+                    embeddings["statistics"] = json!({ "token_count": count, "truncated": false });
+                }
+                json!({ "embeddings": embeddings })
+            };
+            let all: Vec<_> = vectors.zip(counts).map(prediction).collect();
+            return json!({ "predictions": all });
+        }
+        let vectors: Vec<_> = vectors.collect();
+        let mut answer = if self.words == Words::GeminiAlone {
+            json!({ "embedding": vectors.last() })
+        } else {
+            json!({ "embeddings": vectors })
+        };
+        if let Some(prompt) = prompt {
+            answer["usageMetadata"] = json!({ "promptTokenCount": prompt });
+        }
+        answer
     }
 
     /// The count, where it is told in a header.
@@ -297,15 +293,6 @@ fn of_gemini(asked: &Value) -> anyhow::Result<(Vec<Value>, Option<usize>, Words)
         .filter_map(|it| it["outputDimensionality"].as_u64());
     let length = length.next().and_then(|it| usize::try_from(it).ok());
     Ok((inputs, length, words))
-}
-
-/// A count in as many parts as there are inputs.
-fn shares(count: i64, inputs: usize) -> Vec<i64> {
-    let mut shares = vec![0; inputs];
-    if let Some(first) = shares.first_mut() {
-        *first = count;
-    }
-    shares
 }
 
 /// OpenAI's inputs: a text, texts, tokens or lists of tokens.

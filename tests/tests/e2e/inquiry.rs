@@ -88,12 +88,14 @@ providers:
   dead:   { kind: anthropic, base_url: "http://127.0.0.1:1", internal: true }
 deployments:
   gpt:   { provider: openai, model: ok, base_model: gpt-4o }
+  o3:    { provider: openai, model: ok, api: responses }
   opus:  { provider: claude, model: ok }
   flash: { provider: google, model: ok }
   nova:  { provider: aws, model: ok }
   gone:  { provider: dead, model: ok }
 pools:
   gpt:   { targets: [ { deployment: gpt } ] }
+  o3:    { targets: [ { deployment: o3 } ] }
   opus:  { targets: [ { deployment: opus } ] }
   flash: { targets: [ { deployment: flash } ] }
   nova:  { targets: [ { deployment: nova } ] }
@@ -101,6 +103,7 @@ pools:
 models:
   gpt:   { routes: [ { pools: [gpt] } ] }
   exact: { routes: [ { pools: [gpt] } ], tokens: exact }
+  o3:    { routes: [ { pools: [o3] } ] }
   opus:  { routes: [ { pools: [opus] } ] }
   flash: { routes: [ { pools: [flash] } ] }
   nova:  { routes: [ { pools: [nova] } ] }
@@ -120,7 +123,7 @@ async fn callers_are_told_how_many_tokens_a_conversation_has() -> anyhow::Result
     let told = |count: &CountTokensResponse| (count.source(), count.deployment.clone());
     let provider = |name: &str| (UsageSource::Provider, name.to_owned());
     // The fake provider counts four bytes as a token, and three for a message.
-    for model in ["opus", "flash", "nova"] {
+    for model in ["o3", "opus", "flash", "nova"] {
         let count = caller.count(question(model, false)).await?;
         assert_eq!(count.input_tokens, 7 + 3, "{model}");
         assert_eq!(told(&count), provider(model));

@@ -15,6 +15,10 @@ use super::condition::eventually;
 /// A kind of provider with what sets it apart from the others.
 pub struct Kind {
     pub name: &'static str,
+    /// The kind as a policy names it, where that is not the name.
+    kind: Option<&'static str>,
+    /// What else a policy must say of a deployment there.
+    pub served: &'static str,
     /// Whether it tells how many of the output tokens were thinking.
     counts_reasoning: bool,
     /// Whether it tells what it charges for apart from what it counts.
@@ -29,8 +33,17 @@ pub struct Kind {
     pub habits: &'static str,
 }
 
+impl Kind {
+    /// The kind as a policy names it.
+    pub fn kind(&self) -> &'static str {
+        self.kind.unwrap_or(self.name)
+    }
+}
+
 const PLAIN: Kind = Kind {
     name: "",
+    kind: None,
+    served: "",
     counts_reasoning: false,
     billed: false,
     reports: "prompt_tokens",
@@ -39,8 +52,8 @@ const PLAIN: Kind = Kind {
     habits: "",
 };
 
-/// Every kind that the gateway has a codec for.
-pub const KINDS: [Kind; 8] = [
+/// Every kind that the gateway has a codec for, over each of its interfaces.
+pub const KINDS: [Kind; 10] = [
     Kind {
         name: "openai",
         counts_reasoning: true,
@@ -53,6 +66,22 @@ pub const KINDS: [Kind; 8] = [
     },
     Kind {
         name: "azure_openai",
+        counts_reasoning: true,
+        ..PLAIN
+    },
+    Kind {
+        name: "openai_responses",
+        kind: Some("openai"),
+        served: ", api: responses",
+        reports: "input_tokens",
+        counts_reasoning: true,
+        ..PLAIN
+    },
+    Kind {
+        name: "azure_openai_responses",
+        kind: Some("azure_openai"),
+        served: ", api: responses",
+        reports: "input_tokens",
         counts_reasoning: true,
         ..PLAIN
     },
@@ -150,13 +179,14 @@ fn policy() -> String {
     let behaviours = [RICH].into_iter().chain(refusals).chain(BROKEN);
     let behaviours = behaviours.chain(WHOLE).chain(NO_ANSWER).chain([DRIPS]);
     let behaviours: Vec<_> = behaviours.collect();
-    for Kind {
-        name: kind,
-        settings,
-        habits,
-        ..
-    } in KINDS
-    {
+    for it in KINDS {
+        let (kind, of) = (it.name, it.kind());
+        let Kind {
+            settings,
+            habits,
+            served,
+            ..
+        } = it;
         // Writing to a String cannot fail.
         let provider = kind.replace('_', "-");
         for (index, behaviour) in behaviours.iter().enumerate() {
@@ -164,11 +194,11 @@ fn policy() -> String {
             // Each at a provider of its own, which a refused key takes out.
             let _ = writeln!(
                 providers,
-                "  {name}: {{ kind: {kind}, base_url: \"PROVIDER\", internal: true, timeouts: {{ idle: 500ms }}{settings} }}"
+                "  {name}: {{ kind: {of}, base_url: \"PROVIDER\", internal: true, timeouts: {{ idle: 500ms }}{settings} }}"
             );
             let lines = [
                 format!(
-                    "  {name}: {{ provider: {name}, model: \"{name}@{behaviour}{habits}\", price: {{ input: 1, output: 2 }} }}"
+                    "  {name}: {{ provider: {name}, model: \"{name}@{behaviour}{habits}\", price: {{ input: 1, output: 2 }}{served} }}"
                 ),
                 format!("  {name}: {{ targets: [ {{ deployment: {name} }} ] }}"),
                 format!(

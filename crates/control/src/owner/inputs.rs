@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tollgate_quota::owner::Event;
-use tollgate_quota::{NodeMessage, Shard};
+use tollgate_quota::{Counter, NodeMessage, Shard};
 
 use super::{Input, Shell};
 use crate::metrics;
@@ -63,17 +63,22 @@ impl Shell {
             .keep_alive(incarnation, t_node, self.clock.now());
     }
 
-    /// Drops accounts of counters that the limit of that name does not have now: it counts something else, or
-    /// by other dimensions, and its amount is not theirs. A node whose policy lags, or is ahead, waits the
-    /// moment until it does not.
+    /// Drops accounts of counters that the limit of that name does not have now. A node whose policy lags, or is ahead,
+    /// waits the moment until it does not.
     fn keep_known(&self, message: &mut NodeMessage) {
+        let accounts = &mut message.accounts;
+        accounts.retain(|account| self.is_known(account.counter.pool()));
+    }
+
+    /// Whether the limit of that name has such a counter now. Else it counts something else, or by other dimensions, and
+    /// its amount is not the counter's.
+    pub(super) fn is_known(&self, counter: &Counter) -> bool {
         let current = self.current.borrow();
-        let Some(snapshot) = &*current else { return };
-        message.accounts.retain(|account| {
-            let counter = account.counter.pool();
-            let name = format!("{}/{}", counter.limit(), counter.subject());
-            snapshot.table.limit_of_counter(&name).is_some()
-        });
+        let Some(snapshot) = &*current else {
+            return true;
+        };
+        let name = format!("{}/{}", counter.limit(), counter.subject());
+        snapshot.table.limit_of_counter(&name).is_some()
     }
 }
 

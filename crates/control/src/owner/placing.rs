@@ -215,7 +215,7 @@ impl Shell {
         if !shards.is_empty() {
             info!(shards = shards.len(), "handing out quota of more shards");
             self.load_raises(shards);
-            self.look_for_open_shares();
+            self.search();
         }
         let registers = !self.placing.settled && !self.desk.store.is_exclusive();
         let complete = self.terms.shards().len() == Shard::COUNT;

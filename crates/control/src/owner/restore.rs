@@ -1,11 +1,10 @@
-//! Quota in a store that was restored from an older copy: which shares are open, and the thaw once none is.
+//! Quota in a store that was restored from an older copy: the thaw, once no share of before is open.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tollgate_quota::owner::{Event, LedgerRow};
+use tollgate_quota::owner::LedgerRow;
 use tollgate_quota::{Counter, NodeMessage, OwnerTime};
-use tracing::warn;
 
 use super::write::Desk;
 use super::{Done, Shell, Thawing, record};
@@ -15,42 +14,11 @@ use crate::store::Txn;
 
 /// Rows looked at together.
 const PAGE: usize = 500;
-/// The wait after a failure.
-const RETRY: Duration = Duration::from_secs(1);
 /// Nodes repeat with every heartbeat, once a second, what is not durably closed, and say it in several messages where
 /// it is much. So after this long without such a word there is none left.
 const ALL_SAID: Duration = Duration::from_secs(3);
 
 impl Shell {
-    /// While quota is frozen, operators are shown what stands in the way of its thaw.
-    pub(super) fn look_for_open_shares(&mut self) {
-        if !self.origin.is_frozen() {
-            return;
-        }
-        let (desk, now) = (self.desk.clone(), self.clock.now());
-        self.jobs.spawn(async move {
-            match desk.open_shares(now).await {
-                Ok(open) => {
-                    Done::Open(Some(open.into_iter().map(|(counter, _)| counter).collect()))
-                }
-                Err(error) => {
-                    warn!(%error, "cannot look for shares from before the restore, trying again");
-                    tokio::time::sleep(RETRY).await;
-                    Done::Open(None)
-                }
-            }
-        });
-    }
-
-    pub(super) fn opened(&mut self, counters: Option<Vec<Counter>>) {
-        let Some(counters) = counters else {
-            return self.look_for_open_shares();
-        };
-        for counter in counters {
-            self.step(counter.shard(), Event::Open(counter));
-        }
-    }
-
     /// Notes that a process has more to say before quota can be thawed: it tells of others that are dead, or its own
     /// totals stand in another store and it will give them up. The store may know nothing of either.
     pub(super) fn note_unfinished(&mut self, message: &NodeMessage, store: u64) {

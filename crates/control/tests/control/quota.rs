@@ -3,6 +3,7 @@
 mod operator;
 mod replicas;
 mod restore;
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use http::HeaderMap;
 use tokio::time::{Instant, timeout, timeout_at};
 use tollgate_balance::{Word, Words};
-use tollgate_policy::table::SlowStream;
+use tollgate_policy::table::{Deployment, SlowStream};
 use tollgate_provider::chat::{Chunk, Delta, Response, Usage};
 use tollgate_provider::embeddings;
 use tollgate_provider::rate_limits::{Allowance, RateLimits};
@@ -46,10 +46,10 @@ pub(super) struct Opening {
 }
 
 impl Walk<'_> {
-    /// Asks a provider for its model's answer.
+    /// Asks a provider for the answer of a deployment.
     pub(super) async fn ask(
         &self,
-        (upstream, model): (&Upstream, &str),
+        (upstream, of): (&Upstream, &Deployment),
         under_way: &mut UnderWay,
         slow_stream: Option<SlowStream>,
     ) -> Result<Answer, Ended> {
@@ -59,13 +59,13 @@ impl Walk<'_> {
                 Asked::Completion {
                     request,
                     stream: true,
-                } => upstream.stream(request, model, &heard).await?,
+                } => upstream.stream(request, of, &heard).await?,
                 Asked::Completion { request, .. } => {
-                    let response = upstream.whole(request, model, &heard).await?;
+                    let response = upstream.whole(request, of, &heard).await?;
                     return Ok(Answer::Whole(Box::new(response)));
                 }
                 Asked::Embeddings(request) => {
-                    let response = upstream.embed(request, model, &heard).await?;
+                    let response = upstream.embed(request, of, &heard).await?;
                     return Ok(Answer::Embeddings(Box::new(response)));
                 }
             };

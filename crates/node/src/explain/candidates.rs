@@ -121,7 +121,7 @@ fn verdict(
         told.of_provider = false;
     }
     if let (Asked::Completion { request, stream }, true) = (&case.request.asked, fits)
-        && let Err(ended) = upstream.fits(request, &deployment.model, *stream)
+        && let Err(ended) = upstream.fits(request, deployment, *stream)
     {
         told.reason.clone_from(&ended.failure.detail);
         told.wait = None;

@@ -15,7 +15,7 @@ use tollgate_provider::chat::{Assembler, Chunk, Response};
 use tollgate_provider::openai::{ChunkRenderer, render_response};
 use tollgate_provider::{Codec, Kind};
 
-use super::compare;
+use super::{Column, columns, compare};
 use crate::grpc::encode;
 
 #[path = "../../../provider/examples/fuzz/frames.rs"]
@@ -64,10 +64,10 @@ fn bodies(kind: Kind, stream: &[&RawValue]) -> Vec<Vec<u8>> {
 }
 
 /// What each event of a stream brings, and last what its end does.
-fn decode(kind: Kind, stream: &[&RawValue], choices: u32) -> Vec<Vec<Chunk>> {
-    let mut decoder = Codec::new(kind).stream_decoder(choices);
+fn decode(codec: &Codec, stream: &[&RawValue], choices: u32) -> Vec<Vec<Chunk>> {
+    let mut decoder = codec.stream_decoder(choices);
     let mut pieces = Vec::new();
-    for body in bodies(kind, stream) {
+    for body in bodies(codec.kind(), stream) {
         let mut chunks = Vec::new();
         decoder.push(&body, &mut chunks).unwrap();
         pieces.push(chunks);
@@ -116,11 +116,11 @@ fn by_http(response: &Response) -> String {
 }
 
 /// What is told of an answer of one kind of provider.
-fn told(kind: Kind, fixture: &Fixture<'_>) -> String {
-    let whole = Codec::new(kind).decode(fixture.whole.get().as_bytes());
+fn told(codec: &Codec, fixture: &Fixture<'_>) -> String {
+    let whole = codec.decode(fixture.whole.get().as_bytes());
     let whole = whole.unwrap();
     let choices = u32::try_from(whole.choices.len()).unwrap();
-    let pieces = decode(kind, &fixture.stream, choices);
+    let pieces = decode(codec, &fixture.stream, choices);
     let mut out = String::new();
     let _ = writeln!(out, "whole, gRPC\n{}\n", by_grpc(&whole));
     let _ = writeln!(out, "whole, HTTP\n{}\n", by_http(&whole));
@@ -153,7 +153,7 @@ fn told(kind: Kind, fixture: &Fixture<'_>) -> String {
 
     // Reports of several events come together in no certain order.
     let said = |response| serde_json::from_str::<serde_json::Value>(&by_http(response)).unwrap();
-    assert_eq!(said(&assembled), said(&whole), "{}", kind.as_str());
+    assert_eq!(said(&assembled), said(&whole), "{codec:?}");
     out
 }
 
@@ -162,9 +162,9 @@ fn check(feature: &str) {
     let text = std::fs::read(folder().join(format!("{feature}.json"))).unwrap();
     let fixtures: BTreeMap<String, Fixture<'_>> = serde_json::from_slice(&text).unwrap();
     let mut out = String::new();
-    for kind in Kind::ALL {
-        if let Some(fixture) = fixtures.get(kind.as_str()) {
-            let _ = writeln!(out, "# {}\n\n{}", kind.as_str(), told(kind, fixture));
+    for Column { title, codec } in columns() {
+        if let Some(fixture) = fixtures.get(title) {
+            let _ = writeln!(out, "# {title}\n\n{}", told(&codec, fixture));
         }
     }
     compare(&folder().join(format!("{feature}.txt")), &out);

@@ -16,7 +16,14 @@ use super::{Fixture, Outcome, blessed, by_grpc, folder, outcomes};
 const BEGIN: &str = "<!-- made by `cargo test -p tollgate-node golden` -->\n";
 const END: &str = "<!-- end -->\n";
 /// The folders of `crates/provider/src` whose formats are the columns of the second table.
-const FORMATS: [&str; 5] = ["openai", "anthropic", "gemini", "cohere", "bedrock"];
+const FORMATS: [&str; 6] = [
+    "openai",
+    "anthropic",
+    "gemini",
+    "cohere",
+    "bedrock",
+    "responses",
+];
 
 fn crate_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../provider")
@@ -62,7 +69,7 @@ fn row(feature: &str, reasons: &mut Reasons) -> String {
     let with = outcomes(&by_grpc(fixture.grpc), stream);
     let without = outcomes(&by_grpc(fixture.without.unwrap_or(plain.grpc)), false);
     let edges = fixture.http.map_or("gRPC", |_| "both");
-    let with = with.iter().map(|(kind, it)| (*kind, it));
+    let with = with.iter().map(|(column, it)| (column.codec.kind(), it));
     let without = without.iter().map(|(_, it)| it);
     let mut out = head(feature, "golden", edges);
     out.push_str(&cells(feature == "plain", with.zip(without), reasons));
@@ -101,10 +108,11 @@ pub(super) fn cells<'a>(
 fn requests() -> String {
     let mut reasons = Reasons::default();
     let mut out = "\n| a request with | edges |".to_owned();
-    for kind in Kind::ALL {
-        let _ = write!(out, " {} |", kind.as_str());
+    let columns = super::columns();
+    for column in &columns {
+        let _ = write!(out, " {} |", column.title);
     }
-    out.push_str("\n|---|---|---|---|---|---|---|---|---|---|\n");
+    let _ = writeln!(out, "\n|---|---|{}", "---|".repeat(columns.len()));
     for feature in FEATURES {
         out.push_str(&row(feature, &mut reasons));
     }

@@ -1,5 +1,6 @@
 //! What a caller asks a provider for beside completions: vectors.
 
+use tollgate_policy::table::Deployment;
 use tollgate_provider::embeddings::{Request, Response};
 
 use super::{Ended, Heard, Transport, Upstream, simulated};
@@ -8,17 +9,17 @@ use super::{Ended, Heard, Transport, Upstream, simulated};
 const LONGEST_VECTORS: usize = 64 * 1024 * 1024;
 
 impl Upstream {
-    /// Asks for vectors. The headers of whatever comes are shown to `heard`.
+    /// Asks a deployment for vectors. The headers of whatever comes are shown to `heard`.
     pub(crate) async fn embed(
         &self,
         request: &Request,
-        model: &str,
+        of: &Deployment,
         heard: Heard<'_>,
     ) -> Result<Response, Ended> {
         let Transport::Http(http) = &self.transport else {
-            return simulated::embed(self.simulated()?, request, model).await;
+            return simulated::embed(self.simulated()?, request, &of.model).await;
         };
-        let target = self.target(http, model);
+        let target = self.target(http, of);
         let encoded = http.codec.encode_embeddings(request, &target);
         let mut encoded = encoded.map_err(|error| Ended::inexpressible(&error))?;
         let warnings = std::mem::take(&mut encoded.warnings);

@@ -1,5 +1,6 @@
 //! What is asked of a provider beside work: which models it has, how it counts.
 
+use tollgate_policy::table::Deployment;
 use tollgate_provider::chat::Request;
 
 use super::{Ended, LONGEST_ANSWER, Transport, Upstream};
@@ -34,27 +35,27 @@ impl Upstream {
         Err(Ended::bad_response("the list of models has no end"))
     }
 
-    /// How many tokens the provider counts in a request; none where it does not count.
+    /// How many tokens the provider counts in a request for a deployment; none where it does not count.
     ///
     /// # Errors
     /// It did not answer, or not with a count.
     pub(crate) async fn counted(
         &self,
         request: &Request,
-        model: &str,
+        of: &Deployment,
     ) -> Result<Option<u64>, Ended> {
         let Transport::Http(http) = &self.transport else {
             return Ok(None);
         };
-        let target = self.target(http, model);
-        let question = http.codec.count_tokens(request, &target);
+        let codec = http.codec(of)?;
+        let question = codec.count_tokens(request, &self.target(http, of));
         let question = question.map_err(|error| Ended::inexpressible(&error))?;
         let Some(question) = question else {
             return Ok(None);
         };
         let response = self.exchange(http, question, &|_| {}).await?;
         let body = self.read_body(response.body, LONGEST_ANSWER).await?;
-        let count = http.codec.decode_count(&body).map_err(Ended::no_answer)?;
+        let count = codec.decode_count(&body).map_err(Ended::no_answer)?;
         Ok(Some(count))
     }
 }

@@ -94,6 +94,21 @@ fn compatible(base_url: String) -> Kind {
     })
 }
 
+/// The deployment that is asked.
+fn m() -> Deployment {
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
+    Deployment {
+        index: 0,
+        name: "m".into(),
+        provider: provider(nowhere, true, Credential::None),
+        model: "m".to_owned(),
+        base_model: "m".to_owned(),
+        api: table::Api::ChatCompletions,
+        price: None,
+        ceilings: Vec::new(),
+    }
+}
+
 fn upstream(server: &Server) -> Upstream {
     Upstream::new(&provider(server.address, true, Credential::None))
 }
@@ -114,14 +129,14 @@ fn ok(body: &str, kind: &str) -> String {
 
 async fn whole(answer: impl Into<Vec<u8>>, close: bool) -> Result<Response, Ended> {
     let server = Server::start(answer, close).await;
-    upstream(&server).whole(&request(), "m", &|_| ()).await
+    upstream(&server).whole(&request(), &m(), &|_| ()).await
 }
 
 /// Reads a stream to its end.
 async fn stream(answer: impl Into<Vec<u8>>, close: bool) -> (Vec<Chunk>, Result<(), Ended>) {
     let server = Server::start(answer, close).await;
     let mut chunks = Vec::new();
-    let mut live = match upstream(&server).stream(&request(), "m", &|_| ()).await {
+    let mut live = match upstream(&server).stream(&request(), &m(), &|_| ()).await {
         Ok(live) => live,
         Err(ended) => return (chunks, Err(ended)),
     };
@@ -147,7 +162,7 @@ async fn a_request_carries_the_credential_and_nothing_else() {
     let path = folder.path().join("key");
     std::fs::write(&path, "canary-secret\n").unwrap();
     let upstream = Upstream::new(&provider(server.address, true, Credential::File(path)));
-    assert!(upstream.whole(&request(), "m", &|_| ()).await.is_ok());
+    assert!(upstream.whole(&request(), &m(), &|_| ()).await.is_ok());
     let head = server.heads.recv().await.unwrap();
     assert!(
         head.contains("authorization: bearer canary-secret"),
@@ -170,7 +185,7 @@ async fn a_missing_credential_is_named_and_nothing_is_sent() {
         Credential::Env(name.into()),
     ));
     assert!(upstream.fault().unwrap().contains(name));
-    let ended = upstream.whole(&request(), "m", &|_| ()).await.unwrap_err();
+    let ended = upstream.whole(&request(), &m(), &|_| ()).await.unwrap_err();
     assert_eq!(
         (ended.outcome, ended.reached),
         (AttemptOutcome::KeyRefused, Reached::Nobody)
@@ -183,7 +198,7 @@ async fn a_missing_credential_is_named_and_nothing_is_sent() {
 async fn an_internal_address_is_refused_unless_allowed() {
     let mut server = Server::start(ok(ANSWER, "application/json"), false).await;
     let literal = Upstream::new(&provider(server.address, false, Credential::None));
-    let ended = literal.whole(&request(), "m", &|_| ()).await.unwrap_err();
+    let ended = literal.whole(&request(), &m(), &|_| ()).await.unwrap_err();
     assert_eq!(
         (ended.outcome, ended.reached),
         (AttemptOutcome::AddressRefused, Reached::Nobody)
@@ -193,7 +208,7 @@ async fn an_internal_address_is_refused_unless_allowed() {
         ..(*provider(server.address, false, Credential::None)).clone()
     };
     let ended = Upstream::new(&Arc::new(named))
-        .whole(&request(), "m", &|_| ())
+        .whole(&request(), &m(), &|_| ())
         .await
         .unwrap_err();
     assert_eq!(
@@ -223,7 +238,7 @@ async fn a_provider_that_cannot_be_reached_was_sent_nothing() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let upstream = Upstream::new(&provider(address, true, Credential::None));
-    let ended = upstream.whole(&request(), "m", &|_| ()).await.unwrap_err();
+    let ended = upstream.whole(&request(), &m(), &|_| ()).await.unwrap_err();
     assert_eq!(
         (ended.outcome, ended.reached),
         (AttemptOutcome::TransportError, Reached::Nobody)
@@ -338,7 +353,8 @@ async fn content_comes_before_a_break_in_one_piece_of_its_own() {
         connection
     };
     let asking = request();
-    let (live, mut connection) = tokio::join!(upstream.stream(&asking, "m", &|_| ()), begin);
+    let of = m();
+    let (live, mut connection) = tokio::join!(upstream.stream(&asking, &of, &|_| ()), begin);
     let (mut live, mut chunks) = (live.unwrap(), Vec::new());
     assert!(live.next(&mut chunks).await.unwrap());
     let before = chunks.clone();
@@ -387,7 +403,8 @@ async fn dropping_a_stream_closes_the_connection() {
         connection
     };
     let asking = request();
-    let (live, mut connection) = tokio::join!(upstream.stream(&asking, "m", &|_| ()), server);
+    let of = m();
+    let (live, mut connection) = tokio::join!(upstream.stream(&asking, &of, &|_| ()), server);
     let mut live = live.unwrap();
     live.next(&mut Vec::new()).await.unwrap();
     drop(live);

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    CounterSpec, Credential, Deployment, Dimension, Effect, Endpoint, Kind, Limit, Measure, Model,
-    Overrun, Protocol, Provider, Reserve, Scope, Sharing, Simulated, SimulatedFault, Table, Tier,
-    Timeouts, Unit, Unreachable, Weights, defaults,
+    Api, CounterSpec, Credential, Deployment, Dimension, Effect, Endpoint, Kind, Limit, Measure,
+    Model, Overrun, Protocol, Provider, Reserve, Scope, Sharing, Simulated, SimulatedFault, Table,
+    Tier, Timeouts, Unit, Unreachable, Weights, defaults,
 };
 use crate::address::normal_base_url;
 use crate::ceilings::{self, Ceiling};
@@ -216,6 +216,7 @@ fn deployment(
         provider: Arc::clone(provider),
         model: it.model.clone(),
         base_model: price::name(it).to_owned(),
+        api: Api::of(it.api()),
         price,
         ceilings: limits.iter().filter(is_ceiling).map(counted).collect(),
     })

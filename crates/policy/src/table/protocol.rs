@@ -24,7 +24,41 @@ pub enum Protocol {
     Bedrock,
 }
 
+/// An interface for conversations, of a provider that has several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Api {
+    /// OpenAI's chat completions; of a provider that has one interface only, that one.
+    #[default]
+    ChatCompletions,
+    /// OpenAI's Responses.
+    Responses,
+}
+
+impl Api {
+    /// Returns the interface that a deployment names, or the default.
+    #[must_use]
+    pub fn of(api: pb::Api) -> Self {
+        match api {
+            pb::Api::Unspecified | pb::Api::ChatCompletions => Self::ChatCompletions,
+            pb::Api::Responses => Self::Responses,
+        }
+    }
+}
+
 impl Protocol {
+    /// Whether services that speak it may have that interface.
+    #[must_use]
+    pub fn has(self, api: Api) -> bool {
+        match (api, self) {
+            (Api::ChatCompletions, _)
+            | (Api::Responses, Self::OpenAi | Self::OpenAiCompatible | Self::AzureOpenAi) => true,
+            (
+                Api::Responses,
+                Self::Anthropic | Self::Gemini | Self::Mistral | Self::Cohere | Self::Bedrock,
+            ) => false,
+        }
+    }
+
     /// Whether input that it read from its cache counts toward its limits on tokens.
     #[must_use]
     pub fn limits_cached_input(self) -> bool {

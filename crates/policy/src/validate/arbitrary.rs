@@ -127,12 +127,20 @@ fn ceilings() -> impl Strategy<Value = pb::Ceilings> {
 }
 
 fn deployment() -> impl Strategy<Value = pb::Deployment> {
-    let parts = (text(), text(), text(), of(price(true)), of(ceilings()));
+    let parts = (
+        text(),
+        text(),
+        text(),
+        0..3,
+        of(price(true)),
+        of(ceilings()),
+    );
     parts.prop_map(
-        |(provider, model, base_model, price, limits)| pb::Deployment {
+        |(provider, model, base_model, api, price, limits)| pb::Deployment {
             provider,
             model,
             base_model,
+            api,
             price,
             limits,
         },

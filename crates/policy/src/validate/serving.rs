@@ -6,8 +6,9 @@ use super::{
     Least, check_known, check_reference, check_repeats, check_time, entries, names, price, routing,
 };
 use crate::fault::Fault;
-use crate::path::{field, item, shorten};
+use crate::path::{entry, field, item, shorten};
 use crate::pb;
+use crate::table::{Api, Protocol};
 
 /// Longest alias and longest name of a model at a provider.
 const MAX_MODEL_NAME: usize = 256;
@@ -30,10 +31,44 @@ pub(super) fn deployments(policy: &pb::Policy, faults: &mut Vec<Fault>) {
         if !it.base_model.is_empty() {
             check_model_name(&it.base_model, &field(&at, "base_model"), faults);
         }
+        if it.api != 0 {
+            api(policy, it, &field(&at, "api"), faults);
+        }
         if let Some(price) = &it.price {
             let is_listed = price::is_listed(policy, it);
             price::check(price, is_listed, &field(&at, "price"), faults);
         }
+    }
+}
+
+/// Looks at the interface that a deployment names: its provider must have it.
+fn api(policy: &pb::Policy, it: &pb::Deployment, at: &str, faults: &mut Vec<Fault>) {
+    let Some(named) = check_known(it.api, &pb::Api::Unspecified, at, faults) else {
+        return;
+    };
+    // A provider that is missing, or of no kind, has a fault of its own.
+    let Some(provider) = policy.providers.get(&it.provider) else {
+        return;
+    };
+    let kind = provider.kind();
+    let has = match Protocol::of(kind) {
+        Some(protocol) => protocol.has(Api::of(named)),
+        None => kind == pb::ProviderKind::Unspecified || named == pb::Api::ChatCompletions,
+    };
+    if !has {
+        let problem = "is for providers of kind `openai`, `azure_openai` and `openai_compatible`";
+        faults.push(Fault::new(at, problem).hint("leave it out, or name another provider"));
+    } else if named == pb::Api::Responses
+        && provider
+            .api_version
+            .starts_with(|c: char| c.is_ascii_digit())
+    {
+        let problem = format!(
+            "is not there over the classic interface, which `{}` says",
+            field(&entry("providers", &it.provider), "api_version")
+        );
+        let hint = "leave the version out for v1, or let a provider of its own have none";
+        faults.push(Fault::new(at, problem).hint(hint));
     }
 }
 
@@ -134,7 +169,7 @@ fn aliases<'a>(
             faults.push(
                 fault
                     .hint("choose another alias")
-                    .other(crate::path::entry("models", alias)),
+                    .other(entry("models", alias)),
             );
         } else if let Some(first) = taken.get(alias.as_str()) {
             let fault = Fault::new(

@@ -2,12 +2,20 @@
 
 use tollgate_provider::chat::Request;
 use tollgate_provider::openai::parse_request;
-use tollgate_provider::{Error, Kind};
+use tollgate_provider::{Api, Codec, Error, Kind};
 
 use crate::frames::framed;
+use crate::responses;
 
 /// A streamed answer of so many words.
-pub(crate) fn stream(kind: Kind, words: u32) -> Vec<u8> {
+pub(crate) fn stream(codec: &Codec, words: u32) -> Vec<u8> {
+    match codec.api() {
+        Api::ChatCompletions => stream_of(codec.kind(), words),
+        Api::Responses => responses::stream(words),
+    }
+}
+
+fn stream_of(kind: Kind, words: u32) -> Vec<u8> {
     let (start, end) = match kind {
         Kind::OpenAi | Kind::OpenAiCompatible | Kind::AzureOpenAi | Kind::Mistral => (
             openai(r#"{"role":"assistant","content":"","refusal":null}"#, "null"),
@@ -96,7 +104,7 @@ fn plain(data: &str) -> String {
     format!("data: {data}\n\n")
 }
 
-fn named(name: &str, data: &str) -> String {
+pub(crate) fn named(name: &str, data: &str) -> String {
     format!("event: {name}\ndata: {data}\n\n")
 }
 
@@ -120,9 +128,10 @@ fn text(bytes: usize) -> String {
 }
 
 /// A whole answer of about so many bytes.
-pub(crate) fn answer(kind: Kind, bytes: usize) -> Vec<u8> {
+pub(crate) fn answer(codec: &Codec, bytes: usize) -> Vec<u8> {
     let text = text(bytes);
-    let body = match kind {
+    let body = match codec.kind() {
+        _ if codec.api() == Api::Responses => responses::answer(&text),
         Kind::OpenAi | Kind::OpenAiCompatible | Kind::AzureOpenAi | Kind::Mistral => format!(
             r#"{{"id":"chatcmpl-1","object":"chat.completion","created":1760000000,"model":"m","choices":[{{"index":0,"message":{{"role":"assistant","content":"{text}","refusal":null}},"logprobs":null,"finish_reason":"stop"}}],"usage":{{"prompt_tokens":9,"completion_tokens":20000,"total_tokens":20009}}}}"#
         ),

@@ -16,6 +16,7 @@
 mod bodies;
 #[path = "../fuzz/frames.rs"]
 mod frames;
+mod responses;
 mod texts;
 mod tokens;
 
@@ -27,7 +28,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use tollgate_provider::chat::Chunk;
-use tollgate_provider::{Codec, Failure, Kind, Target};
+use tollgate_provider::{Api, Codec, Failure, Kind, Target};
 
 /// A body comes in pieces of that size.
 const SEGMENT: usize = 1460;
@@ -68,8 +69,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
     println!("|---|---|---|---|---|---|---|");
     let mut rows = Vec::new();
-    for kind in Kind::ALL {
-        let row = row(kind, &options)?;
+    let kinds = Kind::ALL.map(|kind| (kind.as_str(), Codec::new(kind)));
+    let responses = Codec::new(Kind::OpenAi).over(Api::Responses);
+    let responses = responses.map(|codec| ("openai, Responses", codec));
+    for (name, codec) in kinds.into_iter().chain(responses) {
+        let row = row(name, &codec, &options)?;
         println!(
             "| {} | {:.0} | {:.0} | {:.0} | {:.0} | {:.0} | {:.0} |",
             row.kind,
@@ -109,17 +113,16 @@ fn options() -> Result<Options, Box<dyn Error>> {
     Ok(options)
 }
 
-fn row(kind: Kind, options: &Options) -> Result<Row, Box<dyn Error>> {
-    let codec = Codec::new(kind);
-    let stream = bodies::stream(kind, CHUNKS);
-    check_stream(&codec, &stream)?;
+fn row(kind: &'static str, codec: &Codec, options: &Options) -> Result<Row, Box<dyn Error>> {
+    let stream = bodies::stream(codec, CHUNKS);
+    check_stream(codec, &stream)?;
     let mut chunks = Vec::new();
     let of_stream = median(options, || {
         chunks.clear();
-        decode(&codec, black_box(&stream), &mut chunks)
+        decode(codec, black_box(&stream), &mut chunks)
     })?;
 
-    let answer = bodies::answer(kind, LARGE);
+    let answer = bodies::answer(codec, LARGE);
     let of_answer = median(options, || codec.decode(black_box(&answer)))?;
 
     let request = bodies::request(LARGE)?;
@@ -130,7 +133,7 @@ fn row(kind: Kind, options: &Options) -> Result<Row, Box<dyn Error>> {
     let rate = |bytes: usize, time: Duration| bytes as f64 / 1e6 / time.as_secs_f64();
     let micros = |time: Duration| time.as_secs_f64() * 1e6;
     Ok(Row {
-        kind: kind.as_str(),
+        kind,
         stream_ns_per_chunk: of_stream.as_secs_f64() * 1e9 / f64::from(CHUNKS),
         stream_mb_per_s: rate(stream.len(), of_stream),
         unary_us: micros(of_answer),

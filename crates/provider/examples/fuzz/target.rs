@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode};
 use tollgate_provider::chat::{Assembler, Chunk, Delta, Message, Part, Request, Role};
-use tollgate_provider::{Class, Codec, Error, Failure, Kind, Target as To, openai, sse};
+use tollgate_provider::{Api, Class, Codec, Error, Failure, Kind, Target as To, openai, sse};
 
 use crate::frames::framed;
 use crate::inquiry;
@@ -17,10 +17,10 @@ use crate::mutate::Random;
 /// A decoder.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Target {
-    /// A streamed answer.
-    Stream(Kind),
-    /// A whole answer.
-    Whole(Kind),
+    /// A streamed answer, over an interface of a kind.
+    Stream(Kind, Api),
+    /// A whole answer, over an interface of a kind.
+    Whole(Kind, Api),
     /// An error body.
     Refusal(Kind),
     /// A streamed answer of Bedrock's whose frames are whole: its events are written as server-sent ones, since
@@ -45,8 +45,8 @@ pub(crate) enum Target {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Stream(kind) => write!(f, "stream of {}", kind.as_str()),
-            Self::Whole(kind) => write!(f, "answer of {}", kind.as_str()),
+            Self::Stream(kind, api) => write!(f, "stream of {}{}", kind.as_str(), over(*api)),
+            Self::Whole(kind, api) => write!(f, "answer of {}{}", kind.as_str(), over(*api)),
             Self::Refusal(kind) => write!(f, "error of {}", kind.as_str()),
             Self::Models(kind) => write!(f, "models of {}", kind.as_str()),
             Self::Count(kind) => write!(f, "count of {}", kind.as_str()),
@@ -60,18 +60,42 @@ impl fmt::Display for Target {
     }
 }
 
+fn over(api: Api) -> &'static str {
+    match api {
+        Api::ChatCompletions => "",
+        Api::Responses => " over Responses",
+    }
+}
+
+/// Every codec for conversations.
+fn codecs() -> impl Iterator<Item = Codec> {
+    let apis = [Api::ChatCompletions, Api::Responses];
+    let of_kind = move |kind| {
+        apis.into_iter()
+            .filter_map(move |api| Codec::new(kind).over(api))
+    };
+    Kind::ALL.into_iter().flat_map(of_kind)
+}
+
+/// The codec of a kind over an interface that it has.
+fn codec(kind: Kind, api: Api) -> Result<Codec, String> {
+    let codec = Codec::new(kind).over(api);
+    codec.ok_or_else(|| "there is no such interface".to_owned())
+}
+
 /// Every target. Streams are where state is, so each counts twice.
 pub(crate) fn all() -> Vec<Target> {
-    let of_kind = |kind| {
+    let of_kind = |kind| [Target::Refusal(kind), Target::Vectors(kind)];
+    let of_codec = |codec: Codec| {
+        let (kind, api) = (codec.kind(), codec.api());
         [
-            Target::Stream(kind),
-            Target::Stream(kind),
-            Target::Whole(kind),
-            Target::Refusal(kind),
-            Target::Vectors(kind),
+            Target::Stream(kind, api),
+            Target::Stream(kind, api),
+            Target::Whole(kind, api),
         ]
     };
     let mut all: Vec<_> = Kind::ALL.into_iter().flat_map(of_kind).collect();
+    all.extend(codecs().flat_map(of_codec));
     let asked = [Kind::Anthropic, Kind::Gemini, Kind::Bedrock];
     all.extend(asked.map(Target::Count));
     // One reads the lists of all kinds.
@@ -92,13 +116,18 @@ pub(crate) fn run(target: Target, input: &[u8], slices: u64) -> Result<u64, Stri
     let mut behaviour = DefaultHasher::new();
     std::mem::discriminant(&target).hash(&mut behaviour);
     match target {
-        Target::Stream(kind) => stream(kind, input, slices, &mut behaviour)?,
-        Target::Whole(kind) => whole(kind, input, &mut behaviour)?,
+        Target::Stream(kind, api) => {
+            stream(&codec(kind, api)?, input, slices, &mut behaviour)?;
+        }
+        Target::Whole(kind, api) => whole(&codec(kind, api)?, input, &mut behaviour)?,
         Target::Refusal(kind) => refusal(kind, input, slices, &mut behaviour)?,
         Target::Models(kind) => inquiry::models(kind, input, &mut behaviour)?,
         Target::Count(kind) => inquiry::count(kind, input, &mut behaviour)?,
         Target::Headers => inquiry::headers(input, &mut behaviour)?,
-        Target::Framed => stream(Kind::Bedrock, &framed(input), slices, &mut behaviour)?,
+        Target::Framed => {
+            let codec = Codec::new(Kind::Bedrock);
+            stream(&codec, &framed(input), slices, &mut behaviour)?;
+        }
         Target::Events => events(input, slices, &mut behaviour)?,
         Target::Request => request(input, &mut behaviour)?,
         Target::Vectors(kind) => vectors::answer(kind, input, slices, &mut behaviour)?,
@@ -133,8 +162,8 @@ struct Decoded {
     malformed: u64,
 }
 
-fn decode(kind: Kind, slices: &[&[u8]]) -> Result<Decoded, String> {
-    let mut decoder = Codec::new(kind).stream_decoder(1);
+fn decode(codec: &Codec, slices: &[&[u8]]) -> Result<Decoded, String> {
+    let mut decoder = codec.stream_decoder(1);
     let mut chunks = Vec::new();
     let mut end = Ok(());
     for slice in slices {
@@ -161,13 +190,13 @@ fn decode(kind: Kind, slices: &[&[u8]]) -> Result<Decoded, String> {
 }
 
 fn stream(
-    kind: Kind,
+    codec: &Codec,
     input: &[u8],
     slices: u64,
     behaviour: &mut DefaultHasher,
 ) -> Result<(), String> {
-    let whole = decode(kind, &[input])?;
-    let sliced = decode(kind, &cut(input, slices))?;
+    let whole = decode(codec, &[input])?;
+    let sliced = decode(codec, &cut(input, slices))?;
     rule(
         sliced.chunks == whole.chunks && sliced.end == whole.end,
         "how the bytes are cut changes the answer",
@@ -311,8 +340,8 @@ pub(crate) fn hash_end(failure: Option<&Failure>, behaviour: &mut DefaultHasher)
         .hash(behaviour);
 }
 
-fn whole(kind: Kind, input: &[u8], behaviour: &mut DefaultHasher) -> Result<(), String> {
-    let decoded = Codec::new(kind).decode(input);
+fn whole(codec: &Codec, input: &[u8], behaviour: &mut DefaultHasher) -> Result<(), String> {
+    let decoded = codec.decode(input);
     check_failure(decoded.as_ref().err())?;
     hash_end(decoded.as_ref().err(), behaviour);
     let Ok(response) = decoded else {
@@ -340,8 +369,7 @@ fn go_back(message: &Message) -> Result<(), String> {
 }
 
 fn encode_everywhere(request: &Request) -> Result<(), String> {
-    for kind in Kind::ALL {
-        let codec = Codec::new(kind);
+    for codec in codecs() {
         let Ok(sent) = codec.encode(request, &To::of("m"), true) else {
             continue;
         };

@@ -11,7 +11,7 @@ const ACCESS_TOKEN: &str = "eyJ";
 
 /// The path of an action such as `chat/completions`. A version that is a date is one of the classic interface, in
 /// which the path names the deployment; any other, such as `preview`, and none are of the v1 interface.
-pub(super) fn path(action: &str, deployment: &str, api_version: Option<&str>) -> String {
+pub(crate) fn path(action: &str, deployment: &str, api_version: Option<&str>) -> String {
     let Some(version) = api_version else {
         return format!("/openai/v1/{action}");
     };

@@ -9,7 +9,7 @@ use super::azure;
 use super::dialect::{Dialect, Forms, LimitField};
 use super::outgoing::{self, Message};
 use crate::chat::{
-    self, AudioOutput, Json, ProviderTool, Request, ResponseFormat, Tool, ToolChoice,
+    self, AudioOutput, Json, JsonSchema, ProviderTool, Request, ResponseFormat, Tool, ToolChoice,
 };
 use crate::codec::{HttpRequest, Kind, Target};
 use crate::unsupported::Unsupported;
@@ -157,15 +157,29 @@ struct Function<'a> {
     strict: Option<bool>,
 }
 
+/// The schema of a tool's arguments.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Parameters<'a> {
+pub(crate) enum Parameters<'a> {
     Schema(&'a Json),
     None {
         #[serde(rename = "type")]
         kind: &'static str,
         properties: BTreeMap<&'static str, ()>,
     },
+}
+
+impl<'a> Parameters<'a> {
+    /// Those of a tool: an object without properties where it takes none.
+    pub(crate) fn of(tool: &'a chat::Function) -> Self {
+        match &tool.parameters {
+            Some(schema) => Self::Schema(schema),
+            None => Self::None {
+                kind: "object",
+                properties: BTreeMap::new(),
+            },
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -180,11 +194,12 @@ enum WireChoice<'a> {
 enum WireFormat<'a> {
     Text,
     JsonObject,
-    JsonSchema { json_schema: WireSchema<'a> },
+    JsonSchema { json_schema: Schema<'a> },
 }
 
+/// The schema of an answer.
 #[derive(Serialize)]
-struct WireSchema<'a> {
+pub(crate) struct Schema<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
@@ -192,6 +207,17 @@ struct WireSchema<'a> {
     schema: Option<&'a Json>,
     #[serde(skip_serializing_if = "Option::is_none")]
     strict: Option<bool>,
+}
+
+impl<'a> Schema<'a> {
+    pub(crate) fn of(schema: &'a JsonSchema) -> Self {
+        Self {
+            name: &schema.name,
+            description: schema.description.as_deref(),
+            schema: schema.schema.as_ref(),
+            strict: schema.strict,
+        }
+    }
 }
 
 /// Encodes a request for `OpenAI` or a server that imitates it.
@@ -341,14 +367,8 @@ fn tools<'a>(
 }
 
 fn wire_tool(tool: &chat::Function, forms: Forms) -> WireTool<'_> {
-    let parameters = match (&tool.parameters, forms) {
-        (Some(schema), _) => Some(Parameters::Schema(schema)),
-        (None, Forms::OpenAi) => None,
-        (None, Forms::Mistral) => Some(Parameters::None {
-            kind: "object",
-            properties: BTreeMap::new(),
-        }),
-    };
+    let told = tool.parameters.is_some() || forms == Forms::Mistral;
+    let parameters = told.then(|| Parameters::of(tool));
     WireTool::Function(Function {
         name: &tool.name,
         description: tool.description.as_deref(),
@@ -377,12 +397,7 @@ fn wire_format(format: &ResponseFormat) -> WireFormat<'_> {
         ResponseFormat::Text => WireFormat::Text,
         ResponseFormat::JsonObject => WireFormat::JsonObject,
         ResponseFormat::JsonSchema(schema) => WireFormat::JsonSchema {
-            json_schema: WireSchema {
-                name: &schema.name,
-                description: schema.description.as_deref(),
-                schema: schema.schema.as_ref(),
-                strict: schema.strict,
-            },
+            json_schema: Schema::of(schema),
         },
     }
 }

@@ -8,7 +8,7 @@ use super::wire::ErrorObject;
 use crate::failure::{Class, Failure, by_name, identifier, retry_after, scrub};
 
 /// Codes first: the same status and type cover both "wait a second" and "out of money".
-const BY_CODE: [(&str, Class); 25] = [
+const BY_CODE: [(&str, Class); 42] = [
     ("context_length_exceeded", Class::ContextTooLong),
     ("model_context_window_exceeded", Class::ContextTooLong),
     ("content_filter", Class::ContentFilter),
@@ -36,6 +36,24 @@ const BY_CODE: [(&str, Class); 25] = [
     ("invalid_prompt", Class::CallerError),
     ("string_above_max_length", Class::CallerError),
     ("unsupported_parameter", Class::CallerError),
+    // Those of an answer that failed after its status of success.
+    ("bio_policy", Class::ContentFilter),
+    ("misalignment_policy_violation", Class::ContentFilter),
+    ("image_content_policy_violation", Class::ContentFilter),
+    ("data_residency_mismatch", Class::CallerError),
+    ("invalid_image", Class::CallerError),
+    ("invalid_image_format", Class::CallerError),
+    ("invalid_base64_image", Class::CallerError),
+    ("invalid_image_url", Class::CallerError),
+    ("image_too_large", Class::CallerError),
+    ("image_too_small", Class::CallerError),
+    ("image_parse_error", Class::CallerError),
+    ("invalid_image_mode", Class::CallerError),
+    ("image_file_too_large", Class::CallerError),
+    ("unsupported_image_media_type", Class::CallerError),
+    ("empty_image_file", Class::CallerError),
+    ("failed_to_download_image", Class::CallerError),
+    ("image_file_not_found", Class::CallerError),
 ];
 
 /// Types second. `invalid_request_error` is missing on purpose: it also stands beside 401 and 429.
@@ -81,7 +99,7 @@ pub(crate) fn classify(
 
 /// Classifies an error object that came inside a 200. Such an error without a word that says
 /// otherwise is the provider's own.
-pub(super) fn of_object(error: &ErrorObject, status: Option<u16>) -> Failure {
+pub(crate) fn of_object(error: &ErrorObject, status: Option<u16>) -> Failure {
     // Routers in front of providers put the upstream status where the code belongs.
     let status = status.or_else(|| {
         error

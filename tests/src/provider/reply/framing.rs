@@ -22,8 +22,12 @@ impl Framing {
         match format {
             Format::Bedrock => Self::Binary,
             Format::Gemini => Self::Sse("\r\n"),
-            Format::OpenAi | Format::Anthropic | Format::Cohere if crlf => Self::Sse("\r\n"),
-            Format::OpenAi | Format::Anthropic | Format::Cohere => Self::Sse("\n"),
+            Format::OpenAi | Format::Responses | Format::Anthropic | Format::Cohere if crlf => {
+                Self::Sse("\r\n")
+            }
+            Format::OpenAi | Format::Responses | Format::Anthropic | Format::Cohere => {
+                Self::Sse("\n")
+            }
         }
     }
 

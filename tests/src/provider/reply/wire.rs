@@ -7,6 +7,7 @@ pub(super) mod bedrock;
 pub(super) mod cohere;
 pub(super) mod gemini;
 pub(super) mod openai;
+pub(super) mod responses;
 
 use std::fmt::Write;
 
@@ -135,6 +136,7 @@ pub(super) trait Wire {
 pub(super) fn of(format: Format) -> Box<dyn Wire> {
     match format {
         Format::OpenAi => Box::new(openai::OpenAi::default()),
+        Format::Responses => Box::new(responses::Responses::default()),
         Format::Anthropic => Box::new(anthropic::Anthropic::default()),
         Format::Gemini => Box::new(gemini::Gemini::default()),
         Format::Cohere => Box::new(cohere::Cohere::default()),

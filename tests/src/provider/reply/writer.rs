@@ -13,6 +13,7 @@ use super::framing::Framing;
 use super::wire::{self, Call, Completion, Event, Finish, Piece, Role, Wire};
 use super::{Answer, Facts, JSON, Step, Usage, push_chunk};
 use crate::provider::behaviour::{Behaviour, Cut, Fault};
+use crate::provider::format::Format;
 use crate::provider::ledger::Outcome;
 
 /// Time for bytes on their way to reach the client before a reset overtakes them.
@@ -251,6 +252,10 @@ impl<'a> Writer<'a> {
             let framed = self.framing.frame(&event);
             match (event.role, &self.behaviour.fault) {
                 (Role::Sentinel, Fault::NoDone) => {}
+                // At its end this format says again all that it said.
+                (_, Fault::BadJson) if self.facts.format == Format::Responses => {
+                    self.push_plain(steps, &[broken_off(&event)]);
+                }
                 (Role::Usage, Fault::NoUsage) => steps.push(Step::Bytes(framed)),
                 (Role::Usage, Fault::DupUsage) => {
                     let usage = Step::Usage(framed, self.usage);

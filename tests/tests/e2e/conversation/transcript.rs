@@ -99,6 +99,7 @@ pub fn of_request(format: Format, body: &Value) -> Vec<String> {
     let mut out = Transcript::default();
     match format {
         Format::OpenAi | Format::Cohere => turns(body, &mut out),
+        Format::Responses => items(body, &mut out),
         Format::Anthropic | Format::Bedrock => blocks(body, &mut out),
         Format::Gemini => contents(body, &mut out),
     }
@@ -138,6 +139,25 @@ fn turns(body: &Value, out: &mut Transcript) {
                 text(&function["name"]),
                 text(&function["arguments"]),
             );
+        }
+    }
+}
+
+/// Items, of which messages are some.
+fn items(body: &Value, out: &mut Transcript) {
+    for item in list(&body["input"]) {
+        match text(&item["type"]) {
+            "function_call" => out.call(
+                text(&item["call_id"]),
+                text(&item["name"]),
+                text(&item["arguments"]),
+            ),
+            "function_call_output" => out.result(text(&item["call_id"]), text(&item["output"])),
+            _ => out.content(text(&item["role"]), &item["content"], |out, role, part| {
+                if let Some((_, data)) = text(&part["image_url"]).split_once("base64,") {
+                    out.add(role, format_args!("image of {} bytes", decoded(data)));
+                }
+            }),
         }
     }
 }

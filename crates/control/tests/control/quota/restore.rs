@@ -27,7 +27,7 @@ pub(super) fn decode_close(close: &pb::CloseShare) -> Close {
     }
 }
 
-async fn list(control: &Control) -> ListLimitsResponse {
+pub(super) async fn list(control: &Control) -> ListLimitsResponse {
     let mut limits = control.limits();
     let listed = limits.list_limits(ListLimitsRequest::default()).await;
     listed.unwrap().into_inner()

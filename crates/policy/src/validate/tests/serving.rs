@@ -48,6 +48,20 @@ fn price(
         ..pb::Price::default()
     });
 }
+
+fn speak(policy: &mut pb::Policy, deployment: &str, api: i32) {
+    policy.deployments.get_mut(deployment).unwrap().api = api;
+}
+
+/// Responses at Azure, over an interface of that version.
+fn azure(policy: &mut pb::Policy, api_version: &str) {
+    let it = policy.providers.get_mut("openai").unwrap();
+    it.kind = pb::ProviderKind::AzureOpenai as i32;
+    it.base_url = "https://r.openai.azure.com".to_owned();
+    it.api_version = api_version.to_owned();
+    speak(policy, "gpt", pb::Api::Responses as i32);
+}
+
 fn targets(policy: &mut pb::Policy) -> &mut Vec<pb::Target> {
     &mut policy.pools.get_mut("main").unwrap().targets
 }
@@ -64,6 +78,35 @@ const DEPLOYMENTS_AND_POOLS: &[Case] = &[
     (
         |it| it.deployments.get_mut("gpt").unwrap().model = "x".repeat(257),
         &["deployments.gpt.model: is longer"],
+    ),
+    (|it| speak(it, "gpt", pb::Api::Responses as i32), &[]),
+    (|it| speak(it, "llama", pb::Api::Responses as i32), &[]),
+    (
+        |it| speak(it, "canned", pb::Api::ChatCompletions as i32),
+        &[],
+    ),
+    (
+        |it| speak(it, "gpt", 9),
+        &["deployments.gpt.api: the value 9 is not known"],
+    ),
+    (
+        |it| speak(it, "canned", pb::Api::Responses as i32),
+        &["deployments.canned.api: is for providers of kind `openai`, `azure_openai` and"],
+    ),
+    (
+        |it| {
+            it.providers.get_mut("openai").unwrap().kind = pb::ProviderKind::Anthropic as i32;
+            speak(it, "gpt", pb::Api::Responses as i32);
+        },
+        &["deployments.gpt.api: is for providers of kind `openai`, `azure_openai` and"],
+    ),
+    (|it| azure(it, ""), &[]),
+    (|it| azure(it, "preview"), &[]),
+    (
+        |it| azure(it, "2025-03-01-preview"),
+        &[
+            "deployments.gpt.api: is not there over the classic interface, which `providers.openai.api_version` says",
+        ],
     ),
     (|it| price(it, Some(0), Some(0), None), &[]),
     (

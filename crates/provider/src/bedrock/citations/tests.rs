@@ -33,7 +33,7 @@ fn streamed() -> Sample {
     body.extend(event("contentBlockStop", r#"{"contentBlockIndex":1}"#));
     body.extend(event("messageStop", r#"{"stopReason":"end_turn"}"#));
     Sample {
-        kind: Kind::Bedrock,
+        codec: Kind::Bedrock.into(),
         whole_at: body.len(),
         body,
     }

@@ -20,7 +20,7 @@ fn sample(events: &[(&str, &str)]) -> Sample {
         }
     }
     Sample {
-        kind: Kind::Bedrock,
+        codec: Kind::Bedrock.into(),
         body,
         whole_at,
     }
