@@ -193,15 +193,18 @@ impl Table {
         costs.max().unwrap_or_default()
     }
 
-    /// Returns a deployment that can answer for this model, and of whose price nobody says what tokens of this part
-    /// cost, such as pictures. None: all of them are known.
+    /// Returns a deployment that can answer for this model, and of whose price nobody says what this part costs, such
+    /// as tokens of pictures. Searches are asked for of those only who make some. None: all of them are known.
     #[must_use]
     pub fn unpriced(&self, model: &Model, part: Part) -> Option<&Arc<Deployment>> {
         let knows = |price: &Price| price.knows(part);
         let mut targets = model
             .targets()
             .filter_map(|target| self.deployments.get(target.deployment));
-        targets.find(|it| !it.price.as_ref().is_some_and(knows))
+        targets.find(|it| {
+            let has = part != Part::Search || it.provider.kind.runs_tools();
+            has && !it.price.as_ref().is_some_and(knows)
+        })
     }
 
     /// Returns the limit that a counter belongs to. None where there is no such limit any more, or where it

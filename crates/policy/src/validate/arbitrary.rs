@@ -156,7 +156,7 @@ fn price(with_tiers: bool) -> BoxedStrategy<pb::Price> {
     } else {
         Just(pb::PriceTier::default()).boxed()
     };
-    let amounts = vec(of(usd()), 12..=12);
+    let amounts = vec(of(usd()), 13..=13);
     (amounts, vec(tier, 0..3))
         .prop_map(|(amounts, tiers)| {
             let amount = |at: usize| amounts.get(at).copied().flatten();
@@ -173,6 +173,7 @@ fn price(with_tiers: bool) -> BoxedStrategy<pb::Price> {
                 output_audio: amount(9),
                 output_image: amount(10),
                 request: amount(11),
+                search: amount(12),
                 tiers,
             }
         })

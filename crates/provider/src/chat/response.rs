@@ -199,6 +199,8 @@ pub struct Usage {
     pub accepted_prediction: u64,
     /// Tokens that the caller had predicted wrongly, which are charged for like output, part of `output_total`.
     pub rejected_prediction: u64,
+    /// Searches that the provider made itself, where it tells.
+    pub searches: u64,
     /// How the provider says it served the request, which may not be how it was asked to.
     pub tier: Option<Tier>,
     /// What the provider charges for, where that is not what the model worked through.
@@ -224,6 +226,7 @@ impl Usage {
             output_image: 0,
             accepted_prediction: 0,
             rejected_prediction: 0,
+            searches: 0,
             tier: None,
             billed: None,
             source,
