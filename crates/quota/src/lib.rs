@@ -120,6 +120,8 @@
 //! - A process that ends in good order may leave its state to the next one of its node ([`node::Estate`]), which takes it
 //!   up at most once, in a way that outlasts a crash, and only while node time is the same clock: of the same start of the
 //!   machine, and not parted from the wall clock meanwhile.
+//! - Between the last grant that a restored store does not know of and its thaw lies more time than the clocks of two
+//!   owners differ by.
 //! - Reads are linearizable; transactions carry both guards; each effect is answered exactly once.
 //! - Messages may be lost, repeated, delayed and reordered, but not altered.
 //! - Records may be deleted an hour after the end of the last window that they speak of, not earlier.

@@ -352,6 +352,7 @@ fn attempt(attempt: &Attempt) -> wire::Attempt {
         outcome: attempt.outcome.into(),
         http_status: attempt.status.unwrap_or(0).into(),
         duration: Some(duration(attempt.duration)),
+        handed_on: attempt.handed_on,
     }
 }
 

@@ -18,7 +18,11 @@ impl Meter {
     }
 
     pub(super) fn charge(&self) -> Charge {
-        if let Some(usage) = self.final_usage() {
+        self.with_due(self.own_charge())
+    }
+
+    fn own_charge(&self) -> Charge {
+        if let Some(usage) = self.own_usage() {
             return Charge::Used(self.used(self.answering.as_ref(), &usage));
         }
         let at_work = self.is_at_work();

@@ -20,7 +20,8 @@ impl World {
             self.store.thaw(self.owner_time(self.owners.len() - 1));
         }
         self.failover(true);
-        self.schedule(LOOK_MS, Event::Thaw);
+        // What owners handed out ahead of their time has begun by any clock once quota is thawed.
+        self.schedule(LOOK_MS + 2 * self.plan.skew_ms, Event::Thaw);
     }
 
     pub(super) fn thaw(&mut self) -> Result<(), Violation> {
