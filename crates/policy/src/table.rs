@@ -202,7 +202,7 @@ impl Table {
             .targets()
             .filter_map(|target| self.deployments.get(target.deployment));
         targets.find(|it| {
-            let has = part != Part::Search || it.provider.kind.runs_tools();
+            let has = part != Part::Search || it.provider.kind.runs_tools(it.api);
             has && !it.price.as_ref().is_some_and(knows)
         })
     }

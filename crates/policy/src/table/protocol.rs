@@ -81,12 +81,13 @@ impl Protocol {
         }
     }
 
-    /// Whether those who speak it run some of a conversation's tools themselves.
+    /// Whether those who speak it run some of a conversation's tools themselves: OpenAI, at Azure too, over Responses only.
     #[must_use]
-    pub fn runs_tools(self) -> bool {
+    pub fn runs_tools(self, api: Api) -> bool {
         match self {
             Self::OpenAiCompatible | Self::Anthropic | Self::Gemini | Self::Bedrock => true,
-            Self::OpenAi | Self::AzureOpenAi | Self::Mistral | Self::Cohere => false,
+            Self::OpenAi | Self::AzureOpenAi => api == Api::Responses,
+            Self::Mistral | Self::Cohere => false,
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Protocol;
+use super::{Api, Protocol};
 
 /// One account at one provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,11 +45,11 @@ impl Kind {
         }
     }
 
-    /// Whether some tools, such as searches, are run there.
+    /// Whether some tools, such as searches, are run there over that interface.
     #[must_use]
-    pub fn runs_tools(&self) -> bool {
+    pub fn runs_tools(&self, api: Api) -> bool {
         match self {
-            Self::Http(endpoint) => endpoint.protocol.runs_tools(),
+            Self::Http(endpoint) => endpoint.protocol.runs_tools(api),
             Self::Simulated(_) => false,
         }
     }

@@ -1,8 +1,10 @@
 //! Decoding a whole answer, and what a stream says at its end, which is the same.
 
+use serde_json::value::RawValue;
+
 use super::output::Output;
 use super::usage;
-use super::wire::Response;
+use super::wire::{Response, Typed};
 use crate::chat::{self, Assembler, Chunk, FinishReason};
 use crate::codec::Kind;
 use crate::failure::{Class, ErrorObject, Failure};
@@ -50,7 +52,14 @@ impl Response<'_> {
 
     pub(super) fn usage(&self) -> Option<chat::Usage> {
         let served = self.service_tier.as_ref().map(Text::as_str);
-        self.usage.and_then(|raw| usage::read(raw, served))
+        let usage = self.usage.and_then(|raw| usage::read(raw, served))?;
+        // The report counts tokens only.
+        let items = self.output.iter().flat_map(|list| &list.0);
+        let searches = items.filter(|raw| is_search(raw)).count();
+        Some(chat::Usage {
+            searches: u64::try_from(searches).unwrap_or(u64::MAX),
+            ..usage
+        })
     }
 
     /// Fails where it is an error, or not over.
@@ -105,6 +114,12 @@ impl Response<'_> {
             _ => FinishReason::Other,
         }
     }
+}
+
+/// Whether an item is a search that the provider made.
+fn is_search(raw: &RawValue) -> bool {
+    let item = serde_json::from_str::<Typed<'_>>(raw.get());
+    item.is_ok_and(|item| item.r#type.as_str() == "web_search_call")
 }
 
 #[cfg(test)]

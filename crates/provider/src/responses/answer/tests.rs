@@ -79,7 +79,10 @@ fn thoughts_without_state_are_only_told() {
 #[test]
 fn items_of_unknown_types_are_kept() {
     let search = r#"{"type":"web_search_call","id":"ws_1","arguments":{"x":1},"content":7}"#;
-    let whole = decode(&answer(&format!("{search},{}", message("")), "")).unwrap();
+    let usage = r#","usage":{"input_tokens":4,"output_tokens":2}"#;
+    let whole = decode(&answer(&format!("{search},{}", message("")), usage)).unwrap();
+    // A search is paid for apart from its tokens.
+    assert_eq!(whole.usage.unwrap().searches, 1);
     let state = Opaque {
         provider: "openai".to_owned(),
         kind: ITEM.to_owned(),

@@ -125,6 +125,8 @@ fn thoughts_keep_their_state_and_calls_are_put_together() {
     let usage = Usage {
         reasoning: 40,
         tier: Some(Tier::Standard),
+        // The stream holds one.
+        searches: 1,
         ..Usage::of(50, 90, UsageSource::Provider)
     };
     assert_eq!(response.usage, Some(usage));
