@@ -4,11 +4,15 @@
 //! one is five times as slow and one fails half of the time, on and off; the same load goes to three that are well, to
 //! these by weight with health off (plain turns, though with failover), and to these by least latency, at the same time.
 //! **Outages**: every deployment of a model fails, limits or hangs for a while: how often providers are asked meanwhile,
-//! and how soon callers are answered again.
+//! and how soon callers are answered again. **Ceilings**: ten times as much is wanted as a provider lets through. **Mixed
+//! work**: prompts of known difficulty, the simple ones sent to a cheap deployment by their complexity.
 //!
 //! Every reply is checked. It does NOT judge: it prints what is wanted beside what is.
 
+mod ceilings;
+mod mixed;
 mod outage;
+mod plot;
 mod summary;
 
 use std::fmt::Write as _;
@@ -35,6 +39,9 @@ pub struct Options {
     /// Where the figures are written as JSON.
     #[arg(long, default_value = "target/routes.json")]
     out: PathBuf,
+    /// Where they are drawn, as SVG.
+    #[arg(long, default_value = "target/routes.svg")]
+    plot: PathBuf,
     /// Seconds that are measured, after ten that are not.
     #[arg(long, default_value_t = 30)]
     seconds: u64,
@@ -82,13 +89,20 @@ pub async fn run(options: &Options) -> anyhow::Result<Figures> {
         gateway,
         provider,
     };
+    let trouble = trouble(&stage, options).await?;
+    // The others take little, and disturb each other little.
+    let (outages, ceiling) = tokio::try_join!(outages(&stage), ceilings::ceiling(&stage))?;
     let figures = Figures {
-        trouble: trouble(&stage, options).await?,
-        outages: outages(&stage).await?,
+        trouble,
+        outages,
+        ceiling,
+        mixed: mixed::mixed(&stage).await?,
     };
     let json = serde_json::to_vec_pretty(&figures).context("encode the figures")?;
-    std::fs::write(&options.out, json)
-        .with_context(|| format!("write {}", options.out.display()))?;
+    let drawn = plot::plot(&figures).into_bytes();
+    for (path, content) in [(&options.out, json), (&options.plot, drawn)] {
+        std::fs::write(path, content).with_context(|| format!("write {}", path.display()))?;
+    }
     Ok(figures)
 }
 
@@ -161,6 +175,8 @@ fn policy(provider: &str) -> String {
             "  {model}: {{ routes: [ {{ pools: [{model}] }} ], retry: {{ per_attempt_timeout: 1s }} }}"
         );
     }
+    parts.tight(provider);
+    parts.mixed(provider);
     format!(
         "providers:\n{}deployments:\n{}pools:\n{}models:\n{}",
         parts.providers, parts.deployments, parts.pools, parts.models
@@ -177,6 +193,59 @@ struct Parts {
 }
 
 impl Parts {
+    /// Adds a provider.
+    fn provider(&mut self, address: &str, name: &str) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            self.providers,
+            "  {name}: {{ kind: openai_compatible, base_url: \"{address}\", internal: true }}"
+        );
+    }
+
+    /// Adds a model that is wanted ten times as much as its provider lets through.
+    fn tight(&mut self, provider: &str) {
+        let (name, model, most) = (ceilings::MODEL, ceilings::DEPLOYMENT, ceilings::CEILING);
+        self.provider(provider, name);
+        let _ = writeln!(
+            self.deployments,
+            "  {name}-1: {{ provider: {name}, model: \"{model}\", limits: {{ requests_per_minute: {most} }} }}"
+        );
+        let _ = writeln!(
+            self.pools,
+            "  {name}: {{ targets: [ {{ deployment: {name}-1 }} ] }}"
+        );
+        let _ = writeln!(
+            self.models,
+            "  {name}: {{ routes: [ {{ pools: [{name}] }} ] }}"
+        );
+    }
+
+    /// Adds a model whose simple work goes to a cheap deployment, and one that is always the dear one.
+    fn mixed(&mut self, provider: &str) {
+        let (mixed, strong, simple) = (mixed::MIXED, mixed::STRONG, mixed::CONDITION);
+        self.provider(provider, mixed);
+        for (name, price) in [mixed::CHEAP, mixed::DEAR] {
+            let model = format!("{name}@{}", mixed::ANSWER);
+            let _ = writeln!(
+                self.deployments,
+                "  {name}: {{ provider: {mixed}, model: \"{model}\", price: {price} }}"
+            );
+            let _ = writeln!(
+                self.pools,
+                "  {name}: {{ targets: [ {{ deployment: {name} }} ] }}"
+            );
+        }
+        let (cheap, dear) = (mixed::CHEAP.0, mixed::DEAR.0);
+        let _ = writeln!(
+            self.models,
+            "  {mixed}: {{ routes: [ {{ when: \"{simple}\", pools: [{cheap}] }}, {{ pools: [{dear}] }} ] }}"
+        );
+        let _ = writeln!(
+            self.models,
+            "  {strong}: {{ routes: [ {{ pools: [{dear}] }} ] }}"
+        );
+    }
+
     /// Adds a pool of deployments at a provider of its own, `NAME-1@BEHAVIOUR` and so on.
     fn pool(
         &mut self,
@@ -185,11 +254,7 @@ impl Parts {
         (strategy, health): (&str, &str),
         behaviours: &[&str],
     ) {
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            self.providers,
-            "  {name}: {{ kind: openai_compatible, base_url: \"{provider}\", internal: true }}"
-        );
+        self.provider(provider, name);
         let _ = write!(
             self.pools,
             "  {name}: {{ strategy: {strategy}, health: {health}, targets: ["

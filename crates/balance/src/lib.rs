@@ -24,5 +24,5 @@ pub use error::Error;
 pub use fleet::{Attempt, Fleet, Known, Member, Outcome, Report, Whom, Wish};
 pub use health::{Condition, HealthConfig, Return, Standing};
 pub use retry_budget::{RetryBudget, RetryBudgetConfig};
-pub use route::{Attempts, Candidate, Cause, Causes, Pool, Route, Step};
+pub use route::{Attempts, Candidate, Cause, Causes, Pool, Route, Step, Tried};
 pub use strategy::{Draw, Sight, Strategy, Target};

@@ -169,14 +169,16 @@ impl Route {
     /// The walk of one request: at most `most` targets, each at most once.
     #[must_use]
     pub fn attempts(&self, most: u32) -> Attempts<'_> {
-        Attempts {
-            route: self,
-            gone: Set::default(),
-            shunned: Set::default(),
-            met: Causes::default(),
-            made: 0,
+        self.resume(Tried {
             most,
-        }
+            ..Tried::default()
+        })
+    }
+
+    /// The walk of a request that has made a part of it.
+    #[must_use]
+    pub fn resume(&self, tried: Tried) -> Attempts<'_> {
+        Attempts { route: self, tried }
     }
 }
 
@@ -184,6 +186,12 @@ impl Route {
 #[derive(Debug, Clone)]
 pub struct Attempts<'a> {
     route: &'a Route,
+    tried: Tried,
+}
+
+/// What one request has tried of a route.
+#[derive(Debug, Clone, Default)]
+pub struct Tried {
     /// Those that do not come again.
     gone: Set,
     /// Those that come last.
@@ -235,15 +243,15 @@ impl Attempts<'_> {
         affinity: impl Fn(usize) -> Option<u64>,
         see: impl Fn(usize, Strategy) -> Sight,
     ) -> Option<usize> {
-        if self.made >= self.most {
+        if self.tried.made >= self.tried.most {
             return None;
         }
         let mut chosen = Grade::ALL
             .into_iter()
             .filter_map(|grade| self.pick(random, grade, (&affinity, &see)));
         let chosen = chosen.next()?;
-        self.gone.insert(chosen);
-        self.made += 1;
+        self.tried.gone.insert(chosen);
+        self.tried.made += 1;
         Some(chosen)
     }
 
@@ -266,7 +274,7 @@ impl Attempts<'_> {
                 affinity: is_sticky.then(|| affinity(place)).flatten(),
             };
             pool.pick(draw, |id| {
-                let sight = (!self.gone.contains(id)).then(|| see(id, pool.strategy));
+                let sight = (!self.tried.gone.contains(id)).then(|| see(id, pool.strategy));
                 sight.filter(|sight| self.grade(id, sight) == Some(grade))
             })
         })
@@ -306,7 +314,7 @@ impl Attempts<'_> {
 
     fn grade(&self, id: usize, sight: &Sight) -> Option<Grade> {
         match sight.standing {
-            Standing::Ready if self.shunned.contains(id) => Some(Grade::Shunned),
+            Standing::Ready if self.tried.shunned.contains(id) => Some(Grade::Shunned),
             Standing::Ready => Some(Grade::Ready),
             Standing::Ejected => Some(Grade::Ejected),
             Standing::Cooling => None,
@@ -321,28 +329,28 @@ impl Attempts<'_> {
     /// Whether its turn may come. Once the request itself was found at fault, only pools that are for such requests
     /// are left.
     fn is_open(&self, step: &Step) -> bool {
-        let of_request = Causes(self.met.0 & 0b0011);
+        let of_request = Causes(self.tried.met.0 & 0b0011);
         match step.after {
             None => of_request == Causes::default(),
-            Some(after) if of_request == Causes::default() => after.meets(self.met),
+            Some(after) if of_request == Causes::default() => after.meets(self.tried.met),
             Some(after) => after.meets(of_request),
         }
     }
 
     /// The target that came last was not tried after all: it is no attempt, and does not come again.
     pub fn pass_over(&mut self) {
-        self.made = self.made.saturating_sub(1);
-        self.met = self.met.with(Cause::RateLimit);
+        self.tried.made = self.tried.made.saturating_sub(1);
+        self.tried.met = self.tried.met.with(Cause::RateLimit);
     }
 
     /// The target that came last cannot express the request: it is no attempt, and does not come again.
     pub fn unfit(&mut self) {
-        self.made = self.made.saturating_sub(1);
+        self.tried.made = self.tried.made.saturating_sub(1);
     }
 
     /// An attempt brought no answer. False where the route has nothing for requests that are at fault in this way.
     pub fn failed(&mut self, cause: Cause) -> bool {
-        self.met = self.met.with(cause);
+        self.tried.met = self.tried.met.with(cause);
         let mut steps = self.route.steps.iter();
         !cause.is_of_request() || steps.any(|step| step.after.is_some_and(|it| it.has(cause)))
     }
@@ -350,14 +358,20 @@ impl Attempts<'_> {
     /// Targets of which `which` is true come after all others that are ready.
     pub fn shun(&mut self, which: impl Fn(usize) -> bool) {
         for id in self.route.targets().filter(|id| which(*id)) {
-            self.shunned.insert(id);
+            self.tried.shunned.insert(id);
         }
+    }
+
+    /// What was tried, to go on from there later.
+    #[must_use]
+    pub fn into_tried(self) -> Tried {
+        self.tried
     }
 
     /// How many targets were tried, without those that were passed over.
     #[must_use]
     pub fn made(&self) -> u32 {
-        self.made
+        self.tried.made
     }
 }
 

@@ -258,6 +258,7 @@ fn encode(policy: &Policy) -> Bytes {
         models,
         limits,
         tiers,
+        explanations,
     } = policy;
     let mut parts = Vec::new();
     let rest = Policy::default;
@@ -271,8 +272,11 @@ fn encode(policy: &Policy) -> Bytes {
     }));
     parts.extend(entries(pools, |pools| Policy { pools, ..rest() }));
     parts.extend(entries(models, |models| Policy { models, ..rest() }));
-    let limits = limits.clone();
-    parts.push(Policy { limits, ..rest() });
+    parts.push(Policy {
+        limits: limits.clone(),
+        explanations: *explanations,
+        ..rest()
+    });
     parts.extend(entries(tiers, |tiers| Policy { tiers, ..rest() }));
     let mut bytes = BytesMut::new();
     for part in parts {

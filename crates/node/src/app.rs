@@ -26,6 +26,7 @@ use crate::journal::{self, Inheritance, Journal};
 use crate::keys::{Hash, Keys};
 use crate::limiter::Limiter;
 use crate::revision::Revision;
+use crate::shadow::Copies;
 use crate::snapshot::{self, Snapshot};
 use crate::workers::Workers;
 use crate::{config_stream, edge, metrics, quota_stream, random, server, workers};
@@ -45,6 +46,8 @@ pub(crate) struct Node {
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) bodies: Arc<Bodies>,
+    /// Copies of requests that are under way.
+    pub(crate) copies: Copies,
     /// Told when what the snapshot holds has changed.
     pub(crate) changed: Notify,
     /// Told when another policy is in force.
@@ -116,6 +119,7 @@ pub async fn serve(
         }
     );
     connections.finish(node.config.limits.drain_timeout).await;
+    node.copies.end().await;
     workers.stop().await;
     farewell(&node, leases, &mut tasks).await;
     last_words(&node, journal).await;
@@ -173,6 +177,7 @@ impl Node {
             limiter: Arc::new(Limiter::new(&config.name, incarnation, Some(inherited))),
             gate: Arc::new(Gate::new(config.limits.max_in_flight, workers::deserved())),
             bodies: Arc::new(Bodies::new(config.limits.max_body_bytes)),
+            copies: Copies::default(),
             changed: Notify::new(),
             adopted: Notify::new(),
             revision: ArcSwapOption::empty(),

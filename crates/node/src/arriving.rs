@@ -24,6 +24,8 @@ const LONGEST: Duration = Duration::from_secs(30);
 pub(crate) struct Arriving<B> {
     body: B,
     until: Instant,
+    /// Whether the caller waits no longer than that, either.
+    is_callers: bool,
     /// Set only once the body is waited for: most are there already.
     late: Option<Pin<Box<Sleep>>>,
     /// What it has of the memory for large bodies. Small ones need none.
@@ -32,11 +34,14 @@ pub(crate) struct Arriving<B> {
 }
 
 impl<B> Arriving<B> {
-    /// Time runs from now on.
-    pub(crate) fn new(body: B, claim: Option<Arc<Claim>>) -> Self {
+    /// Time runs from now on. The caller waits until then, if it says so.
+    pub(crate) fn new(body: B, claim: Option<Arc<Claim>>, caller: Option<Instant>) -> Self {
+        let longest = Instant::now() + LONGEST;
+        let caller = caller.filter(|until| *until < longest);
         Self {
             body,
-            until: Instant::now() + LONGEST,
+            until: caller.unwrap_or(longest),
+            is_callers: caller.is_some(),
             late: None,
             claim,
             received: 0,
@@ -98,7 +103,11 @@ where
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
         match late.as_mut().poll(cx) {
             Poll::Ready(()) => {
-                let error = Error::field("body", "did not arrive within 30 s");
+                let error = if self.is_callers {
+                    Error::DeadlineExceeded
+                } else {
+                    Error::field("body", "did not arrive within 30 s")
+                };
                 Poll::Ready(Some(Err(Unread::from(error).into())))
             }
             Poll::Pending => Poll::Pending,
@@ -125,24 +134,40 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_that_is_there_passes() {
-        let body = Arriving::new(Full::new(Bytes::from_static(b"hello")), None);
+        let body = Arriving::new(Full::new(Bytes::from_static(b"hello")), None, None);
         assert_eq!(body.collect().await.unwrap().to_bytes(), "hello");
+    }
+
+    /// A body that comes byte by byte, and never ends.
+    fn drip() -> impl Body<Data = Bytes, Error = std::io::Error> + Unpin {
+        let drip = futures_util::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Some((Ok(Frame::data(Bytes::from_static(b"x"))), ()))
+        });
+        StreamBody::new(Box::pin(drip))
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_never_ends_is_refused() {
-        let drip = futures_util::stream::unfold((), |()| async {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            Some((
-                Ok::<_, std::io::Error>(Frame::data(Bytes::from_static(b"x"))),
-                (),
-            ))
-        });
         let start = Instant::now();
-        let body = Arriving::new(StreamBody::new(Box::pin(drip)), None);
+        let body = Arriving::new(drip(), None, None);
         let error = body.collect().await.unwrap_err();
         assert!(matches!(told(&*error), Error::Invalid(_)));
         assert!(start.elapsed() <= LONGEST + Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_is_waited_for_as_long_as_its_caller_waits() {
+        let start = Instant::now();
+        let until = start + Duration::from_millis(2_500);
+        let body = Arriving::new(drip(), None, Some(until));
+        let error = body.collect().await.unwrap_err();
+        assert_eq!(told(&*error), &Error::DeadlineExceeded);
+        assert_eq!(Instant::now(), until);
+        assert_eq!(
+            Status::from_error(error).code(),
+            tonic::Code::DeadlineExceeded
+        );
     }
 
     #[tokio::test]
@@ -153,7 +178,7 @@ mod tests {
             StreamBody::new(futures_util::stream::iter((0..6).map(move |_| piece())))
         };
         let arrive =
-            |claim: &Arc<Claim>| Arriving::new(pieces(), Some(Arc::clone(claim))).collect();
+            |claim: &Arc<Claim>| Arriving::new(pieces(), Some(Arc::clone(claim)), None).collect();
         let unknown = SizeHint::default();
         let first = bodies.claim(&unknown).unwrap().unwrap();
         assert_eq!(arrive(&first).await.unwrap().to_bytes().len(), 120_000);

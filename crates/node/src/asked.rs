@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use tollgate_policy::complexity;
 use tollgate_policy::condition::Features;
-use tollgate_policy::price::Bounds;
+use tollgate_policy::price::{self, Bounds};
 use tollgate_policy::table::{Labels, Model};
-use tollgate_provider::chat::{self, Part, ResponseFormat, Role};
+use tollgate_provider::chat::{self, Part, ResponseFormat, Role, Tool};
 use tollgate_provider::embeddings::{self, Input};
 
-use crate::bounds::{bounds, embedding_bounds, has_audio, has_images};
+use crate::bounds::{bounds, embedding_bounds, has_audio, has_images, searches};
 use crate::counting::{Counted, Counting};
 use crate::error::Error;
 
@@ -25,6 +25,17 @@ pub(crate) enum Asked {
     },
     /// Vectors.
     Embeddings(Box<embeddings::Request>),
+}
+
+/// What is paid for apart from tokens of text.
+#[derive(Debug)]
+pub(crate) struct Extra {
+    /// What its price is called.
+    pub(crate) part: price::Part,
+    /// Where it stands in the request.
+    pub(crate) field: String,
+    /// What it is, in words.
+    pub(crate) what: &'static str,
 }
 
 /// Which kind of thing it is, for the records.
@@ -88,13 +99,29 @@ impl Asked {
         }
     }
 
-    /// The first picture that is to be embedded.
-    pub(crate) fn embedded_picture(&self) -> Option<usize> {
-        let Self::Embeddings(request) = self else {
-            return None;
-        };
-        let is_image = |input: &Input| matches!(input, Input::Image(_));
-        request.inputs.iter().position(is_image)
+    /// The first thing that is paid for apart from tokens of text: a picture that is to be embedded, or a tool for
+    /// searches.
+    pub(crate) fn extra(&self) -> Option<Extra> {
+        match self {
+            Self::Completion { request, .. } => {
+                let is_search = |tool: &Tool| matches!(tool, Tool::Provider(own) if searches(own));
+                let index = request.tools.iter().position(is_search)?;
+                Some(Extra {
+                    part: price::Part::Search,
+                    field: format!("tools[{index}]"),
+                    what: "a tool for searches",
+                })
+            }
+            Self::Embeddings(request) => {
+                let is_image = |input: &Input| matches!(input, Input::Image(_));
+                let index = request.inputs.iter().position(is_image)?;
+                Some(Extra {
+                    part: price::Part::InputImage,
+                    field: format!("inputs[{index}].image"),
+                    what: "a picture",
+                })
+            }
+        }
     }
 
     /// How much work it asks for, from 0 to 1. Vectors are no work.

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use tollgate_policy::price::{Bounds, Served, Service};
-use tollgate_provider::chat::{Message, Part, Request};
+use tollgate_provider::chat::{Message, Part, ProviderTool, Request, Tool};
 use tollgate_provider::embeddings::{self, Input};
 
 use crate::clock;
+
+/// Searches that are held for where a tool for them names no bound.
+const USUAL_SEARCHES: u64 = 5;
 
 /// Input that is cached for at least so long is cached for an hour.
 const HOUR: Duration = Duration::from_secs(3600);
@@ -26,7 +30,27 @@ pub(crate) fn bounds(request: &Request, input: u64) -> Bounds {
         audio: unread || has_audio(request),
         image: unread || has_images(request),
         hour: unread || points.any(|point| point.time_to_live >= Some(HOUR)),
+        searches: request.tools.iter().filter_map(most_searches).sum(),
     }
+}
+
+/// The most searches that a tool may make: what it says, or what is rarely exceeded. None of a tool that makes none.
+fn most_searches(tool: &Tool) -> Option<u64> {
+    let Tool::Provider(tool) = tool else {
+        return None;
+    };
+    let said = tool.settings.get("max_uses").and_then(Value::as_u64);
+    searches(tool).then(|| said.unwrap_or(USUAL_SEARCHES))
+}
+
+/// Whether a tool that a provider runs is for searches, which are paid for one by one. By its name: all of them say it.
+pub(crate) fn searches(tool: &ProviderTool) -> bool {
+    let name = tool.settings.get("name").and_then(Value::as_str);
+    let says = |text: &str| {
+        let text = text.to_ascii_lowercase();
+        text.contains("search") || text.contains("grounding")
+    };
+    says(&tool.kind) || name.is_some_and(says)
 }
 
 /// Whether the input holds sound.
@@ -55,6 +79,7 @@ pub(crate) fn embedding_bounds(request: &embeddings::Request, input: u64) -> Bou
         audio: false,
         image: !request.provider_options.is_empty() || request.inputs.iter().any(is_image),
         hour: false,
+        searches: 0,
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, timeout_at};
 use tollgate_policy::table::Model;
@@ -12,13 +11,15 @@ use tollgate_provider::embeddings;
 
 use crate::app::Node;
 use crate::asked::Asked;
-use crate::dispatch::{Begun, Case, Reply, dispatch};
+use crate::deadline::Patience;
+use crate::dispatch::{Begun, Case, Continuation, Reply, dispatch};
 use crate::error::Error;
 use crate::meter::{Meter, Summary};
 use crate::permit::{LimitState, Needs, Permit};
 use crate::plan::Plan;
 use crate::prepared::Prepared;
-use crate::{deadline, executor, explain};
+use crate::upstream::Ended;
+use crate::{executor, explain};
 
 /// A request as it came in, before anything is known of it.
 #[derive(Debug)]
@@ -27,8 +28,8 @@ pub(crate) struct Call<'a> {
     pub(crate) edge: &'static str,
     /// Value of the `authorization` header.
     pub(crate) authorization: Option<&'a [u8]>,
-    /// How long the caller waits.
-    pub(crate) timeout: Option<Duration>,
+    /// When it came in, and how long the caller waits.
+    pub(crate) patience: Patience,
     /// Whether the caller wants to know why the request goes where it goes.
     pub(crate) explain: bool,
 }
@@ -85,12 +86,22 @@ pub(crate) async fn complete(
     call: Call<'_>,
     decode: impl FnOnce() -> Result<Asked, Error>,
 ) -> Result<Answer, Box<Refused>> {
-    let mut meter = Meter::start(call.edge);
+    let mut meter = Meter::start(call.edge, call.patience.arrived());
     // On the heap, as it is large and would be moved by each layer around it.
     match Box::pin(answer(node, call, decode, &mut meter)).await {
-        Ok((model, until, reply)) => finish(meter, &model, until, reply),
+        Ok(answered) => finish(meter, answered),
         Err(error) => Err(refuse(meter, error)),
     }
+}
+
+/// A provider answers.
+pub(crate) struct Answered {
+    pub(crate) model: Arc<Model>,
+    /// The moment that ends the request.
+    pub(crate) until: Instant,
+    pub(crate) reply: Reply,
+    /// What it takes to go on with a stream that breaks off, where that is to be done.
+    pub(crate) rest: Option<Box<Continuation>>,
 }
 
 async fn answer(
@@ -98,9 +109,10 @@ async fn answer(
     call: Call<'_>,
     decode: impl FnOnce() -> Result<Asked, Error>,
     meter: &mut Meter,
-) -> Result<(Arc<Model>, Instant, Reply), Error> {
+) -> Result<Answered, Error> {
     let revision = node.in_force()?;
-    let key = node.keys.authenticate(call.authorization).await?;
+    let known = node.keys.authenticate(call.authorization);
+    let key = call.patience.bound(known).await?;
     meter.caller(&key);
     key.admit()?;
     let request = Prepared::new(revision, key, decode()?)?;
@@ -110,7 +122,7 @@ async fn answer(
         model,
         ..
     } = &request;
-    let until = deadline::earliest(meter.started(), call.timeout, model.deadline);
+    let until = call.patience.within(model.deadline);
     meter.counted(request.counted.clone());
     let (number, operation) = (revision.table.revision(), request.asked.operation());
     meter.asked(model, number, operation, request.bounds);
@@ -123,15 +135,23 @@ async fn answer(
         reserved?;
         let case = Case::new(&node.limiter, &request, &plan)?;
         meter.routed(case.route.variant.as_ref());
+        meter.watched(node.copies.make(node, &case));
         if call.explain {
             meter.explained(explain::admitted(&case, &plan, &needs));
         }
-        dispatch(&case, meter).await
+        let mut attempts = case.attempts();
+        let reply = dispatch(&case, &mut attempts, meter).await?;
+        Ok((reply, (case.place, attempts.into_tried())))
     };
-    let reply = timeout_at(until, work)
+    let (reply, way) = timeout_at(until, work)
         .await
         .unwrap_or(Err(Error::DeadlineExceeded))?;
-    Ok((Arc::clone(model), until, reply))
+    Ok(Answered {
+        model: Arc::clone(model),
+        until,
+        reply,
+        rest: Continuation::new((&node.limiter, &node.bodies), request, way),
+    })
 }
 
 async fn reserve(
@@ -153,19 +173,18 @@ async fn reserve(
     }
 }
 
-fn finish(
-    mut meter: Meter,
-    model: &Arc<Model>,
-    until: Instant,
-    reply: Reply,
-) -> Result<Answer, Box<Refused>> {
+/// Makes an answer of what a provider answers.
+///
+/// # Errors
+/// A defect.
+pub(crate) fn finish(mut meter: Meter, answered: Answered) -> Result<Answer, Box<Refused>> {
     let head = Head {
         id: meter.id.clone(),
-        model: Arc::clone(&model.name),
+        model: Arc::clone(&answered.model.name),
         limits: meter.limits(),
         explanation: meter.explanation(),
     };
-    match reply {
+    match answered.reply {
         Reply::Whole(response) => {
             meter.answered(&response);
             whole(head, meter, *response).map(Answer::Whole)
@@ -175,10 +194,9 @@ fn finish(
             whole(head, meter, *response).map(Answer::Embeddings)
         }
         Reply::Stream(begun) => {
-            meter.streaming();
-            Ok(Answer::Stream(Box::new(AnswerStream::new(
-                head, meter, *begun, until,
-            ))))
+            let (until, rest) = (answered.until, answered.rest);
+            let stream = AnswerStream::new(head, meter, *begun, (until, rest));
+            Ok(Answer::Stream(Box::new(stream)))
         }
     }
 }
@@ -195,7 +213,8 @@ fn whole<R>(head: Head, mut meter: Meter, response: R) -> Result<Box<Whole<R>>, 
     }))
 }
 
-fn refuse(mut meter: Meter, error: Error) -> Box<Refused> {
+/// Ends a request with an error.
+pub(crate) fn refuse(mut meter: Meter, error: Error) -> Box<Refused> {
     meter.fail(&error);
     Box::new(Refused {
         limits: meter.limits(),
@@ -212,6 +231,8 @@ pub(crate) struct AnswerStream {
     pub(crate) head: Head,
     meter: Option<Meter>,
     begun: Begun,
+    /// What it takes to go on where it breaks off, if it is to.
+    rest: Option<Box<Continuation>>,
     deadline: Pin<Box<Sleep>>,
 }
 
@@ -225,6 +246,23 @@ pub(crate) enum Piece {
     End(Box<Summary>),
 }
 
+/// What a stream's provider brings.
+enum Pulled {
+    Piece(Piece),
+    /// It broke off.
+    BrokeOff(Ended),
+}
+
+fn pulled(chunks: Vec<Chunk>) -> Option<Result<Pulled, Error>> {
+    Some(Ok(Pulled::Piece(Piece::Chunks(chunks))))
+}
+
+/// Notes that a provider's stream has begun.
+fn begin(meter: &mut Meter, begun: &Begun) {
+    meter.streaming(begun.left_out);
+    meter.streamed(&begun.chunks);
+}
+
 impl Drop for AnswerStream {
     fn drop(&mut self) {
         executor::over();
@@ -232,14 +270,20 @@ impl Drop for AnswerStream {
 }
 
 impl AnswerStream {
-    fn new(head: Head, mut meter: Meter, begun: Begun, until: Instant) -> Self {
-        meter.streamed(&begun.chunks);
+    fn new(
+        head: Head,
+        mut meter: Meter,
+        begun: Begun,
+        (until, rest): (Instant, Option<Box<Continuation>>),
+    ) -> Self {
+        begin(&mut meter, &begun);
         executor::end_by(until);
         let deadline = Box::pin(tokio::time::sleep_until(until));
         Self {
             head,
             meter: Some(meter),
             begun,
+            rest,
             deadline,
         }
     }
@@ -249,8 +293,27 @@ impl AnswerStream {
     /// # Errors
     /// The stream broke. It has been settled and logged by then.
     pub(crate) async fn next(&mut self) -> Option<Result<Piece, Error>> {
+        let piece = loop {
+            match self.pull().await? {
+                Ok(Pulled::Piece(piece)) => break piece,
+                Ok(Pulled::BrokeOff(ended)) => {
+                    if let Err(error) = self.go_on(&ended).await {
+                        return self.fail(error);
+                    }
+                }
+                Err(error) => return self.fail(error),
+            }
+        };
+        if let (Piece::Chunks(chunks), Some(rest)) = (&piece, &mut self.rest) {
+            rest.note(chunks);
+        }
+        Some(Ok(piece))
+    }
+
+    async fn pull(&mut self) -> Option<Result<Pulled, Error>> {
         if !self.begun.chunks.is_empty() {
-            return Some(Ok(Piece::Chunks(std::mem::take(&mut self.begun.chunks))));
+            let chunks = std::mem::take(&mut self.begun.chunks);
+            return pulled(chunks);
         }
         let meter = self.meter.as_mut()?;
         if self.begun.over {
@@ -263,7 +326,7 @@ impl AnswerStream {
                 () = &mut self.deadline => None,
             };
             if let Some(limit) = ended_by {
-                return Some(Ok(Piece::Chunks(self.begun.stop(meter, limit))));
+                return pulled(self.begun.stop(meter, limit));
             }
         }
         let mut chunks = Vec::new();
@@ -275,32 +338,55 @@ impl AnswerStream {
             result = live.next(&mut chunks) => Some(result),
         };
         meter.streamed(&chunks);
-        let error = match result {
-            Some(Ok(true)) => return Some(Ok(Piece::Chunks(chunks))),
-            Some(Ok(false)) => return self.end(),
+        match result {
+            Some(Ok(true)) => pulled(chunks),
+            Some(Ok(false)) => self.end(),
             Some(Err(ended)) => {
                 tracing::debug!(request = meter.id, failure = %ended.failure, "stream broke");
                 self.begun.under_way.failed(&ended);
                 meter.broke(&ended, live.usage());
-                Error::Truncated
+                live.give_up();
+                Some(Ok(Pulled::BrokeOff(ended)))
             }
             // What had come by then is handed on; the next look at the deadline ends the stream.
-            None if !chunks.is_empty() => return Some(Ok(Piece::Chunks(chunks))),
-            None => Error::DeadlineExceeded,
+            None if !chunks.is_empty() => pulled(chunks),
+            None => Some(Err(Error::DeadlineExceeded)),
+        }
+    }
+
+    /// Goes on elsewhere with a stream that broke off, so, where policy says so and somebody can.
+    async fn go_on(&mut self, ended: &Ended) -> Result<(), Error> {
+        let (Some(meter), Some(rest)) = (&mut self.meter, &mut self.rest) else {
+            return Err(Error::Truncated);
         };
+        let target = self.begun.under_way.target();
+        let gone_on = tokio::select! {
+            biased;
+            () = &mut self.deadline => return Err(Error::DeadlineExceeded),
+            gone_on = Box::pin(rest.go_on((ended, target), meter)) => gone_on,
+        };
+        self.begun = *gone_on.map_err(|error| {
+            tracing::debug!(request = meter.id, %error, "nobody goes on with the stream");
+            Error::Truncated
+        })?;
+        begin(meter, &self.begun);
+        Ok(())
+    }
+
+    fn fail(&mut self, error: Error) -> Option<Result<Piece, Error>> {
         let mut meter = self.meter.take()?;
         meter.fail(&error);
         Some(Err(error))
     }
 
-    fn end(&mut self) -> Option<Result<Piece, Error>> {
+    fn end(&mut self) -> Option<Result<Pulled, Error>> {
         let mut meter = self.meter.take()?;
         let waited = self.begun.live.waited();
         self.begun
             .under_way
             .streamed(meter.streamed_tokens(), waited);
         let piece = match meter.complete() {
-            Some(summary) => Ok(Piece::End(Box::new(summary))),
+            Some(summary) => Ok(Pulled::Piece(Piece::End(Box::new(summary)))),
             None => Err(Error::Internal {
                 what: "summing up the answer",
             }),

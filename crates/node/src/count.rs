@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 use tollgate_policy::table::Deployment;
 use tollgate_provider::chat::{Request, UsageSource};
 
@@ -16,10 +16,10 @@ use crate::asked::Asked;
 use crate::complete::Call;
 use crate::dispatch::Case;
 use crate::error::Error;
+use crate::metrics;
 use crate::prepared::Prepared;
 use crate::revision::Revision;
 use crate::upstream::Ended;
-use crate::{deadline, metrics};
 
 /// How long a provider has to count.
 const LONGEST: Duration = Duration::from_secs(5);
@@ -55,9 +55,9 @@ pub(crate) async fn count_tokens(
     call: Call<'_>,
     decode: impl FnOnce() -> Result<Counting, Error>,
 ) -> Result<Count, Error> {
-    let started = Instant::now();
     let revision = node.in_force()?;
-    let key = node.keys.authenticate(call.authorization).await?;
+    let known = node.keys.authenticate(call.authorization);
+    let key = call.patience.bound(known).await?;
     key.admit()?;
     let Counting { request, local } = decode()?;
     let asked = Asked::Completion {
@@ -74,7 +74,7 @@ pub(crate) async fn count_tokens(
     };
     if let (Asked::Completion { request, .. }, false) = (&prepared.asked, local) {
         let longest = LONGEST.min(prepared.model.deadline);
-        let until = deadline::earliest(started, call.timeout, longest);
+        let until = call.patience.within(longest);
         let plan = prepared.key.plan(&prepared.revision, &prepared.model)?;
         let case = Case::new(&node.limiter, &prepared, &plan)?;
         let target = case.next(&mut case.attempts());

@@ -4,6 +4,7 @@
 mod ask;
 mod choice;
 mod exhausted;
+mod go_on;
 mod hedge;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::traffic::UnderWay;
 use crate::upstream::{Ended, LiveStream, Upstream};
 
 pub(crate) use choice::Case;
+pub(crate) use go_on::Continuation;
 
 /// What a provider answered.
 #[derive(Debug)]
@@ -45,6 +47,8 @@ pub(crate) struct Begun {
     pub(crate) chunks: Vec<Chunk>,
     /// Whether nothing follows.
     pub(crate) over: bool,
+    /// Tokens that came before, and that the caller has already.
+    pub(crate) left_out: u64,
     /// The attempt that brings it.
     pub(crate) under_way: UnderWay,
 }
@@ -82,17 +86,22 @@ struct Started {
 ///
 /// # Errors
 /// The request itself is at fault, or all that could be tried failed or had no room.
-pub(crate) async fn dispatch(case: &Case<'_>, meter: &mut Meter) -> Result<Reply, Error> {
+pub(crate) async fn dispatch(
+    case: &Case<'_>,
+    attempts: &mut Attempts<'_>,
+    meter: &mut Meter,
+) -> Result<Reply, Error> {
     let mut walk = Walk {
         case,
         full: Vec::new(),
     };
     let (revision, model) = (walk.revision(), &case.request.model);
-    let mut attempts = case.attempts();
     // What is wrong with the request, where a provider found it at fault.
     let mut at_fault = None;
-    revision.first_attempt(model);
-    while let Some(target) = case.next(&mut attempts) {
+    if attempts.made() == 0 {
+        revision.first_attempt(model);
+    }
+    while let Some(target) = case.next(attempts) {
         // Callers' limits first, then ceilings: in one order everywhere.
         meter.another_attempt().await?;
         let Ok(room) = walk.enter(target, meter).await else {
@@ -103,7 +112,7 @@ pub(crate) async fn dispatch(case: &Case<'_>, meter: &mut Meter) -> Result<Reply
         if attempts.made() > 1 && at_fault.is_none() && !revision.may_retry(model) {
             break;
         }
-        let ended = match walk.attempt((target, &mut attempts), room, meter).await? {
+        let ended = match walk.attempt((target, attempts), room, meter).await? {
             Ok(reply) => return Ok(reply),
             Err(ended) => ended,
         };
@@ -123,10 +132,10 @@ pub(crate) async fn dispatch(case: &Case<'_>, meter: &mut Meter) -> Result<Reply
             break;
         }
         if ended.outcome == AttemptOutcome::TimedOut {
-            walk.shun_provider_of(target, &mut attempts);
+            walk.shun_provider_of(target, attempts);
         }
     }
-    Err(at_fault.unwrap_or_else(|| walk.exhausted(&attempts, meter)))
+    Err(at_fault.unwrap_or_else(|| walk.exhausted(attempts, meter)))
 }
 
 // === impl Begun ===
@@ -180,7 +189,8 @@ impl<'a> Walk<'a> {
         meter: &mut Meter,
     ) -> Result<Result<Reply, Ended>, Error> {
         let mut one = self.start((target, attempts), room, meter)?;
-        if let Some(after) = self.case.request.model.hedge_after {
+        let hedge_after = self.case.request.model.hedge_after;
+        if let Some(after) = hedge_after.filter(|_| self.case.seen.is_none()) {
             return self.hedged(one, after, attempts, meter).await;
         }
         let result = self.run(&mut one).await;
@@ -201,7 +211,7 @@ impl<'a> Walk<'a> {
         // Slow is better than nothing: only where there is another, a slow one is given up.
         let slow_stream = self.case.request.model.slow_stream;
         let has_other = || self.case.next(&mut attempts.clone()).is_some();
-        let slow_stream = slow_stream.filter(|_| has_other());
+        let slow_stream = slow_stream.filter(|_| self.case.seen.is_none() && has_other());
         Ok(Started {
             under_way: begun.ok_or_else(missing)?,
             place: meter.attempt(deployment, room),
@@ -232,13 +242,17 @@ impl<'a> Walk<'a> {
 
     /// A provider that was silent is asked again only where no other is left: it would cost as long again.
     fn shun_provider_of(&self, target: usize, attempts: &mut Attempts<'_>) {
-        let provider = |target| {
-            let (deployment, _) = self.revision().deployment(target)?;
-            Some(deployment.provider.index)
-        };
-        let silent = provider(target);
-        attempts.shun(|target| provider(target) == silent);
+        shun_provider_of(self.revision(), target, attempts);
     }
+}
+
+fn shun_provider_of(revision: &Revision, target: usize, attempts: &mut Attempts<'_>) {
+    let provider = |target| {
+        let (deployment, _) = revision.deployment(target)?;
+        Some(deployment.provider.index)
+    };
+    let silent = provider(target);
+    attempts.shun(|target| provider(target) == silent);
 }
 
 /// Notes how an attempt ended.
@@ -265,6 +279,7 @@ fn conclude(
                 live: opening.live,
                 chunks: opening.chunks,
                 over: opening.over,
+                left_out: opening.left_out,
                 under_way: it.under_way,
             })))
         }

@@ -31,6 +31,7 @@ use tower::Service;
 
 use crate::app::Node;
 use crate::arriving::Arriving;
+use crate::deadline::{self, Patience};
 use crate::error::{Error, StartError};
 use crate::grpc::Grpc;
 use crate::guarded::Guarded;
@@ -92,12 +93,16 @@ where
             let version = request.version();
             let (size, headers) = (request.body().size_hint(), request.headers());
             let uncounted = request.uri().path().starts_with("/grpc.");
-            let admitted = door::enter(&services.node, uncounted, headers, size).await;
             let grpc = is_grpc(headers);
+            let patience = Patience::of(headers, grpc);
+            let until = patience.as_ref().ok().and_then(Patience::end);
+            let admitted = door::enter(&services.node, uncounted, headers, size).await;
             let (response, pass) = match admitted {
                 // The claim is held until the request has been read and sent on.
                 Ok(Admitted { pass, claim }) => {
-                    let request = request.map(|body| Arriving::new(body, claim.clone()));
+                    let arriving = |body| Arriving::new(body, claim.clone(), until);
+                    let mut request = request.map(arriving);
+                    deadline::keep(patience, request.extensions_mut());
                     let answered = AssertUnwindSafe(services.answer(request));
                     let response = match answered.catch_unwind().await {
                         Ok(response) if grpc => one_code_for_size(response),

@@ -4,13 +4,14 @@
 //! the same functions that a request is served with; here is only told what those saw. Nothing is taken from any limit
 //! and no provider is asked.
 
+mod brief;
 mod candidates;
 mod compact;
 mod limits;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tollgate_policy::condition::Budget;
-use tollgate_policy::table::{Model, Route, Verdict};
+use tollgate_policy::table::{Model, Route, Shadow, Verdict};
 use tollgate_proto::completion::v1 as wire;
 
 use crate::app::Node;
@@ -38,7 +39,8 @@ pub(crate) async fn explain(
     decode: impl FnOnce() -> Result<Asked, Error>,
 ) -> Result<wire::ExplainResponse, Error> {
     let revision = node.in_force()?;
-    let key = node.keys.authenticate(call.authorization).await?;
+    let known = node.keys.authenticate(call.authorization);
+    let key = call.patience.bound(known).await?;
     key.admit()?;
     let request = Prepared::new(revision, key, decode()?)?;
     let plan = request.key.plan(&request.revision, &request.model)?;
@@ -50,6 +52,7 @@ pub(crate) async fn explain(
         limits: limits::foreseen(&node.limiter, &plan, &needs),
         ..basis(&case, &plan, &needs)
     };
+    let explanation = for_caller(explanation, &request);
     Ok(wire::ExplainResponse {
         model: request.model.name.to_string(),
         explanation: Some(explanation),
@@ -59,10 +62,21 @@ pub(crate) async fn explain(
 /// Explains a request that its limits have just admitted. Whether providers have words for it shows when they are
 /// asked.
 pub(crate) fn admitted(case: &Case<'_>, plan: &Plan, needs: &Needs) -> wire::Explanation {
-    wire::Explanation {
+    let explanation = wire::Explanation {
         pools: candidates::pools(case, needs, false),
         limits: limits::admitted(case.limiter, plan, needs),
         ..basis(case, plan, needs)
+    };
+    for_caller(explanation, case.request)
+}
+
+/// As much of an explanation as the policy lets the caller know.
+fn for_caller(explanation: wire::Explanation, request: &Prepared) -> wire::Explanation {
+    let tier = request.key.tier.as_deref();
+    if request.revision.table.explains_fully(tier) {
+        explanation
+    } else {
+        brief::brief(explanation)
     }
 }
 
@@ -104,8 +118,19 @@ fn basis(case: &Case<'_>, plan: &Plan, needs: &Needs) -> wire::Explanation {
         }),
         budgets: case.budgets.iter().map(budget).collect(),
         routes: routes(model, verdicts),
+        on_cut: model.on_cut.as_str().to_owned(),
+        shadow: case.route.shadow.as_ref().and_then(shadow),
         ..wire::Explanation::default()
     }
+}
+
+fn shadow(it: &Shadow) -> Option<wire::ShadowUse> {
+    let pool = it.model.routes.first()?.pools.first()?;
+    Some(wire::ShadowUse {
+        pool: pool.name.to_string(),
+        percent: it.percent,
+        max_in_flight: it.max_in_flight,
+    })
 }
 
 fn budget(it: &Budget) -> wire::BudgetUse {

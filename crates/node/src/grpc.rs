@@ -5,7 +5,6 @@ pub(crate) mod encode;
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::Stream;
 use http::HeaderMap;
@@ -23,6 +22,7 @@ use crate::asked::Asked;
 use crate::capabilities::capabilities;
 use crate::complete::{Answer, AnswerStream, Call, Refused, complete};
 use crate::count::count_tokens;
+use crate::deadline::Patience;
 use crate::error::Error;
 use crate::permit::LimitState;
 use crate::{deadline, decode, explain, ratelimit};
@@ -56,8 +56,8 @@ impl Grpc {
         request: Request<M>,
         decode: impl FnOnce(M) -> Result<Asked, Error>,
     ) -> Result<Answer, Status> {
-        let (headers, timeout, message) = received(request)?;
-        complete(&self.node, call(&headers, timeout), || decode(message))
+        let (headers, patience, message) = received(request)?;
+        complete(&self.node, call(&headers, patience), || decode(message))
             .await
             .map_err(|refused| refusal(&refused))
     }
@@ -84,9 +84,9 @@ impl CompletionService for Grpc {
         &self,
         request: Request<CountTokensRequest>,
     ) -> Result<Response<CountTokensResponse>, Status> {
-        let (headers, timeout, message) = received(request)?;
+        let (headers, patience, message) = received(request)?;
         let decode = || decode::counting(message);
-        let count = count_tokens(&self.node, call(&headers, timeout), decode).await;
+        let count = count_tokens(&self.node, call(&headers, patience), decode).await;
         let count = count.map_err(|error| error.to_status())?;
         Ok(Response::new(encode::count(count)))
     }
@@ -95,9 +95,9 @@ impl CompletionService for Grpc {
         &self,
         request: Request<ExplainRequest>,
     ) -> Result<Response<ExplainResponse>, Status> {
-        let (headers, timeout, message) = received(request)?;
+        let (headers, patience, message) = received(request)?;
         let decode = || decode::explaining(message);
-        let explained = explain::explain(&self.node, call(&headers, timeout), decode).await;
+        let explained = explain::explain(&self.node, call(&headers, patience), decode).await;
         explained
             .map(Response::new)
             .map_err(|error| error.to_status())
@@ -168,19 +168,17 @@ fn stream(answer: Box<AnswerStream>) -> <Grpc as CompletionService>::StreamCompl
 }
 
 /// The headers of a request, how long the caller waits, and the message.
-fn received<M>(request: Request<M>) -> Result<(HeaderMap, Option<Duration>, M), Status> {
-    let (metadata, _, message) = request.into_parts();
-    let headers = metadata.into_headers();
-    let timeout = deadline::grpc(&headers)
-        .map_err(|malformed| Error::field(malformed.header, malformed.problem).to_status())?;
-    Ok((headers, timeout, message))
+fn received<M>(request: Request<M>) -> Result<(HeaderMap, Patience, M), Status> {
+    let (metadata, extensions, message) = request.into_parts();
+    let patience = deadline::kept(&extensions).map_err(|error| error.to_status())?;
+    Ok((metadata.into_headers(), patience, message))
 }
 
-fn call(headers: &HeaderMap, timeout: Option<Duration>) -> Call<'_> {
+fn call(headers: &HeaderMap, patience: Patience) -> Call<'_> {
     Call {
         edge: "grpc",
         authorization: authorization(headers),
-        timeout,
+        patience,
         explain: explain::is_wanted(headers),
     }
 }

@@ -54,9 +54,11 @@ mod ratelimit;
 mod revision;
 mod route;
 mod server;
+mod shadow;
 mod snapshot;
 mod traffic;
 mod upstream;
+mod weight;
 mod wire;
 mod workers;
 

@@ -5,11 +5,13 @@
 //! away and a panic all end in the same few lines, which take constant time and wait for nothing.
 
 mod attempts;
+mod carry;
 mod charge;
 mod count;
 mod outcome;
 mod overrun;
 mod whole;
+mod witness;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,8 +33,10 @@ use crate::upstream::Ended;
 use crate::{metrics, random};
 use attempts::Open;
 pub(crate) use attempts::Place;
+use carry::Carried;
 pub(crate) use count::count_chunk;
 pub(crate) use outcome::{Attempt, outcome_name};
+pub(crate) use witness::{Witness, Witnessed};
 
 /// Limits are told of a stream's output while it runs, every so many tokens.
 const NOTED_EVERY: u64 = 256;
@@ -69,6 +73,8 @@ pub(crate) struct Meter {
     noted_output: u64,
     usage: Option<Usage>,
     usage_report: Option<Json>,
+    /// What parts of the answer used that broke off.
+    carried: Option<Carried>,
     /// What decided, where the caller wants to know.
     explanation: Option<Arc<Explanation>>,
     /// What the policy calls requests that take its route.
@@ -77,6 +83,8 @@ pub(crate) struct Meter {
     unfinished: u64,
     /// The limit that ended the stream.
     stopped_by: Option<Arc<str>>,
+    /// Whoever wants to know what becomes of it.
+    witness: Option<Box<Witness>>,
     ending: &'static str,
 }
 
@@ -116,12 +124,12 @@ enum Sent {
 // === impl Meter ===
 
 impl Meter {
-    /// A request has come in.
-    pub(crate) fn start(edge: &'static str) -> Self {
+    /// A request has come in at that time.
+    pub(crate) fn start(edge: &'static str, started: Instant) -> Self {
         Self {
             id: format!("tg-{:016x}", random::number()),
             edge,
-            started: Instant::now(),
+            started,
             first_content: None,
             key: None,
             model: None,
@@ -142,18 +150,15 @@ impl Meter {
             noted_output: 0,
             usage: None,
             usage_report: None,
+            carried: None,
             explanation: None,
             variant: None,
             unfinished: 0,
             stopped_by: None,
+            witness: None,
             // What holds if nobody says otherwise before the meter is dropped.
             ending: "CANCELLED",
         }
-    }
-
-    /// When the request came in.
-    pub(crate) fn started(&self) -> Instant {
-        self.started
     }
 
     /// Who asks.
@@ -195,7 +200,12 @@ impl Meter {
         if let Some(explanation) = &mut self.explanation {
             let passed_over = PassedOver {
                 deployment: deployment.to_owned(),
-                reason: why.to_string(),
+                // It names the ceiling.
+                reason: if explanation.brief {
+                    String::new()
+                } else {
+                    why.to_string()
+                },
             };
             Arc::make_mut(explanation).passed_over.push(passed_over);
         }
@@ -224,15 +234,20 @@ impl Meter {
         self.permit.as_ref().map_or(self.limits, Permit::state)
     }
 
-    /// The attempt brought the first content of a stream.
-    pub(crate) fn streaming(&mut self) {
+    /// The attempt brought the first content of a stream, after so many tokens that the caller has already.
+    pub(crate) fn streaming(&mut self, left_out: u64) {
         self.sent = Sent::Streaming;
-        self.first_content = Some(self.started.elapsed());
+        self.streamed_output = left_out;
+        let took = self.started.elapsed();
+        self.first_content.get_or_insert(took);
         self.answering = self.attempt_answered();
     }
 
     /// A piece of the stream.
     pub(crate) fn streamed(&mut self, chunks: &[Chunk]) {
+        if let Some(witness) = &mut self.witness {
+            chunks.iter().for_each(|chunk| witness.saw(chunk));
+        }
         for chunk in chunks {
             match chunk {
                 Chunk::Start { model, .. } => self.provider_model.clone_from(model),
@@ -294,18 +309,15 @@ impl Meter {
     /// The request was answered to its end.
     pub(crate) fn complete(&mut self) -> Option<Summary> {
         self.ending = "OK";
-        let usage = *self.usage.get_or_insert_with(|| {
-            Usage::of(
-                self.bounds.input,
-                self.streamed_output,
-                UsageSource::Estimated,
-            )
-        });
+        let usage = self
+            .usage
+            .unwrap_or_else(|| self.estimate(self.streamed_output));
+        self.usage = Some(usage);
         let deployment = Arc::clone(self.answering.as_ref()?);
         Some(Summary {
-            usage,
+            usage: self.in_all(usage),
             usage_report: self.usage_report.take(),
-            cost: self.cost(&deployment, &usage),
+            cost: self.cost_in_all(self.cost(&deployment, &usage)),
             deployment,
             provider_model: self.provider_model.clone(),
             attempts: self.attempts.clone(),
@@ -336,13 +348,6 @@ impl Meter {
         &self.attempts
     }
 
-    /// The usage that is charged, for the records.
-    fn final_usage(&self) -> Option<Usage> {
-        let estimated = |output| Usage::of(self.bounds.input, output, UsageSource::Estimated);
-        self.usage
-            .or_else(|| (self.sent == Sent::Streaming).then(|| estimated(self.streamed_output)))
-    }
-
     /// The limits, if any, that would have refused the request, were they not mere shadows.
     fn would_refuse(&mut self) -> String {
         let lines = self.permit.as_mut().map(Permit::would_refuse);
@@ -357,12 +362,8 @@ impl Meter {
     }
 
     fn log(&self, admitted: bool, would_refuse: &str) {
-        let usage = self.final_usage();
-        let cost = self
-            .answering
-            .as_ref()
-            .zip(usage.as_ref())
-            .and_then(|(at, usage)| self.cost(at, usage));
+        let (usage, cost) = self.used_in_all();
+        let (own, own_cost) = self.used_last();
         let (limits, attempts) = (
             self.permit.as_ref().map(Permit::labels).unwrap_or_default(),
             self.attempt_labels(),
@@ -402,8 +403,8 @@ impl Meter {
             ending: self.ending,
         };
         let took = metrics::Took {
-            usage,
-            cost,
+            usage: own,
+            cost: own_cost,
             latency: self.started.elapsed(),
             first_content: self.first_content,
         };
@@ -435,9 +436,10 @@ impl Drop for Meter {
             permit.is_some_and(|permit| permit.was_charged() || charge != Charge::Nothing);
         let would_refuse = self.would_refuse();
         self.log(admitted, &would_refuse);
+        self.testify();
         self.settle_rooms(charge);
         if let Some(permit) = self.permit.take() {
-            let whole = self.ending == "OK" && self.stopped_by.is_none();
+            let whole = self.ending == "OK" && self.stopped_by.is_none() && self.carried.is_none();
             if let (true, Some(usage)) = (whole, &self.usage) {
                 permit.learn(usage.output_total);
                 self.counted.iter().for_each(|it| it.learn(usage));

@@ -1,5 +1,7 @@
 //! Names of the node's metrics, and the functions that record them.
 
+pub(crate) mod shadow;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,6 +33,7 @@ const LEFT_OUT: &str = "tollgate_deployments_left_out_total";
 const VARIANT_LATENCY: &str = "tollgate_variant_request_seconds";
 const VARIANT_COST: &str = "tollgate_variant_cost_nano_usd_total";
 const SUSPECTED: &str = "tollgate_suspicions_total";
+const CONTINUED: &str = "tollgate_continued_streams_total";
 const ATTEMPTS: &str = "tollgate_attempts_total";
 const ATTEMPT_LATENCY: &str = "tollgate_attempt_seconds";
 const TOKEN_COUNTS: &str = "tollgate_token_counts_total";
@@ -48,6 +51,7 @@ const JOURNAL_FAILURES: &str = "tollgate_journal_failures_total";
 pub fn describe() {
     describe_control();
     describe_variants();
+    shadow::describe();
     describe_counter!(
         REQUESTS,
         "Requests that have ended, by model, edge and status"
@@ -141,6 +145,10 @@ fn describe_attempts() {
         "Times that a deployment or provider was doubted because another node leaves it out"
     );
     describe_counter!(ATTEMPTS, "Attempts at deployments, by outcome");
+    describe_counter!(
+        CONTINUED,
+        "Streams that broke off after their callers had seen some of them and were to be gone on with elsewhere, by model and the deployment that broke off"
+    );
     describe_histogram!(
         ATTEMPT_LATENCY,
         Unit::Seconds,
@@ -208,16 +216,7 @@ impl Series {
         let requests = counter!(REQUESTS, "model" => Arc::clone(&model), "edge" => labels.edge, "status" => labels.ending);
         let latency = histogram!(LATENCY, "model" => Arc::clone(&model), "edge" => labels.edge);
         let first_content = histogram!(FIRST_CONTENT, "model" => Arc::clone(&model));
-        let work = labels.deployment.map(|deployment| {
-            let deployment = Arc::clone(&deployment.name);
-            let tokens = |direction: &'static str| counter!(TOKENS, "model" => Arc::clone(&model), "deployment" => Arc::clone(&deployment), "direction" => direction);
-            Work {
-                input: tokens("input"),
-                output: tokens("output"),
-                cost: counter!(COST, "model" => Arc::clone(&model), "deployment" => Arc::clone(&deployment)),
-                unpriced: counter!(UNPRICED, "model" => Arc::clone(&model), "deployment" => Arc::clone(&deployment)),
-            }
-        });
+        let work = labels.deployment.map(|it| Work::new(&model, &it.name));
         Self {
             requests,
             latency,
@@ -235,12 +234,29 @@ impl Series {
             self.first_content.record(first);
         }
         if let Some((work, usage)) = self.work.as_ref().zip(took.usage) {
-            work.input.increment(usage.input_total);
-            work.output.increment(usage.output_total);
-            match took.cost {
-                Some(cost) => work.cost.increment(cost),
-                None => work.unpriced.increment(1),
-            }
+            work.record(&usage, took.cost);
+        }
+    }
+}
+
+impl Work {
+    fn new(model: &Arc<str>, deployment: &Arc<str>) -> Self {
+        let named = |name: &'static str| counter!(name, "model" => Arc::clone(model), "deployment" => Arc::clone(deployment));
+        let tokens = |direction: &'static str| counter!(TOKENS, "model" => Arc::clone(model), "deployment" => Arc::clone(deployment), "direction" => direction);
+        Self {
+            input: tokens("input"),
+            output: tokens("output"),
+            cost: named(COST),
+            unpriced: named(UNPRICED),
+        }
+    }
+
+    fn record(&self, usage: &Usage, cost: Option<u64>) {
+        self.input.increment(usage.input_total);
+        self.output.increment(usage.output_total);
+        match cost {
+            Some(cost) => self.cost.increment(cost),
+            None => self.unpriced.increment(1),
         }
     }
 }
@@ -266,6 +282,17 @@ pub(crate) fn request(labels: &Request<'_>, took: &Took) {
         || Series::new(labels),
         |series| series.record(took),
     );
+}
+
+/// Records what an attempt used whose answer broke off and is gone on with. The request is recorded when it ends.
+pub(crate) fn carried(
+    model: &Arc<Model>,
+    deployment: &Arc<Deployment>,
+    (usage, cost): (&Usage, Option<u64>),
+) {
+    counter!(CONTINUED, "model" => Arc::clone(&model.name), "deployment" => Arc::clone(&deployment.name))
+        .increment(1);
+    Work::new(&model.name, &deployment.name).record(usage, cost);
 }
 
 /// Records a request whose route has a name in comparisons.

@@ -26,13 +26,29 @@ pub(crate) struct Permit {
     held: Held,
     /// What was taken for the answer beside that, as it grew.
     growth: Growth,
-    /// What attempts held whose outcome is unknown, and what they are to be settled at when the request ends, where
-    /// they are not settled yet.
-    before: Vec<(Held, Option<Charge>)>,
+    /// What attempts held after which others were reserved for.
+    before: Vec<Before>,
     /// What is held for an attempt beside another.
     beside: Option<Held>,
     /// What limits say that only tell what they would refuse, in the plan's order.
     shadows: Vec<Trial>,
+}
+
+/// What an attempt held after which another was reserved for.
+#[derive(Debug)]
+struct Before {
+    held: Held,
+    growth: Growth,
+    /// What it is to be settled at when the request ends, where it is not settled yet.
+    due: Option<Charge>,
+}
+
+impl Before {
+    fn settle(&mut self, lines: &[Line]) {
+        if let Some(charge) = self.due.take() {
+            self.held.settle_with(&mut self.growth, lines, charge);
+        }
+    }
 }
 
 /// What a request may use, before it is known what it used.
@@ -134,29 +150,30 @@ impl Permit {
 
     /// Whether an attempt was charged already.
     pub(crate) fn was_charged(&self) -> bool {
-        let charge = |(held, due): &(Held, Option<Charge>)| due.or(held.charge);
+        let charge = |it: &Before| it.due.or(it.held.charge);
         let mut charges = self.before.iter().map(charge);
         charges.any(|charge| charge != Some(Charge::Nothing))
     }
 
-    /// Reserves for another attempt, after one that may have been charged: that one stays so, at most `unknown`.
+    /// Reserves for another attempt that needs so much, after one that was, or may have been, charged: that one stays so.
     /// The request itself is counted once. False where only requests are limited: nothing is held anew.
     ///
     /// # Errors
     /// The limit that has no room for another attempt. What is held stays.
-    pub(crate) async fn renew(&mut self, unknown: Use) -> Result<bool, Denial> {
-        let Some(held) = self.once_more().await? else {
+    pub(crate) async fn renew(&mut self, charge: Charge, needs: Needs) -> Result<bool, Denial> {
+        let Some(held) = self.once_more(needs).await? else {
             return Ok(false);
         };
-        let mut last = std::mem::replace(&mut self.held, held);
-        let charge = Charge::Unknown(unknown);
-        if self.plan.holds_slots() {
-            // The first attempt's reservation has the request's slots: it stays open to the end.
-            self.before.push((last, Some(charge)));
-        } else {
-            last.settle(&self.plan.lines, charge);
-            self.before.push((last, None));
+        let mut last = Before {
+            held: std::mem::replace(&mut self.held, held),
+            growth: std::mem::take(&mut self.growth),
+            due: Some(charge),
+        };
+        // With slots, the first attempt's reservation has those of the request: it stays open to the end.
+        if !self.plan.holds_slots() {
+            last.settle(&self.plan.lines);
         }
+        self.before.push(last);
         Ok(true)
     }
 
@@ -165,16 +182,15 @@ impl Permit {
     /// # Errors
     /// The limit that has no room for another attempt.
     pub(crate) async fn reserve_beside(&mut self) -> Result<(), Denial> {
-        self.beside = self.once_more().await?;
+        self.beside = self.once_more(self.held.needs).await?;
         Ok(())
     }
 
     /// Takes what another attempt needs. None where only requests are limited.
-    async fn once_more(&self) -> Result<Option<Held>, Denial> {
+    async fn once_more(&self, mut needs: Needs) -> Result<Option<Held>, Denial> {
         if !self.plan.varies() {
             return Ok(None);
         }
-        let mut needs = self.held.needs;
         needs.worst.requests = 0;
         needs.expected.requests = 0;
         let held = Held::take(self.held.limiter(), &self.plan.lines, needs).await?;
@@ -187,7 +203,11 @@ impl Permit {
             return false;
         };
         held.settle(&self.plan.lines, charge);
-        self.before.push((held, None));
+        self.before.push(Before {
+            held,
+            growth: Growth::default(),
+            due: None,
+        });
         true
     }
 
@@ -213,10 +233,8 @@ impl Permit {
     pub(crate) fn settle(mut self, charge: Charge) {
         // An attempt that was under way beside the last: nobody knows what it did.
         self.settle_beside(Charge::Unknown(self.held.needs.worst));
-        for (before, due) in &mut self.before {
-            if let Some(charge) = due.take() {
-                before.settle(&self.plan.lines, charge);
-            }
+        for before in &mut self.before {
+            before.settle(&self.plan.lines);
         }
         let (growth, lines) = (&mut self.growth, &self.plan.lines);
         self.held.settle_with(growth, lines, charge);
@@ -232,7 +250,7 @@ impl Permit {
     }
 
     fn all_held(&self) -> impl Iterator<Item = &Held> {
-        let before = self.before.iter().map(|(held, _)| held);
+        let before = self.before.iter().map(|it| &it.held);
         before.chain(&self.beside).chain([&self.held])
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tollgate_policy::price::Bounds;
-use tollgate_policy::table::{Model, Reserve, Unit, Use};
+use tollgate_policy::table::{CounterSpec, Model, Reserve, Unit, Use};
 use tollgate_quota::Counter;
 use tollgate_quota::node::{CounterView, Denial};
 
@@ -46,6 +46,19 @@ struct Newest {
 // === impl Plan ===
 
 impl Plan {
+    /// The limits that must admit a copy of such a request.
+    ///
+    /// # Errors
+    /// A counter cannot be named, which is a defect.
+    pub(crate) fn of_copies(
+        revision: &Revision,
+        key: &Known,
+        model: &Model,
+    ) -> Result<Self, Error> {
+        let specs = revision.table.copy_counters(&key.caller(), model);
+        Self::of(specs, (revision, key, model))
+    }
+
     fn new(revision: &Revision, key: &Known, model: &Model) -> Result<Self, Error> {
         let tier = key.tier.as_deref();
         if let Some(tier) = tier.filter(|tier| !revision.table.has_tier(tier)) {
@@ -55,6 +68,13 @@ impl Plan {
             });
         }
         let specs = revision.table.counters(&key.caller(), model);
+        Self::of(specs, (revision, key, model))
+    }
+
+    fn of(
+        specs: Vec<CounterSpec>,
+        (revision, key, model): (&Revision, &Known, &Model),
+    ) -> Result<Self, Error> {
         for (spec, doubt) in specs
             .iter()
             .filter_map(|spec| Some((spec, spec.doubt.as_ref()?)))

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tollgate_policy::condition::{Budget, Features};
-use tollgate_policy::price::{Bounds, Part};
+use tollgate_policy::price::Bounds;
 use tollgate_policy::table::Model;
 
 use crate::asked::Asked;
@@ -59,23 +59,21 @@ impl Prepared {
     /// texts. Everything else has a price wherever money is limited, as policies without are refused.
     ///
     /// # Errors
-    /// There are pictures to be embedded, and a deployment whose price for them is not known.
+    /// There are pictures to be embedded, or searches to be made, and a deployment whose price for them is not known.
     pub(crate) fn check_price(&self, plan: &Plan) -> Result<(), Error> {
-        let Some(index) = self
-            .asked
-            .embedded_picture()
-            .filter(|_| plan.bounds_money())
-        else {
+        let Some(extra) = self.asked.extra().filter(|_| plan.bounds_money()) else {
             return Ok(());
         };
-        match self.revision.table.unpriced(&self.model, Part::InputImage) {
+        match self.revision.table.unpriced(&self.model, extra.part) {
             None => Ok(()),
             Some(deployment) => Err(Error::field(
-                format!("inputs[{index}].image"),
+                extra.field,
                 format!(
-                    "is a picture, what those cost at deployment `{}` is not known, and a limit counts money; send \
-                     texts, or have the operator set `price.input_image` there",
-                    deployment.name
+                    "is {}, of which nobody says what it costs at deployment `{}`, and a limit counts money; leave it \
+                     out, or have the operator set `price.{}` there",
+                    extra.what,
+                    deployment.name,
+                    extra.part.as_str()
                 ),
             )),
         }

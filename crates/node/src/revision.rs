@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tollgate_balance::{self as balance, RetryBudget, RetryBudgetConfig, Route};
 use tollgate_policy::table::{Deployment, Limit, Model, Provider};
 use tollgate_policy::{Fault, Table, compile};
@@ -42,6 +43,8 @@ pub(crate) struct Revision {
     /// How each model's prompts are counted.
     counting: HashMap<Arc<str>, Arc<Counting>>,
     tokenisers: Tokenisers,
+    /// Places for copies of requests, by what they are sent as.
+    copies: HashMap<Arc<str>, Places>,
     /// Limits of which it was reported that their condition cannot be decided for somebody.
     doubted: Mutex<HashSet<usize>>,
 }
@@ -53,6 +56,13 @@ struct Way {
     routes: Vec<Route>,
     /// Its retries, which one model's trouble does not take from another.
     retries: Arc<Mutex<RetryBudget>>,
+}
+
+/// Places for copies of requests.
+#[derive(Debug, Clone)]
+struct Places {
+    most: u32,
+    free: Arc<Semaphore>,
 }
 
 /// Why a policy cannot be run.
@@ -108,7 +118,7 @@ impl Revision {
             }
         }
         let mut ways = HashMap::new();
-        for model in table.models() {
+        for model in table.every_model() {
             let routes = model.routes.iter().map(|it| route(&table, it));
             let routes: Result<_, _> = routes.collect();
             let routes = routes.map_err(|source| Unfit::Route {
@@ -131,9 +141,10 @@ impl Revision {
         };
         let traffic = Arc::new(traffic(&table, &upstreams, before));
         Ok(Self {
-            expected: table.models().iter().map(experience).collect(),
+            expected: table.every_model().map(experience).collect(),
             counting,
             tokenisers,
+            copies: places(&table, before),
             ceilings: ceilings.collect::<Result<_, _>>().map_err(Unfit::Ceiling)?,
             table,
             upstreams,
@@ -186,6 +197,12 @@ impl Revision {
     /// What traffic tells of deployments.
     pub(crate) fn traffic(&self) -> &Arc<Traffic> {
         &self.traffic
+    }
+
+    /// A place for another copy of a request, which is sent as this model, if there is one.
+    pub(crate) fn place_of_copy(&self, model: &Model) -> Option<OwnedSemaphorePermit> {
+        let places = Arc::clone(&self.copies.get(&model.name)?.free);
+        places.try_acquire_owned().ok()
     }
 
     /// Whom this node leaves out, by what it has seen itself.
@@ -261,6 +278,23 @@ impl Revision {
         let way = self.ways.get(&model.name);
         way.is_some_and(|way| way.retries.lock().withdraw(clock::boot_time()))
     }
+}
+
+/// Places for copies of requests. They stay what they were before where there are as many: copies that are under way
+/// have theirs.
+fn places(table: &Table, before: Option<&Revision>) -> HashMap<Arc<str>, Places> {
+    let places = table.shadows().map(|it| {
+        let name = &it.model.name;
+        let old = before.and_then(|before| before.copies.get(name));
+        let old = old.filter(|old| old.most == it.max_in_flight).cloned();
+        let most = usize::try_from(it.max_in_flight).unwrap_or(usize::MAX);
+        let places = old.unwrap_or_else(|| Places {
+            most: it.max_in_flight,
+            free: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
+        });
+        (Arc::clone(name), places)
+    });
+    places.collect()
 }
 
 /// What traffic tells of the table's deployments. What it told of those that are the same as before goes on: a change of

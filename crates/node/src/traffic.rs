@@ -62,7 +62,7 @@ impl Traffic {
                 peers: Vec::new(),
             })
             .collect();
-        let routes = table.models().iter().flat_map(|model| &model.routes);
+        let routes = table.every_model().flat_map(|model| &model.routes);
         for pool in routes.flat_map(|route| route.every_pool()) {
             let peers: Vec<_> = pool.targets.iter().map(|it| it.deployment).collect();
             for target in &pool.targets {
@@ -172,6 +172,11 @@ pub(crate) struct UnderWay {
 }
 
 impl UnderWay {
+    /// The deployment that is asked.
+    pub(crate) fn target(&self) -> usize {
+        self.attempt.target
+    }
+
     /// The answer says how the provider's limits stand.
     pub(crate) fn told(&self, words: &Words) {
         if *words != Words::default() {

@@ -73,7 +73,7 @@ fn of(
     let holder = match scope {
         Scope::Provider(name) => format!("provider.{name}"),
         Scope::Deployment(name) => format!("deployment.{name}"),
-        Scope::Everybody | Scope::Tier(_) => return,
+        Scope::Everybody | Scope::Tier(_) | Scope::Copies => return,
     };
     let counts_cached = Protocol::of(kind).is_none_or(Protocol::limits_cached_input);
     let amounts = [

@@ -123,6 +123,8 @@ pub struct Bounds {
     pub image: bool,
     /// Whether the input may be cached for an hour.
     pub hour: bool,
+    /// Searches that the provider may make.
+    pub searches: u64,
 }
 
 impl Price {
@@ -145,9 +147,10 @@ impl Price {
     }
 
     /// Whether it says what tokens of this part cost: the policy does, or the catalog has a price of their own for them.
+    /// A search is none of the tokens that a policy states the price of unless it says so.
     #[must_use]
     pub fn knows(&self, part: Part) -> bool {
-        self.is_stated || self.rows.iter().any(|row| row.rates.is_own(part))
+        self.is_stated && part != Part::Search || self.rows.iter().any(|row| row.rates.is_own(part))
     }
 
     /// Returns the cost of a request in billionths of a US dollar, rounded up.

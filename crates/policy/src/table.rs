@@ -25,7 +25,8 @@ pub use provider::{
     Credential, Effect, Endpoint, Kind, Provider, Simulated, SimulatedFault, Timeouts,
 };
 pub use routing::{
-    Causes, Fallback, Health, Model, Pool, Route, SlowStream, Sticky, Strategy, Target, Verdict,
+    Causes, Fallback, Health, Model, OnCut, Pool, Route, Shadow, SlowStream, Sticky, Strategy,
+    Target, Verdict,
 };
 pub use unit::{Amount, Measure, Reserve, Unit, Use, Weights};
 
@@ -52,6 +53,8 @@ pub struct Table {
     by_name: HashMap<Box<str>, Arc<Model>>,
     limits: Vec<Arc<Limit>>,
     tiers: HashMap<Box<str>, Tier>,
+    /// Whether callers are told everything, where their tiers do not say otherwise.
+    explains_fully: bool,
 }
 
 impl Table {
@@ -71,6 +74,17 @@ impl Table {
     #[must_use]
     pub fn models(&self) -> &[Arc<Model>] {
         &self.models
+    }
+
+    /// Returns what copies of requests are sent as: a model for each route that has copies made.
+    pub fn shadows(&self) -> impl Iterator<Item = &Shadow> {
+        let routes = self.models.iter().flat_map(|model| &model.routes);
+        routes.filter_map(|route| route.shadow.as_ref())
+    }
+
+    /// Returns the models, those that copies are sent as included.
+    pub fn every_model(&self) -> impl Iterator<Item = &Arc<Model>> {
+        self.models.iter().chain(self.shadows().map(|it| &it.model))
     }
 
     /// Returns the deployments by name. [`Target::deployment`] counts in this list.
@@ -115,17 +129,41 @@ impl Table {
         self.tiers.get(name).copied()
     }
 
+    /// Whether callers of this tier are told everything that decides about their requests.
+    #[must_use]
+    pub fn explains_fully(&self, tier: Option<&str>) -> bool {
+        let of_tier = tier.and_then(|name| self.tier(name)?.explains_fully);
+        of_tier.unwrap_or(self.explains_fully)
+    }
+
     /// Returns the counters that must all admit a request of this caller for this model, in the order of
     /// [`limits`](Self::limits). They depend on nothing else, so a node computes them once per key and model.
     #[must_use]
     pub fn counters(&self, caller: &Caller<'_>, model: &Model) -> Vec<CounterSpec> {
+        let holds = |limit: &Limit| limit.holds_for(caller.tier);
+        self.counters_of(holds, caller, &model.name)
+    }
+
+    /// Returns the counters that must all admit a copy of such a request.
+    #[must_use]
+    pub fn copy_counters(&self, caller: &Caller<'_>, model: &Model) -> Vec<CounterSpec> {
+        let holds = |limit: &Limit| limit.scope == Scope::Copies;
+        self.counters_of(holds, caller, &model.name)
+    }
+
+    fn counters_of(
+        &self,
+        holds: impl Fn(&Limit) -> bool,
+        caller: &Caller<'_>,
+        model: &str,
+    ) -> Vec<CounterSpec> {
         let mut facts = None;
         let spec = |limit: &Arc<Limit>| {
-            let doubt = match (&limit.condition, limit.holds_for(caller.tier)) {
+            let doubt = match (&limit.condition, holds(limit)) {
                 (_, false) => return None,
                 (None, true) => None,
                 (Some(condition), true) => {
-                    let facts = facts.get_or_insert_with(|| Facts::new(caller, &model.name));
+                    let facts = facts.get_or_insert_with(|| Facts::new(caller, model));
                     match condition.holds(facts) {
                         Ok(true) => None,
                         Ok(false) => return None,
@@ -135,8 +173,8 @@ impl Table {
             };
             Some(CounterSpec {
                 limit: Arc::clone(limit),
-                counter: counter::name(limit, caller, &model.name),
-                part: counter::who(limit, caller, &model.name),
+                counter: counter::name(limit, caller, model),
+                part: counter::who(limit, caller, model),
                 doubt,
             })
         };
@@ -155,15 +193,18 @@ impl Table {
         costs.max().unwrap_or_default()
     }
 
-    /// Returns a deployment that can answer for this model, and of whose price nobody says what tokens of this part
-    /// cost, such as pictures. None: all of them are known.
+    /// Returns a deployment that can answer for this model, and of whose price nobody says what this part costs, such
+    /// as tokens of pictures. Searches are asked for of those only who make some. None: all of them are known.
     #[must_use]
     pub fn unpriced(&self, model: &Model, part: Part) -> Option<&Arc<Deployment>> {
         let knows = |price: &Price| price.knows(part);
         let mut targets = model
             .targets()
             .filter_map(|target| self.deployments.get(target.deployment));
-        targets.find(|it| !it.price.as_ref().is_some_and(knows))
+        targets.find(|it| {
+            let has = part != Part::Search || it.provider.kind.runs_tools();
+            has && !it.price.as_ref().is_some_and(knows)
+        })
     }
 
     /// Returns the limit that a counter belongs to. None where there is no such limit any more, or where it
@@ -192,6 +233,8 @@ pub struct Tier {
     pub weight: u32,
     /// Whether nobody waits for its answers just now.
     pub is_batch: bool,
+    /// Whether its callers are told everything that decides about their requests. None: as others.
+    pub explains_fully: Option<bool>,
 }
 
 /// Labels by their names.
@@ -300,7 +343,7 @@ impl Limit {
         match &self.scope {
             Scope::Everybody => true,
             Scope::Tier(of) => tier == Some(of),
-            Scope::Provider(_) | Scope::Deployment(_) => false,
+            Scope::Copies | Scope::Provider(_) | Scope::Deployment(_) => false,
         }
     }
 }
@@ -358,6 +401,8 @@ pub enum Scope {
     Everybody,
     /// Requests of this tier's callers.
     Tier(Arc<str>),
+    /// Copies of requests.
+    Copies,
     /// Attempts at any deployment of this provider: a ceiling of the provider's own.
     Provider(Arc<str>),
     /// Attempts at this deployment: a ceiling of its provider's.
@@ -404,6 +449,15 @@ impl Dimension {
     }
 }
 
+/// How a model is told to go on with an answer that another began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prefill {
+    /// By a last message that is the assistant's.
+    LastMessage,
+    /// The same, and the field `continue_final_message` of the request.
+    ContinueFinalMessage,
+}
+
 /// One model at one provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deployment {
@@ -421,6 +475,8 @@ pub struct Deployment {
     pub api: Api,
     /// What it costs. None: unknown, which is not nothing.
     pub price: Option<Price>,
+    /// How it is told to go on with an answer. None: it cannot be.
+    pub prefill: Option<Prefill>,
     /// What its provider lets through to it, and to the account: the counters that must admit an attempt, in the order
     /// of [`Table::limits`].
     pub ceilings: Vec<CounterSpec>,

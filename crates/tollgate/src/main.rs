@@ -19,6 +19,7 @@ mod prompt;
 mod remote;
 mod secret;
 mod service;
+mod shadows;
 mod signals;
 mod status;
 mod table;

@@ -1,4 +1,5 @@
-//! What machines ask about a running process: `/metrics`, `/healthz`, `/readyz`.
+//! What machines ask about a running process: `/metrics`, `/healthz`, `/readyz`; and for people `/shadows`, how copies of
+//! requests fared.
 //!
 //! HTTP/1.1 on a listener of its own, so that probes and scrapes neither compete with callers nor reach
 //! beyond the machine by accident. It shows no secret and no prompt, and takes no orders.
@@ -18,6 +19,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tollgate_telemetry::metrics::{Metrics, UPKEEP_INTERVAL};
+
+use crate::shadows;
 
 /// Connections served at once; further ones wait.
 const CONNECTIONS: usize = 64;
@@ -86,9 +89,10 @@ impl Ops {
             "/metrics" => (StatusCode::OK, self.metrics.render()),
             "/healthz" => (StatusCode::OK, "alive\n".to_owned()),
             "/readyz" => self.readiness(),
+            "/shadows" => (StatusCode::OK, shadows::report(&self.metrics.render())),
             _ => (
                 StatusCode::NOT_FOUND,
-                "there are /metrics, /healthz and /readyz\n".to_owned(),
+                "there are /metrics, /healthz, /readyz and /shadows\n".to_owned(),
             ),
         };
         let mut response = Response::new(Full::from(text));

@@ -22,6 +22,7 @@ use anyhow::{Context, bail, ensure};
 /// | `think-N` | shape: N words of thinking before the content, where the format has a place for them |
 /// | `calls-N` | shape: N calls of the tool `lookup` after the content, each with the argument `n` |
 /// | `cached-N` | shape: reports that N of the prompt tokens were read from a cache |
+/// | `goes-on` | shape: where the last message is the assistant's, the content goes on after its words |
 /// | `spoken` | shape: the content is spoken, in formats that have sound: its words are the transcript, and the bytes of the sound |
 /// | `searched` | shape: a tool of the provider's own before the content, in formats that tell of one |
 /// | `usage-unasked` | shape: a stream reports usage though the request does not ask for it, where the format lets it ask |
@@ -72,6 +73,8 @@ pub struct Behaviour {
     pub calls: u32,
     /// Prompt tokens reported as read from a cache.
     pub cached: u32,
+    /// Whether it goes on after the words of a last message that is the assistant's.
+    pub goes_on: bool,
     /// Whether the content is spoken.
     pub spoken: bool,
     /// Whether a tool of the provider's own comes before the content.
@@ -190,6 +193,7 @@ pub const EXAMPLES: &[&str] = &[
     "ok-50x20ms",
     "slow-first-500ms",
     "think-2+calls-1+cached-3",
+    "goes-on",
     "ok-2+spoken",
     "ok-2+searched",
     "refuse-rate",
@@ -236,6 +240,7 @@ impl Default for Behaviour {
             thinking: 0,
             calls: 0,
             cached: 0,
+            goes_on: false,
             spoken: false,
             searched: false,
             unasked_usage: false,
@@ -268,6 +273,7 @@ impl Behaviour {
     fn apply(&mut self, part: &str) -> anyhow::Result<()> {
         let habit = match part {
             "ok" => return Ok(()),
+            "goes-on" => Some(&mut self.goes_on),
             "spoken" => Some(&mut self.spoken),
             "searched" => Some(&mut self.searched),
             "usage-unasked" => Some(&mut self.unasked_usage),

@@ -93,6 +93,8 @@ pub(super) struct Facts<'a> {
     pub(super) model: &'a str,
     pub(super) nonce: &'a str,
     pub(super) prompt_tokens: u64,
+    /// Words of the answer that the request has already.
+    pub(super) said: u32,
     pub(super) max_tokens: Option<u32>,
     pub(super) stream: bool,
     /// Whether the request asks for usage in a stream.

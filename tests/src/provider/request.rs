@@ -62,6 +62,8 @@ pub(super) struct Prompt {
     pub(super) tokens: u64,
     /// What follows `nonce=` in the last user message, as far as it is `[A-Za-z0-9_-]`.
     pub(super) nonce: String,
+    /// Words of the last message, where it is the assistant's.
+    pub(super) said: u32,
 }
 
 impl<'a> ChatRequest<'a> {
@@ -92,6 +94,10 @@ impl<'a> ChatRequest<'a> {
             if message.role == "user" {
                 prompt.nonce = find_nonce(&text).to_owned();
             }
+            prompt.said = match &*message.role {
+                "assistant" | "model" => u32::try_from(text.split_whitespace().count())?,
+                _ => 0,
+            };
         }
         Ok(prompt)
     }
@@ -149,7 +155,15 @@ mod tests {
             .prompt()
             .unwrap();
         let nonce = nonce.to_owned();
-        assert_eq!(prompt, Prompt { tokens, nonce });
+        let said = 0;
+        assert_eq!(
+            prompt,
+            Prompt {
+                tokens,
+                nonce,
+                said
+            }
+        );
     }
 
     #[test]

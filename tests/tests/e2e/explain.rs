@@ -14,6 +14,7 @@ use super::condition::eventually;
 use super::http::{Http, chat, chat_stream};
 
 const POLICY: &str = r#"
+explanations: full
 providers:
   mock:  { kind: openai_compatible, base_url: "PROVIDER", internal: true }
   other: { kind: openai_compatible, base_url: "PROVIDER", internal: true }
@@ -189,7 +190,7 @@ async fn a_request_that_was_sent_says_why_when_asked() -> anyhow::Result<()> {
     let http = Http::new(&cluster.nodes[0].url, &key.secret);
     let reply = http.chat(&chat("poor", "nonce=n")).await?;
     assert_eq!(reply.header("x-tollgate-explain"), "");
-    let http = http.explained();
+    let http = http.with("x-tollgate-explain", "1");
     for body in [chat("poor", "nonce=n"), chat_stream("poor", "nonce=n")] {
         let reply = http.chat(&body).await?;
         let line = reply.header("x-tollgate-explain");

@@ -15,7 +15,8 @@ pub struct Http {
     client: Client<HttpConnector, Full<Bytes>>,
     url: String,
     authorization: Option<String>,
-    explained: bool,
+    /// Sent with every request, beside what is usual.
+    headers: Vec<(&'static str, String)>,
 }
 
 /// A whole reply.
@@ -32,13 +33,13 @@ impl Http {
             client: Client::builder(TokioExecutor::new()).build_http(),
             url: url.to_owned(),
             authorization: Some(format!("Bearer {secret}")),
-            explained: false,
+            headers: Vec::new(),
         }
     }
 
-    /// The same caller, who wants to know why requests go where they go.
-    pub fn explained(mut self) -> Self {
-        self.explained = true;
+    /// The same caller, who sends one more header.
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
         self
     }
 
@@ -62,8 +63,8 @@ impl Http {
         if let Some(value) = &self.authorization {
             request = request.header("authorization", value);
         }
-        if self.explained {
-            request = request.header("x-tollgate-explain", "1");
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
         }
         let request = request.body(Full::new(body.into()))?;
         Ok(self.client.request(request).await?)

@@ -24,16 +24,19 @@ deployments:
   openai: { provider: openai, model: "openai@ok-3+spoken", price: { input: "1", output: "2", output_audio: "20" } }
   google: { provider: google, model: "google@ok-3+spoken", price: { input: "1", output: "2", output_audio: "20" } }
   first:  { provider: openai, model: "first@ok-3", price: { input: "1", output: "2" } }
-  second: { provider: claude, model: "second@ok-3+searched", price: { input: "1", output: "2" } }
+  second: { provider: claude, model: "second@ok-3+searched", price: { input: "1", output: "2", search: "0.01" } }
+  third:  { provider: claude, model: "third@ok-3+searched", price: { input: "1", output: "2" } }
 pools:
   openai: { targets: [ { deployment: openai } ] }
   google: { targets: [ { deployment: google } ] }
   first:  { targets: [ { deployment: first } ] }
   second: { targets: [ { deployment: second } ] }
+  third:  { targets: [ { deployment: third } ] }
 models:
   openai: { routes: [ { pools: [openai] } ] }
   google: { routes: [ { pools: [google] } ] }
   chat:   { routes: [ { pools: [first, second] } ] }
+  third:  { routes: [ { pools: [third] } ] }
 limits: [ { name: cost, per: [key], cost_usd: "1", window: 1h } ]
 "#;
 
@@ -197,6 +200,21 @@ async fn only_who_has_it_is_asked() -> anyhow::Result<()> {
     let status = caller.send(about_a_file("nobody")).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument, "{status}");
     assert!(status.message().contains("another provider"), "{status}");
+
+    // A search is paid for beside its tokens; where nobody says how much, and money is limited, none is made.
+    let answer = caller.send(searching.clone()).await?;
+    let usage = answer.usage.context("usage")?;
+    let tokens = 1_000 * usage.input_tokens + 2_000 * usage.output_tokens;
+    assert_eq!(usage.searches, 1);
+    let cost = answer.cost.and_then(|cost| cost.nano_usd);
+    assert_eq!(cost, i64::try_from(tokens + 10_000_000).ok());
+    let unpriced = CompleteRequest {
+        model: "third".to_owned(),
+        ..searching.clone()
+    };
+    let status = caller.send(unpriced).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+    assert!(status.message().contains("price.search"), "{status}");
 
     // What the search found goes back as it came, and once.
     let question = searching.messages[0].clone();

@@ -53,14 +53,28 @@ impl Bodies {
         }
     }
 
+    /// What is needed for so many bytes that can be done without, if there is so much.
+    pub(crate) fn spare(self: &Arc<Self>, bytes: usize) -> Option<Claim> {
+        let claim = Claim {
+            bodies: Arc::clone(self),
+            bytes: AtomicUsize::new(0),
+        };
+        claim.spares(bytes).then_some(claim)
+    }
+
     fn take(&self, bytes: usize) -> bool {
+        let taken = self.has(bytes);
+        if !taken {
+            metrics::shed("large_body");
+        }
+        taken
+    }
+
+    fn has(&self, bytes: usize) -> bool {
         let less = |left: usize| left.checked_sub(bytes);
         let taken = self
             .left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-        if taken.is_err() {
-            metrics::shed("large_body");
-        }
         taken.is_ok()
     }
 }
@@ -69,12 +83,21 @@ impl Claim {
     /// Whether there is memory for a body that is so long by now. Takes what is missing. To be called by whoever reads
     /// the body only.
     pub(crate) fn covers(&self, length: usize) -> bool {
+        self.extend(length, Bodies::take)
+    }
+
+    /// The same for what can be done without: it is no request that is turned away.
+    pub(crate) fn spares(&self, length: usize) -> bool {
+        self.extend(length, Bodies::has)
+    }
+
+    fn extend(&self, length: usize, take: impl Fn(&Bodies, usize) -> bool) -> bool {
         let held = self.bytes.load(Ordering::Relaxed);
         let missing = length.saturating_sub(FREE).saturating_sub(held);
         if missing == 0 {
             return true;
         }
-        let taken = self.bodies.take(missing);
+        let taken = take(&self.bodies, missing);
         if taken {
             self.bytes.store(held + missing, Ordering::Relaxed);
         }
@@ -107,6 +130,10 @@ mod tests {
         assert!(!most.covers(FREE + 1001), "nothing is left");
         assert!(bodies.claim(&size(FREE + 1)).is_err());
         drop(most);
+        let spare = bodies.spare(FREE + 500).unwrap();
+        assert!(bodies.spare(FREE + 501).is_none() && !spare.spares(FREE + 1001));
+        assert!(spare.spares(FREE + 1000) && bodies.claim(&size(FREE + 1)).is_err());
+        drop(spare);
         assert!(bodies.claim(&size(FREE + 1000)).is_ok());
     }
 }

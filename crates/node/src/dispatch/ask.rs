@@ -6,11 +6,12 @@ use http::HeaderMap;
 use tokio::time::{Instant, timeout, timeout_at};
 use tollgate_balance::{Word, Words};
 use tollgate_policy::table::{Deployment, SlowStream};
-use tollgate_provider::chat::{Chunk, Delta, Response, Usage};
+use tollgate_provider::chat::{Chunk, Delta, Response, Usage, UsageSource};
 use tollgate_provider::embeddings;
 use tollgate_provider::rate_limits::{Allowance, RateLimits};
 
-use super::Walk;
+use super::go_on::{Differs, Echo};
+use super::{Case, Walk};
 use crate::asked::Asked;
 use crate::clock;
 use crate::meter::count_chunk;
@@ -43,6 +44,8 @@ pub(super) struct Opening {
     pub(super) chunks: Vec<Chunk>,
     /// Whether nothing follows.
     pub(super) over: bool,
+    /// Tokens that came before, and that the caller has already.
+    pub(super) left_out: u64,
 }
 
 impl Walk<'_> {
@@ -53,13 +56,17 @@ impl Walk<'_> {
         under_way: &mut UnderWay,
         slow_stream: Option<SlowStream>,
     ) -> Result<Answer, Ended> {
+        let again = self.case.again(of);
         let opening = async {
             let heard = |headers: &HeaderMap| under_way.told(&words(headers));
             let live = match &self.case.request.asked {
                 Asked::Completion {
                     request,
                     stream: true,
-                } => upstream.stream(request, of, &heard).await?,
+                } => {
+                    let request = again.as_ref().map_or(&**request, |it| &it.request);
+                    upstream.stream(request, of, &heard).await?
+                }
                 Asked::Completion { request, .. } => {
                     let response = upstream.whole(request, of, &heard).await?;
                     return Ok(Answer::Whole(Box::new(response)));
@@ -80,12 +87,16 @@ impl Walk<'_> {
                 .map_err(|_| Ended::timed_out("the attempt took longer than the policy allows"))
                 .flatten(),
         };
-        match (answer?, slow_stream) {
-            (Answer::Stream(opening), Some(slow_stream)) => Ok(Answer::Stream(Box::new(
-                opening.hold_back(slow_stream).await?,
-            ))),
-            (answer, _) => Ok(answer),
+        let mut answer = answer?;
+        if let Answer::Stream(opening) = &mut answer {
+            if let Some(slow_stream) = slow_stream {
+                opening.hold_back(slow_stream).await?;
+            }
+            if let Some(again) = again {
+                opening.leave_out(again.echo, self.case).await?;
+            }
         }
+        Ok(answer)
     }
 
     /// How long an attempt may take up to its first content.
@@ -107,6 +118,7 @@ impl Opening {
             live,
             chunks: Vec::new(),
             over: false,
+            left_out: 0,
         };
         while !it.over && !it.chunks.iter().any(is_content) {
             it.pull().await?;
@@ -115,7 +127,7 @@ impl Opening {
     }
 
     /// Holds it back until it has shown to be fast enough.
-    async fn hold_back(mut self, least: SlowStream) -> Result<Self, Ended> {
+    async fn hold_back(&mut self, least: SlowStream) -> Result<(), Ended> {
         let until = Instant::now() + least.within;
         while !self.over && self.tokens() < u64::from(least.tokens) {
             let pulled = timeout_at(until, self.pull()).await;
@@ -125,7 +137,27 @@ impl Opening {
                 })
                 .flatten()?;
         }
-        Ok(self)
+        Ok(())
+    }
+
+    /// Leaves out of it what the caller of a request has already, and waits until it brings more.
+    async fn leave_out(&mut self, mut echo: Echo, case: &Case<'_>) -> Result<(), Ended> {
+        loop {
+            let came = self.tokens();
+            let passed = echo.leave_out(&mut self.chunks);
+            self.left_out += came.saturating_sub(self.tokens());
+            match passed {
+                Ok(true) => return Ok(()),
+                Ok(false) if !self.over => self.pull().await?,
+                Ok(false) | Err(Differs) => {
+                    let (input, output) = (case.request.bounds.input, self.left_out);
+                    let counted = Usage::of(input, output, UsageSource::Estimated);
+                    // What a provider has counted before the end may lag behind what it sent.
+                    let told = self.live.usage().filter(|it| it.output_total >= output);
+                    return Err(Ended::diverged(told.unwrap_or(counted)));
+                }
+            }
+        }
     }
 
     /// Whether all of so many choices ended before anything was said, other than why.

@@ -1,6 +1,6 @@
 //! Which deployment a request tries next.
 
-use tollgate_balance::{self as balance, Attempts, Candidate, Load, Report, Wish};
+use tollgate_balance::{self as balance, Attempts, Candidate, Load, Report, Tried, Wish};
 use tollgate_policy::condition::Budget;
 use tollgate_policy::price::Tokens;
 use tollgate_policy::table::{Pool, Route};
@@ -22,8 +22,12 @@ pub(crate) struct Case<'a> {
     pub(crate) budgets: Vec<Budget>,
     /// The model's route that serves the request.
     pub(crate) route: &'a Route,
+    /// The place of that route among the model's.
+    pub(crate) place: usize,
     /// What the request is to the balancer.
     pub(crate) wish: Wish,
+    /// What its caller has seen of an answer that broke off. None: nothing was answered yet.
+    pub(super) seen: Option<&'a str>,
     way: &'a balance::Route,
 }
 
@@ -37,14 +41,42 @@ impl<'a> Case<'a> {
         request: &'a Prepared,
         plan: &Plan,
     ) -> Result<Self, Error> {
-        let Prepared {
-            revision,
-            key,
-            model,
-            ..
-        } = request;
+        let Prepared { key, model, .. } = request;
         let budgets = budgets(&model.budgets, plan, |counter| limiter.view(counter));
         let place = model.route_for(&key.caller(), &request.features(&budgets));
+        let case = Self::at(limiter, request, place)?;
+        Ok(Self { budgets, ..case })
+    }
+
+    /// A request whose answer broke off, on the route that it took. Its caller has seen so much of it.
+    ///
+    /// # Errors
+    /// There is no such route, which is a defect.
+    pub(crate) fn broken_off(
+        limiter: &'a Limiter,
+        request: &'a Prepared,
+        place: usize,
+        seen: &'a str,
+    ) -> Result<Self, Error> {
+        let case = Self::at(limiter, request, place)?;
+        Ok(Self {
+            seen: Some(seen),
+            ..case
+        })
+    }
+
+    /// A copy of a request, on the one route of what it is sent as.
+    ///
+    /// # Errors
+    /// There is no such route, which is a defect.
+    pub(crate) fn of_copy(limiter: &'a Limiter, request: &'a Prepared) -> Result<Self, Error> {
+        Self::at(limiter, request, 0)
+    }
+
+    fn at(limiter: &'a Limiter, request: &'a Prepared, place: usize) -> Result<Self, Error> {
+        let Prepared {
+            revision, model, ..
+        } = request;
         let way = revision.route(model, place);
         let missing = Error::Internal {
             what: "finding the model's route",
@@ -53,9 +85,11 @@ impl<'a> Case<'a> {
         Ok(Self {
             limiter,
             request,
-            budgets,
+            budgets: Vec::new(),
             route,
+            place,
             wish: wish(request),
+            seen: None,
             way,
         })
     }
@@ -63,6 +97,11 @@ impl<'a> Case<'a> {
     /// The walk of the request over its route.
     pub(crate) fn attempts(&self) -> Attempts<'a> {
         self.way.attempts(self.request.model.attempts)
+    }
+
+    /// The walk of a request that has made a part of it.
+    pub(crate) fn resume(&self, tried: Tried) -> Attempts<'a> {
+        self.way.resume(tried)
     }
 
     /// The next deployment to try, if there is any left that makes sense.

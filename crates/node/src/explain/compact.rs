@@ -116,11 +116,11 @@ mod tests {
                 admits: 100,
                 ..LimitVerdict::default()
             }],
-            budgets: Vec::new(),
             passed_over: vec![PassedOver {
                 deployment: "c".to_owned(),
                 reason: String::new(),
             }],
+            ..Explanation::default()
         };
         assert_eq!(
             compact(&explanation),

@@ -261,6 +261,7 @@ fn of_usage(usage: &Usage) -> [&'static str; 4] {
         tier: _,
         reasoning: _,
         billed: _,
+        searches: _,
         ..
     } = usage;
     [

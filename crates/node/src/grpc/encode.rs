@@ -278,6 +278,7 @@ pub(crate) fn usage(usage: &Usage, report: Option<&Json>) -> wire::Usage {
         output_image_tokens: usage.output_image,
         accepted_prediction_tokens: usage.accepted_prediction,
         rejected_prediction_tokens: usage.rejected_prediction,
+        searches: usage.searches,
         service_tier: usage.tier.map(tier).unwrap_or_default().into(),
         source: source(usage.source).into(),
         provider_report: report.and_then(structure::of),
@@ -351,6 +352,7 @@ fn attempt(attempt: &Attempt) -> wire::Attempt {
         outcome: attempt.outcome.into(),
         http_status: attempt.status.unwrap_or(0).into(),
         duration: Some(duration(attempt.duration)),
+        handed_on: attempt.handed_on,
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) async fn embeddings(State(node): State<Arc<Node>>, request: Request) 
     let Received {
         headers,
         body,
-        timeout,
+        patience,
     } = match receive(request).await {
         Ok(received) => received,
         Err(problem) => return error(&problem),
@@ -31,7 +31,7 @@ pub(super) async fn embeddings(State(node): State<Arc<Node>>, request: Request) 
         base64 = parsed.base64;
         Ok(Asked::Embeddings(Box::new(parsed.request)))
     };
-    match complete(&node, call(&headers, timeout), decode).await {
+    match complete(&node, call(&headers, patience), decode).await {
         Ok(Answer::Embeddings(answer)) => whole(&answer, base64),
         Ok(Answer::Whole(_) | Answer::Stream(_)) => error(&Error::Internal {
             what: "another kind of answer than was asked for",

@@ -2,7 +2,6 @@
 
 use std::error::Error as StdError;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -22,10 +21,11 @@ use crate::arriving::Unread;
 use crate::asked::Asked;
 use crate::capabilities::{Capability, capabilities};
 use crate::complete::{Answer, AnswerStream, Call, Piece, Whole, complete};
+use crate::deadline::{self, Patience};
 use crate::edge::LARGEST_REQUEST;
 use crate::error::Error;
 use crate::revision::Revision;
-use crate::{clock, deadline, explain};
+use crate::{clock, explain};
 
 /// `POST /v1/chat/completions`.
 pub(crate) async fn chat_completions<B>(node: &Node, request: Request<B>) -> Response<Body>
@@ -35,7 +35,7 @@ where
     let Received {
         headers,
         body,
-        timeout,
+        patience,
     } = match receive(request).await {
         Ok(received) => received,
         Err(problem) => return error(&problem),
@@ -49,7 +49,7 @@ where
             stream: parsed.stream,
         })
     };
-    match complete(node, call(&headers, timeout), decode).await {
+    match complete(node, call(&headers, patience), decode).await {
         Ok(Answer::Whole(answer)) => whole(*answer),
         Ok(Answer::Stream(answer)) => stream(*answer, include_usage),
         Ok(Answer::Embeddings(_)) => error(&Error::Internal {
@@ -63,8 +63,8 @@ where
 pub(super) struct Received {
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
-    /// How long the caller waits.
-    pub(super) timeout: Option<Duration>,
+    /// When it came in, and how long the caller waits.
+    pub(super) patience: Patience,
 }
 
 /// Takes a request in.
@@ -78,20 +78,18 @@ where
     let (head, body) = request.into_parts();
     let body = Limited::new(body, LARGEST_REQUEST).collect().await;
     let body = body.map_err(|problem| unreadable(&*problem))?.to_bytes();
-    let timeout = deadline::http(&head.headers)
-        .map_err(|malformed| Error::field(malformed.header, malformed.problem))?;
     Ok(Received {
+        patience: deadline::kept(&head.extensions)?,
         headers: head.headers,
         body,
-        timeout,
     })
 }
 
-pub(super) fn call(headers: &HeaderMap, timeout: Option<Duration>) -> Call<'_> {
+pub(super) fn call(headers: &HeaderMap, patience: Patience) -> Call<'_> {
     Call {
         edge: "http",
         authorization: authorization(headers),
-        timeout,
+        patience,
         explain: explain::is_wanted(headers),
     }
 }

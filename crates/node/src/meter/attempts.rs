@@ -41,20 +41,24 @@ impl Meter {
         let Some(permit) = &mut self.permit else {
             return Ok(());
         };
-        match permit.renew(unknown).await {
-            Ok(renewed) => {
-                if renewed {
-                    self.sent = Sent::Nothing;
-                }
-                Ok(())
-            }
-            Err(denial) => {
-                let plan = Arc::clone(permit.plan());
-                let refusal = plan.refusal(&denial, permit.needs());
-                self.refused_by(&plan, &denial);
-                Err(refusal)
-            }
+        let needs = *permit.needs();
+        let renewed = permit.renew(Charge::Unknown(unknown), needs).await;
+        if renewed.map_err(|denial| self.no_room(&denial))? {
+            self.sent = Sent::Nothing;
         }
+        Ok(())
+    }
+
+    /// A limit has no room for another attempt.
+    pub(super) fn no_room(&mut self, denial: &Denial) -> Error {
+        let Some(permit) = &self.permit else {
+            let what = "finding what a request holds";
+            return Error::Internal { what };
+        };
+        let plan = Arc::clone(permit.plan());
+        let refusal = plan.refusal(denial, permit.needs());
+        self.refused_by(&plan, denial);
+        refusal
     }
 
     /// Reserves for an attempt beside the one under way.
@@ -101,6 +105,7 @@ impl Meter {
             started: Instant::now(),
             duration: Duration::ZERO,
             charged: None,
+            handed_on: false,
         });
         // There are never more than two.
         if let Some(free) = self.open.iter_mut().find(|it| it.is_none()) {
@@ -166,6 +171,9 @@ impl Meter {
     pub(super) fn attempt_answered(&mut self) -> Option<Arc<Deployment>> {
         let place = self.open.iter().flatten().next()?.place;
         self.room = self.close(place);
+        if let Some(attempt) = self.attempts.get_mut(place.0) {
+            attempt.handed_on = true;
+        }
         self.record(place, AttemptOutcome::Answered, Some(200))
     }
 

@@ -18,7 +18,11 @@ impl Meter {
     }
 
     pub(super) fn charge(&self) -> Charge {
-        if let Some(usage) = self.final_usage() {
+        self.with_due(self.own_charge())
+    }
+
+    fn own_charge(&self) -> Charge {
+        if let Some(usage) = self.own_usage() {
             return Charge::Used(self.used(self.answering.as_ref(), &usage));
         }
         let at_work = self.is_at_work();
@@ -36,7 +40,8 @@ impl Meter {
         let price = deployment.price.as_ref()?;
         // Vectors of pictures cost more than those of texts, which is all that some lists of prices tell.
         let pictures = self.operation == Operation::Embeddings && usage.input_image > 0;
-        if pictures && !price.knows(Part::InputImage) {
+        let unknown = |part| !price.knows(part);
+        if pictures && unknown(Part::InputImage) || usage.searches > 0 && unknown(Part::Search) {
             return None;
         }
         Some(price.cost(self.served(usage), &tokens(usage)))
@@ -112,6 +117,7 @@ fn tokens(usage: &Usage) -> Tokens {
             reasoning: usage.reasoning,
             output_audio: usage.output_audio,
             output_image: usage.output_image,
+            searches: usage.searches,
         },
     }
 }

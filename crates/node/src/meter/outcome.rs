@@ -18,6 +18,8 @@ pub(crate) struct Attempt {
     pub(crate) duration: Duration,
     /// What it was charged, where it brought no answer and the provider told nevertheless.
     pub(crate) charged: Option<Use>,
+    /// Whether the caller was sent what it brought.
+    pub(crate) handed_on: bool,
 }
 
 /// The short name of an outcome, such as `timed_out`.
@@ -38,5 +40,6 @@ pub(crate) fn outcome_name(outcome: AttemptOutcome) -> &'static str {
         AttemptOutcome::Truncated => "truncated",
         AttemptOutcome::AddressRefused => "address_refused",
         AttemptOutcome::GivenUp => "given_up",
+        AttemptOutcome::Diverged => "diverged",
     }
 }

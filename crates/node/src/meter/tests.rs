@@ -12,6 +12,7 @@ use tollgate_quota::{
     Window,
 };
 
+mod carry;
 mod ceilings;
 mod race;
 mod served;
@@ -94,7 +95,7 @@ impl Bench {
         let until = Instant::now() + Duration::from_secs(5);
         let permit = Permit::take(&self.limiter, &self.plan, self.needs, until);
         let permit = self.with_owner(permit).await.unwrap();
-        let mut meter = Meter::start("http");
+        let mut meter = Meter::start("http", Instant::now());
         meter.asked(&self.model, 1, Operation::Completion, bounds());
         meter.admitted(permit);
         meter
@@ -299,21 +300,21 @@ async fn a_stream_is_charged_to_where_it_came() {
     let counted = tokens::count_text("four words of text");
     let left = |meter: &mut Meter, bench: &Bench| {
         let _ = meter.attempt(&bench.deployment, None);
-        meter.streaming();
+        meter.streaming(0);
         meter.streamed(&[text(), text()]);
     };
     let cost = INPUT * 1000 + 2 * counted * 2000;
     assert_eq!(settled(left).await, (1, INPUT + 2 * counted, cost));
     let broken = |meter: &mut Meter, bench: &Bench| {
         let _ = meter.attempt(&bench.deployment, None);
-        meter.streaming();
+        meter.streaming(0);
         meter.broke(&ended(Reached::Perhaps), Some(usage(12, 3)));
         meter.fail(&Error::Truncated);
     };
     assert_eq!(settled(broken).await, (1, 15, 12 * 1000 + 3 * 2000));
     let lagging = |meter: &mut Meter, bench: &Bench| {
         let _ = meter.attempt(&bench.deployment, None);
-        meter.streaming();
+        meter.streaming(0);
         meter.streamed(&[text(), text(), text(), text()]);
         meter.broke(&ended(Reached::Perhaps), Some(usage(12, 1)));
         meter.fail(&Error::Truncated);
@@ -322,7 +323,7 @@ async fn a_stream_is_charged_to_where_it_came() {
     assert!(charged > 13, "{charged} for an answer of many words");
     let whole = |meter: &mut Meter, bench: &Bench| {
         let _ = meter.attempt(&bench.deployment, None);
-        meter.streaming();
+        meter.streaming(0);
         meter.streamed(&[text(), Chunk::Usage(usage(12, 4))]);
         assert_eq!(meter.complete().unwrap().usage.total(), 16);
     };
@@ -477,7 +478,7 @@ async fn what_goes_to_the_cache_is_charged_at_its_own_price() {
         cache_write_1h: 1000,
         ..Usage::of(5000, 100, UsageSource::Provider)
     };
-    let meter = Meter::start("grpc");
+    let meter = Meter::start("grpc", Instant::now());
     // 1,000 of each: as they are, from the cache, to it for an hour; 2,000 to it for its usual time; 100 out at 2.
     let expected = 1_000_000 + 100_000 + 2_000_000 + 2_500_000 + 200_000;
     assert_eq!(meter.cost(deployment, &usage), Some(expected));

@@ -9,6 +9,9 @@ use super::count::count;
 impl Meter {
     /// The attempt brought a whole answer.
     pub(crate) fn answered(&mut self, response: &Response) {
+        if let Some(witness) = &mut self.witness {
+            witness.saw_whole(response);
+        }
         let usage = response.usage.unwrap_or_else(|| {
             let output = response
                 .choices

@@ -96,6 +96,19 @@ impl Ended {
         }
     }
 
+    /// Asked again for an answer that had broken off, the provider gave another. It used so much, and is not to blame.
+    pub(crate) fn diverged(usage: Usage) -> Self {
+        let failure = Failure::new(
+            Class::CallerError,
+            "the answer is not the one that broke off",
+        );
+        Self {
+            outcome: AttemptOutcome::Diverged,
+            usage: Some(Box::new(usage)),
+            ..Self::of(failure, Reached::Perhaps)
+        }
+    }
+
     /// The provider took too long.
     pub(crate) fn timed_out(problem: &str) -> Self {
         Self {

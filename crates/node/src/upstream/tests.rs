@@ -105,6 +105,7 @@ fn m() -> Deployment {
         base_model: "m".to_owned(),
         api: table::Api::ChatCompletions,
         price: None,
+        prefill: None,
         ceilings: Vec::new(),
     }
 }

@@ -168,5 +168,6 @@ pub(crate) fn field(price: &pb::Price, part: Part) -> Option<pb::Usd> {
         Part::OutputAudio => price.output_audio,
         Part::OutputImage => price.output_image,
         Part::Request => price.request,
+        Part::Search => price.search,
     }
 }

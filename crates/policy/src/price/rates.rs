@@ -29,11 +29,13 @@ pub enum Part {
     OutputImage,
     /// The request itself, whatever its tokens.
     Request,
+    /// A search that the provider made itself.
+    Search,
 }
 
 impl Part {
     /// Every part, each at the place of its number.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Input,
         Self::CachedInput,
         Self::CacheWrite,
@@ -46,6 +48,7 @@ impl Part {
         Self::OutputAudio,
         Self::OutputImage,
         Self::Request,
+        Self::Search,
     ];
 
     /// Returns its name as in a policy.
@@ -64,6 +67,7 @@ impl Part {
             Self::OutputAudio => "output_audio",
             Self::OutputImage => "output_image",
             Self::Request => "request",
+            Self::Search => "search",
         }
     }
 
@@ -76,7 +80,7 @@ impl Part {
     /// The part whose price it has where it has none of its own. It comes before it in [`ALL`](Self::ALL).
     pub(super) fn default(self) -> Option<Self> {
         match self {
-            Self::Input | Self::Output | Self::Request => None,
+            Self::Input | Self::Output | Self::Request | Self::Search => None,
             Self::CachedInput | Self::CacheWrite | Self::InputAudio | Self::InputImage => {
                 Some(Self::Input)
             }
@@ -89,7 +93,7 @@ impl Part {
     /// The part that its price is in proportion to.
     pub(super) fn base(self) -> Option<Self> {
         match self {
-            Self::Request => None,
+            Self::Request | Self::Search => None,
             Self::Input
             | Self::CachedInput
             | Self::CacheWrite
@@ -104,7 +108,7 @@ impl Part {
     }
 }
 
-/// The price of each part: billionths of a US dollar per million tokens, or per request.
+/// The price of each part: billionths of a US dollar per million tokens, per request, or per search.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rates([u64; Part::ALL.len()]);
 
@@ -131,6 +135,8 @@ pub struct Tokens {
     pub output_audio: u64,
     /// Output of pictures.
     pub output_image: u64,
+    /// Searches that the provider made, which are no tokens.
+    pub searches: u64,
 }
 
 impl Rates {
@@ -154,7 +160,7 @@ impl Rates {
     pub fn is_own(&self, part: Part) -> bool {
         match part.default() {
             Some(other) => self.of(part) != self.of(other),
-            None => part != Part::Request || self.of(part) > 0,
+            None => !matches!(part, Part::Request | Part::Search) || self.of(part) > 0,
         }
     }
 
@@ -176,7 +182,9 @@ impl Rates {
         };
         let input = u128::from(bounds.input) * highest(Part::Input);
         let output = u128::from(bounds.output) * highest(Part::Output);
-        input.saturating_add(output).saturating_add(self.request())
+        let searches = u128::from(bounds.searches) * u128::from(self.of(Part::Search)) * MILLION;
+        let tokens = input.saturating_add(output);
+        tokens.saturating_add(searches) + self.request()
     }
 
     fn request(&self) -> u128 {
@@ -198,13 +206,14 @@ impl Bounds {
             | Part::Reasoning
             | Part::OutputAudio
             | Part::OutputImage
-            | Part::Request => true,
+            | Part::Request
+            | Part::Search => true,
         }
     }
 }
 
 impl Tokens {
-    /// The tokens of each part, none counted twice. Which of the sound came from the cache is not told: no more than
+    /// The tokens of each part, none counted twice; a search has a price of its own, and counts as a million. Which of the sound came from the cache is not told: no more than
     /// must have. A part that exceeds its whole is the provider's slip.
     pub(super) fn apart(&self) -> [u64; Part::ALL.len()] {
         let mut left = self.input;
@@ -232,6 +241,7 @@ impl Tokens {
             (Part::Reasoning, reasoning),
             (Part::OutputAudio, sound),
             (Part::OutputImage, picture),
+            (Part::Search, self.searches.saturating_mul(1_000_000)),
         ] {
             parts[part as usize] = tokens;
         }

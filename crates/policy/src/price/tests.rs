@@ -286,7 +286,7 @@ fn what_a_policy_leaves_out_follows_the_catalog_in_proportion() {
     assert_eq!(rates(&part, 1)[..4], [100_000, 20_000, 125_000, 200_000]);
     assert_eq!(rates(&part, 100_001)[1], 100_000);
     let free = price("{ input: 0, output: 0 }");
-    assert_eq!(rates(&free, 200_000), [0; 12]);
+    assert_eq!(rates(&free, 200_000), [0; 13]);
     let flat = price("{ tiers: [ { above: 1000, price: { input: '0.2' } } ], request: '0.001' }");
     assert_eq!(rates(&flat, 1000)[0], 100_000);
     assert_eq!(
@@ -320,6 +320,20 @@ fn sound_and_pictures_have_their_own_prices() {
     // 40 of text, 20 from the cache, 30 of sound, 10 of pictures; 15, 10, 20 and 5 out. In thousands of a billionth.
     let expected = 40 + 10 + 300 + 30 + 30 + 40 + 400 + 150;
     assert_eq!(cost(&tokens), expected * 1000);
+    // A search costs what it costs, whatever the tokens, and is not known where the policy does not say.
+    let searched = Tokens {
+        searches: 3,
+        ..tokens
+    };
+    assert_eq!(cost(&searched), cost(&tokens));
+    let text = "{ provider: local, model: m, price: { input: 1, output: 2, search: '0.01' } }";
+    let searching = deployment(text).unwrap();
+    assert!(searching.knows(Part::Search) && !price.knows(Part::Search));
+    let three = Tokens {
+        searches: 3,
+        ..Tokens::default()
+    };
+    assert_eq!(searching.cost(on(TODAY), &three), 30_000_000);
     // More sound than what was not cached: so much of it came from the cache.
     let heard = Tokens {
         input: 100,
@@ -333,7 +347,8 @@ fn sound_and_pictures_have_their_own_prices() {
 #[test]
 fn costs_are_rounded_up_once_and_end_at_the_most_there_is() {
     let price = |rate: u64| {
-        let rates = Rates::build(|_, part| if part == Part::Request { 0 } else { rate });
+        let of_tokens = |part| !matches!(part, Part::Request | Part::Search);
+        let rates = Rates::build(|_, part| if of_tokens(part) { rate } else { 0 });
         let row = Row {
             from: 0,
             service: Service::Standard,
@@ -359,12 +374,12 @@ fn costs_are_rounded_up_once_and_end_at_the_most_there_is() {
 }
 
 fn rates() -> impl Strategy<Value = Rates> {
-    prop::array::uniform12(0..100_000_000_000_u64)
+    prop::array::uniform13(0..100_000_000_000_u64)
         .prop_map(|rates| Rates::build(|_, part| rates[part as usize]))
 }
 
 fn tokens() -> impl Strategy<Value = Tokens> {
-    prop::array::uniform10(0..1_000_000_u64).prop_map(|it| Tokens {
+    prop::array::uniform11(0..1_000_000_u64).prop_map(|it| Tokens {
         input: it[0],
         cached_input: it[1],
         cache_write: it[2],
@@ -375,6 +390,7 @@ fn tokens() -> impl Strategy<Value = Tokens> {
         reasoning: it[7],
         output_audio: it[8],
         output_image: it[9],
+        searches: it[10] % 100,
     })
 }
 
@@ -434,7 +450,7 @@ proptest! {
             ..tokens
         };
         let served = Served::default();
-        let bounds = Bounds { served, input: tokens.input + input, output: tokens.output + output, audio, image, hour };
+        let bounds = Bounds { served, input: tokens.input + input, output: tokens.output + output, audio, image, hour, searches: tokens.searches };
         prop_assert!(price.cost(served, &tokens) <= price.highest_cost(&bounds));
     }
 }

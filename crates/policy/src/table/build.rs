@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::{
     Api, CounterSpec, Credential, Deployment, Dimension, Effect, Endpoint, Kind, Limit, Measure,
-    Model, Overrun, Protocol, Provider, Reserve, Scope, Sharing, Simulated, SimulatedFault, Table,
-    Tier, Timeouts, Unit, Unreachable, Weights, defaults,
+    Model, Overrun, Prefill, Protocol, Provider, Reserve, Scope, Sharing, Simulated,
+    SimulatedFault, Table, Tier, Timeouts, Unit, Unreachable, Weights, defaults,
 };
 use crate::address::normal_base_url;
 use crate::ceilings::{self, Ceiling};
@@ -49,6 +49,7 @@ pub(crate) fn build(policy: &pb::Policy, revision: u64) -> Result<Table, Fault> 
             .iter()
             .map(|(name, it)| (name.as_str().into(), tier(it)))
             .collect(),
+        explains_fully: explains_fully(policy.explanations()).unwrap_or_default(),
     })
 }
 
@@ -56,6 +57,15 @@ fn tier(it: &pb::Tier) -> Tier {
     Tier {
         weight: it.weight.max(1),
         is_batch: it.priority() == pb::Priority::Batch,
+        explains_fully: explains_fully(it.explanations()),
+    }
+}
+
+fn explains_fully(it: pb::ExplanationMode) -> Option<bool> {
+    match it {
+        pb::ExplanationMode::Unspecified => None,
+        pb::ExplanationMode::Brief => Some(false),
+        pb::ExplanationMode::Full => Some(true),
     }
 }
 
@@ -202,7 +212,7 @@ fn deployment(
     let is_ceiling = |limit: &&Arc<Limit>| match &limit.scope {
         Scope::Provider(of) => **of == *it.provider,
         Scope::Deployment(of) => **of == *name,
-        Scope::Everybody | Scope::Tier(_) => false,
+        Scope::Everybody | Scope::Tier(_) | Scope::Copies => false,
     };
     let counted = |limit: &Arc<Limit>| CounterSpec {
         limit: Arc::clone(limit),
@@ -218,8 +228,17 @@ fn deployment(
         base_model: price::name(it).to_owned(),
         api: Api::of(it.api()),
         price,
+        prefill: prefill(it.prefill()),
         ceilings: limits.iter().filter(is_ceiling).map(counted).collect(),
     })
+}
+
+fn prefill(it: pb::Prefill) -> Option<Prefill> {
+    match it {
+        pb::Prefill::Unspecified => None,
+        pb::Prefill::LastMessage => Some(Prefill::LastMessage),
+        pb::Prefill::ContinueFinalMessage => Some(Prefill::ContinueFinalMessage),
+    }
 }
 
 /// A ceiling counts over any minute, wherever the provider's own begins. What is sent within a minute may arrive
@@ -298,9 +317,11 @@ fn limit(placed: &limits::Placed<'_>) -> Result<Limit, Fault> {
             Fault::new(path::field(&placed.at, "match"), wrong.problem).maybe_hint(wrong.hint)
         })?,
         name: (&*placed.name).into(),
-        scope: placed
-            .tier
-            .map_or(Scope::Everybody, |it| Scope::Tier(it.into())),
+        scope: match placed.tier {
+            _ if it.copies => Scope::Copies,
+            Some(tier) => Scope::Tier(tier.into()),
+            None => Scope::Everybody,
+        },
         per,
         sharing: sharing(it).ok_or_else(|| unset("fair"))?,
         measure: Measure {

@@ -16,6 +16,8 @@ pub const FAULT_PERCENT: u32 = 100;
 pub const WEIGHT: u32 = 1;
 /// Attempts of a request.
 pub const ATTEMPTS: u32 = 3;
+/// Copies of requests under way at once at a node.
+pub const COPIES_IN_FLIGHT: u32 = 20;
 /// For a whole request.
 pub const DEADLINE: Duration = Duration::from_secs(120);
 /// Output tokens of a request.

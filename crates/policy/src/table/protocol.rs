@@ -81,6 +81,15 @@ impl Protocol {
         }
     }
 
+    /// Whether those who speak it run some of a conversation's tools themselves.
+    #[must_use]
+    pub fn runs_tools(self) -> bool {
+        match self {
+            Self::OpenAiCompatible | Self::Anthropic | Self::Gemini | Self::Bedrock => true,
+            Self::OpenAi | Self::AzureOpenAi | Self::Mistral | Self::Cohere => false,
+        }
+    }
+
     /// Returns its name as in a policy, such as `openai_compatible`.
     #[must_use]
     pub fn as_str(self) -> &'static str {

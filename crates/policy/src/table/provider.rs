@@ -44,6 +44,15 @@ impl Kind {
             Self::Simulated(_) => "simulated",
         }
     }
+
+    /// Whether some tools, such as searches, are run there.
+    #[must_use]
+    pub fn runs_tools(&self) -> bool {
+        match self {
+            Self::Http(endpoint) => endpoint.protocol.runs_tools(),
+            Self::Simulated(_) => false,
+        }
+    }
 }
 
 /// A service reached over HTTP.

@@ -27,6 +27,8 @@ pub struct Model {
     pub hedge_after: Option<Duration>,
     /// For the whole request with all its attempts.
     pub deadline: Duration,
+    /// What becomes of a stream that breaks off after its caller has seen some of it.
+    pub on_cut: OnCut,
     /// Most output tokens of one request, and what a request gets that names no maximum. At least 1.
     pub max_output_tokens: u32,
     /// Whether the tokens of a prompt are counted exactly, where that can be done.
@@ -35,6 +37,30 @@ pub struct Model {
     pub weighs_complexity: bool,
     /// The limits whose use the routes' conditions look at, each once.
     pub budgets: Vec<Arc<str>>,
+}
+
+/// What becomes of a stream that breaks off after its caller has seen some of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnCut {
+    /// It ends with an error.
+    #[default]
+    Fail,
+    /// Another deployment is asked the same, and what it repeats is left out.
+    Replay,
+    /// Deployments that can go on with a text are asked to; others as for a replay.
+    Prefill,
+}
+
+impl OnCut {
+    /// Returns its name, as in a policy.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Replay => "replay",
+            Self::Prefill => "prefill",
+        }
+    }
 }
 
 /// One way to serve a model.
@@ -48,6 +74,19 @@ pub struct Route {
     pub fallbacks: Vec<Fallback>,
     /// What requests that it serves are called in comparisons.
     pub variant: Option<Arc<str>>,
+    /// Where copies of its requests go.
+    pub shadow: Option<Shadow>,
+}
+
+/// Where copies of requests go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shadow {
+    /// What copies are sent as: a model of one route with the one pool. Its name is no caller's to ask for.
+    pub model: Arc<Model>,
+    /// Copies of a hundred requests.
+    pub percent: u32,
+    /// Copies under way at once at a node, at most.
+    pub max_in_flight: u32,
 }
 
 /// What a route's condition says of a request.

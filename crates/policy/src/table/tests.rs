@@ -385,3 +385,65 @@ fn no_caller_meets_a_ceiling_and_caches_count_as_the_provider_says() {
     let specs = table.counters(&Caller::new("k1", &subject), table.model("chat").unwrap());
     assert_eq!(specs.len(), 1);
 }
+
+#[test]
+fn copies_are_a_model_of_their_own_that_nobody_can_ask_for() {
+    let text = TEXT.replace(
+        "routes: [ { pools: [two, one] } ]",
+        "routes: [ { when: request.stream, pools: [one] }, { pools: [one], shadow: { pool: two, percent: 5 } } ]",
+    );
+    let copies = "\n  - { name: copies, copies: true, per: [model], requests: 3, window: 1m }\n";
+    let policy = parse(&[Source {
+        name: "x",
+        text: format!("{}{copies}", text.trim_end()).as_bytes(),
+    }])
+    .unwrap();
+    let table = compile(&policy, 1).unwrap();
+    let shadows: Vec<_> = table.shadows().collect();
+    let [shadow] = shadows.as_slice() else {
+        panic!("{shadows:?}")
+    };
+    assert_eq!((shadow.percent, shadow.max_in_flight), (5, 20));
+    let model = &shadow.model;
+    assert_eq!((&*model.name, model.attempts), ("chat.shadow-1", 1));
+    assert_eq!(&*model.routes[0].pools[0].name, "two");
+    assert!(table.model(&model.name).is_none());
+    assert!(table.models().iter().all(|it| it.name != model.name));
+    // What counts copies does not count requests, and the other way round.
+    let chat = table.model("chat").unwrap();
+    assert!(
+        chat.targets()
+            .all(|it| it.deployment != model.routes[0].pools[0].targets[0].deployment)
+    );
+    let subject = Subject::parse("acme/search").unwrap();
+    let caller = Caller::new("k1", &subject);
+    let of = |specs: Vec<CounterSpec>| -> Vec<String> {
+        specs.into_iter().map(|it| it.counter).collect()
+    };
+    let copied = of(table.copy_counters(&caller, chat));
+    assert_eq!(copied, ["copies/requests=60s/model=chat"]);
+    let counted = of(table.counters(&caller, chat));
+    assert!(
+        !counted.is_empty() && !counted.contains(&copied[0]),
+        "{counted:?}"
+    );
+}
+
+#[test]
+fn tiers_may_be_told_everything() {
+    let with = |first: &str| {
+        let text = format!(
+            "{first}{TEXT}tiers:\n  ops: {{ explanations: full }}\n  free: {{ explanations: brief }}\n  other: {{}}\n"
+        );
+        let policy = parse(&[Source {
+            name: "x",
+            text: text.as_bytes(),
+        }]);
+        compile(&policy.unwrap(), 1).unwrap()
+    };
+    let tiers = [None, Some("ops"), Some("free"), Some("other"), Some("lost")];
+    let told = |table: Table| tiers.map(|tier| table.explains_fully(tier));
+    assert_eq!(told(with("")), [false, true, false, false, false]);
+    let all = with("explanations: full\n");
+    assert_eq!(told(all), [true, true, false, true, true]);
+}

@@ -131,18 +131,19 @@ fn deployment() -> impl Strategy<Value = pb::Deployment> {
         text(),
         text(),
         text(),
-        0..3,
+        (0..3, 0..3),
         of(price(true)),
         of(ceilings()),
     );
     parts.prop_map(
-        |(provider, model, base_model, api, price, limits)| pb::Deployment {
+        |(provider, model, base_model, (api, prefill), price, limits)| pb::Deployment {
             provider,
             model,
             base_model,
             api,
             price,
             limits,
+            prefill,
         },
     )
 }
@@ -155,7 +156,7 @@ fn price(with_tiers: bool) -> BoxedStrategy<pb::Price> {
     } else {
         Just(pb::PriceTier::default()).boxed()
     };
-    let amounts = vec(of(usd()), 12..=12);
+    let amounts = vec(of(usd()), 13..=13);
     (amounts, vec(tier, 0..3))
         .prop_map(|(amounts, tiers)| {
             let amount = |at: usize| amounts.get(at).copied().flatten();
@@ -172,6 +173,7 @@ fn price(with_tiers: bool) -> BoxedStrategy<pb::Price> {
                 output_audio: amount(9),
                 output_image: amount(10),
                 request: amount(11),
+                search: amount(12),
                 tiers,
             }
         })
@@ -209,14 +211,27 @@ fn health() -> impl Strategy<Value = pb::Health> {
 fn route() -> impl Strategy<Value = pb::Route> {
     let fallback =
         (vec(1..5i32, 0..3), vec(text(), 0..3)).prop_map(|(on, pools)| pb::Fallback { on, pools });
-    (vec(text(), 0..3), vec(fallback, 0..3), text(), text()).prop_map(
-        |(pools, fallbacks, when, variant)| pb::Route {
+    let shadow = (text(), any::<u32>(), any::<u32>()).prop_map(|(pool, percent, max_in_flight)| {
+        pb::Shadow {
+            pool,
+            percent,
+            max_in_flight,
+        }
+    });
+    (
+        vec(text(), 0..3),
+        vec(fallback, 0..3),
+        text(),
+        text(),
+        of(shadow),
+    )
+        .prop_map(|(pools, fallbacks, when, variant, shadow)| pb::Route {
             pools,
             fallbacks,
             when,
             variant,
-        },
-    )
+            shadow,
+        })
 }
 
 fn retry() -> impl Strategy<Value = pb::Retry> {
@@ -249,16 +264,17 @@ fn model() -> impl Strategy<Value = pb::Model> {
         of(retry()),
         of(time()),
         any::<u32>(),
-        0..3,
+        (0..3, 0..4),
     )
         .prop_map(
-            |(aliases, routes, retry, deadline, max_output_tokens, tokens)| pb::Model {
+            |(aliases, routes, retry, deadline, max_output_tokens, (tokens, on_cut))| pb::Model {
                 aliases,
                 routes,
                 retry,
                 deadline,
                 max_output_tokens,
                 tokens,
+                on_cut,
             },
         )
 }
@@ -307,7 +323,7 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
         0..3i32,
         vec(text(), 0..3),
         (text(), text()),
-        0..3i32,
+        (0..3i32, any::<bool>()),
         (
             0..3i32,
             0..3i32,
@@ -328,7 +344,7 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
                 reserve,
                 per_labels,
                 (r#match, timezone),
-                mode,
+                (mode, copies),
                 (on_exhausted, on_unreachable, on_overrun, fair, shares, promised_percent),
             )| {
                 pb::Limit {
@@ -352,6 +368,7 @@ fn limit() -> impl Strategy<Value = pb::Limit> {
                     on_overrun,
                     fair,
                     shares,
+                    copies,
                 }
             },
         )
@@ -367,24 +384,27 @@ pub(crate) fn policy() -> impl Strategy<Value = pb::Policy> {
         vec(limit(), 0..3),
         hash_map(
             text(),
-            (vec(limit(), 0..3), 0..2000u32, 0..3i32).prop_map(|(limits, weight, priority)| {
-                pb::Tier {
+            (vec(limit(), 0..3), 0..2000u32, 0..3i32, 0..3i32).prop_map(
+                |(limits, weight, priority, explanations)| pb::Tier {
                     limits,
                     weight,
                     priority,
-                }
-            }),
+                    explanations,
+                },
+            ),
             0..3,
         ),
+        0..3i32,
     )
         .prop_map(
-            |(providers, deployments, pools, models, limits, tiers)| pb::Policy {
+            |(providers, deployments, pools, models, limits, tiers, explanations)| pb::Policy {
                 providers: providers.into_iter().collect(),
                 deployments: deployments.into_iter().collect(),
                 pools: pools.into_iter().collect(),
                 models: models.into_iter().collect(),
                 limits,
                 tiers: tiers.into_iter().collect(),
+                explanations,
             },
         )
 }

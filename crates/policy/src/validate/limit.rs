@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use tollgate_quota::Zone;
 
-use super::routing::pools_of;
+use super::routing::all_pools_of;
 use super::{Least, MAX_NAME, check_known, check_name, check_repeats, check_time, entries, price};
 use super::{sharing, standing};
 use crate::ceilings;
@@ -40,12 +40,18 @@ pub(super) fn check(policy: &pb::Policy, faults: &mut Vec<Fault>) {
         count(it.limits.len(), &field(&at, "limits"), faults);
         worth(it, &at, faults);
     }
+    explanations(policy.explanations, "explanations", faults);
     let all = limits::all(policy);
     let mut taken: HashMap<&str, String> = HashMap::new();
     for placed in &all {
         names(placed, &mut taken, faults);
         limit(placed.limit, &placed.at, faults);
         sharing::check(policy, placed, faults);
+        if placed.limit.copies && placed.tier.is_some() {
+            let problem = "has no meaning for a limit of a tier: copies of requests are nobody's";
+            let fault = Fault::new(field(&placed.at, "copies"), problem);
+            faults.push(fault.hint("write the limit under `limits`"));
+        }
         standing::check(placed, faults);
     }
     let counts_money =
@@ -73,6 +79,13 @@ fn worth(it: &pb::Tier, at: &str, faults: &mut Vec<Fault>) {
     if it.priority != 0 {
         let at = field(at, "priority");
         check_known(it.priority, &pb::Priority::Unspecified, &at, faults);
+    }
+    explanations(it.explanations, &field(at, "explanations"), faults);
+}
+
+fn explanations(it: i32, at: &str, faults: &mut Vec<Fault>) {
+    if it != 0 {
+        check_known(it, &pb::ExplanationMode::Unspecified, at, faults);
     }
 }
 
@@ -305,7 +318,7 @@ fn weights(it: pb::TokenWeights, unit: Unit, at: &str, faults: &mut Vec<Fault>) 
 /// cost would have to pass as none.
 fn prices(policy: &pb::Policy, limit: &str, faults: &mut Vec<Fault>) {
     let routes = policy.models.values().flat_map(|it| &it.routes);
-    let pools = routes.flat_map(pools_of);
+    let pools = routes.flat_map(all_pools_of);
     let targets = pools
         .filter_map(|it| policy.pools.get(it))
         .flat_map(|it| &it.targets);

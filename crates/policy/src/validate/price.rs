@@ -37,10 +37,20 @@ fn amounts(it: &pb::Price, whole: bool, at: &str, faults: &mut Vec<Fault>) {
             Some(usd) if usd.nanos / 1_000_000_000 >= MAX_PRICE => "is a million dollars or more",
             _ => continue,
         };
-        let hint = if part == Part::Request {
-            "write US dollars per request, such as `\"0.01\"`"
-        } else {
-            AMOUNT_HINT
+        let hint = match part {
+            Part::Request => "write US dollars per request, such as `\"0.01\"`",
+            Part::Search => "write US dollars per search, such as `\"0.01\"`",
+            Part::Input
+            | Part::CachedInput
+            | Part::CacheWrite
+            | Part::CacheWrite1h
+            | Part::InputAudio
+            | Part::CachedAudio
+            | Part::InputImage
+            | Part::Output
+            | Part::Reasoning
+            | Part::OutputAudio
+            | Part::OutputImage => AMOUNT_HINT,
         };
         faults.push(Fault::new(field(at, part.as_str()), problem).hint(hint));
     }
@@ -74,9 +84,11 @@ fn tiers(it: &pb::Price, at: &str, faults: &mut Vec<Fault>) {
                     .hint("leave it out"),
             );
         }
-        if price.request.is_some() {
-            let fault = Fault::new(field(&at, "request"), "has no meaning within a tier");
-            faults.push(fault.hint("write it beside `tiers`"));
+        for part in [Part::Request, Part::Search] {
+            if price::field(&price, part).is_some() {
+                let fault = Fault::new(field(&at, part.as_str()), "has no meaning within a tier");
+                faults.push(fault.hint("write it beside `tiers`"));
+            }
         }
         if Part::ALL
             .iter()

@@ -12,6 +12,8 @@ use crate::table::build::sorted;
 
 /// Most attempts of a request.
 const MAX_ATTEMPTS: u32 = 10;
+/// Most copies under way at once.
+const MAX_COPIES: u32 = 200;
 /// Longest name of metadata.
 const MAX_METADATA: usize = 64;
 /// Most tokens that are held back of a stream.
@@ -23,6 +25,11 @@ const MAX_COUNT: u32 = 10_000;
 pub(super) fn pools_of(route: &pb::Route) -> impl Iterator<Item = &String> {
     let fallbacks = route.fallbacks.iter().flat_map(|it| &it.pools);
     route.pools.iter().chain(fallbacks)
+}
+
+/// The same, and the one that copies go to.
+pub(super) fn all_pools_of(route: &pb::Route) -> impl Iterator<Item = &String> {
+    pools_of(route).chain(route.shadow.iter().map(|it| &it.pool))
 }
 
 /// Looks at a pool's strategy and at its idea of health.
@@ -140,6 +147,9 @@ pub(super) fn routes(model: &pb::Model, at: &str, known: &Names<'_>, faults: &mu
             check_name(&route.variant, &field(&at, "variant"), faults);
         }
         pools(&route.pools, ("route", &at), known, faults);
+        if let Some(it) = &route.shadow {
+            shadow(it, &field(&at, "shadow"), known, faults);
+        }
         for (index, it) in route.fallbacks.iter().enumerate() {
             fallback(it, &item(&field(&at, "fallbacks"), index), known, faults);
         }
@@ -189,6 +199,19 @@ fn pools(names: &[String], (what, at): (&str, &str), known: &Names<'_>, faults: 
     }
     let names = names.iter().map(String::as_str);
     check_repeats(names, |index| item(&at, index), faults);
+}
+
+fn shadow(it: &pb::Shadow, at: &str, known: &Names<'_>, faults: &mut Vec<Fault>) {
+    check_reference(&it.pool, "pool", &field(at, "pool"), known, faults);
+    if !(1..=100).contains(&it.percent) {
+        let fault = Fault::new(field(at, "percent"), "is not from 1 to 100");
+        faults.push(fault.hint("write how many of a hundred requests are copied"));
+    }
+    if it.max_in_flight > MAX_COPIES {
+        let problem = format!("is more than {MAX_COPIES}");
+        let fault = Fault::new(field(at, "max_in_flight"), problem);
+        faults.push(fault.hint("each copy is held in memory: write a smaller `percent`"));
+    }
 }
 
 fn fallback(it: &pb::Fallback, at: &str, known: &Names<'_>, faults: &mut Vec<Fault>) {

@@ -31,6 +31,10 @@ pub(super) fn deployments(policy: &pb::Policy, faults: &mut Vec<Fault>) {
         if !it.base_model.is_empty() {
             check_model_name(&it.base_model, &field(&at, "base_model"), faults);
         }
+        if it.prefill != 0 {
+            let unset = pb::Prefill::Unspecified;
+            check_known(it.prefill, &unset, &field(&at, "prefill"), faults);
+        }
         if it.api != 0 {
             api(policy, it, &field(&at, "api"), faults);
         }
@@ -140,6 +144,10 @@ pub(super) fn models(policy: &pb::Policy, faults: &mut Vec<Fault>) {
         if it.tokens != 0 {
             let unset = pb::TokenCount::Unspecified;
             check_known(it.tokens, &unset, &field(&at, "tokens"), faults);
+        }
+        if it.on_cut != 0 {
+            let unset = pb::CutMode::Unspecified;
+            check_known(it.on_cut, &unset, &field(&at, "on_cut"), faults);
         }
         if it.max_output_tokens > MAX_OUTPUT_TOKENS {
             let fault = Fault::new(

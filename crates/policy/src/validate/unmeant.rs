@@ -6,12 +6,12 @@ use std::sync::Arc;
 use tollgate_quota::Kind;
 
 use super::price;
-use super::routing::pools_of;
+use super::routing::{all_pools_of, pools_of};
 use crate::fault::Fault;
 use crate::limits;
-use crate::path::{entry, field};
+use crate::path::{entry, field, item};
 use crate::price::Bounds;
-use crate::table::{Limit, Model, Protocol, Reserve, Table, Use, build, defaults};
+use crate::table::{Limit, Model, Protocol, Reserve, Scope, Table, Use, build, defaults};
 use crate::{ceilings, nearest, pb};
 
 pub(super) fn warnings(policy: &pb::Policy) -> Vec<Fault> {
@@ -20,6 +20,8 @@ pub(super) fn warnings(policy: &pb::Policy) -> Vec<Fault> {
     unpriced(policy, &mut warnings);
     unused(policy, &mut warnings);
     retries(policy, &mut warnings);
+    cuts(policy, &mut warnings);
+    shadows(policy, &mut warnings);
     if let Ok(table) = build::build(policy, 0) {
         // Costs and weights are the table's to know; one that cannot be built has faults, not warnings.
         small_limits(policy, &table, &mut warnings);
@@ -80,7 +82,7 @@ fn unpriced(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
 /// Parts that no request can reach.
 fn unused(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
     let routes = policy.models.values().flat_map(|it| &it.routes);
-    let pools: HashSet<&String> = routes.flat_map(pools_of).collect();
+    let pools: HashSet<&String> = routes.flat_map(all_pools_of).collect();
     let targets = policy.pools.values().flat_map(|it| &it.targets);
     let deployments: HashSet<&String> = targets.map(|it| &it.deployment).collect();
     let providers: HashSet<&String> = policy.deployments.values().map(|it| &it.provider).collect();
@@ -141,6 +143,72 @@ fn retries(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
     }
 }
 
+/// Answers that break off and can hardly be gone on with.
+fn cuts(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
+    let models: BTreeMap<_, _> = policy.models.iter().collect();
+    for (name, it) in models {
+        let at = field(&entry("models", name), "on_cut");
+        let deployments = it
+            .routes
+            .iter()
+            .flat_map(pools_of)
+            .filter_map(|it| policy.pools.get(it))
+            .flat_map(|it| &it.targets)
+            .filter_map(|it| policy.deployments.get(&it.deployment));
+        let takes_prefill = |it: &pb::Deployment| it.prefill() != pb::Prefill::Unspecified;
+        let takes_prefill = deployments.map(takes_prefill).collect::<Vec<_>>();
+        let goes_on = matches!(it.on_cut(), pb::CutMode::Replay | pb::CutMode::Prefill);
+        let warning = if goes_on && it.retry.is_some_and(|retry| retry.attempts == 1) {
+            Fault::new(at, "needs a second attempt")
+                .hint("write `attempts: 2` or more under `retry`")
+        } else if it.on_cut() == pb::CutMode::Prefill && !takes_prefill.contains(&true) {
+            let problem = "no deployment of the model says that it can go on with an answer: all are asked for it anew";
+            Fault::new(at, problem)
+                .hint("write `prefill` at those that can, such as `prefill: last_message`")
+        } else if it.on_cut() == pb::CutMode::Replay {
+            let problem = "an answer that is asked for again is mostly another one where the temperature is above 0: such streams fail as before";
+            Fault::new(at, problem).hint("send `temperature: 0`, or write `prefill` here and at deployments that can go on with an answer")
+        } else {
+            continue;
+        };
+        warnings.push(warning);
+    }
+}
+
+/// Copies that nothing bounds but how many there are at once, and limits on copies where none are made.
+fn shadows(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
+    let bounded = policy.limits.iter().any(|it| it.copies);
+    let models: BTreeMap<_, _> = policy.models.iter().collect();
+    let mut copied = false;
+    for (name, it) in models {
+        let routes = field(&entry("models", name), "routes");
+        for (index, _) in it
+            .routes
+            .iter()
+            .enumerate()
+            .filter(|(_, it)| it.shadow.is_some())
+        {
+            copied = true;
+            if !bounded {
+                let at = field(&item(&routes, index), "shadow");
+                let problem =
+                    "has no limit: what copies cost is bounded by how many there are at once alone";
+                let hint = "write one such as `{ name: copies, copies: true, cost_usd: \"10\", window: 1d }` under `limits`";
+                warnings.push(Fault::new(at, problem).hint(hint));
+            }
+        }
+    }
+    for (index, _) in policy
+        .limits
+        .iter()
+        .enumerate()
+        .filter(|(_, it)| it.copies && !copied)
+    {
+        let at = field(&item("limits", index), "copies");
+        warnings.push(Fault::new(at, "counts nothing: no route has a `shadow`"));
+    }
+}
+
 /// Limits that refuse every request which names no maximum of its own.
 fn small_limits(policy: &pb::Policy, table: &Table, warnings: &mut Vec<Fault>) {
     for placed in limits::all(policy) {
@@ -148,7 +216,10 @@ fn small_limits(policy: &pb::Policy, table: &Table, warnings: &mut Vec<Fault>) {
             continue;
         };
         let small = |model: &&Arc<Model>| reserves(table, limit, model) > limit.at_once();
-        let models = table.models().iter().filter(small).take(5);
+        let of_copies = |model: &&Arc<Model>| table.shadows().any(|it| it.model == **model);
+        let models = table.every_model();
+        let models = models.filter(|it| of_copies(it) == (limit.scope == Scope::Copies));
+        let models = models.filter(small).take(5);
         let models: Vec<&str> = models.map(|model| &*model.name).collect();
         // Whom a condition is about is not known here.
         let maybe = limit.reserve == Reserve::Expected || limit.condition.is_some();
@@ -233,7 +304,7 @@ fn same_limits(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
         // Limits of different kinds bound different things.
         let window = (window, &it.timezone, it.kind());
         let shape = (
-            placed.tier,
+            (placed.tier, it.copies),
             it.mode == pb::LimitMode::Shadow as i32,
             &it.r#match,
             unit,

@@ -35,7 +35,7 @@ fn check(text: &str, parts: &[&str]) {
 fn the_example_is_valid_and_raises_no_warning() {
     let policy = load(&[source(EXAMPLE)]).unwrap();
     assert_eq!(lines(warnings(&policy)), Vec::<String>::new());
-    assert_eq!((policy.limits.len(), policy.tiers.len()), (12, 3));
+    assert_eq!((policy.limits.len(), policy.tiers.len()), (13, 4));
     let price = policy.deployments["gpt-4o-mini"].price.clone().unwrap();
     assert_eq!(price.input, Some(pb::Usd { nanos: 150_000_000 }));
     assert_eq!(price.cached_input, Some(pb::Usd { nanos: 75_000_000 }));

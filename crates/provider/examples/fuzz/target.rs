@@ -373,7 +373,8 @@ fn encode_everywhere(request: &Request) -> Result<(), String> {
         let Ok(sent) = codec.encode(request, &To::of("m"), true) else {
             continue;
         };
-        let body = serde_json::from_slice::<serde_json::Value>(&sent.body);
+        // Numbers may be larger than any that a computer has: what a model writes goes back as it came.
+        let body = serde_json::from_slice::<serde::de::IgnoredAny>(&sent.body);
         rule(body.is_ok(), "a request is not JSON")?;
         let again = codec.encode(request, &To::of("m"), true);
         let same = again.is_ok_and(|again| again.body == sent.body);

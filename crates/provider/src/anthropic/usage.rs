@@ -23,6 +23,13 @@ pub(super) struct Report {
     cache_creation_input_tokens: Option<f64>,
     cache_creation: Option<Creation>,
     output_tokens_details: Option<Details>,
+    server_tool_use: Option<OwnTools>,
+}
+
+/// What tools of the provider's own did.
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct OwnTools {
+    web_search_requests: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -67,6 +74,7 @@ impl Report {
                 .or(self.cache_creation_input_tokens),
             cache_creation: later.cache_creation.or(self.cache_creation),
             output_tokens_details: later.output_tokens_details.or(self.output_tokens_details),
+            server_tool_use: later.server_tool_use.or(self.server_tool_use),
         };
     }
 
@@ -84,6 +92,7 @@ impl Report {
             cache_write,
             cache_write_1h: part(hour)?,
             reasoning: part(thinking)?,
+            searches: part(self.server_tool_use.and_then(|it| it.web_search_requests))?,
             tier: self
                 .speed
                 .filter(|it| *it == Tier::Fast)

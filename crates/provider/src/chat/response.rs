@@ -199,6 +199,8 @@ pub struct Usage {
     pub accepted_prediction: u64,
     /// Tokens that the caller had predicted wrongly, which are charged for like output, part of `output_total`.
     pub rejected_prediction: u64,
+    /// Searches that the provider made itself, where it tells.
+    pub searches: u64,
     /// How the provider says it served the request, which may not be how it was asked to.
     pub tier: Option<Tier>,
     /// What the provider charges for, where that is not what the model worked through.
@@ -224,9 +226,48 @@ impl Usage {
             output_image: 0,
             accepted_prediction: 0,
             rejected_prediction: 0,
+            searches: 0,
             tier: None,
             billed: None,
             source,
+        }
+    }
+
+    /// The usage of two requests of which one went on with what the other began. It is as sure as the less sure of them,
+    /// and was served as the later one.
+    #[must_use]
+    pub fn and_then(&self, later: &Self) -> Self {
+        let sum = |of: fn(&Self) -> u64| of(self).saturating_add(of(later));
+        let charged = |it: &Self| {
+            it.billed.unwrap_or(Billed {
+                input: it.input_total,
+                output: it.output_total,
+            })
+        };
+        let billed = self.billed.or(later.billed).map(|_| Billed {
+            input: charged(self).input.saturating_add(charged(later).input),
+            output: charged(self).output.saturating_add(charged(later).output),
+        });
+        Self {
+            input_total: sum(|it| it.input_total),
+            cache_read: sum(|it| it.cache_read),
+            cache_write: sum(|it| it.cache_write),
+            cache_write_1h: sum(|it| it.cache_write_1h),
+            input_audio: sum(|it| it.input_audio),
+            input_image: sum(|it| it.input_image),
+            output_total: sum(|it| it.output_total),
+            reasoning: sum(|it| it.reasoning),
+            output_audio: sum(|it| it.output_audio),
+            output_image: sum(|it| it.output_image),
+            accepted_prediction: sum(|it| it.accepted_prediction),
+            rejected_prediction: sum(|it| it.rejected_prediction),
+            tier: later.tier,
+            billed,
+            source: match (self.source, later.source) {
+                (UsageSource::Estimated, _) | (_, UsageSource::Estimated) => UsageSource::Estimated,
+                (UsageSource::Counted, _) | (_, UsageSource::Counted) => UsageSource::Counted,
+                (UsageSource::Provider, UsageSource::Provider) => UsageSource::Provider,
+            },
         }
     }
 

@@ -128,7 +128,12 @@ impl Progress {
 
     /// The latest usage told.
     pub(super) fn usage(&self) -> Option<Usage> {
-        usage::read(self.usage.text())
+        // The report counts tokens only.
+        let searches = self.candidates.iter().map(|one| one.sources.searches());
+        usage::read(self.usage.text()).map(|usage| Usage {
+            searches: searches.sum(),
+            ..usage
+        })
     }
 
     /// The latest report of usage, as it was sent.

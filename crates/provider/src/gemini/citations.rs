@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::chat::{Citation, Delta, Extent, Location, MOST_CITATIONS, Opaque, Unit};
@@ -20,6 +21,8 @@ struct Grounding<'a> {
     #[serde(borrow)]
     grounding_chunks: Option<List<Found<'a>, MOST_CITATIONS>>,
     grounding_supports: Option<List<Support<'a>, MOST_CITATIONS>>,
+    /// The searches that were made, each of which is paid for.
+    web_search_queries: Option<List<IgnoredAny, MOST_CITATIONS>>,
 }
 
 /// What was found, in one of these places.
@@ -84,6 +87,7 @@ pub(super) struct Sources {
     found: Vec<Citation>,
     told: Vec<Citation>,
     grounding: Option<String>,
+    searches: u64,
 }
 
 impl Sources {
@@ -101,6 +105,8 @@ impl Sources {
         let read = grounding.and_then(|raw| serde_json::from_str::<Grounding<'_>>(raw.get()).ok());
         if let (Some(raw), Some(read)) = (grounding, read) {
             self.grounding = Some(raw.get().to_owned());
+            let queries = read.web_search_queries.as_ref().map_or(0, |it| it.0.len());
+            self.searches = self.searches.max(queries as u64);
             self.ground(read);
         }
         let read = repeated.and_then(|raw| serde_json::from_str::<Repeated<'_>>(raw.get()).ok());
@@ -153,6 +159,11 @@ impl Sources {
         if self.told.len() < MOST_CITATIONS && !self.told.contains(&citation) {
             self.told.push(citation);
         }
+    }
+
+    /// How many searches were made for the candidate.
+    pub(super) fn searches(&self) -> u64 {
+        self.searches
     }
 
     /// What is to be told at the candidate's end.

@@ -94,6 +94,9 @@ struct WireUsage<'a> {
     prompt_tokens_details: InputDetails,
     completion_tokens_details: OutputDetails,
     /// Not part of the format.
+    #[serde(skip_serializing_if = "is_none")]
+    searches: u64,
+    /// Not part of the format.
     #[serde(skip_serializing_if = "Option::is_none")]
     provider_report: Option<&'a Json>,
 }
@@ -154,6 +157,7 @@ impl<'a> WireUsage<'a> {
                 accepted_prediction_tokens: usage.accepted_prediction,
                 rejected_prediction_tokens: usage.rejected_prediction,
             },
+            searches: usage.searches,
             provider_report,
         }
     }

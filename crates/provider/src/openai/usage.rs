@@ -64,6 +64,7 @@ pub(super) fn read(raw: &RawValue, served: Option<&str>) -> Option<Usage> {
         output_image: part(output.image_tokens)?,
         accepted_prediction: part(output.accepted_prediction_tokens)?,
         rejected_prediction: part(output.rejected_prediction_tokens)?,
+        searches: 0,
         tier: served.and_then(tier),
         billed: None,
         source: UsageSource::Provider,

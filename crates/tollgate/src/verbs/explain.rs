@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tollgate_proto::completion::v1::{
     CandidateState, CandidateVerdict, ExplainRequest, ExplainResponse, Explanation, LimitOutlook,
-    LimitVerdict, RouteVerdict, SizeEstimate, UsageSource,
+    LimitVerdict, SizeEstimate, UsageSource,
 };
 
 use super::limits::figure;
@@ -66,8 +66,9 @@ fn shown(explained: &ExplainResponse) -> String {
             it.pace
         ));
     }
+    text.push_str(&settings(explanation));
     text.push('\n');
-    text.push_str(&routes(&explanation.routes));
+    text.push_str(&routes(explanation));
     text.push('\n');
     text.push_str(&candidates(explanation));
     text.push('\n');
@@ -90,10 +91,32 @@ fn estimate(size: &SizeEstimate) -> String {
     )
 }
 
-fn routes(routes: &[RouteVerdict]) -> String {
+/// What the policy has done with requests beside answering them.
+fn settings(explanation: &Explanation) -> String {
+    let mut text = String::new();
+    match explanation.on_cut.as_str() {
+        "" | "fail" => {}
+        how => text.push_str(&format!("streams that break off are gone on with: {how}\n")),
+    }
+    if let Some(it) = &explanation.shadow {
+        text.push_str(&format!(
+            "{}% of the requests are copied to pool {}, {} at once at most\n",
+            it.percent,
+            visible(&it.pool),
+            it.max_in_flight
+        ));
+    }
+    if explanation.brief {
+        text.push_str("brief: conditions, ceilings and the like are told to tiers with `explanations: full`\n");
+    }
+    text
+}
+
+fn routes(explanation: &Explanation) -> String {
     let mut table = Table::new(["ROUTE", "WHEN", "HOLDS"]);
-    for route in routes {
+    for route in &explanation.routes {
         let when = match route.when.as_str() {
+            "" if explanation.brief => "(not told)",
             "" => "every request",
             when => when,
         };
@@ -244,9 +267,17 @@ fn time(it: prost_types::Duration) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use tollgate_proto::completion::v1::{BudgetUse, PoolVerdict};
+    use tollgate_proto::completion::v1::{BudgetUse, PoolVerdict, RouteVerdict, ShadowUse};
 
     use super::*;
+
+    fn copied() -> ShadowUse {
+        ShadowUse {
+            pool: "next".to_owned(),
+            percent: 5,
+            max_in_flight: 20,
+        }
+    }
 
     fn explained() -> ExplainResponse {
         let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
@@ -302,9 +333,26 @@ mod tests {
                     retry_after: seconds(30),
                     ..LimitVerdict::default()
                 }],
+                on_cut: "replay".to_owned(),
+                shadow: Some(copied()),
                 ..Explanation::default()
             }),
         }
+    }
+
+    #[test]
+    fn what_is_not_told_is_not_taken_for_nothing() {
+        let explained = ExplainResponse {
+            explanation: Some(Explanation {
+                brief: true,
+                routes: vec![RouteVerdict::default()],
+                ..Explanation::default()
+            }),
+            ..ExplainResponse::default()
+        };
+        let text = shown(&explained);
+        assert!(text.contains("0      (not told)  no\n"), "{text}");
+        assert!(text.contains("explanations: full"), "{text}");
     }
 
     #[test]
@@ -314,6 +362,8 @@ mod tests {
             "model chat, policy revision 3\n",
             "20 input tokens (estimated), 512 output tokens at most, 100 expected, $0.0025 at most; complexity 0.12\n",
             "budget month: 50.0% used, at 2.00 times an even pace\n",
+            "streams that break off are gone on with: replay\n",
+            "5% of the requests are copied to pool next, 20 at once at most\n",
             "0      tier == 'gold'  no\n",
             "1      every request   yes: it serves the request\n",
             "openai/gpt",

@@ -30,6 +30,8 @@ pub(super) struct Writer<'a> {
     framing: Framing,
     completion: Completion<'a>,
     chunks: u32,
+    /// The chunks that the answer has already.
+    said: u32,
     /// What is told, whether or not it is.
     usage: Usage,
 }
@@ -37,9 +39,11 @@ pub(super) struct Writer<'a> {
 impl<'a> Writer<'a> {
     pub(super) fn new(facts: &'a Facts<'a>, behaviour: &'a Behaviour) -> Self {
         let cap = facts.max_tokens.unwrap_or(u32::MAX);
-        let chunks = behaviour.chunks.min(cap);
+        let said = if behaviour.goes_on { facts.said } else { 0 };
+        let wanted = behaviour.chunks.saturating_sub(said);
+        let chunks = wanted.min(cap);
         let usage = usage(facts, behaviour, chunks);
-        let finish = match (chunks < behaviour.chunks, behaviour.calls) {
+        let finish = match (chunks < wanted, behaviour.calls) {
             _ if behaviour.fault == Fault::Filtered => Finish::Filtered,
             (true, _) => Finish::Length,
             (false, 0) => Finish::Stop,
@@ -71,6 +75,7 @@ impl<'a> Writer<'a> {
                 searched: behaviour.searched,
             },
             chunks,
+            said,
             usage,
         }
     }
@@ -128,7 +133,7 @@ impl<'a> Writer<'a> {
     }
 
     fn push_content(&self, text: &mut Vec<u8>, index: u32) {
-        push_chunk(text, self.facts.nonce, index);
+        push_chunk(text, self.facts.nonce, self.said + index);
         if self.behaviour.fault == Fault::SplitUtf8 {
             text.pop();
             text.extend_from_slice("é🦀 ".as_bytes());

@@ -48,7 +48,7 @@ async fn an_answer_is_charged_what_the_provider_counted() {
 async fn a_stream_is_charged_to_where_it_came() {
     let counted = tokens::count_text("four words of text");
     let left = |meter: &mut Meter, _: Place| {
-        meter.streaming();
+        meter.streaming(0);
         meter.streamed(&[text(), text()]);
     };
     assert_eq!(charged(left).await, [1, INPUT + 2 * counted]);

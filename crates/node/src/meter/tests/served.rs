@@ -18,7 +18,7 @@ fn what_a_provider_says_it_did_is_what_is_paid_for() {
     let revision = Revision::of_text(&policy);
     let deployment = revision.deployment(0).unwrap().0;
     let cost = |asked: Service, told: Option<Tier>| {
-        let mut meter = Meter::start("http");
+        let mut meter = Meter::start("http", Instant::now());
         meter.bounds.served.service = asked;
         let usage = Usage {
             tier: told,

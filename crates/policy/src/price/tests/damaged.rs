@@ -35,6 +35,7 @@ proptest! {
             audio: true,
             image: true,
             hour: true,
+            searches: 3,
         };
         let used = Tokens {
             input: tokens,

@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::super::{
-    Causes, Fallback, Health, Model, Pool, Route, SlowStream, Sticky, Strategy, Target, defaults,
+    Causes, Fallback, Health, Model, OnCut, Pool, Route, Shadow, SlowStream, Sticky, Strategy,
+    Target, defaults,
 };
 use super::{Index, duration, numbered, or, or_default, sorted, unset};
 use crate::condition::Condition;
@@ -78,9 +79,16 @@ fn health(it: pb::Health) -> Health {
 fn model(name: &str, it: &pb::Model, pools: &Index<'_, Pool>) -> Result<Model, Fault> {
     let at = path::entry("models", name);
     let routes = it.routes.iter().map(|it| route(it, &at, pools));
-    let routes: Vec<_> = routes.collect::<Result<_, Fault>>()?;
+    let mut routes: Vec<_> = routes.collect::<Result<_, Fault>>()?;
     if routes.is_empty() {
         return Err(unset(&at, "routes"));
+    }
+    for (index, route) in routes.iter_mut().enumerate() {
+        let shadow = it.routes.get(index).and_then(|it| it.shadow.as_ref());
+        let called = (name, index);
+        route.shadow = shadow
+            .map(|shadow| self::shadow(called, shadow, (it, &at), pools))
+            .transpose()?;
     }
     let retry = it.retry.unwrap_or_default();
     let slow_stream = retry.slow_stream.and_then(|it| {
@@ -106,9 +114,57 @@ fn model(name: &str, it: &pb::Model, pools: &Index<'_, Pool>) -> Result<Model, F
         slow_stream,
         hedge_after: retry.hedge_after.as_ref().and_then(duration),
         deadline: or(it.deadline, defaults::DEADLINE),
+        on_cut: on_cut(it.on_cut()),
         max_output_tokens: or_default(it.max_output_tokens, defaults::MAX_OUTPUT_TOKENS),
         exact_tokens: it.tokens() == pb::TokenCount::Exact,
     })
+}
+
+/// What copies of the requests of a model's route are sent as.
+fn shadow(
+    (model, index): (&str, usize),
+    it: &pb::Shadow,
+    (of, at): (&pb::Model, &str),
+    pools: &Index<'_, Pool>,
+) -> Result<Shadow, Fault> {
+    let pool = pools.get(it.pool.as_str()).cloned();
+    let route = Route {
+        condition: None,
+        pools: vec![pool.ok_or_else(|| unset(at, "routes"))?],
+        fallbacks: Vec::new(),
+        variant: None,
+        shadow: None,
+    };
+    let model = Model {
+        // The dot keeps it from being the name of any part of a policy.
+        name: format!("{model}.shadow-{index}").into(),
+        aliases: Vec::new(),
+        routes: vec![route],
+        attempts: 1,
+        per_attempt_timeout: None,
+        first_token_timeout: None,
+        slow_stream: None,
+        hedge_after: None,
+        deadline: or(of.deadline, defaults::DEADLINE),
+        on_cut: OnCut::Fail,
+        max_output_tokens: or_default(of.max_output_tokens, defaults::MAX_OUTPUT_TOKENS),
+        exact_tokens: false,
+        weighs_complexity: false,
+        budgets: Vec::new(),
+    };
+    Ok(Shadow {
+        model: Arc::new(model),
+        percent: it.percent,
+        max_in_flight: or_default(it.max_in_flight, defaults::COPIES_IN_FLIGHT),
+    })
+}
+
+fn on_cut(it: pb::CutMode) -> OnCut {
+    match it {
+        pb::CutMode::Unspecified | pb::CutMode::Fail => OnCut::Fail,
+        pb::CutMode::Replay => OnCut::Replay,
+        pb::CutMode::Prefill => OnCut::Prefill,
+    }
 }
 
 fn route(it: &pb::Route, at: &str, pools: &Index<'_, Pool>) -> Result<Route, Fault> {
@@ -133,6 +189,7 @@ fn route(it: &pb::Route, at: &str, pools: &Index<'_, Pool>) -> Result<Route, Fau
         pools: named(&it.pools)?,
         fallbacks: fallbacks.collect::<Result<_, Fault>>()?,
         variant: (!it.variant.is_empty()).then(|| it.variant.as_str().into()),
+        shadow: None,
     })
 }
 

@@ -288,3 +288,62 @@ const CONDITIONS: &[Case] = &[
 fn conditions() {
     check(CONDITIONS);
 }
+
+fn shadow(policy: &mut pb::Policy, pool: &str, percent: u32, max_in_flight: u32) {
+    chat(policy).routes[0].shadow = Some(pb::Shadow {
+        pool: pool.to_owned(),
+        percent,
+        max_in_flight,
+    });
+}
+
+const SHADOWS: &[Case] = &[
+    (|it| shadow(it, "last", 5, 0), &[]),
+    (|it| shadow(it, "last", 100, 200), &[]),
+    (
+        |it| shadow(it, "lost", 5, 0),
+        &["models.chat.routes[0].shadow.pool: there is no pool `lost`"],
+    ),
+    (
+        |it| shadow(it, "last", 0, 201),
+        &[
+            "models.chat.routes[0].shadow.percent: is not from 1 to 100",
+            "models.chat.routes[0].shadow.max_in_flight: is more than 200",
+        ],
+    ),
+    (
+        |it| shadow(it, "last", 101, 0),
+        &["models.chat.routes[0].shadow.percent: is not from 1 to 100"],
+    ),
+    (
+        |it| {
+            let limits = vec![pb::Limit {
+                copies: true,
+                ..super::limit("", pb::limit::Amount::Requests(1))
+            }];
+            let tier = pb::Tier {
+                limits,
+                ..Default::default()
+            };
+            it.tiers.insert("free".to_owned(), tier);
+        },
+        &["tiers.free.limits[0].copies: has no meaning for a limit of a tier"],
+    ),
+    (
+        |it| {
+            chat(it).on_cut = 9;
+            it.deployments.get_mut("gpt").unwrap().prefill = 9;
+            it.explanations = 9;
+        },
+        &[
+            "deployments.gpt.prefill: the value 9 is not known",
+            "models.chat.on_cut: the value 9 is not known",
+            "explanations: the value 9 is not known",
+        ],
+    ),
+];
+
+#[test]
+fn shadows_and_cuts() {
+    check(SHADOWS);
+}

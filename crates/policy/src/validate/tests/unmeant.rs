@@ -5,7 +5,60 @@ use crate::pb;
 use crate::pb::limit::Amount;
 use crate::{validate, warnings};
 
+fn shadow(it: &mut pb::Policy) {
+    chat(it).routes[0].shadow = Some(pb::Shadow {
+        pool: "last".to_owned(),
+        percent: 5,
+        ..Default::default()
+    });
+}
+
+/// A limit on copies.
+fn copies() -> pb::Limit {
+    pb::Limit {
+        copies: true,
+        ..limit("copies", Amount::Requests(10))
+    }
+}
+
 const UNMEANT: &[Case] = &[
+    (
+        |it| chat(it).on_cut = pb::CutMode::Replay as i32,
+        &["models.chat.on_cut: an answer that is asked for again is mostly another one"],
+    ),
+    (
+        |it| chat(it).on_cut = pb::CutMode::Prefill as i32,
+        &["models.chat.on_cut: no deployment of the model says that it can go on"],
+    ),
+    (
+        |it| {
+            chat(it).on_cut = pb::CutMode::Prefill as i32;
+            it.deployments.get_mut("gpt").unwrap().prefill = pb::Prefill::LastMessage as i32;
+        },
+        &[],
+    ),
+    (
+        |it| {
+            chat(it).on_cut = pb::CutMode::Replay as i32;
+            chat(it).retry = Some(pb::Retry {
+                attempts: 1,
+                ..Default::default()
+            });
+        },
+        &["models.chat.on_cut: needs a second attempt"],
+    ),
+    (shadow, &["models.chat.routes[0].shadow: has no limit"]),
+    (
+        |it| {
+            shadow(it);
+            it.limits.push(copies());
+        },
+        &[],
+    ),
+    (
+        |it| it.limits.push(copies()),
+        &["limits[1].copies: counts nothing: no route has a `shadow`"],
+    ),
     (
         |it| {
             let limits = pb::Ceilings {

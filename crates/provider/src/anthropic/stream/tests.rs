@@ -291,6 +291,15 @@ fn reports_of_a_stream_are_handed_on_as_one() {
 }
 
 #[test]
+fn searches_are_counted_where_a_later_report_tells_them() {
+    let stop = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2,"server_tool_use":{"web_search_requests":3}}}"#;
+    let (chunks, end) = decode(&events(&[START, BEGIN, HELLO, stop, END]));
+    assert_eq!(end, Ok(()));
+    let usage = assembled(chunks).usage.unwrap();
+    assert_eq!((usage.searches, usage.output_total), (3, 2));
+}
+
+#[test]
 fn unbelievable_usage_is_none() {
     for report in [
         r#"{"output_tokens":-1}"#,
