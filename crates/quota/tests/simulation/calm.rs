@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tollgate_quota::node::{Ask, Why};
+use tollgate_quota::node::{Ask, Scope, Why};
 
 use crate::oracle::{Allowed, Violation};
 use crate::plan::Sharing;
@@ -67,6 +67,10 @@ fn calm_request(world: &mut World) -> Result<(), Violation> {
 
 /// What a ledger says is free, or idle with a living node, can be had.
 fn calm_ledger_request(world: &mut World, node: usize, ask: &Ask) -> Result<(), Violation> {
+    // What was spent since the last heartbeat is in no books yet.
+    for node in 0..world.nodes.len() {
+        world.speak(node, Scope::All)?;
+    }
     world.run(world.now + 150)?;
     let books = world.books_of(&ask.counter);
     let admissions = world.oracle.admissions;
