@@ -261,6 +261,7 @@ impl Usage {
             output_image: sum(|it| it.output_image),
             accepted_prediction: sum(|it| it.accepted_prediction),
             rejected_prediction: sum(|it| it.rejected_prediction),
+            searches: sum(|it| it.searches),
             tier: later.tier,
             billed,
             source: match (self.source, later.source) {
