@@ -354,7 +354,7 @@ impl AnswerStream {
         }
     }
 
-    /// Goes on elsewhere with a stream that broke off, so, where policy says so and somebody can.
+    /// Goes on elsewhere with a stream that broke off, where policy says so and somebody can.
     async fn go_on(&mut self, ended: &Ended) -> Result<(), Error> {
         let (Some(meter), Some(rest)) = (&mut self.meter, &mut self.rest) else {
             return Err(Error::Truncated);
