@@ -4,12 +4,12 @@ use serde_json::value::RawValue;
 
 use super::output::Output;
 use super::usage;
-use super::wire::{Response, Typed};
+use super::wire::{Response, SearchItem, ToolUsage, Typed};
 use crate::chat::{self, Assembler, Chunk, FinishReason};
 use crate::codec::Kind;
 use crate::failure::{Class, ErrorObject, Failure};
 use crate::openai;
-use crate::usage::report;
+use crate::usage::{count, report};
 use crate::wire::Text;
 
 /// Decodes the body of a 200 that was not streamed.
@@ -53,11 +53,15 @@ impl Response<'_> {
     pub(super) fn usage(&self) -> Option<chat::Usage> {
         let served = self.service_tier.as_ref().map(Text::as_str);
         let usage = self.usage.and_then(|raw| usage::read(raw, served))?;
-        // The report counts tokens only.
+        // The report counts tokens only, and not every server has another of its tools.
+        let told = self.tool_usage.and_then(|raw| {
+            let tools: ToolUsage = serde_json::from_str(raw.get()).ok()?;
+            count(tools.web_search?.num_requests?)
+        });
         let items = self.output.iter().flat_map(|list| &list.0);
-        let searches = items.filter(|raw| is_search(raw)).count();
+        let seen = items.filter(|raw| is_search(raw)).count();
         Some(chat::Usage {
-            searches: u64::try_from(searches).unwrap_or(u64::MAX),
+            searches: told.unwrap_or(u64::try_from(seen).unwrap_or(u64::MAX)),
             ..usage
         })
     }
@@ -116,10 +120,13 @@ impl Response<'_> {
     }
 }
 
-/// Whether an item is a search that the provider made.
+/// Whether an item is a search that the provider made: of its kind are also looks at what was found.
 fn is_search(raw: &RawValue) -> bool {
-    let item = serde_json::from_str::<Typed<'_>>(raw.get());
-    item.is_ok_and(|item| item.r#type.as_str() == "web_search_call")
+    let is = |typed: &Typed<'_>, what| typed.r#type.as_str() == what;
+    let typed = serde_json::from_str::<Typed<'_>>(raw.get());
+    let action = serde_json::from_str::<SearchItem<'_>>(raw.get()).ok();
+    let action = action.and_then(|item| item.action);
+    typed.is_ok_and(|it| is(&it, "web_search_call")) && action.is_none_or(|it| is(&it, "search"))
 }
 
 #[cfg(test)]

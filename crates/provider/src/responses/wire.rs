@@ -21,6 +21,8 @@ pub(super) struct Response<'a> {
     pub(super) incomplete_details: Option<IncompleteDetails<'a>>,
     pub(super) output: Option<List<&'a RawValue, MOST_ITEMS>>,
     pub(super) usage: Option<&'a RawValue>,
+    /// To be read as [`ToolUsage`].
+    pub(super) tool_usage: Option<&'a RawValue>,
     pub(super) service_tier: Option<Text<'a>>,
 }
 
@@ -29,6 +31,24 @@ pub(super) struct Response<'a> {
 pub(super) struct IncompleteDetails<'a> {
     #[serde(borrow)]
     pub(super) reason: Option<Text<'a>>,
+}
+
+/// What tools that the provider runs were used for.
+#[derive(Debug, Deserialize)]
+pub(super) struct ToolUsage {
+    pub(super) web_search: Option<WebSearchUsage>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct WebSearchUsage {
+    pub(super) num_requests: Option<f64>,
+}
+
+/// What a search did: some only open a page that was found.
+#[derive(Debug, Deserialize)]
+pub(super) struct SearchItem<'a> {
+    #[serde(borrow)]
+    pub(super) action: Option<Typed<'a>>,
 }
 
 /// What an item is.

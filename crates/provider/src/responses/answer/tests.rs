@@ -225,6 +225,28 @@ fn usage_is_read() {
 }
 
 #[test]
+fn searches_are_counted() {
+    let usage = r#","usage":{"input_tokens":1,"output_tokens":1}"#;
+    let searched = |more: &str| {
+        let items = ["search", "search", "open_page"].map(|action| {
+            format!(r#"{{"type":"web_search_call","action":{{"type":"{action}"}}}}"#)
+        });
+        let whole = decode(&answer(&items.join(","), &format!("{usage}{more}")));
+        whole.unwrap().usage.unwrap().searches
+    };
+    assert_eq!(searched(""), 2);
+    assert_eq!(
+        searched(r#","tool_usage":{"image_gen":{},"web_search":{"num_requests":3}}"#),
+        3
+    );
+    assert_eq!(searched(r#","tool_usage":{"web_search":null}"#), 2);
+    assert_eq!(
+        searched(r#","tool_usage":{"web_search":{"num_requests":-1}}"#),
+        2
+    );
+}
+
+#[test]
 fn unbelievable_usage_is_none() {
     for report in [
         r#"{"input_tokens":-1,"output_tokens":1}"#,
