@@ -32,8 +32,7 @@ pub(super) fn deployments(policy: &pb::Policy, faults: &mut Vec<Fault>) {
             check_model_name(&it.base_model, &field(&at, "base_model"), faults);
         }
         if it.prefill != 0 {
-            let unset = pb::Prefill::Unspecified;
-            check_known(it.prefill, &unset, &field(&at, "prefill"), faults);
+            prefill(it, &field(&at, "prefill"), faults);
         }
         if it.api != 0 {
             api(policy, it, &field(&at, "api"), faults);
@@ -42,6 +41,15 @@ pub(super) fn deployments(policy: &pb::Policy, faults: &mut Vec<Fault>) {
             let is_listed = price::is_listed(policy, it);
             price::check(price, is_listed, &field(&at, "price"), faults);
         }
+    }
+}
+
+/// Looks at how a deployment goes on with an answer: its interface must have words for that.
+fn prefill(it: &pb::Deployment, at: &str, faults: &mut Vec<Fault>) {
+    let known = check_known(it.prefill, &pb::Prefill::Unspecified, at, faults);
+    if known.is_some() && it.api() == pb::Api::Responses {
+        let problem = "means nothing with `api: responses`, which always begins an answer anew";
+        faults.push(Fault::new(at, problem).hint("leave it out"));
     }
 }
 

@@ -82,6 +82,13 @@ const DEPLOYMENTS_AND_POOLS: &[Case] = &[
     (|it| speak(it, "gpt", pb::Api::Responses as i32), &[]),
     (|it| speak(it, "llama", pb::Api::Responses as i32), &[]),
     (
+        |it| {
+            speak(it, "gpt", pb::Api::Responses as i32);
+            it.deployments.get_mut("gpt").unwrap().prefill = pb::Prefill::LastMessage as i32;
+        },
+        &["deployments.gpt.prefill: means nothing with `api: responses`"],
+    ),
+    (
         |it| speak(it, "canned", pb::Api::ChatCompletions as i32),
         &[],
     ),
