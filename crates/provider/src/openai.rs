@@ -31,7 +31,7 @@ pub(crate) use azure::{authorize as authorize_azure, path as azure_path};
 pub(crate) use dialect::{AZURE, COMPATIBLE, MISTRAL, OPENAI};
 pub use embeddings::{EmbeddingRequest, parse_embedding_request, render_embeddings};
 pub(crate) use encode::{Parameters, Schema, encode};
-pub(crate) use errors::{classify, of_object as failure_of};
+pub(crate) use errors::{classify, told, told_by};
 pub use parse::{ChatRequest, parse_request};
 pub use render::{ChunkRenderer, ErrorBody, render_error, render_error_event, render_response};
 pub(crate) use stream::{StreamDecoder, stream_decoder};

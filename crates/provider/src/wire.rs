@@ -20,6 +20,12 @@ impl Text<'_> {
     pub(crate) fn into_string(self) -> String {
         self.0.into_owned()
     }
+
+    /// A text that says something; none where it is missing or empty.
+    pub(crate) fn filled(text: Option<Self>) -> Option<String> {
+        let text = text.map(Self::into_string);
+        text.filter(|text| !text.is_empty())
+    }
 }
 
 impl<'a> From<&'a str> for Text<'a> {

@@ -103,8 +103,8 @@ impl Continuation {
         }
     }
 
-    /// Goes on with an answer that broke off, so, at the deployment `target`. Answers what comes after what the caller
-    /// has seen.
+    /// Goes on with an answer that broke off at the deployment `target`. Answers what comes after what the caller has
+    /// seen.
     ///
     /// # Errors
     /// It cannot be gone on with, or nobody went on as it began.

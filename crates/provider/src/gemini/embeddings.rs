@@ -61,24 +61,19 @@ pub(super) enum Part<'a> {
     Media(Media<'a>),
 }
 
-/// Encodes a request; `given` are the options of the kind, which go into the request for each input.
-pub(crate) fn encode(
+/// Refuses what neither interface of Google's has words for, and a truncation that is one of these, for that reason.
+pub(super) fn check(
     request: &Request,
-    target: &Target<'_>,
-    given: &Map<String, Value>,
+    (is_unknown, truncation): (bool, &'static str),
     unsupported: &mut Unsupported,
-) -> Result<HttpRequest, Error> {
+) -> Result<(), Error> {
     unsupported.fields([
         (
             request.encoding != Encoding::Float,
             "encoding",
             "it writes vectors as floats only",
         ),
-        (
-            request.truncation.is_some(),
-            "truncation",
-            "it cannot be told what to do with inputs that are too long",
-        ),
+        (is_unknown, "truncation", truncation),
         (
             request.user.is_some(),
             "user",
@@ -88,6 +83,18 @@ pub(crate) fn encode(
     if request.inputs.len() > MOST_INPUTS {
         return Err(unsupported.refuse("inputs", "it takes at most 100 inputs at once"));
     }
+    Ok(())
+}
+
+/// Encodes a request; `given` are the options of the kind, which go into the request for each input.
+pub(crate) fn encode(
+    request: &Request,
+    target: &Target<'_>,
+    given: &Map<String, Value>,
+    unsupported: &mut Unsupported,
+) -> Result<HttpRequest, Error> {
+    let late = "it cannot be told what to do with inputs that are too long";
+    check(request, (request.truncation.is_some(), late), unsupported)?;
     options::refuse(given, "provider_options", &RESERVED)?;
     let path = model_path(target.model);
     let parts: Result<Vec<_>, _> = parts(&request.inputs, unsupported).collect();

@@ -11,12 +11,12 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::embeddings::{Content, parts, task};
+use super::embeddings::{Content, check, parts, task};
 use super::encode::model_path;
 use super::options;
 use crate::Error;
 use crate::codec::{HttpRequest, Target};
-use crate::embeddings::{Encoding, Input, Request, Truncation};
+use crate::embeddings::{Input, Request, Truncation};
 use crate::unsupported::Unsupported;
 
 /// Fields the gateway writes itself, without what their spellings differ in.
@@ -30,8 +30,6 @@ const RESERVED: [&str; 8] = [
     "outputdimensionality",
     "autotruncate",
 ];
-/// The most inputs of one request.
-const MOST_INPUTS: usize = 100;
 
 /// Whether an address leads to Vertex AI.
 pub(crate) fn is_at(base_url: &str) -> bool {
@@ -83,7 +81,9 @@ pub(crate) fn encode(
     given: &Map<String, Value>,
     unsupported: &mut Unsupported,
 ) -> Result<HttpRequest, Error> {
-    check(request, unsupported)?;
+    let start = "it leaves out the end of what is too long; set end";
+    let is_start = request.truncation == Some(Truncation::Start);
+    check(request, (is_start, start), unsupported)?;
     options::refuse(given, "provider_options", &RESERVED)?;
     let config = Config {
         task_type: request.input_type.map(task),
@@ -117,30 +117,6 @@ pub(crate) fn encode(
             HttpRequest::post(post("batchEmbedContents"), "application/json", &body)
         }
     }
-}
-
-fn check(request: &Request, unsupported: &mut Unsupported) -> Result<(), Error> {
-    unsupported.fields([
-        (
-            request.encoding != Encoding::Float,
-            "encoding",
-            "it writes vectors as floats only",
-        ),
-        (
-            request.truncation == Some(Truncation::Start),
-            "truncation",
-            "it leaves out the end of what is too long; set end",
-        ),
-        (
-            request.user.is_some(),
-            "user",
-            "it is not told who the end user is",
-        ),
-    ])?;
-    if request.inputs.len() > MOST_INPUTS {
-        return Err(unsupported.refuse("inputs", "it takes at most 100 inputs at once"));
-    }
-    Ok(())
 }
 
 /// The way of older models, which embed texts only.

@@ -5,9 +5,7 @@ use super::citations;
 use super::errors;
 use super::mistral;
 use super::usage;
-use super::wire::{
-    Answer, AnswerChoice, AnswerMessage, AnswerPart, Content, ErrorObject, Text, WholeCall,
-};
+use super::wire::{Answer, AnswerChoice, AnswerMessage, AnswerPart, Content, Text, WholeCall};
 use crate::chat::{Choice, Citation, FinishReason, Message, Part, Response, Role, Ruler, ToolCall};
 use crate::failure::{Class, Failure};
 use crate::usage::report;
@@ -22,10 +20,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
         Failure::new(Class::Server, detail)
     })?;
     if let Some(raw) = answer.error {
-        return Err(errors::of_object(
-            &ErrorObject::read(raw.get().as_bytes()),
-            None,
-        ));
+        return Err(errors::told(raw.get().as_bytes()));
     }
     let mut choices = answer
         .choices
@@ -88,18 +83,14 @@ fn cite(parts: &mut [Part], sources: &[Citation]) {
 
 fn message_of(message: AnswerMessage<'_>) -> Result<Message, Failure> {
     let mut parts = Vec::new();
-    let some = |text: Option<Text<'_>>| {
-        let text = text.map(Text::into_string);
-        text.filter(|text| !text.is_empty())
-    };
     parts.extend(
-        some(message.reasoning_content.or(message.reasoning)).map(|text| Part::Reasoning {
+        Text::filled(message.reasoning_content.or(message.reasoning)).map(|text| Part::Reasoning {
             text,
             opaque: Vec::new(),
         }),
     );
     match message.content {
-        Some(Content::Text(text)) => parts.extend(some(Some(text)).map(Part::Text)),
+        Some(Content::Text(text)) => parts.extend(Text::filled(Some(text)).map(Part::Text)),
         Some(Content::Parts(list)) => {
             for mut part in list.0 {
                 let references = part.reference_ids.take();
@@ -114,7 +105,7 @@ fn message_of(message: AnswerMessage<'_>) -> Result<Message, Failure> {
     }
     let audio = message.audio.map(Told::read).transpose()?;
     parts.extend(audio.flatten().map(Part::Audio));
-    parts.extend(some(message.refusal).map(Part::Refusal));
+    parts.extend(Text::filled(message.refusal).map(Part::Refusal));
     if let Some(annotations) = message.annotations {
         for citation in citations::annotated(annotations, &Ruler::of(&parts)) {
             Part::cite(&mut parts, citation);

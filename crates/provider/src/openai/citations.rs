@@ -36,16 +36,12 @@ pub(super) fn annotated(annotations: &RawValue, ruler: &Ruler) -> Vec<Citation> 
         let source = serde_json::from_str::<Read<'_>>(raw.get())
             .ok()?
             .url_citation?;
-        let text = |text: Option<Text<'_>>| {
-            let text = text.map(Text::into_string);
-            text.filter(|text| !text.is_empty())
-        };
         let characters = source.start_index.unwrap_or(0)..source.end_index.unwrap_or(0);
         Some(Citation {
             passage: ruler.passage(&characters),
-            url: text(source.url),
-            title: text(source.title),
-            quoted_text: text(source.content),
+            url: Text::filled(source.url),
+            title: Text::filled(source.title),
+            quoted_text: Text::filled(source.content),
             ..Citation::default()
         })
     };
@@ -69,10 +65,6 @@ enum Searched<'a> {
 /// are told beside addresses they say the same, and more.
 pub(super) fn searched(addresses: Option<&RawValue>, results: Option<&RawValue>) -> Vec<Citation> {
     let read = |raw: &RawValue| {
-        let text = |text: Option<Text<'_>>| {
-            let text = text.map(Text::into_string);
-            text.filter(|text| !text.is_empty())
-        };
         let source = match serde_json::from_str(raw.get()).ok()? {
             Searched::Address(url) => Citation {
                 url: Some(url),
@@ -84,8 +76,8 @@ pub(super) fn searched(addresses: Option<&RawValue>, results: Option<&RawValue>)
                 snippet,
             } => Citation {
                 url: Some(url.into_string()),
-                title: text(title),
-                quoted_text: text(snippet),
+                title: Text::filled(title),
+                quoted_text: Text::filled(snippet),
                 ..Citation::default()
             },
         };

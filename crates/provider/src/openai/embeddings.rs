@@ -23,7 +23,6 @@ use crate::embeddings::{
     Encoding, Input, Numbers, Request, Response, Told, Truncation, all_there, unreadable,
 };
 use crate::failure::{Class, Failure};
-use crate::openai::wire::ErrorObject;
 use crate::unsupported::Unsupported;
 use crate::usage::{count, report};
 use crate::wire::Text;
@@ -198,8 +197,7 @@ struct Report {
 pub(crate) fn decode(kind: Kind, body: &[u8], request: &Request) -> Result<Response, Failure> {
     let answer: Answer<'_> = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
     if let Some(raw) = answer.error {
-        let told = ErrorObject::read(raw.get().as_bytes());
-        return Err(errors::of_object(&told, None));
+        return Err(errors::told(raw.get().as_bytes()));
     }
     let mut items = answer.data.unwrap_or_default();
     // Some servers leave the numbers out; then the order counts.

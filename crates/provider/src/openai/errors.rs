@@ -97,6 +97,17 @@ pub(crate) fn classify(
     failure
 }
 
+/// Classifies an error that is told inside a 200.
+pub(crate) fn told(error: &[u8]) -> Failure {
+    of_object(&ErrorObject::read(error), None)
+}
+
+/// The failure that a body tells of; none where it tells of none.
+pub(crate) fn told_by(body: &[u8]) -> Option<Failure> {
+    let error = ErrorObject::read(body);
+    (!error.is_empty()).then(|| of_object(&error, None))
+}
+
 /// Classifies an error object that came inside a 200. Such an error without a word that says
 /// otherwise is the provider's own.
 pub(crate) fn of_object(error: &ErrorObject, status: Option<u16>) -> Failure {

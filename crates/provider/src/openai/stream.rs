@@ -15,8 +15,7 @@ use super::mistral;
 use super::tool_calls::Calls;
 use super::usage;
 use super::wire::{
-    AnswerChunk, AnswerPart, ChunkChoice, ChunkChoices, ChunkDelta, Content, ErrorObject,
-    MOST_CHOICES, Text,
+    AnswerChunk, AnswerPart, ChunkChoice, ChunkChoices, ChunkDelta, Content, MOST_CHOICES, Text,
 };
 use crate::chat::{Chunk, Citation, Delta, Json, Ruler, Usage};
 use crate::failure::{Class, Failure};
@@ -77,7 +76,7 @@ impl stream::Answer for Answer {
             return self.close(true).map(|()| Next::Nothing);
         }
         if event.name == b"error" {
-            return Err(errors::of_object(&ErrorObject::read(data), None));
+            return Err(errors::told(data));
         }
         self.take_json(data, out).map(|()| Next::More)
     }
@@ -88,8 +87,7 @@ impl stream::Answer for Answer {
     }
 
     fn error_of(body: &[u8]) -> Option<Failure> {
-        let error = ErrorObject::read(body);
-        (!error.is_empty()).then(|| errors::of_object(&error, None))
+        errors::told_by(body)
     }
 
     fn usage(&self) -> Option<Usage> {
@@ -122,9 +120,7 @@ impl Answer {
             }
         }
         match read(&text) {
-            Ok((chunk, _)) if chunk.is_error() => {
-                Err(errors::of_object(&ErrorObject::read(text.as_bytes()), None))
-            }
+            Ok((chunk, _)) if chunk.is_error() => Err(errors::told(text.as_bytes())),
             Ok((chunk, choices)) => {
                 self.frame.learn(&text, &chunk);
                 self.frame.learn_text(&text, &choices);

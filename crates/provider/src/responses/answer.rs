@@ -7,7 +7,7 @@ use super::usage;
 use super::wire::{Response, SearchItem, ToolUsage, Typed};
 use crate::chat::{self, Assembler, Chunk, FinishReason};
 use crate::codec::Kind;
-use crate::failure::{Class, ErrorObject, Failure};
+use crate::failure::{Class, Failure};
 use crate::openai;
 use crate::usage::{count, report};
 use crate::wire::Text;
@@ -69,8 +69,7 @@ impl Response<'_> {
     /// Fails where it is an error, or not over.
     pub(super) fn check(&self) -> Result<(), Failure> {
         if let Some(raw) = self.error {
-            let error = ErrorObject::read(raw.get().as_bytes());
-            return Err(openai::failure_of(&error, None));
+            return Err(openai::told(raw.get().as_bytes()));
         }
         let detail = match self.status.as_ref().map_or("", Text::as_str) {
             "failed" => "the provider says that it failed",

@@ -36,18 +36,14 @@ pub(super) fn read(
     ruler.text(text);
     let read = |raw: &RawValue| {
         let read: Read<'_> = serde_json::from_str(raw.get()).ok()?;
-        let filled = |text: Option<Text<'_>>| {
-            let text = text.map(Text::into_string);
-            text.filter(|text| !text.is_empty())
-        };
         let characters = read.start_index.unwrap_or(0)..read.end_index.unwrap_or(0);
         let bytes = ruler.passage(&characters);
         let passage = start.saturating_add(bytes.start)..start.saturating_add(bytes.end);
         let citation = Citation {
             passage: extent.fit(&passage),
-            url: filled(read.url),
-            title: filled(read.title).or_else(|| filled(read.filename)),
-            source_id: filled(read.file_id),
+            url: Text::filled(read.url),
+            title: Text::filled(read.title).or_else(|| Text::filled(read.filename)),
+            source_id: Text::filled(read.file_id),
             ..Citation::default()
         };
         (citation.url.is_some() || citation.source_id.is_some()).then_some(citation)

@@ -128,12 +128,8 @@ impl Output {
     }
 
     fn begin_call(&mut self, item: CallItem<'_>, out: &mut Vec<Chunk>) -> Result<Open, Failure> {
-        let filled = |text: Option<Text<'_>>| {
-            let text = text.map(Text::into_string);
-            text.filter(|text| !text.is_empty())
-        };
-        let id = filled(item.call_id).or_else(|| filled(item.id));
-        let (Some(id), Some(name)) = (id, filled(item.name)) else {
+        let id = Text::filled(item.call_id).or_else(|| Text::filled(item.id));
+        let (Some(id), Some(name)) = (id, Text::filled(item.name)) else {
             return Err(broken("a tool call has no id or no name"));
         };
         let index = self.calls;

@@ -8,7 +8,7 @@ use super::output::{Output, Section};
 use super::wire::{Event, Response, Typed};
 use crate::chat::{Chunk, Delta, Json, Usage};
 use crate::codec::Kind;
-use crate::failure::{Class, ErrorObject, Failure};
+use crate::failure::{Class, Failure};
 use crate::openai;
 use crate::sse;
 use crate::stream::{self, Next};
@@ -77,8 +77,7 @@ impl stream::Answer for Answer {
     }
 
     fn error_of(body: &[u8]) -> Option<Failure> {
-        let error = ErrorObject::read(body);
-        (!error.is_empty()).then(|| openai::failure_of(&error, None))
+        openai::told_by(body)
     }
 
     fn usage(&self) -> Option<Usage> {
@@ -138,10 +137,7 @@ impl Answer {
                 self.start(&event, out);
             }
             "error" => {
-                return Err(openai::failure_of(
-                    &ErrorObject::read(text.as_bytes()),
-                    None,
-                ));
+                return Err(openai::told(text.as_bytes()));
             }
             // What the end of an item says again, and what is yet to come.
             _ => {}
@@ -149,18 +145,20 @@ impl Answer {
         Ok(Next::More)
     }
 
+    fn pass_over(&mut self) -> Result<Next, Failure> {
+        self.malformed += 1;
+        Ok(Next::More)
+    }
+
     /// An event whose fields are not what they should be: of a type that means nothing here, they may be anything.
     fn unread(&mut self, text: &str) -> Result<Next, Failure> {
-        let error = ErrorObject::read(text.as_bytes());
+        let error = text.as_bytes();
         match serde_json::from_str::<Typed<'_>>(text) {
-            Ok(typed) if typed.r#type.as_str() == "error" => Err(openai::failure_of(&error, None)),
+            Ok(typed) if typed.r#type.as_str() == "error" => Err(openai::told(error)),
             Ok(typed) if !MEANT.contains(&typed.r#type.as_str()) => Ok(Next::More),
+            Ok(_) => self.pass_over(),
             // As some servers tell an error that did not come of their model.
-            Err(_) if !error.is_empty() => Err(openai::failure_of(&error, None)),
-            Ok(_) | Err(_) => {
-                self.malformed += 1;
-                Ok(Next::More)
-            }
+            Err(_) => openai::told_by(error).map_or_else(|| self.pass_over(), Err),
         }
     }
 
