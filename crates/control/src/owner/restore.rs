@@ -7,13 +7,11 @@ use tollgate_quota::owner::LedgerRow;
 use tollgate_quota::{Counter, NodeMessage, OwnerTime};
 
 use super::write::Desk;
-use super::{Done, Shell, Thawing, record};
+use super::{Done, Shell, Thawing};
 use crate::error::{Error, Result};
 use crate::origin;
 use crate::store::Txn;
 
-/// Rows looked at together.
-const PAGE: usize = 500;
 /// Nodes repeat with every heartbeat, once a second, what is not durably closed, and say it in several messages where
 /// it is much. So after this long without such a word there is none left.
 const ALL_SAID: Duration = Duration::from_secs(3);
@@ -76,19 +74,11 @@ impl Desk {
     async fn open_shares(&self, now: OwnerTime) -> Result<Vec<(Counter, LedgerRow)>> {
         let (mut after, mut open) = (String::new(), Vec::new());
         loop {
-            let page = self.store.page(record::LEDGERS, &after, PAGE).await?;
-            for entry in &page.entries {
-                let Some(row) = record::decode_row(entry)? else {
-                    continue;
-                };
-                let (counter, window) = record::window_of(entry)?;
-                if !row.closed && counter.kind().span(now).window <= window {
-                    open.push((counter, row));
-                }
-            }
-            match page.entries.last() {
-                Some(last) if page.more => after.clone_from(&last.key),
-                Some(_) | None => return Ok(open),
+            let (rows, next) = self.rows(&after, now).await?;
+            open.extend(rows.into_iter().filter(|(_, row)| !row.closed));
+            match next {
+                Some(next) => after = next,
+                None => return Ok(open),
             }
         }
     }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use tollgate_quota::owner::Event;
+use tollgate_quota::owner::{Event, LedgerRow};
 use tollgate_quota::{Counter, OwnerTime};
 use tracing::{info, warn};
 
@@ -104,23 +104,32 @@ impl Shell {
 impl Desk {
     /// A page of the counters kept by rows that have one of a window that is not over which says anything.
     async fn written(&self, after: &str, now: OwnerTime) -> Result<Page> {
+        let (rows, next) = self.rows(after, now).await?;
+        let says = |row: &LedgerRow| !row.closed || row.settled > 0 || row.charge() > 0;
+        let rows = rows.into_iter().filter(|(_, row)| says(row));
+        let mut counters: Vec<_> = rows.map(|(counter, _)| counter).collect();
+        counters.dedup();
+        Ok(Page { counters, next })
+    }
+
+    /// A page of the rows of windows that are not over, and where the next page begins, if there is one.
+    pub(super) async fn rows(
+        &self,
+        after: &str,
+        now: OwnerTime,
+    ) -> Result<(Vec<(Counter, LedgerRow)>, Option<String>)> {
         let page = self.store.page(record::LEDGERS, after, PAGE).await?;
-        let mut counters = Vec::new();
+        let mut rows = Vec::new();
         for entry in &page.entries {
             let Some(row) = record::decode_row(entry)? else {
                 continue;
             };
             let (counter, window) = record::window_of(entry)?;
-            let says = !row.closed || row.settled > 0 || row.charge() > 0;
-            if says && counter.kind().span(now).window <= window {
-                counters.push(counter);
+            if counter.kind().span(now).window <= window {
+                rows.push((counter, row));
             }
         }
-        counters.dedup();
         let last = page.entries.last().filter(|_| page.more);
-        Ok(Page {
-            counters,
-            next: last.map(|entry| entry.key.clone()),
-        })
+        Ok((rows, last.map(|entry| entry.key.clone())))
     }
 }

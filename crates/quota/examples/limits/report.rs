@@ -53,12 +53,7 @@ impl Mark {
         bar: &'static str,
         measured: Option<f64>,
     ) -> Option<Self> {
-        measured.map(|measured| Self {
-            what,
-            bar,
-            measured,
-            met: measured <= most,
-        })
+        Self::judged((what, bar), measured, |it| it <= most)
     }
 
     fn at_least(
@@ -67,11 +62,19 @@ impl Mark {
         bar: &'static str,
         measured: Option<f64>,
     ) -> Option<Self> {
+        Self::judged((what, bar), measured, |it| it >= least)
+    }
+
+    fn judged(
+        (what, bar): (&'static str, &'static str),
+        measured: Option<f64>,
+        met: impl Fn(f64) -> bool,
+    ) -> Option<Self> {
         measured.map(|measured| Self {
             what,
             bar,
             measured,
-            met: measured >= least,
+            met: met(measured),
         })
     }
 }
