@@ -5,8 +5,22 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context;
+use tollgate_proto::completion::v1 as pb;
 
 use crate::process::{Process, Ready, free_address, run};
+
+/// What a caller says, in text.
+pub(crate) fn user(text: String) -> pb::Message {
+    let part = pb::Part {
+        part: Some(pb::part::Part::Text(text)),
+        ..pb::Part::default()
+    };
+    pb::Message {
+        role: pb::Role::User.into(),
+        parts: vec![part],
+        ..pb::Message::default()
+    }
+}
 
 /// Both processes; dropping it ends them.
 #[derive(Debug)]

@@ -8,8 +8,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tollgate_proto::completion::v1::CompleteRequest;
 use tollgate_proto::completion::v1::completion_service_client::CompletionServiceClient;
-use tollgate_proto::completion::v1::{CompleteRequest, Message, Part, Role, part};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
@@ -19,6 +19,7 @@ use super::limits::{Cell, KEYS, Model};
 use super::member::Member;
 use super::now_ms;
 use super::operator::Key;
+use crate::gateway::user;
 
 /// Callers at each node: unevenly, as in real fleets.
 const AT_NODES: [usize; 3] = [24, 14, 10];
@@ -182,17 +183,9 @@ impl Caller {
     }
 
     fn request(&self, model: Model, key: usize) -> Request<CompleteRequest> {
-        let part = Part {
-            part: Some(part::Part::Text(format!("nonce={key} say some words"))),
-            ..Part::default()
-        };
         let mut request = Request::new(CompleteRequest {
             model: model.name().to_owned(),
-            messages: vec![Message {
-                role: Role::User.into(),
-                parts: vec![part],
-                ..Message::default()
-            }],
+            messages: vec![user(format!("nonce={key} say some words"))],
             ..CompleteRequest::default()
         });
         let secret = self.secrets[key].clone();

@@ -9,6 +9,7 @@ use tollgate_proto::completion::v1::{
 use tonic::{Code, Request};
 
 use super::Caller;
+use crate::gateway::user;
 
 /// The most tokens of one answer.
 pub(super) const MOST_OUTPUT: u32 = 300;
@@ -272,11 +273,7 @@ fn of(part: part::Part) -> Part {
 fn ask(model: &str, text: &str) -> CompleteRequest {
     CompleteRequest {
         model: model.to_owned(),
-        messages: vec![Message {
-            role: Role::User.into(),
-            parts: vec![of(part::Part::Text(text.to_owned()))],
-            ..Message::default()
-        }],
+        messages: vec![user(text.to_owned())],
         max_output_tokens: Some(MOST_OUTPUT),
         ..CompleteRequest::default()
     }

@@ -11,6 +11,7 @@ use tonic::{Code, Request, Status};
 
 use super::Load;
 use super::caller::{Answer, Check, Failure, prompt};
+use crate::gateway::user;
 
 /// A caller on a shared connection.
 #[derive(Debug)]
@@ -73,17 +74,8 @@ impl GrpcCaller {
 
     fn request(&self, nonce: &str) -> Request<pb::CompleteRequest> {
         let text = prompt(nonce, self.prompt_bytes);
-        let part = pb::Part {
-            part: Some(pb::part::Part::Text(text)),
-            ..pb::Part::default()
-        };
-        let message = pb::Message {
-            role: pb::Role::User.into(),
-            parts: vec![part],
-            ..pb::Message::default()
-        };
         let mut request = Request::new(pb::CompleteRequest {
-            messages: vec![message],
+            messages: vec![user(text)],
             ..self.template.clone()
         });
         if let Some(authorization) = &self.authorization {

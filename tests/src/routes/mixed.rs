@@ -13,6 +13,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::Stage;
 use super::summary::Mixed;
+use crate::gateway::user;
 
 /// The model that tells work apart, and the one that does not.
 pub(super) const MIXED: &str = "mixed";
@@ -68,18 +69,9 @@ pub(super) async fn mixed(stage: &Stage) -> anyhow::Result<Mixed> {
 
 impl Asker {
     async fn ask(&mut self, model: &str, text: &str) -> anyhow::Result<Answered> {
-        let part = pb::Part {
-            part: Some(pb::part::Part::Text(text.to_owned())),
-            ..pb::Part::default()
-        };
-        let message = pb::Message {
-            role: pb::Role::User.into(),
-            parts: vec![part],
-            ..pb::Message::default()
-        };
         let mut request = Request::new(pb::CompleteRequest {
             model: model.to_owned(),
-            messages: vec![message],
+            messages: vec![user(text.to_owned())],
             ..pb::CompleteRequest::default()
         });
         let authorization = self.authorization.clone();
