@@ -2,8 +2,9 @@
 //!
 //! A control plane and a node run as processes, the fake provider beside them. **Misbehaviours**: each of the provider's
 //! faults and oddities beside one deployment that is well, and all of them together with it, over both edges, whole and
-//! streamed. **Disconnects**: callers go away at random moments; when the provider is told, and what is settled. **Nonces**:
-//! many requests of which a third is given up, each with a nonce that its answer must repeat: not a byte of another's.
+//! streamed; what breaks off with continuation and without. **Disconnects**: callers go away at random moments; when the
+//! provider is told, and what is settled. **Nonces**: many requests of which three in ten are given up, each with a nonce
+//! that its answer must repeat: not a byte of another's.
 //!
 //! Every reply is checked. It does NOT judge: it prints what is wanted beside what is.
 
@@ -34,7 +35,7 @@ pub struct Options {
     /// Seconds of misbehaviour that are measured, after ten that are not; 0 leaves it out.
     #[arg(long, default_value_t = 40)]
     seconds: u64,
-    /// Requests per second of each misbehaviour, over each edge, whole and streamed: 128 times as many in all.
+    /// Requests per second of each misbehaviour, over each edge, whole and streamed: 156 times as many in all.
     #[arg(long, default_value_t = 5.0)]
     rate: f64,
     /// Callers that go away, over both edges together; 0 leaves them out.

@@ -67,14 +67,14 @@ pub(super) async fn disconnects(tollgate: &Path, callers: u64) -> anyhow::Result
     })
 }
 
-/// Many short requests, a third of which is given up.
+/// Many short requests, of which three in ten are given up: most of those drawn, as few are answered sooner.
 pub(super) async fn nonces(tollgate: &Path, requests: u64) -> anyhow::Result<Nonces> {
     let stage = Stage::start(tollgate, 0, policy).await?;
     let load = Load {
         duration: Duration::from_secs(5),
         cancels: Some(Cancels {
-            percent: 30,
-            within: Duration::from_millis(20),
+            percent: 33,
+            within: Duration::from_millis(8),
         }),
         ..stage.load("short", WAYS[0])
     };

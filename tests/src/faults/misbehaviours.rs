@@ -1,4 +1,4 @@
-//! Providers that do wrong, each beside one that is well.
+//! Providers that do wrong, each beside one that is well; where they break off, with continuation and without it.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::load::{Load, Pace, run_async};
 pub(super) enum Kind {
     /// Nothing comes of it: another deployment can answer.
     Fails,
-    /// It breaks off after content: of a stream that is an error, as nobody else can go on.
+    /// It breaks off after content: a stream has to be gone on with elsewhere.
     Breaks,
     /// The answer is whole, if odd.
     Odd,
@@ -58,10 +58,56 @@ const ALL: [(&str, Kind); 31] = [
 ];
 
 const WARMUP: Duration = Duration::from_secs(10);
+const PATIENCE: &str =
+    "retry: { attempts: 5, per_attempt_timeout: 1s, first_token_timeout: 1s }, deadline: 10s";
 /// The model behind which all of them are.
-const TOGETHER: &str = "together";
+const TOGETHER: (&str, Kind) = ("together", Kind::Breaks);
 
-/// The name of the deployment, and of the model that has it beside one that is well.
+/// A model that has a misbehaviour beside a deployment that is well.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Case {
+    behaviour: &'static str,
+    pub(super) kind: Kind,
+    /// Whether streams that break off are gone on with elsewhere.
+    goes_on: bool,
+}
+
+impl Case {
+    /// All there are: what breaks off also as it goes with the feature off.
+    fn all() -> Vec<Self> {
+        let case = |goes_on| {
+            move |(behaviour, kind)| Self {
+                behaviour,
+                kind,
+                goes_on,
+            }
+        };
+        let each = || ALL.into_iter().chain([TOGETHER]);
+        let breaks = each().filter(|(_, kind)| matches!(kind, Kind::Breaks));
+        each()
+            .map(case(true))
+            .chain(breaks.map(case(false)))
+            .collect()
+    }
+
+    /// The name of the model.
+    pub(super) fn name(self) -> String {
+        let off = if self.goes_on { "" } else { "-alone" };
+        format!("{}{off}", name(self.behaviour))
+    }
+
+    /// The model's entry in the policy.
+    fn model(self) -> String {
+        let pools = match self.behaviour {
+            behaviour if behaviour == TOGETHER.0 => "all, good".to_owned(),
+            behaviour => name(behaviour),
+        };
+        let on_cut = if self.goes_on { "replay" } else { "fail" };
+        format!("{{ routes: [ {{ pools: [{pools}] }} ], on_cut: {on_cut}, {PATIENCE} }}")
+    }
+}
+
+/// The name of the deployment, and of the pool that has it beside one that is well.
 fn name(behaviour: &str) -> String {
     behaviour.replace('+', "-")
 }
@@ -70,8 +116,8 @@ pub(super) async fn show(options: &Options) -> anyhow::Result<Misbehaviours> {
     let stage = Stage::start(&options.tollgate, 0, policy).await?;
     let rss = stage.gateway.node.rss()?;
     let mut running = JoinSet::new();
-    let together = [(TOGETHER, Kind::Breaks)];
-    for (at, (behaviour, _)) in ALL.iter().chain(&together).enumerate() {
+    let cases = Case::all();
+    for (at, case) in cases.iter().enumerate() {
         for way in WAYS {
             let load = Load {
                 pace: Pace::Open { rate: options.rate },
@@ -80,15 +126,12 @@ pub(super) async fn show(options: &Options) -> anyhow::Result<Misbehaviours> {
                 warmup: WARMUP,
                 duration: Duration::from_secs(options.seconds),
                 timeout: Duration::from_secs(15),
-                ..stage.load(&name(behaviour), way)
+                ..stage.load(&case.name(), way)
             };
             running.spawn(async move { anyhow::Ok((at, run_async(&load).await?)) });
         }
     }
-    let all = ALL.iter().chain(&together);
-    let mut rows: Vec<_> = all
-        .map(|(name, kind)| Misbehaviour::new(name, *kind))
-        .collect();
+    let mut rows: Vec<_> = cases.into_iter().map(Misbehaviour::new).collect();
     while let Some(ended) = running.join_next().await {
         let (at, report) = ended.context("a load panicked")??;
         rows[at].add(&report);
@@ -119,8 +162,6 @@ fn policy(provider: &str) -> String {
     let provider = format!(
         "{{ kind: openai_compatible, base_url: \"{provider}\", internal: true, timeouts: {{ idle: 500ms }} }}"
     );
-    let patience =
-        "retry: { attempts: 5, per_attempt_timeout: 1s, first_token_timeout: 1s }, deadline: 10s";
     // Writing to a string cannot fail.
     for (behaviour, _) in ALL {
         let name = name(behaviour);
@@ -135,10 +176,6 @@ fn policy(provider: &str) -> String {
             pools,
             "  {name}: {{ targets: [ {{ deployment: bad-{name} }}, {{ deployment: good-{name} }} ] }}"
         );
-        let _ = writeln!(
-            models,
-            "  {name}: {{ routes: [ {{ pools: [{name}] }} ], {patience} }}"
-        );
         let _ = write!(together, "{{ deployment: bad-{name} }}, ");
     }
     let _ = writeln!(pools, "  all: {{ targets: [ {together} ] }}");
@@ -146,9 +183,8 @@ fn policy(provider: &str) -> String {
         pools,
         "  good: {{ targets: [ {{ deployment: good-hang }} ] }}"
     );
-    let _ = writeln!(
-        models,
-        "  {TOGETHER}: {{ routes: [ {{ pools: [all, good] }} ], {patience} }}"
-    );
+    for case in Case::all() {
+        let _ = writeln!(models, "  {}: {}", case.name(), case.model());
+    }
     format!("providers:\n{providers}deployments:\n{deployments}pools:\n{pools}models:\n{models}")
 }

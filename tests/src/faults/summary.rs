@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::misbehaviours::Kind;
+use super::misbehaviours::{Case, Kind};
 use crate::load::Report;
 
 /// What the show measured.
@@ -88,10 +88,10 @@ fn add(into: &mut BTreeMap<String, u64>, failures: &BTreeMap<String, u64>) {
 }
 
 impl Misbehaviour {
-    pub(super) fn new(name: &str, kind: Kind) -> Self {
+    pub(super) fn new(case: Case) -> Self {
         Self {
-            name: name.to_owned(),
-            kind,
+            name: case.name(),
+            kind: case.kind,
             asked: 0,
             answered: 0,
             falsely: 0,
@@ -154,14 +154,14 @@ impl fmt::Display for Misbehaviours {
         writeln!(f, "misbehaving providers, each beside one that is well")?;
         writeln!(
             f,
-            "  {:22} {:7} {:>6} {:>9} {:>6} {:>8}  failures, those of the warm-up too",
+            "  {:24} {:7} {:>6} {:>9} {:>6} {:>8}  failures, those of the warm-up too",
             "", "kind", "asked", "answered", "false", "p99 ms"
         )?;
         for it in &self.rows {
             let (part, kind) = (it.part() * 100.0, format!("{:?}", it.kind));
             write!(
                 f,
-                "  {:22} {kind:7} {:>6} {part:>8.2}% {:>6} {:>8.0} ",
+                "  {:24} {kind:7} {:>6} {part:>8.2}% {:>6} {:>8.0} ",
                 it.name, it.asked, it.falsely, it.p99_ms
             )?;
             for (kind, count) in &it.failures {
@@ -171,7 +171,7 @@ impl fmt::Display for Misbehaviours {
         }
         writeln!(
             f,
-            "  wanted: 99.9 % answered, but of streams that break after content; nothing false"
+            "  wanted: 99.9 % answered, but of what breaks off and has `on_cut` off (-alone); nothing false"
         )?;
         writeln!(
             f,
