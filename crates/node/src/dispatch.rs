@@ -7,7 +7,7 @@ mod exhausted;
 mod go_on;
 mod hedge;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tollgate_balance::{Attempts, Cause};
 use tollgate_policy::table::{Deployment, SlowStream};
@@ -78,6 +78,8 @@ struct Started {
     under_way: UnderWay,
     place: Place,
     slow_stream: Option<SlowStream>,
+    /// What the provider calls the request, once it has answered.
+    request_id: OnceLock<Arc<str>>,
     /// Whether there is another deployment to ask, should the provider's filter withhold the answer.
     goes_on_withheld: bool,
 }
@@ -218,6 +220,7 @@ impl<'a> Walk<'a> {
             deployment: Arc::clone(deployment),
             upstream: Arc::clone(upstream),
             slow_stream,
+            request_id: OnceLock::new(),
             goes_on_withheld: self.goes_on_withheld(attempts),
         })
     }
@@ -232,8 +235,7 @@ impl<'a> Walk<'a> {
     }
 
     async fn run(&self, it: &mut Started) -> Result<ask::Answer, Ended> {
-        let to = (&*it.upstream, &*it.deployment);
-        let answer = self.ask(to, &mut it.under_way, it.slow_stream).await?;
+        let answer = self.ask(it).await?;
         match answer.withheld(&self.case.request.asked) {
             Some(usage) if it.goes_on_withheld => Err(Ended::withheld(usage)),
             _ => Ok(answer),
@@ -261,6 +263,9 @@ fn conclude(
     result: Result<ask::Answer, Ended>,
     meter: &mut Meter,
 ) -> Result<Reply, Ended> {
+    if let Some(request_id) = it.request_id.take() {
+        meter.attempt_named(it.place, request_id);
+    }
     match result {
         Ok(ask::Answer::Whole(response)) => {
             meter.attempt_won(it.place);

@@ -36,6 +36,7 @@ pub(crate) use attempts::Place;
 use carry::Carried;
 pub(crate) use count::count_chunk;
 pub(crate) use outcome::{Attempt, outcome_name};
+use outcome::{failures, labels};
 pub(crate) use witness::{Witness, Witnessed};
 
 /// Limits are told of a stream's output while it runs, every so many tokens.
@@ -291,6 +292,7 @@ impl Meter {
         let answering = |it: &&mut Attempt| it.outcome == AttemptOutcome::Answered;
         if let Some(attempt) = self.attempts.iter_mut().find(answering) {
             attempt.outcome = ended.outcome;
+            attempt.failure = Some(Arc::new((*ended.failure).clone()));
         }
     }
 
@@ -364,10 +366,8 @@ impl Meter {
     fn log(&self, admitted: bool, would_refuse: &str) {
         let (usage, cost) = self.used_in_all();
         let (own, own_cost) = self.used_last();
-        let (limits, attempts) = (
-            self.permit.as_ref().map(Permit::labels).unwrap_or_default(),
-            self.attempt_labels(),
-        );
+        let limits = self.permit.as_ref().map(Permit::labels).unwrap_or_default();
+        let (attempts, failures) = (labels(&self.attempts), failures(&self.attempts));
         tracing::info!(
             request = self.id,
             edge = self.edge,
@@ -380,6 +380,8 @@ impl Meter {
             provider = self.answering.as_ref().map(|at| &*at.provider.name),
             deployment = self.answering.as_ref().map(|at| &*at.name),
             attempts,
+            failures = (!failures.is_empty()).then_some(failures),
+            provider_request = self.provider_request(),
             input_tokens = usage.map(|usage| usage.input_total),
             output_tokens = usage.map(|usage| usage.output_total),
             usage_source = usage.map(|usage| usage.source.as_str()),
@@ -411,17 +413,10 @@ impl Meter {
         metrics::request(&labels, &took);
     }
 
-    fn attempt_labels(&self) -> String {
-        let mut labels = String::new();
-        for attempt in &self.attempts {
-            if !labels.is_empty() {
-                labels.push(' ');
-            }
-            labels.push_str(&attempt.deployment.name);
-            labels.push(':');
-            labels.push_str(outcome_name(attempt.outcome));
-        }
-        labels
+    /// What the provider whose answer was handed on last calls the request.
+    fn provider_request(&self) -> Option<&str> {
+        let mut handed_on = self.attempts.iter().rev().filter(|it| it.handed_on);
+        handed_on.next()?.request_id.as_deref()
     }
 }
 

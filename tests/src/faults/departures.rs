@@ -73,7 +73,7 @@ pub(super) async fn nonces(tollgate: &Path, requests: u64) -> anyhow::Result<Non
     let load = Load {
         duration: Duration::from_secs(5),
         cancels: Some(Cancels {
-            percent: 33,
+            percent: 35,
             within: Duration::from_millis(8),
         }),
         ..stage.load("short", WAYS[0])

@@ -21,6 +21,19 @@ pub enum Format {
     Bedrock,
 }
 
+impl Format {
+    /// The header in which its servers name a request. Gemini's do not.
+    pub(super) fn request_id(self) -> Option<&'static str> {
+        match self {
+            Self::OpenAi | Self::Responses => Some("x-request-id"),
+            Self::Anthropic => Some("request-id"),
+            Self::Cohere => Some("x-debug-trace-id"),
+            Self::Bedrock => Some("x-amzn-requestid"),
+            Self::Gemini => None,
+        }
+    }
+}
+
 /// What the address of a request says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Route {

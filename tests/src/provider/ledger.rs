@@ -196,6 +196,10 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
+    pub(super) fn seq(&self) -> u64 {
+        self.seq
+    }
+
     pub(super) fn end(&mut self, outcome: Outcome) {
         if std::mem::replace(&mut self.ended, true) {
             return;

@@ -279,8 +279,12 @@ async fn complete(
                 tokio::time::sleep(answer.delay).await;
             }
             ticket.tally.status = answer.status;
+            let request_id = format!("req-{}", ticket.seq());
             let mut response = response(answer, Some(ticket), reset);
-            for (name, value) in standing.into_iter().flat_map(Standing::headers) {
+            let named = route.format.request_id();
+            let named = named.map(|name| (name, request_id));
+            let standing = standing.into_iter().flat_map(Standing::headers);
+            for (name, value) in standing.chain(named) {
                 let value = HeaderValue::try_from(value).map_err(std::io::Error::other)?;
                 response.headers_mut().insert(name, value);
             }

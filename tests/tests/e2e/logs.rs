@@ -23,6 +23,10 @@ pub struct Request {
     pub would_refuse: String,
     /// Each attempt, as `deployment:outcome`.
     pub attempts: String,
+    /// What was wrong with those that failed.
+    pub failures: String,
+    /// What the provider that answered calls the request.
+    pub provider_request: String,
 }
 
 /// Units taken from one counter in one window.
@@ -65,6 +69,8 @@ fn request(line: &Value) -> anyhow::Result<Request> {
         cost: number("cost_nano_usd"),
         would_refuse: text("would_refuse"),
         attempts: text("attempts"),
+        failures: text("failures"),
+        provider_request: text("provider_request"),
     })
 }
 

@@ -268,7 +268,7 @@ fn check_usage(kind: &Kind, usage: &Usage) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_means_the_same_from_every_kind_of_provider() -> anyhow::Result<()> {
-    let (_cluster, _key, caller) = cluster().await?;
+    let (cluster, _key, caller) = cluster().await?;
     let expected = Content {
         thinking: "think:0 think:1 ".to_owned(),
         text: "n:0 n:1 n:2 ".to_owned(),
@@ -298,6 +298,11 @@ async fn an_answer_means_the_same_from_every_kind_of_provider() -> anyhow::Resul
         assert_eq!(content, expected, "{model}");
         check_usage(&kind, &streamed.usage.unwrap_or_default());
     }
+    let logged = cluster.wait_requests(2 * KINDS.len()).await?;
+    for (at, request) in logged.iter().enumerate() {
+        let named = request.provider_request.starts_with("req-");
+        assert_eq!(named, KINDS[at / 2].name != "gemini", "{request:?}");
+    }
     Ok(())
 }
 
@@ -324,8 +329,20 @@ async fn a_refusal_means_the_same_from_every_kind_of_provider() -> anyhow::Resul
         }
     }
     let logged = cluster.wait_requests(expected.len()).await?;
-    let attempts: Vec<_> = logged.into_iter().map(|request| request.attempts).collect();
-    assert_eq!(attempts, expected);
+    for (request, expected) in logged.iter().zip(&expected) {
+        assert_eq!(request.attempts, *expected);
+        let (deployment, _) = expected.split_once(':').context("an outcome")?;
+        let told = &request.failures;
+        // What a caller is not told: whose words it were, the status, and what the provider's support asks for.
+        assert!(told.starts_with(&format!("{deployment}: ")), "{told}");
+        // Gemini refuses a prompt with success.
+        let status = [" (4", " (5", " (PROHIBITED_CONTENT)"]
+            .into_iter()
+            .any(|it| told.contains(it));
+        assert!(status, "{told}");
+        let named = told.contains("req-");
+        assert_eq!(named, !deployment.starts_with("gemini"), "{told}");
+    }
     Ok(())
 }
 

@@ -2,8 +2,9 @@
 //!
 //! Each node is the lease protocol's real state machine with a real gRPC stream of its own; only the callers and
 //! the providers are left out: a request is admitted or refused, and settled at once. Demand differs from node to
-//! node by Zipf's law. For limits of several sizes it shows how much of each window was used, of what could have
-//! been, and how many messages went to and came from the control plane.
+//! node by Zipf's law. For limits of several sizes it shows how much of each window was used of what could have
+//! been (a request that waits for the next window is used there, though it was made before), and how many messages
+//! went to and came from the control plane. It fails where a window admitted more than its limit.
 //!
 //! `cargo xtask bench nodes` starts it with an etcd server and a release build of `tollgate`.
 
@@ -206,7 +207,14 @@ async fn run(case: Case, plane: &Plane) -> Result<Seen, Box<dyn Error>> {
         });
     }
     while nodes.join_next().await.is_some() {}
-    Ok(seen.take())
+    let mut seen = seen.take();
+    let over = |(window, (_, admitted)): (&Window, &(u64, u64))| {
+        (*admitted > case.units)
+            .then(|| format!("{window:?} admitted {admitted} of {}", case.units))
+    };
+    let over: Vec<_> = seen.windows.iter().filter_map(over).collect();
+    seen.failures.extend(over);
+    Ok(seen)
 }
 
 /// A case's line of the table.

@@ -5,18 +5,18 @@ use std::time::{Duration, UNIX_EPOCH};
 use http::HeaderMap;
 use tokio::time::{Instant, timeout, timeout_at};
 use tollgate_balance::{Word, Words};
-use tollgate_policy::table::{Deployment, SlowStream};
+use tollgate_policy::table::SlowStream;
 use tollgate_provider::chat::{Chunk, Delta, Response, Usage, UsageSource};
 use tollgate_provider::embeddings;
 use tollgate_provider::rate_limits::{Allowance, RateLimits};
+use tollgate_provider::request_id;
 
 use super::go_on::{Differs, Echo};
-use super::{Case, Walk};
+use super::{Case, Started, Walk};
 use crate::asked::Asked;
 use crate::clock;
 use crate::meter::count_chunk;
-use crate::traffic::UnderWay;
-use crate::upstream::{Ended, LiveStream, Upstream};
+use crate::upstream::{Ended, LiveStream};
 
 /// What an attempt brought.
 pub(super) enum Answer {
@@ -50,15 +50,17 @@ pub(super) struct Opening {
 
 impl Walk<'_> {
     /// Asks a provider for the answer of a deployment.
-    pub(super) async fn ask(
-        &self,
-        (upstream, of): (&Upstream, &Deployment),
-        under_way: &mut UnderWay,
-        slow_stream: Option<SlowStream>,
-    ) -> Result<Answer, Ended> {
+    pub(super) async fn ask(&self, attempt: &mut Started) -> Result<Answer, Ended> {
+        let slow_stream = attempt.slow_stream;
+        let (upstream, of) = (&*attempt.upstream, &*attempt.deployment);
         let again = self.case.again(of);
         let opening = async {
-            let heard = |headers: &HeaderMap| under_way.told(&words(headers));
+            let heard = |headers: &HeaderMap| {
+                attempt.under_way.told(&words(headers));
+                if let Some(id) = request_id(headers) {
+                    attempt.request_id.get_or_init(|| id.into());
+                }
+            };
             let live = match &self.case.request.asked {
                 Asked::Completion {
                     request,
@@ -77,7 +79,7 @@ impl Walk<'_> {
                 }
             };
             let opening = Opening::new(live).await?;
-            under_way.streams();
+            attempt.under_way.streams();
             Ok(Answer::Stream(Box::new(opening)))
         };
         let answer = match self.patience() {

@@ -105,6 +105,8 @@ impl Meter {
             started: Instant::now(),
             duration: Duration::ZERO,
             charged: None,
+            failure: None,
+            request_id: None,
             handed_on: false,
         });
         // There are never more than two.
@@ -112,6 +114,13 @@ impl Meter {
             *free = Some(Open { place, room });
         }
         place
+    }
+
+    /// The provider has answered an attempt, be it with a refusal, and calls it so.
+    pub(crate) fn attempt_named(&mut self, place: Place, request_id: Arc<str>) {
+        if let Some(attempt) = self.attempts.get_mut(place.0) {
+            attempt.request_id = Some(request_id);
+        }
     }
 
     /// An attempt brought no answer.
@@ -141,6 +150,7 @@ impl Meter {
         }
         if let Some(attempt) = self.attempts.get_mut(place.0) {
             attempt.retry_after = ended.failure.retry_after;
+            attempt.failure = Some(Arc::new((*ended.failure).clone()));
         }
         self.record(place, ended.outcome, ended.failure.status);
     }
