@@ -194,9 +194,9 @@ impl Run {
         }
         let took = begin.elapsed();
         let mut balance = Balance::default();
-        run.balance_window(&mut balance, &STAGES[0]).await?;
-        for stage in STAGES.iter().filter(|stage| stage.spends()) {
-            run.balance_rows(&mut balance, stage).await?;
+        if let Err(error) = run.balance(&mut balance).await {
+            // What was seen before must not be lost.
+            balance.faults.push(format!("{error:#}"));
         }
         run.finish(seed, took, balance)
     }
@@ -334,6 +334,15 @@ impl Run {
         let windows = first..first + count;
         let length = Duration::from_millis((windows.end * window_ms).saturating_sub(now));
         (windows, length)
+    }
+
+    /// Looks at the books of every kind.
+    async fn balance(&mut self, balance: &mut Balance) -> anyhow::Result<()> {
+        self.balance_window(balance, &STAGES[0]).await?;
+        for stage in STAGES.iter().filter(|stage| stage.spends()) {
+            self.balance_rows(balance, stage).await?;
+        }
+        Ok(())
     }
 
     /// Lets callers use the better part of a fixed window, stops them, and looks at the books.

@@ -13,7 +13,7 @@ use super::limits::{Cell, Kind};
 use super::operator::{Counter, Operator, Share};
 use super::oracle::Admitted;
 
-/// Nodes give idle units back within some seconds; the books are at rest when this long nothing changed.
+/// Nodes tell what is spent within two seconds; the books are at rest when this long nothing was spent or lost.
 const AT_REST: Duration = Duration::from_millis(2_500);
 const PATIENCE: Duration = Duration::from_secs(12);
 
@@ -55,7 +55,8 @@ pub(super) fn served(collector: &Collector) -> AllServed {
     Cell::all().map(of_cell).collect()
 }
 
-/// Waits until none of these counters' figures moves any more, and returns them.
+/// Waits until nothing is spent of these counters, nor lost, and returns their figures. Idle units may still be on
+/// their way back, which takes long: the figures add up at any time.
 pub(super) async fn at_rest(
     operator: &Operator,
     cells: &HashMap<String, Cell>,
@@ -78,11 +79,18 @@ pub(super) async fn at_rest(
         );
         tokio::time::sleep(Duration::from_millis(250)).await;
         let now = look().await?;
-        if now != last {
-            (last, since) = (now, Instant::now());
+        if spent(&now) != spent(&last) {
+            since = Instant::now();
         }
+        last = now;
     }
     Ok(last)
+}
+
+/// What each counter has lost for good.
+fn spent(figures: &Figures) -> BTreeMap<Cell, [u64; 3]> {
+    let of_counter = |(cell, it): &(Cell, Counter)| (*cell, [it.spent, it.suspense, it.debt]);
+    figures.iter().map(of_counter).collect()
 }
 
 impl Balance {
