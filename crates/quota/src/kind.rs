@@ -146,6 +146,24 @@ impl Kind {
         }
     }
 
+    /// Whether, of what the owner may hand out ahead, it writes down how much too: so that another goes on at once.
+    #[must_use]
+    pub fn is_recorded(self) -> bool {
+        match self {
+            Self::Sliding { window_ms } => window_ms > LONGEST_BRIEF_MS,
+            Self::Fixed { .. }
+            | Self::Bucket { .. }
+            | Self::Calendar { .. }
+            | Self::Endless
+            | Self::Concurrent => false,
+        }
+    }
+
+    /// Whether a new owner hands out nothing for a while, since nobody wrote down how much others did.
+    pub(crate) fn leaves_gap(self) -> bool {
+        self.is_by_horizon() && !self.is_recorded()
+    }
+
     /// Refuses what no keeping serves.
     pub(crate) fn check(self) -> Result<(), Error> {
         let longest = match self {

@@ -65,6 +65,8 @@ pub struct Owner {
     idle: HashMap<Counter, Idle>,
     sessions: Sessions,
     horizon: Horizon,
+    /// Whether it has a counter of which another owner hands out nothing for a while.
+    leaves_gap: bool,
     /// When accounts are to be looked at again.
     timers: BTreeSet<(OwnerTime, Counter)>,
     sweep_at: Option<OwnerTime>,
@@ -89,6 +91,7 @@ impl Owner {
             idle: HashMap::new(),
             sessions: Sessions::default(),
             horizon: Horizon::new(epoch),
+            leaves_gap: false,
             timers: BTreeSet::new(),
             sweep_at: None,
             ended: None,
@@ -165,11 +168,11 @@ impl Owner {
         timer.into_iter().chain(others).min()
     }
 
-    /// Whether another owner could go on at once where this one ends: it has no counter that is kept by the horizon, of
-    /// which a new owner hands out nothing for a while.
+    /// Whether another owner could go on at once where this one ends: it has no counter that is kept by the horizon
+    /// alone, of which a new owner hands out nothing for a while.
     #[must_use]
     pub fn ends_without_a_gap(&self) -> bool {
-        !self.horizon.in_use
+        !self.leaves_gap
     }
 
     /// The live state of every counter in memory, in no order.
@@ -328,6 +331,7 @@ impl Owner {
                     gathered.effects.push(Effect::Load(counter.clone()));
                 }
                 self.horizon.in_use |= counter.kind().is_by_horizon();
+                self.leaves_gap |= counter.kind().leaves_gap();
                 self.sweep_at.get_or_insert(now.after(SWEEP_EVERY_MS));
                 true
             }
@@ -376,6 +380,7 @@ impl Owner {
         self.horizon.in_use = accounts
             .keys()
             .any(|counter| counter.kind().is_by_horizon());
+        self.leaves_gap = accounts.keys().any(|counter| counter.kind().leaves_gap());
         self.timers
             .retain(|(_, counter)| accounts.contains_key(counter));
         self.sessions.forget(now);

@@ -23,6 +23,9 @@ struct Stored {
     revision: u64,
     #[prost(int64, tag = "3")]
     epoch: i64,
+    /// Absent where the owner kept no records of sliding limits.
+    #[prost(uint64, optional, tag = "4")]
+    unrecorded: Option<u64>,
 }
 
 pub(super) fn path(shard: Shard) -> String {
@@ -34,6 +37,7 @@ pub(super) fn encode(record: &HorizonRecord) -> Vec<u8> {
         until: record.until.0,
         revision: record.revision,
         epoch: record.epoch.0,
+        unrecorded: Some(record.unrecorded.0),
     };
     stored.encode_to_vec()
 }
@@ -48,6 +52,7 @@ fn decode(entry: &Entry) -> Result<HorizonRecord> {
         until: OwnerTime(stored.until),
         revision: stored.revision,
         epoch: Epoch(stored.epoch),
+        unrecorded: OwnerTime(stored.unrecorded.unwrap_or(stored.until)),
     })
 }
 
@@ -89,6 +94,7 @@ mod tests {
             until: OwnerTime(until),
             revision: 7,
             epoch: Epoch(9),
+            unrecorded: OwnerTime(3),
         }
     }
 

@@ -21,7 +21,8 @@ const MOST_RELEASED: usize = 60;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Leaving {
     pub(super) term: (Shard, u64),
-    /// The horizon to leave behind: the next owner need not wait for more than leases.
+    /// The horizon to leave behind: the next owner need not wait for more than leases, but for brief windows of sliding
+    /// limits.
     pub(super) horizon: Option<HorizonRecord>,
 }
 

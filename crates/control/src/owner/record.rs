@@ -2,7 +2,7 @@
 
 use prost::Message;
 use tollgate_quota::owner::{LedgerRow, Record};
-use tollgate_quota::{Counter, Epoch, Incarnation, Promise, Window};
+use tollgate_quota::{Counter, Epoch, Incarnation, OwnerTime, Promise, Window};
 
 use crate::error::{Error, Result};
 use crate::store::Entry;
@@ -32,6 +32,17 @@ struct Stored {
     epoch: i64,
     #[prost(message, repeated, tag = "7")]
     promises: Vec<StoredPromise>,
+    #[prost(message, repeated, tag = "8")]
+    charged: Vec<StoredCharge>,
+}
+
+/// Units that are charged, and when they no longer count.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+struct StoredCharge {
+    #[prost(uint64, tag = "1")]
+    until: u64,
+    #[prost(uint64, tag = "2")]
+    units: u64,
 }
 
 /// What is promised to one process.
@@ -164,6 +175,7 @@ pub(super) fn encode(counter: &Counter, record: &Record) -> Vec<u8> {
         revision: record.revision,
         epoch: record.epoch.0,
         promises: record.promises.iter().map(promise).collect(),
+        charged: record.charged.iter().map(charge).collect(),
     };
     stored.encode_to_vec()
 }
@@ -174,6 +186,13 @@ fn promise((of, promise): (Incarnation, Promise)) -> StoredPromise {
         units: promise.units,
         from: promise.from.0,
         through: promise.through.0,
+    }
+}
+
+fn charge(&(until, units): &(OwnerTime, u64)) -> StoredCharge {
+    StoredCharge {
+        until: until.0,
+        units,
     }
 }
 
@@ -203,6 +222,11 @@ pub(super) fn decode(entry: &Entry) -> Result<(Counter, Record)> {
         revision: stored.revision,
         epoch: Epoch(stored.epoch),
         promises: stored.promises.iter().map(promised).collect(),
+        charged: stored
+            .charged
+            .iter()
+            .map(|it| (OwnerTime(it.until), it.units))
+            .collect(),
     };
     Ok((counter, record))
 }
@@ -267,6 +291,7 @@ mod tests {
             revision: 3,
             epoch: Epoch(9),
             promises: [(Incarnation(u64::MAX), promise)].into_iter().collect(),
+            charged: vec![(OwnerTime(8), 3), (OwnerTime(9), 1)],
         };
         let entry = Entry {
             key: path(&counter),

@@ -95,8 +95,15 @@ fn is_over(entry: &Entry, now: OwnerTime) -> bool {
     let over = if entry.key.starts_with(raises::PREFIX) {
         raises::ends_at(entry).map(|end| end <= then)
     } else {
-        record::window_of(entry).map(|(counter, window)| {
-            counter.kind().has_windows() && counter.kind().span(then).window > window
+        record::window_of(entry).and_then(|(counter, window)| {
+            let kind = counter.kind();
+            if kind.is_recorded() {
+                // Where nothing is out, and nothing counts any more, no record says the same.
+                let (_, record) = record::decode(entry)?;
+                let last = record.charged.last().map_or(OwnerTime(0), |(at, _)| *at);
+                return Ok(record.hwm == 0 && last <= then);
+            }
+            Ok(kind.has_windows() && kind.span(then).window > window)
         })
     };
     match over {
@@ -159,6 +166,7 @@ mod tests {
                 revision: 1,
                 epoch: Epoch(1),
                 promises: promises(promised),
+                charged: Vec::new(),
             };
             let put = Txn::new().put(record::path(&counter), record::encode(&counter, &record));
             store.commit(put).await.unwrap();
@@ -184,6 +192,44 @@ mod tests {
         assert!(
             left.iter()
                 .all(|counter| ["young", "now", "promised"].contains(&counter.limit())),
+            "{left:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_sliding_limits_record_goes_once_it_says_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let store: SharedStore = Arc::new(Embedded::open(home.path()).unwrap());
+        let term = own(&store).await;
+        let now = OwnerTime(1_800_000_000_000);
+        let over = OwnerTime(now.0 - OVER_MS);
+        let kind = Kind::Sliding { window_ms: 60_000 };
+        let records = [
+            ("gone", 0, vec![]),
+            ("over", 0, vec![(over, 3)]),
+            ("charged", 0, vec![(over, 3), (over.after(1), 1)]),
+            ("marked", 1, vec![]),
+        ];
+        for (name, hwm, charged) in records {
+            let counter = Counter::new(name, kind, "a").unwrap();
+            let value = Record {
+                window: Window(1),
+                hwm,
+                limit: 5,
+                revision: 1,
+                epoch: Epoch(1),
+                promises: Promises::default(),
+                charged,
+            };
+            let put = Txn::new().put(record::path(&counter), record::encode(&counter, &value));
+            store.commit(put).await.unwrap();
+        }
+        let removed = Sweeper::default().sweep(&store, term, now).await.unwrap();
+        assert_eq!(removed, 2);
+        let left = store.page(record::PREFIX, "", 10).await.unwrap().entries;
+        let left: Vec<_> = left.iter().map(|entry| entry.key.as_str()).collect();
+        assert!(
+            left[0].contains("charged") && left[1].contains("marked"),
             "{left:?}"
         );
     }
@@ -218,6 +264,7 @@ mod tests {
                 revision: 1,
                 epoch,
                 promises: Promises::default(),
+                charged: Vec::new(),
             };
             let put = Txn::new()
                 .put(record, record::encode(&counter, &value))

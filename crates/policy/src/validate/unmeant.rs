@@ -28,26 +28,7 @@ pub(super) fn warnings(policy: &pb::Policy) -> Vec<Fault> {
         small_ceilings(policy, &table, &mut warnings);
     }
     same_limits(policy, &mut warnings);
-    long_sliding(policy, &mut warnings);
     warnings
-}
-
-/// A sliding window longer than this, in seconds, is warned of.
-const LONG_SLIDING: u32 = 60;
-
-/// Sliding windows for which a fail-over is felt: the new owner of a limit cannot know what was used in the last
-/// window, and admits nothing until it is over.
-fn long_sliding(policy: &pb::Policy, warnings: &mut Vec<Fault>) {
-    for placed in limits::all(policy) {
-        let seconds = placed.limit.window.unwrap_or_default().seconds;
-        if placed.limit.kind() == pb::LimitKind::Sliding && seconds > LONG_SLIDING {
-            let problem = format!(
-                "is {seconds} s: when another control replica takes over, a sliding limit admits nothing for so long"
-            );
-            let warning = Fault::new(field(&placed.at, "window"), problem);
-            warnings.push(warning.hint("`kind: bucket` and `fixed` go on within seconds"));
-        }
-    }
 }
 
 /// Providers that will refuse every request for want of a key.

@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use crate::owner::{HorizonRecord, LedgerRow, Raise};
 use crate::{
-    Close, Counter, Epoch, Incarnation, Limits, NodeMessage, OwnerMessage, Promises, Window,
+    Close, Counter, Epoch, Incarnation, Limits, NodeMessage, OwnerMessage, OwnerTime, Promises,
+    Window,
 };
 
 /// What is durable of one counter. One key in the store, written only under the ownership guard.
@@ -20,6 +21,9 @@ pub struct Record {
     pub epoch: Epoch,
     /// What is promised of this window and later ones.
     pub promises: Promises,
+    /// Of a sliding limit: units that are charged, and when they no longer count, earliest first. There `hwm` is what may
+    /// be out, or have been charged since this was composed.
+    pub charged: Vec<(OwnerTime, u64)>,
 }
 
 /// What happened to the owner.

@@ -18,6 +18,8 @@ pub struct HorizonRecord {
     pub revision: u64,
     /// The term of the owner that wrote this.
     pub epoch: Epoch,
+    /// Until then units may have been handed out of which no record tells, though their kind has records.
+    pub unrecorded: OwnerTime,
 }
 
 /// What the accounts see of it.
@@ -25,6 +27,9 @@ pub struct HorizonRecord {
 pub(super) struct View {
     /// Until when earlier owners may have handed out; none while that is not known. 0 when there was none.
     pub(super) inherited: Option<OwnerTime>,
+    /// Until when earlier owners may have handed out without a record of it where the kind has one; none while that is not
+    /// known.
+    pub(super) unrecorded: Option<OwnerTime>,
     /// Until when this owner may.
     pub(super) until: OwnerTime,
     /// Whether the policy that this owner knows is durably in force.
@@ -70,6 +75,7 @@ pub(super) struct Horizon {
     mod_revision: i64,
     stored: Option<HorizonRecord>,
     inherited: Option<OwnerTime>,
+    unrecorded: OwnerTime,
     /// Others may have handed out until then, whatever is found.
     floor: OwnerTime,
     until: OwnerTime,
@@ -85,6 +91,7 @@ impl Horizon {
             mod_revision: 0,
             stored: None,
             inherited: None,
+            unrecorded: OwnerTime(0),
             floor: OwnerTime(0),
             until: OwnerTime(0),
             in_use: false,
@@ -106,6 +113,7 @@ impl Horizon {
     pub(super) fn view(&self, revision: u64) -> View {
         View {
             inherited: self.inherited,
+            unrecorded: self.inherited.map(|_| self.unrecorded),
             until: self.until,
             in_force: self
                 .stored
@@ -137,6 +145,7 @@ impl Horizon {
                     until: self.until.max(now.after(config.horizon_ms)),
                     revision: known.max(revision),
                     epoch: self.epoch,
+                    unrecorded: self.unrecorded,
                 };
                 self.link = Link::Writing(record);
                 Some(Act::Persist(record, self.mod_revision))
@@ -189,6 +198,8 @@ impl Horizon {
     fn adopt(&mut self, record: Option<HorizonRecord>, mod_revision: i64) {
         self.stored = record;
         self.mod_revision = mod_revision;
+        let unrecorded = record.map_or(OwnerTime(0), |record| record.unrecorded);
+        self.unrecorded = self.unrecorded.max(unrecorded).max(self.floor);
         match record {
             Some(record) if record.epoch == self.epoch => self.until = self.until.max(record.until),
             Some(record) => {

@@ -54,7 +54,7 @@ impl Owner {
     }
 
     /// The horizon's record to leave behind by an owner that takes no step after `now`, where there is any: the next
-    /// one need not wait for more than leases.
+    /// one need not wait for more than leases, but for brief windows of sliding limits.
     #[must_use]
     pub fn last_horizon(&self, now: OwnerTime) -> Option<HorizonRecord> {
         self.horizon.last(now)

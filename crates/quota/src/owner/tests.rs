@@ -7,6 +7,7 @@ mod ledger;
 mod operator;
 mod promised;
 mod queue;
+mod recorded;
 mod restore;
 mod retire;
 mod returned;
@@ -42,6 +43,7 @@ fn record(hwm: u64, limit: u64, revision: u64, epoch: i64) -> Record {
         revision,
         epoch: Epoch(epoch),
         promises: Promises::default(),
+        charged: Vec::new(),
     }
 }
 

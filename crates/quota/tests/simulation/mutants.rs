@@ -49,6 +49,12 @@ pub(crate) enum Mutation {
     HorizonReadEarly,
     /// Horizon: an owner renews it though it is one no more.
     UnguardedHorizon,
+    /// Records: a new owner takes no account of what may have gone out under the mark.
+    MarkIgnored,
+    /// Records: it takes it for charged when it reads it, and not when the last lease ends.
+    MarkFromReading,
+    /// Records: a new owner takes no account of what was charged.
+    ChargesIgnored,
     /// R4: what was written off bears the generation of what is granted afterwards.
     NoGeneration,
     /// R9: a node reports as spent what may still come back.
@@ -380,6 +386,17 @@ impl Mutants {
         }
         if self.is(Mutation::LimitFromOwnCache) {
             record.revision = 0;
+        }
+        if self.is(Mutation::ChargesIgnored) {
+            record.charged.clear();
+        }
+        if self.is(Mutation::MarkIgnored) {
+            record.hwm = 0;
+        }
+        if self.is(Mutation::MarkFromReading) {
+            let window_ms = counter.kind().window_ms();
+            let mark = std::mem::take(&mut record.hwm);
+            record.charged.push((now.after(window_ms), mark));
         }
         if self.is(Mutation::PromiseTakenBack) {
             record.promises = Promises::default();

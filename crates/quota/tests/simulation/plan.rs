@@ -30,6 +30,8 @@ pub(crate) enum Family {
     /// Short windows.
     Brief,
     Sliding,
+    /// Sliding ones whose charges are written down.
+    Recorded,
     Bucket,
     /// A budget, and slots.
     Ledger,
@@ -50,10 +52,11 @@ pub(crate) enum Sharing {
 }
 
 impl Family {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Counted,
         Self::Brief,
         Self::Sliding,
+        Self::Recorded,
         Self::Bucket,
         Self::Ledger,
         Self::Promised,
@@ -68,11 +71,13 @@ impl Family {
             Self::Shared => {
                 let bucket = |window_ms| Kind::Bucket { window_ms };
                 let sliding = |window_ms| Kind::Sliding { window_ms };
-                rolling(&mut random, if seed % 4 == 1 { bucket } else { sliding })
+                let kind = if seed % 4 == 1 { bucket } else { sliding };
+                rolling(&mut random, kind, SHORT)
             }
-            Self::Brief => rolling(&mut random, |window_ms| Kind::Fixed { window_ms }),
-            Self::Sliding => rolling(&mut random, |window_ms| Kind::Sliding { window_ms }),
-            Self::Bucket => rolling(&mut random, |window_ms| Kind::Bucket { window_ms }),
+            Self::Brief => rolling(&mut random, |window_ms| Kind::Fixed { window_ms }, SHORT),
+            Self::Sliding => rolling(&mut random, |window_ms| Kind::Sliding { window_ms }, SHORT),
+            Self::Recorded => rolling(&mut random, |window_ms| Kind::Sliding { window_ms }, LONG),
+            Self::Bucket => rolling(&mut random, |window_ms| Kind::Bucket { window_ms }, SHORT),
             Self::Ledger => ledgers(&mut random),
         }
     }
@@ -104,10 +109,14 @@ fn counted(random: &mut Random) -> Vec<PlannedLimit> {
     vec![fleet, per_key, tokens]
 }
 
-fn rolling(random: &mut Random, kind: fn(u64) -> Kind) -> Vec<PlannedLimit> {
+/// Lengths of windows, in milliseconds.
+const SHORT: [u64; 3] = [1_000, 2_000, 3_000];
+const LONG: [u64; 3] = [10_001, 12_000, 15_000];
+
+fn rolling(random: &mut Random, kind: fn(u64) -> Kind, lengths: [u64; 3]) -> Vec<PlannedLimit> {
     let mut limit = |name, subjects, part: Option<u64>| PlannedLimit {
         name,
-        kind: kind(random.pick(&[1_000, 2_000, 3_000])),
+        kind: kind(random.pick(&lengths)),
         units: match part {
             Some(_) => random.pick(&[20, 100, 1_000]),
             None => random.pick(&[1, 2, 3, 5, 10, 30]),
@@ -245,6 +254,10 @@ impl Plan {
                     Sharing::By(&[50]),
                     Sharing::By(&[60, 40]),
                 ]),
+                ..plan
+            },
+            Family::Recorded => Self {
+                faulty_ms: random.within(60, 90) * 1_000,
                 ..plan
             },
             Family::Counted | Family::Brief | Family::Sliding | Family::Bucket | Family::Ledger => {

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tollgate_tests::provider::Entry;
 
 use super::race::{Outcome, now_ms, refusal_of};
+use crate::caller::{self, Caller};
 use crate::cluster::{Cluster, Key, Store};
+use crate::condition::eventually;
 
 /// How long a refused caller waits before it tries again, although it was told to wait longer.
 const IMPATIENCE: Duration = Duration::from_millis(15);
@@ -19,6 +22,10 @@ const SLIDING_MS: u64 = 4_000;
 const SLIDING: u64 = 60;
 const RATE_PER_S: u64 = 12;
 const BURST: u64 = 30;
+/// A limit per minute.
+const MINUTE: u64 = 60;
+/// A crashed owner is followed within this time.
+const TAKEOVER: Duration = Duration::from_secs(20);
 
 const POLICY: &str = r#"
 providers:   { mock: { kind: openai_compatible, base_url: "PROVIDER", internal: true } }
@@ -147,5 +154,58 @@ async fn no_interval_holds_more_than_a_bucket_lets_in() -> anyhow::Result<()> {
     let used = u64::try_from(arrivals.len())?;
     let comes = BURST + RATE_PER_S * race_ms / 1000;
     ensure!(used * 100 >= comes * 90, "{used} of {comes} used");
+    Ok(())
+}
+
+/// Whether a caller is admitted; an error where it is neither that nor refused by the limit.
+async fn admitted(caller: &Caller) -> anyhow::Result<bool> {
+    let Err(status) = caller.complete("fast", "nonce=n").await else {
+        return Ok(true);
+    };
+    let refused = caller::reason(&status) == "LIMIT_EXCEEDED";
+    ensure!(refused, "neither answered nor over the limit: {status}");
+    Ok(false)
+}
+
+/// Until an owner is there, nobody can decide.
+async fn decided(caller: &Caller) -> anyhow::Result<bool> {
+    let decided = eventually("the limit has an owner", TAKEOVER, async || {
+        Ok(admitted(caller).await.ok())
+    });
+    Ok(decided.await?.0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_minute_that_is_used_in_part_goes_on_under_the_next_owners() -> anyhow::Result<()> {
+    let limit =
+        format!("{{ name: per-key, per: [key], requests: {MINUTE}, window: 1m, kind: sliding }}");
+    let mut cluster = Cluster::start(Store::Etcd, 1, &policy(&limit)).await?;
+    let key = cluster.key("acme/ada").await?;
+    let caller = cluster.caller(0, &key)?;
+    let begin = Instant::now();
+    for _ in 0..10 {
+        ensure!(admitted(&caller).await?, "there is room");
+    }
+    cluster.controls[0].stop().await?;
+    cluster.start_control(0).await?;
+    ensure!(decided(&caller).await?, "it goes on at once");
+    for _ in 0..9 {
+        ensure!(admitted(&caller).await?, "there is room");
+    }
+    cluster.controls[0].crash()?;
+    cluster.start_control(0).await?;
+    ensure!(decided(&caller).await?, "it goes on at once");
+    let mut used = 21;
+    while admitted(&caller).await? {
+        used += 1;
+    }
+    // All of it within one minute, so that nothing of it may have come back.
+    ensure!(
+        begin.elapsed() < Duration::from_secs(55),
+        "the test was slow"
+    );
+    ensure!(used <= MINUTE, "{used} of {MINUTE}");
+    // What was out, or about to be, as the owner went, counts for a minute.
+    ensure!(used * 100 >= MINUTE * 75, "{used} of {MINUTE}");
     Ok(())
 }

@@ -137,16 +137,6 @@ const UNMEANT: &[Case] = &[
         |it| it.limits.push(limit("same", Amount::Requests(99))),
         &["limits[1]: counts the same as limits[0]"],
     ),
-    (
-        |it| {
-            it.limits[0].kind = pb::LimitKind::Sliding as i32;
-            it.limits[0].window = Some(pb::Window {
-                seconds: 61,
-                calendar: 0,
-            });
-        },
-        &["limits[0].window: is 61 s: when another control replica takes over"],
-    ),
 ];
 
 #[test]

@@ -71,6 +71,7 @@ impl Counted {
             revision: rested.revision,
             epoch: context.epoch,
             promises: Promises::default(),
+            charged: Vec::new(),
         };
         Self {
             window: rested.window,
@@ -316,6 +317,7 @@ impl Keeping for Counted {
             revision,
             epoch: context.epoch,
             promises: renewed.unwrap_or_else(|| self.promises_since()),
+            charged: Vec::new(),
         };
         self.link.write(Written {
             record: record.clone(),

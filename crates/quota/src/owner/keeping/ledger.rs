@@ -430,6 +430,7 @@ impl Keeping for Ledger {
             revision,
             epoch: context.epoch,
             promises: Promises::default(),
+            charged: Vec::new(),
         };
         self.link.write(Written {
             record: record.clone(),

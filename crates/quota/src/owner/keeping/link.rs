@@ -66,6 +66,22 @@ impl<W> Link<W> {
         self.state = State::Writing(what);
     }
 
+    /// What is being written, if anything is.
+    pub(super) fn writing(&self) -> Option<&W> {
+        match &self.state {
+            State::Writing(what) => Some(what),
+            State::Reading | State::Retrying(_) | State::Ready => None,
+        }
+    }
+
+    /// The same, to note what happens meanwhile.
+    pub(super) fn writing_mut(&mut self) -> Option<&mut W> {
+        match &mut self.state {
+            State::Writing(what) => Some(what),
+            State::Reading | State::Retrying(_) | State::Ready => None,
+        }
+    }
+
     /// Takes what was being written, if anything was; nothing is under way then.
     pub(super) fn written(&mut self) -> Option<W> {
         match std::mem::replace(&mut self.state, State::Ready) {

@@ -5,13 +5,15 @@
 //! arrives that says so, or when the lease of the node that held them ends (R4); both are later than their
 //! stamp. What becomes of them then is the [`Stock`]'s business.
 //!
-//! A new owner knows nothing of what earlier ones handed out. It hands out nothing before all that is dead,
-//! its leases included, on any clock, and begins with what is certainly there then.
+//! A new owner knows nothing of what earlier ones handed out, but for what [`Recorded`] writes down. It hands out nothing
+//! before all that is dead, its leases included, on any clock, and begins with what is certainly there then.
 
 mod bucket;
+mod recorded;
 mod slots;
 
 use bucket::Bucket;
+pub(super) use recorded::Recorded;
 use slots::Slots;
 
 use crate::owner::account::{Context, Wishes};
@@ -45,7 +47,11 @@ impl Rolling {
 
     /// When nothing that an earlier owner handed out counts any more, and this one may begin.
     fn begins_at(&self, context: &Context<'_>) -> Option<OwnerTime> {
-        let inherited = context.horizon.inherited?;
+        let inherited = if self.kind.is_recorded() {
+            context.horizon.unrecorded?
+        } else {
+            context.horizon.inherited?
+        };
         if inherited == OwnerTime(0) {
             return Some(inherited);
         }
@@ -78,6 +84,14 @@ impl Rolling {
             | Kind::Endless
             | Kind::Concurrent) => Stock::Slots(Slots::new(kind.window_ms())),
         })
+    }
+
+    /// Lets time pass.
+    fn pass(&mut self, context: &Context<'_>) {
+        let outstanding = self.outstanding;
+        if let Some(stock) = &mut self.stock {
+            stock.pass(context.now, outstanding);
+        }
     }
 
     fn begun(&self, context: &Context<'_>) -> bool {
@@ -122,10 +136,8 @@ impl Keeping for Rolling {
         {
             self.stock = self.begin(context, spec);
         }
+        self.pass(context);
         let outstanding = self.outstanding;
-        if let Some(stock) = &mut self.stock {
-            stock.pass(context.now, outstanding);
-        }
         if let (Some(Stock::Bucket(bucket)), Some(spec)) = (&mut self.stock, &spec) {
             bucket.adopt(spec, outstanding);
         }

@@ -33,6 +33,7 @@ fn heir(kind: Kind, until: OwnerTime) -> Desk {
         until,
         revision: 1,
         epoch: Epoch(6),
+        unrecorded: OwnerTime(0),
     };
     Desk {
         horizon: Some((record, 3)),
@@ -136,6 +137,7 @@ fn an_owner_whose_policy_lags_hands_out_nothing_by_it() {
         until: OwnerTime(1),
         revision: 2,
         epoch: Epoch(6),
+        unrecorded: OwnerTime(0),
     };
     let mut desk = Desk {
         horizon: Some((record, 3)),

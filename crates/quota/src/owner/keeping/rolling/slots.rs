@@ -11,6 +11,8 @@ use crate::OwnerTime;
 /// Charges of so many parts of a window are noted together, and released when the last of them may be: a
 /// window wastes at most one part in so many.
 const PARTS: u64 = 256;
+/// The same where they are written down.
+const FEW_PARTS: u64 = 16;
 
 #[derive(Debug, Clone)]
 pub(super) struct Slots {
@@ -47,19 +49,38 @@ impl Slots {
         self.charged = 0;
     }
 
-    /// Charges units whose use is heard of now.
-    pub(super) fn charge(&mut self, now: OwnerTime, units: u64) {
+    /// Counts units until then.
+    pub(super) fn insert(&mut self, at: OwnerTime, units: u64) {
         if units == 0 {
             return;
         }
-        let part = (self.window_ms / PARTS).max(1);
-        let slot_end = OwnerTime((now.0 / part + 1) * part);
-        let released_at = slot_end.after(self.window_ms);
-        match self.slots.back_mut() {
-            Some((at, charged)) if *at == released_at => *charged += units,
-            Some(_) | None => self.slots.push_back((released_at, units)),
+        let place = self.slots.partition_point(|(earlier, _)| *earlier < at);
+        match self.slots.get_mut(place) {
+            Some((same, charged)) if *same == at => *charged += units,
+            Some(_) | None => self.slots.insert(place, (at, units)),
         }
         self.charged += units;
+    }
+
+    /// What is charged and when it is released, in few parts: some of it a little later than it is.
+    pub(super) fn in_brief(&self) -> Vec<(OwnerTime, u64)> {
+        let part = (self.window_ms / FEW_PARTS).max(1);
+        let mut brief: Vec<(OwnerTime, u64)> = Vec::new();
+        for (at, units) in &self.slots {
+            let at = OwnerTime(at.0.div_ceil(part) * part);
+            match brief.last_mut() {
+                Some((same, charged)) if *same == at => *charged += units,
+                Some(_) | None => brief.push((at, *units)),
+            }
+        }
+        brief
+    }
+
+    /// Charges units whose use is heard of now.
+    pub(super) fn charge(&mut self, now: OwnerTime, units: u64) {
+        let part = (self.window_ms / PARTS).max(1);
+        let slot_end = OwnerTime((now.0 / part + 1) * part);
+        self.insert(slot_end.after(self.window_ms), units);
     }
 
     /// When so many units will have been released; none if that is more than is charged.
