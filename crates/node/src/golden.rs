@@ -75,11 +75,11 @@ fn model(kind: Kind) -> &'static str {
         Kind::OpenAi => "gpt-5.4",
         Kind::OpenAiCompatible => "llama-3.1-8b",
         Kind::AzureOpenAi => "my-gpt",
-        Kind::Anthropic => "claude-opus-4-5",
+        Kind::Anthropic => "claude-opus-4-6",
         Kind::Gemini => "gemini-3-pro",
         Kind::Mistral => "mistral-large-latest",
         Kind::Cohere => "command-a-03-2025",
-        Kind::Bedrock => "anthropic.claude-opus-4-5-20251101-v1:0",
+        Kind::Bedrock => "anthropic.claude-opus-4-6-v1",
     }
 }
 

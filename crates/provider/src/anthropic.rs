@@ -10,13 +10,15 @@ mod citations;
 mod encode;
 mod errors;
 mod stream;
+mod thinking;
 mod usage;
 mod wire;
 
 pub(crate) use answer::decode;
-pub(crate) use encode::{Thinking, VERSION, encode, thinking};
+pub(crate) use encode::{VERSION, encode};
 pub(crate) use errors::classify;
 pub(crate) use stream::{StreamDecoder, stream_decoder};
+pub(crate) use thinking::{Thinking, thinking};
 
 /// The name under which state is kept; that of the kind.
 const PROVIDER: &str = "anthropic";

@@ -149,13 +149,10 @@ pub(crate) fn conversation<'a, F: Format>(
     cached: &Cached<'_>,
     unsupported: &mut Unsupported,
 ) -> Result<Conversation<F::Block<'a>>, Error> {
+    unsupported.speakers(&request.messages, "it does not tell speakers apart by name")?;
     let mut system = Vec::new();
     let mut messages: Vec<Message<F::Block<'a>>> = Vec::new();
     for (index, message) in request.messages.iter().enumerate() {
-        if message.name.is_some() {
-            let field = format!("messages[{index}].name");
-            unsupported.field(field, "it does not tell speakers apart by name")?;
-        }
         let role = match message.role {
             Role::Developer | Role::System => None,
             Role::User | Role::Tool => Some("user"),

@@ -1,7 +1,7 @@
 //! What a provider has no words for.
 
 use crate::Error;
-use crate::chat::{Document, Function, Message, Modality, Part, Request, Tool, Warning};
+use crate::chat::{Document, Function, Message, Modality, Part, Request, Role, Tool, Warning};
 use crate::codec::{Kind, Target};
 
 /// Why sound of the model's cannot be sent back.
@@ -45,6 +45,28 @@ impl Unsupported {
         }
         let field = field.into();
         self.warnings.push(Warning { field, problem });
+        Ok(())
+    }
+
+    /// Tells of a field that was left out although it may not be refused, as nothing better could be sent.
+    pub(crate) fn note(&mut self, field: impl Into<String>, problem: &'static str) {
+        let field = field.into();
+        self.warnings.push(Warning { field, problem });
+    }
+
+    /// For those who do not tell speakers apart by name. With a tool's result it is the tool's, which is known already.
+    ///
+    /// # Errors
+    /// One may not be left out.
+    pub(crate) fn speakers(
+        &mut self,
+        messages: &[Message],
+        problem: &'static str,
+    ) -> Result<(), Error> {
+        let speaks = |it: &Message| it.name.is_some() && it.role != Role::Tool;
+        for (index, _) in messages.iter().enumerate().filter(|(_, it)| speaks(it)) {
+            self.field(format!("messages[{index}].name"), problem)?;
+        }
         Ok(())
     }
 

@@ -5,10 +5,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::blocks::{Block, Messages};
+use super::thinking::{Thinking, thinking};
 use crate::blocks::{self, CacheMark, Cached, Conversation, Schema};
-use crate::chat::{
-    CachePlace, Effort, Json, ProviderTool, Reasoning, Request, ResponseFormat, Tool, ToolChoice,
-};
+use crate::chat::{CachePlace, Json, ProviderTool, Request, ResponseFormat, Tool, ToolChoice};
 use crate::codec::{HttpRequest, Kind, Target};
 use crate::unsupported::Unsupported;
 use crate::{Error, options};
@@ -17,8 +16,6 @@ use crate::{Error, options};
 pub(crate) const VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 /// A provider option that is a header here: the names of features under test.
 const BETA: &str = "anthropic_beta";
-/// The smallest budget for thinking that the provider takes.
-const LEAST_BUDGET: u32 = 1024;
 
 /// Fields the gateway itself writes; a provider option must not replace one.
 const RESERVED: [&str; 15] = [
@@ -118,22 +115,6 @@ enum WireChoice<'a> {
     None,
 }
 
-/// How to think.
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub(crate) enum Thinking {
-    Adaptive {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        display: Option<&'static str>,
-    },
-    Enabled {
-        budget_tokens: u32,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        display: Option<&'static str>,
-    },
-    Disabled,
-}
-
 #[derive(Serialize, Default)]
 struct OutputConfig<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -171,8 +152,7 @@ pub(crate) fn encode(
     let cached = Cached::of(request, "ephemeral");
     let Conversation { system, messages } =
         blocks::conversation::<Messages>(request, &cached, &mut unsupported)?;
-    let wanted = request.reasoning.unwrap_or_default();
-    let (thinking, effort) = thinking(wanted, &mut unsupported)?;
+    let (thinking, effort) = thinking(request, target.base_model, &mut unsupported)?;
     let body = Body {
         model: target.model,
         max_tokens: request
@@ -255,45 +235,6 @@ fn service_tier<'a>(
         }
         tier => Ok(tier),
     }
-}
-
-/// A budget is the older way to ask for thinking; by effort, the model itself decides how much.
-pub(crate) fn thinking(
-    wanted: Reasoning,
-    unsupported: &mut Unsupported,
-) -> Result<(Option<Thinking>, Option<&'static str>), Error> {
-    let effort = match wanted.effort {
-        None | Some(Effort::None) => None,
-        Some(Effort::Minimal) => {
-            unsupported.field("reasoning.effort", "it knows no effort below low")?;
-            Some(Effort::Low.as_str())
-        }
-        Some(effort) => Some(effort.as_str()),
-    };
-    let display = wanted.include_text.map(|shown| match shown {
-        true => "summarized",
-        false => "omitted",
-    });
-    let thinking = match (wanted.effort, wanted.budget_tokens) {
-        (Some(Effort::None), None) | (_, Some(0)) => Some(Thinking::Disabled),
-        (Some(Effort::None), Some(_)) => {
-            let problem = "it cannot be set along with an effort of none; set one of them";
-            return Err(Error::invalid("reasoning.max_tokens", problem));
-        }
-        (_, Some(budget)) if budget < LEAST_BUDGET => {
-            let problem = "it takes a budget of 1024 tokens or more; set reasoning.effort";
-            unsupported.field("reasoning.max_tokens", problem)?;
-            None
-        }
-        (_, Some(budget_tokens)) => Some(Thinking::Enabled {
-            budget_tokens,
-            display,
-        }),
-        (Some(_), None) => Some(Thinking::Adaptive { display }),
-        // Only how to show thoughts, if there are any: there is no word for that alone.
-        (None, None) => None,
-    };
-    Ok((thinking, effort))
 }
 
 fn format<'a>(

@@ -37,7 +37,7 @@ const BY_TYPE: [(&str, Class); 10] = [
 
 /// What only the text of a type tells apart. Texts change; what is not found here has the class of its
 /// type.
-const BY_TEXT: [(&str, &str, Class); 8] = [
+const BY_TEXT: [(&str, &str, Class); 9] = [
     (
         "invalid_request_error",
         "prompt is too long",
@@ -65,6 +65,8 @@ const BY_TEXT: [(&str, &str, Class); 8] = [
         "content filtering policy",
         Class::ContentFilter,
     ),
+    // A file that the caller names, and not the model.
+    ("not_found_error", "file", Class::CallerError),
     ("rate_limit_error", "acceleration", Class::Ramping),
 ];
 

@@ -1,6 +1,6 @@
 //! From `chat::Request` to the body of `POST /model/{model}/converse`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -9,7 +9,7 @@ use super::blocks::{Block, Converse};
 use crate::anthropic::{self, Thinking};
 use crate::blocks::{self, CacheMark, Cached, Conversation, Schema};
 use crate::chat::{
-    self, CachePlace, Effort, JsonSchema, ProviderTool, Request, ResponseFormat, ToolChoice,
+    self, CachePlace, Effort, JsonSchema, Part, ProviderTool, Request, ResponseFormat, ToolChoice,
 };
 use crate::codec::{HttpRequest, Kind, Target};
 use crate::unsupported::Unsupported;
@@ -251,10 +251,10 @@ fn thinking(
     target: &Target<'_>,
     unsupported: &mut Unsupported,
 ) -> Result<(Option<Thinking>, Option<&'static str>), Error> {
-    let wanted = request.reasoning.unwrap_or_default();
-    if target.model.contains("anthropic.claude") {
-        return anthropic::thinking(wanted, unsupported);
+    if target.base_model.contains("claude") {
+        return anthropic::thinking(request, target.base_model, unsupported);
     }
+    let wanted = request.reasoning.unwrap_or_default();
     let problem = "only some models have such a setting; set reasoning.effort, or what the \
         model knows in provider_options.additionalModelRequestFields";
     let none = wanted.effort == Some(Effort::None);
@@ -326,7 +326,36 @@ fn tool_config<'a>(
         let point = cached.after(CachePlace::Tool(index));
         tools.extend(point.map(Tool::CachePoint));
     }
+    if tools.is_empty() {
+        tools = once_called(request);
+        if !tools.is_empty() {
+            let problem = "it wants to know the tools of earlier calls, and was told their names";
+            unsupported.note("tools", problem);
+        }
+    }
     Ok((!tools.is_empty()).then_some(ToolConfig { tools, tool_choice }))
+}
+
+/// The tools that the conversation tells calls of: none may be told without its tool, be it wanted no more.
+fn once_called(request: &Request) -> Vec<Tool<'_>> {
+    let parts = request.messages.iter().flat_map(|it| &it.parts);
+    let names: BTreeSet<_> = parts
+        .filter_map(|part| {
+            let Part::ToolCall(call) = part else {
+                return None;
+            };
+            Some(call.name.as_str())
+        })
+        .collect();
+    let spec = |name| {
+        Tool::ToolSpec(ToolSpec {
+            name,
+            description: None,
+            input_schema: InputSchema::Json(Schema::Nothing { r#type: "object" }),
+            strict: None,
+        })
+    };
+    names.into_iter().map(spec).collect()
 }
 
 fn tool_spec(tool: &chat::Function) -> ToolSpec<'_> {

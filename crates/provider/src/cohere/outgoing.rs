@@ -63,14 +63,9 @@ pub(super) fn messages<'a>(
     messages: &'a [chat::Message],
     unsupported: &mut Unsupported,
 ) -> Result<Vec<Message<'a>>, Error> {
+    unsupported.speakers(messages, "it has no names of participants")?;
     let mut out = Vec::with_capacity(messages.len());
     for (index, message) in messages.iter().enumerate() {
-        if message.name.is_some() && message.role != Role::Tool {
-            unsupported.field(
-                format!("messages[{index}].name"),
-                "it has no names of participants",
-            )?;
-        }
         let place = Place::of_message(Kind::Cohere, index);
         match message.role {
             Role::Developer | Role::System => out.push(prompt("system", message, place)?),

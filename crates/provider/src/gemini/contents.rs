@@ -103,14 +103,10 @@ impl<'a, 'u> Writer<'a, 'u> {
     }
 
     pub(super) fn write(mut self, messages: &'a [Message]) -> Result<Contents<'a>, Error> {
+        const PROBLEM: &str = "it has no names for those who speak; write the name into the text";
+        self.unsupported.speakers(messages, PROBLEM)?;
         for (index, message) in messages.iter().enumerate() {
             let at = format!("messages[{index}]");
-            if message.name.is_some() {
-                self.unsupported.field(
-                    format!("{at}.name"),
-                    "it has no names for those who speak; write the name into the text",
-                )?;
-            }
             let parts = self.parts(message, &at)?;
             self.add(message.role, parts);
         }

@@ -37,6 +37,15 @@ const OF_THE_KEY: [&str; 6] = [
     "SERVICE_DISABLED",
 ];
 
+/// What errors say that are about something stored by the caller. Texts change; what is not found here has the class of
+/// its status.
+const OF_CONTENT: [&str; 4] = [
+    "access the File ",
+    "The File ",
+    "CachedContent",
+    "cached content",
+];
+
 /// Classifies an answer whose status is not 2xx.
 pub(crate) fn classify(
     status: StatusCode,
@@ -169,6 +178,9 @@ impl Told {
         if OF_THE_KEY.contains(&self.reason.as_str()) {
             return Class::KeyDead;
         }
+        if self.is_of_content() {
+            return Class::CallerError;
+        }
         if class == Class::KeyLimited && (self.no_quota || self.is_unpaid()) {
             Class::KeyDead
         } else if class == Class::CallerError && self.is_too_long() {
@@ -182,6 +194,12 @@ impl Told {
     fn is_unpaid(&self) -> bool {
         let text = self.message.to_ascii_lowercase();
         text.contains("credits are depleted") || text.contains("spending cap")
+    }
+
+    /// Whether it is about something that the caller has stored there, such as a file that is gone after two days or is
+    /// not ready yet: it comes with the statuses of a key that may do nothing.
+    fn is_of_content(&self) -> bool {
+        OF_CONTENT.iter().any(|part| self.message.contains(part))
     }
 
     fn is_too_long(&self) -> bool {

@@ -439,15 +439,8 @@ fn check_mistral(request: &Request, unsupported: &mut Unsupported) -> Result<(),
             "it is not told who the end user is",
         ),
     ])?;
-    for (index, message) in request.messages.iter().enumerate() {
-        if message.name.is_some() {
-            unsupported.field(
-                format!("messages[{index}].name"),
-                "it has no names for those who speak; write the name into the text",
-            )?;
-        }
-    }
-    Ok(())
+    let problem = "it has no names for those who speak; write the name into the text";
+    unsupported.speakers(&request.messages, problem)
 }
 
 #[cfg(test)]

@@ -308,6 +308,7 @@ fn tool_choice(raw: &RawValue) -> Result<ToolChoice, Error> {
 
 fn response_format(raw: &RawValue) -> Result<ResponseFormat, Error> {
     #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
     struct Format {
         r#type: String,
         json_schema: Option<Schema>,

@@ -96,15 +96,12 @@ pub(super) fn items<'a>(
     unsupported: &mut Unsupported,
 ) -> Result<Vec<Item<'a>>, Error> {
     let kind = unsupported.kind();
+    const PROBLEM: &str =
+        "its Responses have no names for those who speak; write the name into the text";
+    unsupported.speakers(messages, PROBLEM)?;
     let mut items = Vec::with_capacity(messages.len());
     for (index, message) in messages.iter().enumerate() {
         let place = Place::of_message(kind, index);
-        if message.name.is_some() {
-            unsupported.field(
-                format!("messages[{index}].name"),
-                "its Responses have no names for those who speak; write the name into the text",
-            )?;
-        }
         match message.role {
             Role::Developer | Role::System | Role::User => {
                 items.push(Item::Message(prompt(message, kind, place)?));

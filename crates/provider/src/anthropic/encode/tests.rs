@@ -305,3 +305,22 @@ fn provider_options_replace_no_field_of_the_gateway() {
         assert_eq!(error.field(), Some(expect.as_str()));
     }
 }
+
+#[test]
+fn a_tools_name_with_its_result_is_no_speakers() {
+    let parsed = crate::openai::parse_request(
+        json!({"model": "m", "max_tokens": 9, "messages": [
+            {"role": "user", "content": "hi"},
+            {"role": "assistant", "tool_calls": [
+                {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}]},
+            {"role": "tool", "tool_call_id": "c", "name": "look", "content": "blue"},
+        ]})
+        .to_string()
+        .as_bytes(),
+    )
+    .unwrap();
+    for kind in Kind::ALL {
+        let encoded = Codec::new(kind).encode(&parsed.request, &Target::of("m"), false);
+        assert!(encoded.is_ok(), "{kind:?}: {encoded:?}");
+    }
+}

@@ -24,7 +24,7 @@ fn body(kind: &str, message: &str, code: Option<&str>) -> String {
 }
 
 /// Status, type, text and finer code of an error, and the class it has.
-const ERRORS: [(u16, &str, &str, Option<&str>, Class); 21] = [
+const ERRORS: [(u16, &str, &str, Option<&str>, Class); 22] = [
     (
         400,
         "invalid_request_error",
@@ -77,6 +77,13 @@ const ERRORS: [(u16, &str, &str, Option<&str>, Class); 21] = [
     (402, "billing_error", "x", None, Class::KeyDead),
     (403, "permission_error", "x", None, Class::KeyDead),
     (404, "not_found_error", "model: x", None, Class::Server),
+    (
+        404,
+        "not_found_error",
+        "File not found: file_1",
+        None,
+        Class::CallerError,
+    ),
     (409, "conflict_error", "x", None, Class::Server),
     (413, "request_too_large", "x", None, Class::CallerError),
     (429, "rate_limit_error", "x", None, Class::KeyLimited),

@@ -9,7 +9,7 @@ use crate::chat::{
 use crate::codec::{Codec, HttpRequest, Kind, Target};
 use crate::{Error, openai};
 
-const CLAUDE: &str = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0";
+const CLAUDE: &str = "us.anthropic.claude-opus-4-6-v1:0";
 
 fn encode(request: &Request, stream: bool) -> Result<HttpRequest, Error> {
     Codec::new(Kind::Bedrock).encode(request, &Target::of(CLAUDE), stream)
@@ -104,7 +104,7 @@ fn the_body_is_the_same_to_the_byte() {
 
 #[test]
 fn the_request_says_where_and_what() {
-    let model = "eu.anthropic.claude-sonnet-4-5-20250929-v1%3A0";
+    let model = "us.anthropic.claude-opus-4-6-v1%3A0";
     let whole = encode(&request(), false).unwrap();
     assert_eq!(whole.path, format!("/model/{model}/converse"));
     assert_eq!(whole.headers["accept"], "application/json");
@@ -160,6 +160,21 @@ fn thinking_is_asked_for_in_the_words_of_the_model() {
         assert_eq!(body["additionalModelRequestFields"]["thinking"], thinking);
         assert_eq!(body["outputConfig"], output);
     }
+    // A profile's name says nothing; what it stands for is known by `base_model`.
+    let profile = Target {
+        base_model: "claude-haiku-4-5",
+        ..Target::of("arn:aws:bedrock:us-east-1:1:application-inference-profile/x")
+    };
+    let request = Request {
+        max_output_tokens: Some(4_000),
+        ..wanted(Some(Effort::Low), None, None)
+    };
+    let encoded = Codec::new(Kind::Bedrock).encode(&request, &profile, false);
+    let body: Value = serde_json::from_slice(&encoded.unwrap().body).unwrap();
+    assert_eq!(
+        body["additionalModelRequestFields"]["thinking"],
+        json!({"type": "enabled", "budget_tokens": 1024})
+    );
     let other = body_for(
         "openai.gpt-oss-120b-1:0",
         &wanted(Some(Effort::Low), None, None),
@@ -305,4 +320,24 @@ fn provider_options_replace_no_field_of_the_gateway() {
     }));
     let error = encode(&request, true).unwrap_err();
     assert_eq!(error.field(), Some("response_format.json_schema.schema"));
+}
+
+#[test]
+fn calls_are_not_told_without_their_tools() {
+    let asked = json!({"model": "m", "messages": [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "tool_calls": [
+            {"id": "a", "type": "function", "function": {"name": "look", "arguments": "{}"}},
+            {"id": "b", "type": "function", "function": {"name": "look", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": "a", "content": "blue"},
+        {"role": "tool", "tool_call_id": "b", "content": "red"},
+    ]});
+    let parsed = openai::parse_request(asked.to_string().as_bytes()).unwrap();
+    let encoded = encode(&parsed.request, false).unwrap();
+    let body: Value = serde_json::from_slice(&encoded.body).unwrap();
+    assert_eq!(
+        body["toolConfig"],
+        json!({"tools": [{"toolSpec": {"name": "look", "inputSchema": {"json": {"type": "object"}}}}]})
+    );
+    assert_eq!(encoded.warnings[0].field, "tools");
 }

@@ -166,3 +166,34 @@ fn the_caller_is_told_which_field_but_not_what_the_provider_said() {
     );
     assert_eq!(failure.to_string(), "caller_error: a secret [removed]");
 }
+
+#[test]
+fn a_callers_file_says_nothing_of_the_key() {
+    for (status, name, message) in [
+        (
+            403,
+            "PERMISSION_DENIED",
+            "You do not have permission to access the File abc or it may not exist.",
+        ),
+        (
+            400,
+            "FAILED_PRECONDITION",
+            "The File abc is not in an ACTIVE state and usage is not allowed.",
+        ),
+        (
+            403,
+            "PERMISSION_DENIED",
+            "CachedContent not found (or permission denied)",
+        ),
+    ] {
+        let failure = classify(status, &error(name, message, ""));
+        assert_eq!(failure.class, Class::CallerError, "{message}");
+    }
+    let of_the_key =
+        r#"{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID"}"#;
+    let failure = classify(
+        400,
+        &error("INVALID_ARGUMENT", "The File API key", of_the_key),
+    );
+    assert_eq!(failure.class, Class::KeyDead);
+}

@@ -395,3 +395,12 @@ proptest::proptest! {
         proptest::prop_assert!(parse_request(&body.as_bytes()[..at.min(body.len() - 1)]).is_err());
     }
 }
+
+#[test]
+fn a_schema_in_the_wrong_place_is_not_passed_over() {
+    let body = r#"{"model":"m","messages":[{"role":"user","content":"hi"}],
+        "response_format":{"type":"json_object","schema":{"type":"object"}}}"#;
+    let error = parse_request(body.as_bytes()).unwrap_err();
+    assert_eq!(error.field(), Some("response_format"));
+    assert!(error.to_string().contains("schema"), "{error}");
+}
