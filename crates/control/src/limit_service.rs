@@ -197,6 +197,7 @@ impl Service {
             counter,
             label,
             unit,
+            ..
         } = subject(&self.current, &request.counter)?;
         self.owner.check(&counter)?;
         let (state, holding) = self.share(&counter, of).await?;
@@ -245,18 +246,20 @@ impl Service {
 
     async fn raise(&self, request: RaiseLimitRequest) -> Result<RaiseLimitResponse> {
         let asker = Asker::new(&request.by, &request.reason)?;
+        let subject = subject(&self.current, &request.counter)?;
+        let raise = match request.limit {
+            0 => None,
+            units => Some(Raise {
+                units: subject.raised_to(units)?,
+                until: until(request.end)?,
+            }),
+        };
         let Subject {
             counter,
             label,
             unit,
-        } = subject(&self.current, &request.counter)?;
-        let raise = match request.limit {
-            0 => None,
-            units => Some(Raise {
-                units,
-                until: until(request.end)?,
-            }),
-        };
+            ..
+        } = subject;
         let detail = match raise {
             Some(raise) => {
                 let until = clock::timestamp(raise.until.0);
@@ -278,6 +281,7 @@ impl Service {
             counter,
             label,
             unit,
+            ..
         } = subject(&self.current, &request.counter)?;
         self.owner.check(&counter)?;
         if counter.kind() == Kind::Concurrent {

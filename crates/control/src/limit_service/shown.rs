@@ -3,8 +3,8 @@
 use tollgate_policy::counter::shown;
 use tollgate_policy::table::Unit;
 use tollgate_proto::admin::v1::{LimitState, NodeShare, Sharer};
-use tollgate_quota::Counter;
 use tollgate_quota::owner::{self, Books, CounterState, Holding};
+use tollgate_quota::{Counter, Kind};
 
 use crate::clock;
 use crate::error::{Error, Result};
@@ -17,6 +17,28 @@ pub(super) struct Subject {
     /// As it is shown.
     pub(super) label: String,
     pub(super) unit: Unit,
+    /// The lowest that lets more through than policy does.
+    pub(super) least_raise: u64,
+}
+
+impl Subject {
+    /// So many units, where a raise to them changes something and counters hold as many.
+    pub(super) fn raised_to(&self, units: u64) -> Result<u64> {
+        let (least, most) = (self.least_raise, self.unit.most());
+        if (least..=most).contains(&units) {
+            return Ok(units);
+        }
+        let problem = if units > most {
+            let most = self.unit.figure(most);
+            format!("is more than any limit may let through, {most}")
+        } else {
+            let policy = self.unit.figure(least - 1);
+            format!(
+                "is no more than policy lets through, {policy}: to let through less, change the policy"
+            )
+        };
+        Err(Error::field("limit", problem))
+    }
 }
 
 /// Finds the counter that is shown as this. It need not be in use.
@@ -29,9 +51,19 @@ pub(super) fn subject(current: &Current, label: &str) -> Result<Subject> {
     let counter = found.and_then(|(limit, name)| {
         let (_, subject) = name.split_once('/')?;
         let counter = Counter::new(&limit.name, limit.kind, subject).ok()?;
-        Some((counter, limit.measure.unit))
+        let spec = snapshot.limits.of(&counter);
+        // A bucket fills faster, or holds more, or both.
+        let by_policy = spec.map_or(0, |spec| match limit.kind {
+            Kind::Bucket { .. } => spec.units.min(spec.burst),
+            Kind::Fixed { .. }
+            | Kind::Sliding { .. }
+            | Kind::Calendar { .. }
+            | Kind::Endless
+            | Kind::Concurrent => spec.units,
+        });
+        Some((counter, limit.measure.unit, by_policy + 1))
     });
-    let (counter, unit) = counter.ok_or_else(|| Error::NotFound {
+    let (counter, unit, least_raise) = counter.ok_or_else(|| Error::NotFound {
         what: "counter",
         name: label.chars().take(200).collect(),
     })?;
@@ -39,6 +71,7 @@ pub(super) fn subject(current: &Current, label: &str) -> Result<Subject> {
         counter,
         label: label.to_owned(),
         unit,
+        least_raise,
     })
 }
 

@@ -42,16 +42,28 @@ pub(crate) struct Place {
     turn: Option<OwnedMutexGuard<()>>,
 }
 
+/// Who waits for a counter already.
+#[derive(Debug)]
+pub(crate) enum Behind {
+    Nobody,
+    /// Others, and this is the place behind them.
+    Others(Place),
+    /// So many that there is no place behind them. They lack so many units.
+    TooMany(u64),
+}
+
 impl Queues {
-    /// A place behind those who wait for the counter, if anybody does. None also where too many do.
-    pub(crate) fn behind(self: &Arc<Self>, counter: &Counter, units: u64) -> Option<Place> {
+    /// A place behind those who wait for the counter, if anybody does.
+    pub(crate) fn behind(self: &Arc<Self>, counter: &Counter, units: u64) -> Behind {
         if self.open.load(Ordering::Acquire) == 0 {
-            return None;
+            return Behind::Nobody;
         }
-        if !self.by_counter.lock().contains_key(counter) {
-            return None;
-        }
+        let lacking = self.by_counter.lock().get(counter).map(|it| it.units);
+        let Some(lacking) = lacking else {
+            return Behind::Nobody;
+        };
         self.join(counter, units)
+            .map_or(Behind::TooMany(lacking), Behind::Others)
     }
 
     /// The last place of the counter's queue; none where too many wait.
@@ -125,11 +137,15 @@ mod tests {
     async fn who_came_first_is_first() {
         let queues = Arc::new(Queues::default());
         let a = counter("a");
-        assert!(queues.behind(&a, 1).is_none());
+        let behind = |units| match queues.behind(&a, units) {
+            Behind::Others(place) => place,
+            other @ (Behind::Nobody | Behind::TooMany(_)) => panic!("{other:?}"),
+        };
+        assert!(matches!(queues.behind(&a, 1), Behind::Nobody));
         let mut first = queues.join(&a, 2).unwrap();
-        let mut second = queues.behind(&a, 3).unwrap();
-        let mut third = queues.behind(&a, 4).unwrap();
-        assert!(queues.behind(&counter("b"), 1).is_none());
+        let mut second = behind(3);
+        let mut third = behind(4);
+        assert!(matches!(queues.behind(&counter("b"), 1), Behind::Nobody));
         assert_eq!((first.ahead(), second.ahead(), third.ahead()), (0, 2, 5));
         first.first().await;
         let order = Mutex::new(Vec::new());
@@ -149,7 +165,7 @@ mod tests {
         );
         assert_eq!(*order.lock(), ["second", "third"]);
         assert!(queues.by_counter.lock().is_empty());
-        assert!(queues.behind(&a, 1).is_none());
+        assert!(matches!(queues.behind(&a, 1), Behind::Nobody));
     }
 
     #[tokio::test]
@@ -178,6 +194,9 @@ mod tests {
             .map(|_| queues.join(&a, 1).unwrap())
             .collect();
         assert!(queues.join(&a, 1).is_none());
+        // Nobody passes a full queue by.
+        let full = u64::try_from(MOST_WAITING).unwrap();
+        assert!(matches!(queues.behind(&a, 1), Behind::TooMany(units) if units == full));
         assert!(queues.join(&counter("b"), 1).is_some());
         drop(places);
         assert!(queues.join(&a, 1).is_some());

@@ -9,7 +9,7 @@ use tollgate_quota::node::{Denial, Why};
 
 use super::Needs;
 use super::held::Held;
-use crate::limiter::{Limiter, Place};
+use crate::limiter::{Behind, Limiter, Place};
 use crate::metrics;
 use crate::plan::Line;
 
@@ -93,10 +93,14 @@ impl Patience<'_> {
             .filter(|(_, line)| line.waits())
         {
             let queues = self.limiter.queues();
-            if let Some(place) = queues.behind(&line.counter, line.reserved(&self.needs)) {
-                let waiting = self.waiting(place, ask);
-                self.in_time(&waiting)?;
-                return Ok(Some(waiting));
+            match queues.behind(&line.counter, line.reserved(&self.needs)) {
+                Behind::Nobody => {}
+                Behind::Others(place) => {
+                    let waiting = self.waiting(place, ask);
+                    self.in_time(&waiting)?;
+                    return Ok(Some(waiting));
+                }
+                Behind::TooMany(lacking) => return Err(self.no_room(ask, lacking)),
             }
         }
         Ok(None)
@@ -144,31 +148,33 @@ impl Patience<'_> {
     async fn be_first(&self, waiting: &mut Waiting) -> Result<(), Denial> {
         let by = waiting.by;
         let first = timeout_at(by, waiting.place.first()).await;
-        first.map_err(|_| self.no_room(waiting))
+        first.map_err(|_| self.no_room(waiting.ask, waiting.place.ahead()))
     }
 
     /// How long until there is room at this place, or the refusal where that is too late.
     fn in_time(&self, waiting: &Waiting) -> Result<Duration, Denial> {
         let slots = self.lines[waiting.ask].limit.kind == Kind::Concurrent;
-        let wait = match self.comes_in(waiting) {
+        let (ask, ahead) = (waiting.ask, waiting.place.ahead());
+        let wait = match self.comes_in(ask, ahead) {
             // Nobody can tell when.
             Some(_) if slots => SLOT_LOOK,
             Some((_, wait)) => wait.max(SHORTEST),
             None => SHORTEST,
         };
         if Instant::now() + wait > waiting.by {
-            return Err(self.no_room(waiting));
+            return Err(self.no_room(ask, ahead));
         }
         Ok(wait)
     }
 
-    fn no_room(&self, waiting: &Waiting) -> Denial {
-        let line = &self.lines[waiting.ask];
+    /// The refusal by a line behind those who lack so much.
+    fn no_room(&self, ask: usize, ahead: u64) -> Denial {
+        let line = &self.lines[ask];
         let (limit, wait) = self
-            .comes_in(waiting)
+            .comes_in(ask, ahead)
             .unwrap_or((line.limit.amount, SHORTEST));
         Denial {
-            ask: waiting.ask,
+            ask,
             counter: line.counter.clone(),
             why: Why::Exhausted {
                 limit,
@@ -178,10 +184,10 @@ impl Patience<'_> {
     }
 
     /// The limit in force, and how long until there is room for this request and those ahead of it.
-    fn comes_in(&self, waiting: &Waiting) -> Option<(u64, Duration)> {
-        let line = &self.lines[waiting.ask];
+    fn comes_in(&self, ask: usize, ahead: u64) -> Option<(u64, Duration)> {
+        let line = &self.lines[ask];
         let units = line.reserved(&self.needs);
-        let all = units.saturating_add(waiting.place.ahead());
+        let all = units.saturating_add(ahead);
         self.limiter.comes_in(&line.counter, all)
     }
 }

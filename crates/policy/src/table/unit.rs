@@ -45,6 +45,19 @@ impl Unit {
         }
     }
 
+    /// Returns the most that a limit may let through: what the counters of nodes hold with room to spare. Of money it
+    /// is a hundred million dollars.
+    #[must_use]
+    pub fn most(self) -> u64 {
+        match self {
+            Self::Requests | Self::Tokens | Self::InputTokens | Self::OutputTokens => {
+                1_000_000_000_000
+            }
+            Self::Cost => 100_000_000_000_000_000,
+            Self::Concurrent => 1_000_000,
+        }
+    }
+
     /// Returns the unit of this name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {

@@ -18,10 +18,6 @@ use crate::table::{Unit, build};
 
 /// Most limits. Every one of them applies to every request.
 const MAX_LIMITS: usize = 256;
-/// Highest amount of a window: what the counters of nodes hold with room to spare.
-const MAX_AMOUNT: u64 = 1_000_000_000_000;
-/// The same of money, in billionths of a US dollar: a hundred million dollars.
-const MAX_COST: u64 = 100_000_000_000_000_000;
 /// Highest weights, in thousandths. Reservations do not know what comes from the cache, so it may not weigh more.
 const MAX_CACHED_WEIGHT: u32 = 1000;
 const MAX_OUTPUT_WEIGHT: u32 = 1_000_000;
@@ -31,8 +27,6 @@ const MAX_WINDOW: u32 = 366 * 86_400;
 const MAX_MOVING: u32 = 3600;
 /// Highest weight of a tier.
 const MAX_WEIGHT: u32 = 1000;
-/// Most requests at once.
-const MAX_CONCURRENT: u64 = 1_000_000;
 
 pub(super) fn check(policy: &pb::Policy, faults: &mut Vec<Fault>) {
     count(policy.limits.len(), "limits", faults);
@@ -282,11 +276,7 @@ fn amount(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
 
 /// Looks whether so many units make a limit. `hint` says what to write instead of none.
 fn units((unit, units): (Unit, u64), hint: &str, at: &str, faults: &mut Vec<Fault>) {
-    let most = match unit {
-        Unit::Cost => MAX_COST,
-        Unit::Concurrent => MAX_CONCURRENT,
-        Unit::Requests | Unit::Tokens | Unit::InputTokens | Unit::OutputTokens => MAX_AMOUNT,
-    };
+    let most = unit.most();
     if units == 0 {
         let problem = "is zero, which would refuse every request";
         faults.push(Fault::new(at, problem).hint(hint));
@@ -399,7 +389,8 @@ fn burst(it: &pb::Limit, at: &str, faults: &mut Vec<Fault>) {
     } else if unit == Some(Unit::Cost) {
         let fault = Fault::new(at, "has no meaning for `cost_usd`");
         faults.push(fault.hint("leave it out: the bucket holds what a window brings in"));
-    } else if it.burst > MAX_AMOUNT {
-        faults.push(Fault::new(at, format!("is more than {MAX_AMOUNT}")));
+    } else if it.burst > Unit::Requests.most() {
+        let most = Unit::Requests.most();
+        faults.push(Fault::new(at, format!("is more than {most}")));
     }
 }

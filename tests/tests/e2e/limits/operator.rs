@@ -84,6 +84,10 @@ async fn any_replica_raises_and_resets_and_says_who_did_it() -> anyhow::Result<(
     let why = ["--reason", "a launch", "--by", "ada"];
     let second = ["--control", cluster.controls[1].url()];
     let raise = ["limits", "raise", DAY, "--to", "8", "--for", "1h"];
+    // Meant to let through less, it would change nothing.
+    let lower = ["limits", "raise", DAY, "--to", "1", "--for", "1h"];
+    let refused = tollgate(&[&lower, &why, &second]).unwrap_err().to_string();
+    assert!(refused.contains("change the policy"), "{refused}");
     let raised = tollgate(&[&raise, &why, &second])?;
     assert!(raised.contains("8 (raised until 2"), "{raised}");
     spend_all(&caller, 3).await?;
