@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::chat::{Request, Response, Warning};
 use crate::failure::Failure;
+use crate::unsupported::Unsupported;
 use crate::{
     Error, anthropic, bedrock, cohere, counting, gemini, models, openai, options, responses, stored,
 };
@@ -267,8 +268,12 @@ impl Codec {
         target: &Target<'_>,
         stream: bool,
     ) -> Result<HttpRequest, Error> {
+        let mut unsupported = Unsupported::new(self.kind, target);
+        let all = &request.provider_options;
+        let shared = options::without_foreign(all, self.api, &mut unsupported)?;
+        let meant = options::of_kind(shared.as_ref().unwrap_or(all), self.kind)?;
         let own;
-        let request = match options::of_kind(&request.provider_options, self.kind)? {
+        let request = match meant.or(shared) {
             None => request,
             Some(provider_options) => {
                 own = Request {
@@ -279,6 +284,18 @@ impl Codec {
             }
         };
         stored::check(&request.messages, self.kind, target)?;
+        let mut encoded = self.encode_meant(request, target, stream)?;
+        encoded.warnings.extend(unsupported.into_warnings());
+        Ok(encoded)
+    }
+
+    /// Encodes a request whose options are for this kind.
+    fn encode_meant(
+        &self,
+        request: &Request,
+        target: &Target<'_>,
+        stream: bool,
+    ) -> Result<HttpRequest, Error> {
         if self.api == Api::Responses {
             return responses::encode(request, target, self.kind, stream);
         }

@@ -7,7 +7,52 @@
 use serde_json::{Map, Value};
 
 use crate::Error;
-use crate::codec::Kind;
+use crate::codec::{Api, Kind};
+use crate::unsupported::Unsupported;
+
+/// What only OpenAI's own interface knows of what its callers write, and others refuse without saying why.
+const OF_OPENAI: [&str; 6] = [
+    "store",
+    "verbosity",
+    "safety_identifier",
+    "prediction",
+    "prompt_cache_options",
+    "web_search_options",
+];
+
+/// The same without what is OpenAI's alone, where another kind is meant and not named; none where all may stay. That
+/// nothing is to be stored is true wherever nothing is.
+///
+/// # Errors
+/// It may not be left out.
+pub(crate) fn without_foreign(
+    options: &Map<String, Value>,
+    api: Api,
+    unsupported: &mut Unsupported,
+) -> Result<Option<Map<String, Value>>, Error> {
+    let stores = match unsupported.kind() {
+        Kind::OpenAi | Kind::AzureOpenAi | Kind::OpenAiCompatible => api == Api::ChatCompletions,
+        Kind::Anthropic | Kind::Gemini | Kind::Mistral | Kind::Cohere | Kind::Bedrock => false,
+    };
+    let foreign = match unsupported.kind() {
+        Kind::OpenAi | Kind::AzureOpenAi | Kind::OpenAiCompatible => &[][..],
+        Kind::Anthropic | Kind::Gemini | Kind::Mistral | Kind::Cohere | Kind::Bedrock => &OF_OPENAI,
+    };
+    let mut left = None;
+    for (name, value) in options {
+        let stores_nothing = name == "store" && *value == Value::Bool(false) && !stores;
+        if !stores_nothing && !foreign.contains(&name.as_str()) {
+            continue;
+        }
+        if !stores_nothing {
+            let problem =
+                "only OpenAI knows it; to send it here too, write it under the kind's name";
+            unsupported.field(format!("provider_options.{name}"), problem)?;
+        }
+        left.get_or_insert_with(|| options.clone()).remove(name);
+    }
+    Ok(left)
+}
 
 /// The options that a kind is sent; none where no kind is named, and all of them are meant.
 ///
@@ -60,7 +105,7 @@ mod tests {
 
     use crate::Error;
     use crate::chat::{Message, Request, Role};
-    use crate::codec::{Codec, Kind, Target};
+    use crate::codec::{Api, Codec, Kind, Target};
 
     fn sent(kind: Kind, options: Value) -> Result<Value, Error> {
         let Value::Object(provider_options) = options else {
@@ -74,6 +119,57 @@ mod tests {
         };
         let sent = Codec::new(kind).encode(&request, &Target::of("m"), false)?;
         Ok(serde_json::from_slice(&sent.body).unwrap())
+    }
+
+    #[test]
+    fn what_is_openais_alone_goes_nowhere_else_unless_the_kind_is_named() {
+        for kind in Kind::ALL {
+            let of_openai = matches!(
+                kind,
+                Kind::OpenAi | Kind::AzureOpenAi | Kind::OpenAiCompatible
+            );
+            let body = sent(kind, json!({"store": false})).unwrap();
+            assert_eq!(body.get("store").is_some(), of_openai, "{kind:?}");
+            for (name, value) in [("verbosity", json!("low")), ("store", json!(true))] {
+                let answer = sent(kind, json!({name: value}));
+                match answer {
+                    Ok(body) => assert!(of_openai && body[name] == value, "{kind:?}: {body}"),
+                    Err(error) => {
+                        assert!(!of_openai, "{kind:?}: {error}");
+                        assert_eq!(error.field(), Some(&*format!("provider_options.{name}")));
+                    }
+                }
+                let named = sent(kind, json!({kind.as_str(): {name: value}})).unwrap();
+                assert_eq!(named[name], value, "{kind:?}");
+            }
+            let target = Target {
+                drop_unsupported: true,
+                ..Target::of("m")
+            };
+            let request = Request {
+                messages: vec![Message::text(Role::User, "hi")],
+                max_output_tokens: Some(1),
+                provider_options: [("verbosity".to_owned(), json!("low"))]
+                    .into_iter()
+                    .collect(),
+                ..Request::default()
+            };
+            let left = Codec::new(kind).encode(&request, &target, false).unwrap();
+            assert_eq!(left.warnings.is_empty(), of_openai, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn to_store_nothing_is_what_responses_do_anyway() {
+        let codec = Codec::new(Kind::OpenAi).over(Api::Responses).unwrap();
+        let request = Request {
+            messages: vec![Message::text(Role::User, "hi")],
+            provider_options: [("store".to_owned(), json!(false))].into_iter().collect(),
+            ..Request::default()
+        };
+        let sent = codec.encode(&request, &Target::of("m"), false).unwrap();
+        let body: Value = serde_json::from_slice(&sent.body).unwrap();
+        assert_eq!(body["store"], false);
     }
 
     #[test]
