@@ -38,10 +38,18 @@ impl Meter {
     /// Billionths of a US dollar that this usage of a deployment costs. None where its price is not known.
     pub(super) fn cost(&self, deployment: &Deployment, usage: &Usage) -> Option<u64> {
         let price = deployment.price.as_ref()?;
-        // Vectors of pictures cost more than those of texts, which is all that some lists of prices tell.
+        // Vectors of pictures cost more than those of texts, and spoken answers more than written ones; the text's price
+        // is all that some lists tell.
         let pictures = self.operation == Operation::Embeddings && usage.input_image > 0;
-        let unknown = |part| !price.knows(part);
-        if pictures && unknown(Part::InputImage) || usage.searches > 0 && unknown(Part::Search) {
+        let dearer = [
+            (pictures, Part::InputImage),
+            (usage.output_audio > 0, Part::OutputAudio),
+            (usage.searches > 0, Part::Search),
+        ];
+        if dearer
+            .into_iter()
+            .any(|(used, part)| used && !price.knows(part))
+        {
             return None;
         }
         Some(price.cost(self.served(usage), &tokens(usage)))

@@ -161,6 +161,16 @@ def starts(model, since):
     return [since, *sorted(day for day in days if day > since)]
 
 
+def searches(name):
+    return re.search(r"(^|-)search(-|$)", name) is not None
+
+
+def is_partial(id, rows):
+    """Whether the list leaves out what such a model is for, and what costs far more than text: sound, or searches of which
+    answers do not tell how many there were."""
+    return searches(id) or "audio" in id and not any("input_audio" in row for row in rows)
+
+
 def prices(model, since):
     """The rows of a model, or none where one of them cannot be said."""
     rows, before = [], None
@@ -176,7 +186,7 @@ def prices(model, since):
         if of_day != before:
             rows += [({"from": day.isoformat()} if day > since else {}) | row for row in of_day]
         before = of_day
-    return rows
+    return None if is_partial(model.id, rows) else rows
 
 
 def check(vendor, written):
@@ -206,6 +216,9 @@ def main():
         for model, (_, names) in zip(vendor.models, written):
             rows = prices(model, since)
             # A model without a price stays in its place, so that its name does not match one further down.
+            if searching := [name for name in names if searches(name) and not searches(model.id)]:
+                names = [name for name in names if name not in searching]
+                lines.append({"model": f"{model.id}-search", "names": [name.lower() for name in searching], "prices": []})
             lines.append({"model": model.id, "names": [name.lower() for name in names], "prices": rows or []})
     for line in lines:
         print(json.dumps(line, separators=(",", ":")))
