@@ -141,7 +141,7 @@ impl<'a> Schema<'a> {
     }
 }
 
-/// Writes the conversation. Instructions come first, wherever they stood, as there is no other place for them;
+/// Writes the conversation. Instructions come first, as there is no other place for them;
 /// messages of one speaker that follow each other become one, so that speakers take turns and the results of parallel
 /// calls stand together.
 pub(crate) fn conversation<'a, F: Format>(
@@ -153,7 +153,7 @@ pub(crate) fn conversation<'a, F: Format>(
     let mut system = Vec::new();
     let mut messages: Vec<Message<F::Block<'a>>> = Vec::new();
     for (index, message) in request.messages.iter().enumerate() {
-        let role = match message.role {
+        let role = match unsupported.role_of(&request.messages, index) {
             Role::Developer | Role::System => None,
             Role::User | Role::Tool => Some("user"),
             Role::Assistant => Some("assistant"),

@@ -70,6 +70,31 @@ impl Unsupported {
         Ok(())
     }
 
+    /// As whose a message is sent where instructions stand before the conversation and nowhere else. Those that came later
+    /// move there, or, where the last answer would have nothing behind it to be answered, become the user's; either is
+    /// told.
+    pub(crate) fn role_of(&mut self, messages: &[Message], index: usize) -> Role {
+        let instructs = |it: &Message| matches!(it.role, Role::System | Role::Developer);
+        let (before, rest) = messages.split_at(index);
+        let role = rest.first().map_or(Role::User, |it| it.role);
+        if !rest.first().is_some_and(instructs) || before.iter().all(instructs) {
+            return role;
+        }
+        let said_last = before.iter().rev().find(|it| !instructs(it));
+        let answered = said_last.is_some_and(|it| it.role == Role::Assistant);
+        let (role, problem) = if answered && rest.iter().all(instructs) {
+            let problem =
+                "it knows instructions before the conversation only; these were sent as the user's";
+            (Role::User, problem)
+        } else {
+            let problem =
+                "it knows instructions before the conversation only; these were moved there";
+            (role, problem)
+        };
+        self.note(format!("messages[{index}].role"), problem);
+        role
+    }
+
     /// Calls `field` for those that are there.
     ///
     /// # Errors

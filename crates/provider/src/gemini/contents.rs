@@ -107,8 +107,9 @@ impl<'a, 'u> Writer<'a, 'u> {
         self.unsupported.speakers(messages, PROBLEM)?;
         for (index, message) in messages.iter().enumerate() {
             let at = format!("messages[{index}]");
+            let role = self.unsupported.role_of(messages, index);
             let parts = self.parts(message, &at)?;
-            self.add(message.role, parts);
+            self.add(role, parts);
         }
         if self.turns.is_empty() {
             return Err(self.unsupported.refuse(

@@ -324,3 +324,39 @@ fn a_tools_name_with_its_result_is_no_speakers() {
         assert!(encoded.is_ok(), "{kind:?}: {encoded:?}");
     }
 }
+
+#[test]
+fn instructions_that_come_late_are_not_moved_in_silence() {
+    let sent = |kind, rest: &[Value]| {
+        let mut messages = vec![
+            json!({"role": "system", "content": "first"}),
+            json!({"role": "user", "content": "hi"}),
+            json!({"role": "assistant", "content": "yes"}),
+        ];
+        messages.extend_from_slice(rest);
+        let asked = json!({"model": "m", "max_tokens": 9, "messages": messages});
+        let parsed = openai::parse_request(asked.to_string().as_bytes()).unwrap();
+        let sent = Codec::new(kind)
+            .encode(&parsed.request, &Target::of("m"), false)
+            .unwrap();
+        let told: Vec<_> = sent.warnings.iter().map(|it| it.field.clone()).collect();
+        (serde_json::from_slice::<Value>(&sent.body).unwrap(), told)
+    };
+    let late = json!({"role": "developer", "content": "late"});
+    let (body, told) = sent(
+        Kind::Anthropic,
+        &[late.clone(), json!({"role": "user", "content": "on"})],
+    );
+    assert_eq!(body["system"].as_array().unwrap().len(), 2);
+    assert_eq!(told, ["messages[3].role"]);
+    // Behind the last answer there must be something to answer.
+    let (body, told) = sent(Kind::Anthropic, std::slice::from_ref(&late));
+    assert_eq!(body["system"].as_array().unwrap().len(), 1);
+    assert_eq!(body["messages"][2]["role"], "user");
+    assert_eq!(told, ["messages[3].role"]);
+    let (body, told) = sent(Kind::Gemini, &[late]);
+    assert_eq!(body["contents"][2]["role"], "user");
+    assert_eq!(told, ["messages[3].role"]);
+    let (_, told) = sent(Kind::Bedrock, &[json!({"role": "user", "content": "on"})]);
+    assert!(told.is_empty());
+}
