@@ -14,7 +14,7 @@ mod dialect;
 pub(crate) mod embeddings;
 mod encode;
 mod errors;
-mod extra_content;
+pub(crate) mod extra_content;
 mod frame;
 mod mistral;
 mod outgoing;

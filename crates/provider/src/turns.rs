@@ -9,6 +9,7 @@ use crate::Error;
 use crate::chat::{self, Audio, Document, Image, Part, Role, Source, StoredFile};
 use crate::codec::Kind;
 use crate::openai::data_url;
+use crate::openai::extra_content::{self, ExtraContent};
 use crate::unsupported::NO_SOUND_BACK;
 
 /// A piece of content.
@@ -85,6 +86,8 @@ pub(crate) struct Call<'a> {
     id: Cow<'a, str>,
     r#type: &'static str,
     function: CalledFunction<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra_content: Option<ExtraContent<'a>>,
 }
 
 #[derive(Serialize)]
@@ -102,6 +105,15 @@ impl<'a> Call<'a> {
                 name: &call.name,
                 arguments: &call.arguments,
             },
+            extra_content: None,
+        }
+    }
+
+    /// With the state that Google's endpoint of this format wants back.
+    pub(crate) fn with_state(self, call: &'a chat::ToolCall) -> Self {
+        Self {
+            extra_content: extra_content::of(&call.opaque),
+            ..self
         }
     }
 }

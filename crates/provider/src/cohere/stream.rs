@@ -167,6 +167,7 @@ impl Answer {
                 arguments: function.arguments,
             });
             let fragment = CallFragment {
+                extra_content: None,
                 index,
                 id: call.id,
                 function,

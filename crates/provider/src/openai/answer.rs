@@ -3,6 +3,7 @@
 use super::audio::Told;
 use super::citations;
 use super::errors;
+use super::extra_content;
 use super::mistral;
 use super::usage;
 use super::wire::{Answer, AnswerChoice, AnswerMessage, AnswerPart, Content, Text, WholeCall};
@@ -164,7 +165,11 @@ fn tool_call(call: WholeCall<'_>) -> Result<ToolCall, Failure> {
             .arguments
             .map(Text::into_string)
             .unwrap_or_default(),
-        opaque: Vec::new(),
+        opaque: call
+            .extra_content
+            .and_then(extra_content::read)
+            .into_iter()
+            .collect(),
     })
 }
 

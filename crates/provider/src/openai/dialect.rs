@@ -31,12 +31,24 @@ pub(crate) struct Dialect {
     pub(super) developer: Role,
     /// Whether the reasoning of a turn that called tools goes back as `reasoning_content`.
     pub(super) returns_reasoning: bool,
+    /// Whether the state of calls goes back to the model, as Google's models want it.
+    pub(super) returns_call_state: bool,
     /// Whether tools that the server itself runs stand among the others.
     pub(super) own_tools: bool,
     /// Whether `top_k` is known.
     pub(super) top_k: bool,
     /// Whose forms and names are used where Mistral has its own.
     pub(super) forms: Forms,
+}
+
+impl Dialect {
+    /// With what a server of this dialect wants for the sake of that model.
+    pub(super) fn for_model(self, model: &str) -> Self {
+        Self {
+            returns_call_state: self.kind == Kind::OpenAiCompatible && model.contains("gemini"),
+            ..self
+        }
+    }
 }
 
 /// Which field limits the output.
@@ -59,6 +71,7 @@ pub(crate) const OPENAI: Dialect = Dialect {
     limit: LimitField::MaxCompletionTokens,
     developer: Role::Developer,
     returns_reasoning: false,
+    returns_call_state: false,
     own_tools: false,
     top_k: false,
     forms: Forms::OpenAi,
@@ -70,6 +83,7 @@ pub(crate) const COMPATIBLE: Dialect = Dialect {
     limit: LimitField::MaxTokens,
     developer: Role::System,
     returns_reasoning: true,
+    returns_call_state: false,
     own_tools: true,
     top_k: true,
     forms: Forms::OpenAi,
@@ -81,6 +95,7 @@ pub(crate) const AZURE: Dialect = Dialect {
     limit: LimitField::MaxCompletionTokens,
     developer: Role::System,
     returns_reasoning: false,
+    returns_call_state: false,
     own_tools: false,
     top_k: false,
     forms: Forms::OpenAi,
@@ -92,6 +107,7 @@ pub(crate) const MISTRAL: Dialect = Dialect {
     limit: LimitField::MaxTokens,
     developer: Role::System,
     returns_reasoning: false,
+    returns_call_state: false,
     own_tools: false,
     top_k: true,
     forms: Forms::Mistral,

@@ -227,6 +227,7 @@ pub(crate) fn encode(
     dialect: &Dialect,
     stream: bool,
 ) -> Result<HttpRequest, Error> {
+    let dialect = &dialect.for_model(target.base_model);
     let mut unsupported = Unsupported::new(dialect.kind, target);
     check(request, dialect, &mut unsupported)?;
     let body = Body {

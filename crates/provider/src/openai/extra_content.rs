@@ -1,4 +1,4 @@
-//! State of a tool call on its way through a caller who speaks this format.
+//! State of a tool call on its way through a caller, or a provider, who speaks this format.
 //!
 //! It travels in `extra_content`, the place that Google's own OpenAI-compatible endpoint has for the
 //! signature of a call, so that the clients of that endpoint know to send it back. The state of other
@@ -10,12 +10,12 @@ use serde_json::value::RawValue;
 use crate::chat::Opaque;
 use crate::gemini;
 
-#[derive(Serialize)]
-pub(super) struct ExtraContent<'a> {
+#[derive(Debug, Serialize)]
+pub(crate) struct ExtraContent<'a> {
     google: Google<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 struct Google<'a> {
     thought_signature: &'a str,
 }
@@ -31,7 +31,7 @@ struct ReadGoogle {
 }
 
 /// What is told to the caller of a call's state.
-pub(super) fn of(state: &[Opaque]) -> Option<ExtraContent<'_>> {
+pub(crate) fn of(state: &[Opaque]) -> Option<ExtraContent<'_>> {
     let thought_signature = state.iter().find_map(gemini::call_signature)?;
     Some(ExtraContent {
         google: Google { thought_signature },

@@ -291,7 +291,14 @@ fn assistant<'a>(
             Part::Text(text) | Part::Cited { text, .. } => parts.push(borrowed(text)),
             Part::Refusal(text) if mistral => parts.push(borrowed(text)),
             Part::Refusal(refusal) => parts.push(ContentPart::Refusal { refusal }),
-            Part::ToolCall(call) => calls.push(Call::of(call, call_id(&call.id, dialect))),
+            Part::ToolCall(call) => {
+                let written = Call::of(call, call_id(&call.id, dialect));
+                calls.push(if dialect.returns_call_state {
+                    written.with_state(call)
+                } else {
+                    written
+                });
+            }
             Part::Reasoning { text, opaque } if mistral => parts.extend(thinking(text, opaque)),
             Part::Reasoning { text, .. } if reasoning.is_empty() => reasoning = Cow::Borrowed(text),
             Part::Reasoning { text, .. } => reasoning.to_mut().push_str(text),

@@ -1,6 +1,7 @@
 //! Putting the fragments of streamed tool calls in order.
 
-use super::wire::{CallFragment, MOST_CALLS};
+use super::extra_content;
+use super::wire::{CallFragment, CalledFunction, MOST_CALLS};
 use crate::chat::{Chunk, Delta};
 
 /// The most argument bytes held back for a call whose name has not arrived.
@@ -50,33 +51,13 @@ impl Calls {
         if let (true, Some(id)) = (call.id.is_empty(), fragment.id) {
             call.id = id.into_string();
         }
-        let Some(function) = fragment.function else {
-            return Ok(());
-        };
-        let name = function.name.filter(|name| !name.as_str().is_empty());
-        if let (State::Unnamed { held }, Some(name)) = (&mut call.state, name) {
-            let held = std::mem::take(held);
-            call.state = State::Announced;
-            if call.id.is_empty() {
-                call.id = format!("call_{choice}_{index}");
-            }
-            let delta = Delta::ToolCall {
-                index,
-                id: call.id.clone(),
-                name: name.into_string(),
-            };
-            out.push(Chunk::Delta { choice, delta });
-            push_arguments(choice, index, held, out);
+        let state = fragment.extra_content.and_then(extra_content::read);
+        if let Some(function) = fragment.function {
+            call.take(choice, index, function, out)?;
         }
-        let Some(arguments) = function.arguments else {
-            return Ok(());
-        };
-        match &mut call.state {
-            State::Announced => push_arguments(choice, index, arguments.into_string(), out),
-            State::Unnamed { held } if held.len() + arguments.as_str().len() <= MOST_HELD => {
-                held.push_str(arguments.as_str());
-            }
-            State::Unnamed { .. } => return Err("a tool call sends arguments but no name"),
+        if let (State::Announced, Some(state)) = (&call.state, state) {
+            let delta = Delta::ToolState { index, state };
+            out.push(Chunk::Delta { choice, delta });
         }
         Ok(())
     }
@@ -113,6 +94,44 @@ impl Calls {
             },
         });
         Ok(self.calls.len() - 1)
+    }
+}
+
+impl Call {
+    /// Takes what a fragment says of the function.
+    fn take(
+        &mut self,
+        choice: u32,
+        index: u32,
+        function: CalledFunction<'_>,
+        out: &mut Vec<Chunk>,
+    ) -> Result<(), Broken> {
+        let name = function.name.filter(|name| !name.as_str().is_empty());
+        if let (State::Unnamed { held }, Some(name)) = (&mut self.state, name) {
+            let held = std::mem::take(held);
+            self.state = State::Announced;
+            if self.id.is_empty() {
+                self.id = format!("call_{choice}_{index}");
+            }
+            let delta = Delta::ToolCall {
+                index,
+                id: self.id.clone(),
+                name: name.into_string(),
+            };
+            out.push(Chunk::Delta { choice, delta });
+            push_arguments(choice, index, held, out);
+        }
+        let Some(arguments) = function.arguments else {
+            return Ok(());
+        };
+        match &mut self.state {
+            State::Announced => push_arguments(choice, index, arguments.into_string(), out),
+            State::Unnamed { held } if held.len() + arguments.as_str().len() <= MOST_HELD => {
+                held.push_str(arguments.as_str());
+            }
+            State::Unnamed { .. } => return Err("a tool call sends arguments but no name"),
+        }
+        Ok(())
     }
 }
 

@@ -248,4 +248,5 @@ pub(crate) struct CallFragment<'a> {
     #[serde(borrow)]
     pub(crate) id: Option<Text<'a>>,
     pub(crate) function: Option<CalledFunction<'a>>,
+    pub(crate) extra_content: Option<&'a RawValue>,
 }

@@ -46,12 +46,14 @@ fn usage_counts_what_was_cached_as_input() {
     let body = r#"{"content":[],"stop_reason":"end_turn","usage":{"input_tokens":10,
         "cache_creation_input_tokens":300,"cache_read_input_tokens":2000,
         "cache_creation":{"ephemeral_5m_input_tokens":100,"ephemeral_1h_input_tokens":200},"output_tokens":12,
+        "output_tokens_details":{"thinking_tokens":7},
         "server_tool_use":{"web_search_requests":2,"web_fetch_requests":1}}}"#;
     let usage = Usage {
         searches: 2,
         cache_read: 2000,
         cache_write: 300,
         cache_write_1h: 200,
+        reasoning: 7,
         ..Usage::of(2310, 12, UsageSource::Provider)
     };
     assert_eq!(decode(body).unwrap().usage, Some(usage));

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::chat::Part;
+use crate::chat::{Chunk, Delta, Part};
 use crate::codec::{Codec, Kind, Target};
 use crate::openai::{self, ChunkRenderer};
 
@@ -77,4 +77,52 @@ fn what_else_is_found_there_is_ignored() {
         };
         assert_eq!(call.opaque, [], "{extra}");
     }
+}
+
+#[test]
+fn a_server_of_this_format_gets_the_signatures_of_its_calls_back() {
+    let state = json!({"google": {"thought_signature": "c2ln"}});
+    let call = json!({"index": 0, "id": "c1", "type": "function", "extra_content": state,
+        "function": {"name": "f", "arguments": "{}"}});
+    let codec = Codec::new(Kind::OpenAiCompatible);
+    let whole = json!({"model": "m", "choices": [{"index": 0, "finish_reason": "tool_calls",
+        "message": {"role": "assistant", "tool_calls": [call]}}]});
+    let response = codec.decode(whole.to_string().as_bytes()).unwrap();
+    let told: Value = serde_json::from_slice(&openai::render_response(&response, 7)).unwrap();
+    let mut decoder = codec.stream_decoder(1);
+    let mut chunks = Vec::new();
+    let event = json!({"model": "m", "choices": [{"index": 0, "delta": {"tool_calls": [call]}}]});
+    decoder
+        .push(format!("data: {event}\n\n").as_bytes(), &mut chunks)
+        .unwrap();
+    let streamed = chunks.iter().find_map(|chunk| {
+        let Chunk::Delta {
+            delta: Delta::ToolState { state, .. },
+            ..
+        } = chunk
+        else {
+            return None;
+        };
+        Some(state.clone())
+    });
+    let [Part::ToolCall(whole)] = &response.choices[0].message.parts[..] else {
+        panic!("{response:?}");
+    };
+    assert_eq!(streamed.as_ref(), whole.opaque.first());
+
+    let asked = json!({"model": "m", "messages": [
+        {"role": "user", "content": "hi"},
+        told["choices"][0]["message"],
+        {"role": "tool", "tool_call_id": "c1", "content": "blue"},
+    ]});
+    let parsed = openai::parse_request(asked.to_string().as_bytes()).unwrap();
+    let sent = |kind, model| {
+        let sent = Codec::new(kind).encode(&parsed.request, &Target::of(model), false);
+        let body: Value = serde_json::from_slice(&sent.unwrap().body).unwrap();
+        body["messages"][1]["tool_calls"][0]["extra_content"].clone()
+    };
+    assert_eq!(sent(Kind::OpenAiCompatible, "google/gemini-3-pro"), state);
+    // Others may refuse what they do not know.
+    assert_eq!(sent(Kind::OpenAiCompatible, "llama"), Value::Null);
+    assert_eq!(sent(Kind::OpenAi, "gpt-5"), Value::Null);
 }
