@@ -318,6 +318,20 @@ impl Codec {
         models::encode(self.kind, page).filter(|_| !self.vertex)
     }
 
+    /// The request once more without the model's thoughts so far, where the provider has refused it because it cannot
+    /// read them: they are another account's. None where it was refused for anything else, or holds none.
+    #[must_use]
+    pub fn without_unreadable_thoughts(
+        &self,
+        request: &Request,
+        refused: &Failure,
+    ) -> Option<Request> {
+        let responses = self.api == Api::Responses;
+        responses
+            .then(|| responses::without_unreadable(request, self.kind, refused))
+            .flatten()
+    }
+
     /// Decodes the body of a 200 that answers `list_models`.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use super::*;
 
 mod coding;
 mod kinds;
+mod thoughts;
 
 const ANSWER: &str = r#"{"id":"1","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4}}"#;
 const EVENT: &str = "data: {\"id\":\"1\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hello\"},\"finish_reason\":null}]}\n\n";
@@ -51,6 +52,12 @@ impl Server {
 }
 
 async fn read_request(stream: &mut TcpStream) -> String {
+    let read = read_whole(stream).await;
+    let head = read.split("\r\n\r\n").next();
+    head.unwrap_or_default().to_ascii_lowercase()
+}
+
+async fn read_whole(stream: &mut TcpStream) -> String {
     let mut read = Vec::new();
     let mut buffer = [0; 4096];
     loop {
@@ -62,7 +69,7 @@ async fn read_request(stream: &mut TcpStream) -> String {
                 .lines()
                 .find_map(|line| line.strip_prefix("content-length: "));
             if body.len() >= length.unwrap().parse::<usize>().unwrap() {
-                return head.to_ascii_lowercase();
+                return text;
             }
         }
         assert_ne!(count, 0, "the request broke off");
