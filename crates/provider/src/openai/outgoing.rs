@@ -10,6 +10,7 @@ use super::dialect::{Dialect, Forms};
 use super::mistral;
 use crate::Error;
 use crate::chat::{self, Audio, Document, DocumentSource, Opaque, Part, Role, Source, StoredFile};
+use crate::codec::Kind;
 use crate::turns::{self, Call, Content, ImageUrl, Place, titled, url};
 
 #[derive(Serialize)]
@@ -166,8 +167,16 @@ fn plain<'a>(role: &'static str, content: Option<Content<'a, ContentPart<'a>>>) 
     }
 }
 
+/// The longest id of a call that OpenAI's own service takes.
+const LONGEST_ID: usize = 40;
+
+/// The id of a call as the server takes it: the same wherever it occurs.
 fn call_id<'a>(id: &'a str, dialect: &Dialect) -> Cow<'a, str> {
+    let own = matches!(dialect.kind, Kind::OpenAi | Kind::AzureOpenAi);
     match dialect.forms {
+        Forms::OpenAi if own && id.len() > LONGEST_ID => {
+            Cow::Owned(format!("call_{}", mistral::call_id(id)))
+        }
         Forms::OpenAi => Cow::Borrowed(id),
         Forms::Mistral => mistral::call_id(id),
     }

@@ -359,3 +359,28 @@ fn provider_options_replace_no_field_of_the_gateway() {
         );
     }
 }
+
+#[test]
+fn ids_that_others_made_are_no_longer_than_they_may_be() {
+    let long = "get_the_weather_of_tomorrow_in_the_mountains_a1b2c3";
+    for (id, kind, kept) in [
+        ("call_1", Kind::OpenAi, true),
+        (long, Kind::OpenAi, false),
+        (long, Kind::AzureOpenAi, false),
+        (long, Kind::OpenAiCompatible, true),
+    ] {
+        let asked = json!({"model": "m", "messages": [
+            {"role": "user", "content": "hi"},
+            {"role": "assistant", "tool_calls": [
+                {"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+            {"role": "tool", "tool_call_id": id, "content": "sun"},
+        ]});
+        let parsed = openai::parse_request(asked.to_string().as_bytes()).unwrap();
+        let sent = Codec::new(kind).encode(&parsed.request, &Target::of("m"), false);
+        let body: Value = serde_json::from_slice(&sent.unwrap().body).unwrap();
+        let sent = &body["messages"][1]["tool_calls"][0]["id"];
+        assert_eq!(*sent, body["messages"][2]["tool_call_id"]);
+        assert_eq!(sent == id, kept, "{kind:?}: {sent}");
+        assert!(kept || sent.as_str().unwrap().len() <= 40);
+    }
+}
