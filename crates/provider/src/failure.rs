@@ -43,36 +43,6 @@ pub enum Class {
 }
 
 impl Class {
-    /// Whether another target may succeed where this one failed, as long as nothing has been sent
-    /// to the caller yet.
-    #[must_use]
-    pub fn is_retryable_elsewhere(self) -> bool {
-        match self {
-            Self::CallerError | Self::ContextTooLong | Self::ContentFilter => false,
-            Self::KeyDead
-            | Self::KeyLimited
-            | Self::Ramping
-            | Self::Overloaded
-            | Self::Server
-            | Self::Transport
-            | Self::Truncated => true,
-        }
-    }
-
-    /// Whether the failure speaks against the health of the target that produced it.
-    #[must_use]
-    pub fn is_targets_fault(self) -> bool {
-        match self {
-            Self::Overloaded | Self::Server | Self::Transport | Self::Truncated => true,
-            Self::CallerError
-            | Self::ContextTooLong
-            | Self::ContentFilter
-            | Self::KeyDead
-            | Self::KeyLimited
-            | Self::Ramping => false,
-        }
-    }
-
     /// What a status other than 2xx says where nothing else does.
     #[must_use]
     pub fn of_status(status: u16) -> Self {
@@ -144,12 +114,6 @@ impl Failure {
     #[must_use]
     pub fn transport(detail: impl Into<String>) -> Self {
         Self::new(Class::Transport, detail)
-    }
-
-    /// Whether another target may succeed, as long as the caller has been sent nothing.
-    #[must_use]
-    pub fn is_retryable_elsewhere(&self) -> bool {
-        self.class.is_retryable_elsewhere()
     }
 
     /// What the caller is told. It is chosen by class and never holds the provider's words, but for

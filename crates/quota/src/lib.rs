@@ -40,7 +40,7 @@
 //!
 //! # Rules, and what each prevents
 //! - **R1 Debit before vend.** `hwm` is raised by a transaction guarded by the ownership key's
-//!   creation revision and the record's own revision, in at most 16 steps per window, before units of
+//!   modification revision and the record's own revision, in at most 16 steps per window, before units of
 //!   the step are handed out. A write with unknown outcome is charged but not used until re-read. The
 //!   record holds the limit in force with its policy revision; a debit obeys the newer of that and
 //!   policy's, so that a lagging new owner cannot bring back a limit already lowered.

@@ -9,7 +9,7 @@ use crate::{Counter, NodeTime, OwnerTime, Promise, Window};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation(pub u64);
 
-/// One term of ownership: the store's creation revision of the ownership key, strictly rising.
+/// One term of ownership: the store's modification revision of the ownership key, strictly rising.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub i64);
 

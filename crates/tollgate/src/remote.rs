@@ -29,6 +29,8 @@ pub(crate) struct Service {
     pub(crate) address: &'static str,
     /// How to prove oneself to it.
     pub(crate) credential: &'static str,
+    /// Where it mostly is.
+    example: &'static str,
 }
 
 /// The control plane.
@@ -36,6 +38,7 @@ pub(crate) static CONTROL: Service = Service {
     name: "control plane",
     address: "--control or TOLLGATE_CONTROL",
     credential: "--token or TOLLGATE_TOKEN",
+    example: "http://127.0.0.1:8081",
 };
 
 /// A node.
@@ -43,6 +46,7 @@ pub(crate) static NODE: Service = Service {
     name: "node",
     address: "--node or TOLLGATE_NODE",
     credential: "--key or TOLLGATE_KEY (`tollgate keys create` makes a key)",
+    example: "http://127.0.0.1:8080",
 };
 
 /// A channel that adds the credential.
@@ -141,8 +145,8 @@ impl Remote {
 fn endpoint(service: &Service, url: &str) -> Result<Endpoint, Error> {
     let wrong = |why: &str| {
         Error::Config(format!(
-            "`{url}` is no address of a {}: {why}; set {} to one such as http://127.0.0.1:8080",
-            service.name, service.address
+            "`{url}` is no address of a {}: {why}; set {} to one such as {}",
+            service.name, service.address, service.example
         ))
     };
     if url.starts_with("https://") {

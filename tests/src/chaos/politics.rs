@@ -85,7 +85,7 @@ impl Politics {
         pushes.iter().filter(|push| push.revision.is_some()).count()
     }
 
-    /// What was in force when: until every replica ran the next revision.
+    /// What was in force when: until every replica and node ran the next revision.
     pub(super) fn settings(&self, watch: &Watch) -> Vec<Setting> {
         let pushes = lock(&self.pushes);
         let next = pushes.iter().skip(1).map(Some).chain([None]);

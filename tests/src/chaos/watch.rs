@@ -37,7 +37,7 @@ pub(super) struct Watch {
 #[derive(Debug, Default)]
 struct Seen {
     looks: Vec<Look>,
-    /// By replica: policy revisions, and when each was first seen to run.
+    /// By replica and node: policy revisions, and when each was first seen to run.
     revisions: BTreeMap<Member, Vec<(u64, u64)>>,
 }
 
@@ -71,6 +71,7 @@ impl Watch {
             } else {
                 let connected = value("tollgate_control_connected{stream=\"quota\"}") == 1;
                 look.connected.insert(member, connected);
+                revisions.push((member, value("tollgate_policy_revision")));
             }
         }
         look.at_ms = super::now_ms();
@@ -104,10 +105,11 @@ impl Watch {
         seen.looks.last().cloned()
     }
 
-    /// When the last replica was first seen to run this revision or a later one; none if one never was.
+    /// When the last replica or node was first seen to run this revision or a later one; none if one never was.
     pub(super) fn everywhere_since(&self, revision: u64) -> Option<u64> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = Member::controls().map(|member| {
+        let all = Member::controls().chain(Member::nodes());
+        let since = all.map(|member| {
             let mut of_member = seen.revisions.get(&member)?.iter();
             let found = of_member.find(|(running, _)| *running >= revision)?;
             Some(found.1)

@@ -51,8 +51,8 @@ pub(crate) enum Mutation {
     UnguardedHorizon,
     /// Records: a new owner takes no account of what may have gone out under the mark.
     MarkIgnored,
-    /// Records: it takes it for charged when it reads it, and not when the last lease ends.
-    MarkFromReading,
+    /// Records: it takes it for charged when it was written, some seconds ago, and not when the last lease ends.
+    MarkFromWriting,
     /// Records: a new owner takes no account of what was charged.
     ChargesIgnored,
     /// R4: what was written off bears the generation of what is granted afterwards.
@@ -393,10 +393,10 @@ impl Mutants {
         if self.is(Mutation::MarkIgnored) {
             record.hwm = 0;
         }
-        if self.is(Mutation::MarkFromReading) {
-            let window_ms = counter.kind().window_ms();
+        if self.is(Mutation::MarkFromWriting) {
+            let released = OwnerTime(now.0 - 4_000).after(counter.kind().window_ms());
             let mark = std::mem::take(&mut record.hwm);
-            record.charged.push((now.after(window_ms), mark));
+            record.charged.push((released, mark));
         }
         if self.is(Mutation::PromiseTakenBack) {
             record.promises = Promises::default();

@@ -41,7 +41,7 @@ const PLANTED: &[(Mutation, &[Family])] = &[
     (HorizonReadEarly, &[Brief]),
     (UnguardedHorizon, &[Brief, Sliding]),
     (MarkIgnored, &[Recorded]),
-    (MarkFromReading, &[Recorded]),
+    (MarkFromWriting, &[Recorded]),
     (ChargesIgnored, &[Recorded]),
     (NoGeneration, &[Bucket]),
     (HeldAsSpent, &[Recorded, Sliding, Bucket]),

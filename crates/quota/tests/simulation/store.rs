@@ -10,7 +10,7 @@ use tollgate_quota::{Counter, Epoch, Incarnation, OwnerTime, Promise, Window};
 #[derive(Debug, Clone, Default)]
 struct State {
     revision: i64,
-    /// Creation revision of the ownership key.
+    /// Modification revision of the ownership key.
     epoch: i64,
     keys: BTreeMap<Counter, (Record, i64)>,
     /// The rows of counters that are kept by them.

@@ -26,8 +26,8 @@ pub(crate) struct Arguments {
         required = true
     )]
     control: Vec<String>,
-    /// Directory for the snapshot of policy and keys, which the node starts from while the control plane is
-    /// away
+    /// Directory for the snapshot of policy and keys, which the node starts from while the control plane is away, and
+    /// for the journal of what limits lent it: keep it, and never put a copy back
     #[arg(long, env = "TOLLGATE_DATA_DIR", value_name = "DIR")]
     data_dir: PathBuf,
     /// Address to serve callers on, gRPC and HTTP

@@ -59,7 +59,8 @@ pub(super) fn bucket(
     }
 }
 
-/// Times in which a limit's amount was the same, and nothing of a higher one before can be left.
+/// Times in which a limit's amount was the same, and nothing of a higher one before can be left. A limit that is new is
+/// not asked for by nodes that do not know it yet.
 fn steady(evidence: &Evidence, limit: usize) -> Vec<(u64, u64, u64)> {
     let mut steady = Vec::new();
     let mut begin = 0;
@@ -71,7 +72,9 @@ fn steady(evidence: &Evidence, limit: usize) -> Vec<(u64, u64, u64)> {
             steady.push((amount, setting.from_ms.max(begin), until));
         }
         let lowered = next.is_some_and(|next| next.amounts[limit] < amount);
-        if lowered {
+        if amount.is_none() {
+            begin = begin.max(setting.until_ms.unwrap_or(u64::MAX));
+        } else if lowered {
             let left_over = |until: u64| until.saturating_add(LEFT_OVER_MS);
             begin = begin.max(setting.until_ms.map_or(u64::MAX, left_over));
         }

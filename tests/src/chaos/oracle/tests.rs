@@ -227,6 +227,25 @@ fn a_bucket_gives_what_it_holds_and_what_comes_in() {
 }
 
 #[test]
+fn a_limit_that_is_new_binds_once_every_node_knows_it() {
+    let mut seen = evidence(asked(Model::Flow, 1, START + 3_000, (1, 50)));
+    let mut without = seen.settings[0];
+    without.amounts[5] = None;
+    without.from_ms = START - 10_000;
+    seen.settings[0].from_ms = START;
+    seen.settings.insert(0, without);
+    seen.settings[0].until_ms = Some(START + 4_000);
+    let bucket = |seen: &Evidence| {
+        promises(seen)
+            .iter()
+            .any(|(promise, ..)| *promise == "bucket")
+    };
+    assert!(!bucket(&seen));
+    seen.settings[0].until_ms = Some(START + 1_000);
+    assert!(bucket(&seen));
+}
+
+#[test]
 fn a_budget_is_never_overspent_however_long_it_takes() {
     let spend = |count| evidence(asked(Model::Spend, 0, START, (3_600_000, count)));
     let cost = Unit::Cost.of((10, 8));

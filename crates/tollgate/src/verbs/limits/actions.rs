@@ -45,7 +45,7 @@ pub(crate) struct Asker {
 pub(crate) struct Raise {
     /// The counter, as `limits` shows it
     counter: String,
-    /// What it admits meanwhile; money in US dollars
+    /// What it admits meanwhile; money as $12 or 12.50, since 12 is twelve billionths of a US dollar
     #[arg(long, value_name = "AMOUNT", required_unless_present = "end")]
     to: Option<String>,
     /// For how long, such as 30m or 12h
@@ -80,7 +80,8 @@ pub(crate) struct Close {
     /// Number of the dead process, as `limits` shows it beside the node
     #[arg(long, value_name = "NUMBER")]
     process: u64,
-    /// All that it has spent in this window, by the provider's records; money in US dollars. Everything else that it
+    /// All that it has spent in this window, by the provider's records; money as $12 or 12.50, since 12 is
+    /// twelve billionths of a US dollar. Everything else that it
     /// held is freed. A process that still runs would spend that a second time: make sure that it is dead
     #[arg(long, value_name = "AMOUNT")]
     spent: String,
@@ -270,14 +271,18 @@ fn audit(records: &[AuditRecord]) -> String {
 /// point or a `$`, so that `2` is never two billion units by mistake.
 fn units(flag: &str, text: &str) -> Result<u64, Error> {
     let wrong = || {
-        let hint =
-            "write a whole number of units, or US dollars with a point, such as `12.50` or `0.0`";
+        let hint = "write a whole number of units, or US dollars such as `$12`, `12.50` or `0.0`";
         Error::Config(format!("{flag}: {text:?} is not an amount: {hint}"))
     };
-    if !text.contains('.') {
-        return text.parse().map_err(|_| wrong());
-    }
-    let (whole, fraction) = text.split_once('.').ok_or_else(wrong)?;
+    let (dollars, number) = match text.strip_prefix('$') {
+        Some(number) => (true, number),
+        None => (false, text),
+    };
+    let (whole, fraction) = match number.split_once('.') {
+        Some(parts) => parts,
+        None if dollars => (number, "0"),
+        None => return text.parse().map_err(|_| wrong()),
+    };
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     if !digits(whole) || !digits(fraction) || fraction.len() > 9 {
         return Err(wrong());
@@ -297,6 +302,9 @@ mod tests {
             ("12", Some(12)),
             ("0.0", Some(0)),
             ("12.5", Some(12_500_000_000)),
+            ("$12", Some(12_000_000_000)),
+            ("$0.5", Some(500_000_000)),
+            ("$", None),
             ("0.000000001", Some(1)),
             ("-1", None),
             ("1.", None),

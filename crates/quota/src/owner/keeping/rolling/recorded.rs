@@ -1,10 +1,15 @@
 //! Sliding limits longer than some seconds: what they were charged is written down, so that a new owner goes on at once.
 //!
 //! The record holds what is charged, by the time of its release, and a mark. *At any time what is out, and what was
-//! charged since the record was composed, is at most the mark*: where more is to go out, a new record is written first
-//! (R1). So a successor knows of all that may have been handed out. What is charged counts until its release; the mark
-//! counts from the latest moment at which a unit of it can be stamped, the end of the old owner's horizon and of the
-//! leases that were granted by then. The rest of the limit it hands out at once (R2), be the old owner still at work.
+//! charged within the last window and since the record was composed, is at most the mark*: where more is to go out, a
+//! new record is written first (R1). So a successor knows of all that may have been handed out. What is charged counts
+//! until its release; the mark counts from the latest moment at which a unit of it can be stamped, the end of the old
+//! owner's horizon and of the leases that were granted by then. The rest of the limit it hands out at once (R2), be the
+//! old owner still at work.
+//!
+//! The mark reaches some seconds ahead, so that nobody waits for a store that is slow, and is written anew a few times
+//! per window, so that little of it was charged long ago. Of a write whose outcome nobody knows either record may be
+//! durable: until another one certainly is, what goes out stays below both marks.
 
 use super::slots::Slots;
 use super::{Rolling, Stock};
@@ -14,27 +19,40 @@ use crate::owner::keeping::{Keeping, Lack, Shown, Turn};
 use crate::owner::{Commit, Load, Record};
 use crate::{Incarnation, OwnerTime, Promises};
 
-/// What is being written.
+/// The mark reaches so far ahead of demand, and of what the limit lets through, in seconds.
+const AHEAD_S: u64 = 5;
+/// Most writes of unknown outcome; beyond them nothing goes out before one is known.
+const MOST_DOUBTFUL: usize = 8;
+
+/// A record that is, or may be, durable.
 #[derive(Debug, Clone)]
 struct Written {
     record: Record,
     /// Charged since it was composed.
-    since: u64,
+    since: Slots,
     /// Whether it holds what a reset has left.
     is_reset: bool,
+}
+
+impl Written {
+    /// What may go out under its mark.
+    fn room(&self, outstanding: u64) -> u64 {
+        let used = outstanding.saturating_add(self.since.charged());
+        self.record.hwm.saturating_sub(used)
+    }
 }
 
 #[derive(Debug, Clone)]
 pub(in crate::owner::keeping) struct Recorded {
     rolling: Rolling,
-    /// The durable record and its key's modification revision (0: there is none).
+    /// The durable record, as it was found, and its key's modification revision (0: there is none).
     stored: (Option<Record>, i64),
     /// Whether `stored` was ever read.
     known: bool,
-    /// Whether the stored mark is this owner's to use: it wrote it, and knows what went out since.
-    is_own: bool,
-    /// Charged since the stored record was composed.
-    since: u64,
+    /// The durable record, where this owner has written it.
+    own: Option<Written>,
+    /// Those that may be durable instead.
+    doubtful: Vec<Written>,
     link: Link<Written>,
     /// A reset is to be written.
     resetting: bool,
@@ -46,8 +64,8 @@ impl Recorded {
             rolling,
             stored: (None, 0),
             known: false,
-            is_own: false,
-            since: 0,
+            own: None,
+            doubtful: Vec::new(),
             link: Link::reading(),
             resetting: false,
         }
@@ -78,17 +96,52 @@ impl Recorded {
         Some(slots)
     }
 
-    /// What may go out under the mark, whichever of the record that is stored and the one that is being written is
-    /// durable.
+    /// Every record that may be durable.
+    fn records(&mut self) -> impl Iterator<Item = &mut Written> {
+        let certain = self.own.iter_mut().chain(&mut self.doubtful);
+        certain.chain(self.link.writing_mut())
+    }
+
+    /// What may go out under the mark, whichever record is durable.
     fn headroom(&self) -> u64 {
-        let room = |record: &Record, since: u64| {
-            let used = self.rolling.outstanding.saturating_add(since);
-            record.hwm.saturating_sub(used)
+        let Some(own) = &self.own else {
+            return 0;
         };
-        let stored = self.stored.0.as_ref().filter(|_| self.is_own);
-        let stored = stored.map_or(0, |record| room(record, self.since));
-        let written = self.link.writing();
-        written.map_or(stored, |it| stored.min(room(&it.record, it.since)))
+        if self.doubtful.len() > MOST_DOUBTFUL {
+            return 0;
+        }
+        let others = self.doubtful.iter().chain(self.link.writing());
+        let room = |it: &Written| it.room(self.rolling.outstanding);
+        others.map(room).fold(room(own), u64::min)
+    }
+
+    /// Whether much of its mark has been charged by now.
+    fn is_stale(&self, step: u64) -> bool {
+        let own = self.own.as_ref();
+        own.is_some_and(|it| it.since.charged() >= step)
+    }
+
+    /// What is to be there to go out under a new mark; none where the one that is there will do.
+    fn wanted(&self, context: &Context<'_>, lack: &Lack) -> Option<u64> {
+        let size = self.limit(context).unwrap_or(0);
+        let step = size.div_ceil(context.config.steps.max(1)).max(1);
+        let at_pace = size.saturating_mul(AHEAD_S * 1_000) / self.rolling.kind.window_ms();
+        let ahead = lack.demand.saturating_mul(AHEAD_S).min(at_pace).max(step);
+        let (headroom, stale) = (self.headroom(), self.is_stale(step));
+        let most = size.saturating_sub(self.rolling.outstanding);
+        let low = headroom < lack.demand.min(step / 2);
+        match lack.head {
+            Some((_, shortage)) => {
+                let wanted = ahead.max(headroom.saturating_add(shortage)).min(most);
+                (stale || self.resetting || wanted > headroom).then_some(wanted)
+            }
+            None if low || stale || self.resetting => Some(ahead.min(most)),
+            // Noted once that nothing counts any more.
+            None => {
+                let rests = self.rolling.outstanding == 0 && self.charged() == 0;
+                (rests && !self.is_stored_empty()).then_some(0)
+            }
+        }
     }
 
     fn charged(&self) -> u64 {
@@ -134,6 +187,7 @@ impl Keeping for Recorded {
             self.rolling.stock = self.inherited(context).map(Stock::Slots);
         }
         self.rolling.pass(context);
+        self.records().for_each(|it| it.since.pass(context.now));
         Turn::Same
     }
 
@@ -172,10 +226,7 @@ impl Keeping for Recorded {
 
     fn spend(&mut self, now: OwnerTime, units: u64) {
         self.rolling.spend(now, units);
-        self.since = self.since.saturating_add(units);
-        if let Some(written) = self.link.writing_mut() {
-            written.since = written.since.saturating_add(units);
-        }
+        self.records().for_each(|it| it.since.charge(now, units));
     }
 
     fn loaded(&mut self, context: &Context<'_>, outcome: Load, wishes: &mut Wishes) -> Turn {
@@ -197,8 +248,16 @@ impl Keeping for Recorded {
             return Turn::Same;
         }
         self.link.found();
-        self.stored = (record, mod_revision);
         self.known = true;
+        if (&record, mod_revision) == (&self.stored.0, self.stored.1) {
+            return Turn::News;
+        }
+        // Either a write of this owner's turns out to be durable, or an empty record was swept away.
+        let is_found = |it: &Written| Some(&it.record) == record.as_ref();
+        let found = self.doubtful.iter().position(is_found);
+        self.own = found.map(|at| self.doubtful.swap_remove(at));
+        self.doubtful.clear();
+        self.stored = (record, mod_revision);
         Turn::News
     }
 
@@ -208,16 +267,17 @@ impl Keeping for Recorded {
         };
         match outcome {
             Commit::Committed(mod_revision) => {
-                self.stored = (Some(written.record), mod_revision);
-                self.since = written.since;
-                self.is_own = true;
+                self.stored = (Some(written.record.clone()), mod_revision);
                 self.resetting &= !written.is_reset;
+                self.own = Some(written);
+                // They were to follow the record that this one has followed.
+                self.doubtful.clear();
             }
-            Commit::Conflict | Commit::Unknown | Commit::Lost => {
-                // Whichever record is durable, what is out is below its mark; more goes out by the next.
-                self.is_own = false;
+            Commit::Unknown => {
+                self.doubtful.push(written);
                 self.link.read(wishes);
             }
+            Commit::Conflict | Commit::Lost => self.link.read(wishes),
         }
         Turn::Same
     }
@@ -232,28 +292,15 @@ impl Keeping for Recorded {
         if !self.link.is_ready() || self.rolling.stock.is_none() {
             return;
         }
-        let size = self.limit(context).unwrap_or(0);
-        let step = size.div_ceil(context.config.steps.max(1)).max(1);
-        let headroom = self.headroom();
-        let low = headroom < lack.demand.min(step / 2);
-        let raise = match lack.head {
-            Some((_, shortage)) => step.max(shortage),
-            None if low => step,
-            None => 0,
-        };
-        let raised = headroom.saturating_add(raise).min(self.free_total(context));
-        let rests = self.rolling.outstanding == 0 && self.charged() == 0;
-        let empties = rests && raise == 0 && !self.is_stored_empty();
-        if raised <= headroom && !empties && !self.resetting {
+        let Some(headroom) = self.wanted(context, lack) else {
             return;
-        }
-        let headroom = if empties { 0 } else { raised };
+        };
         let Some(record) = self.compose(context, headroom) else {
             return;
         };
         self.link.write(Written {
             record: record.clone(),
-            since: 0,
+            since: Slots::new(self.rolling.kind.window_ms()),
             is_reset: self.resetting,
         });
         wishes.write = Some(Write {
