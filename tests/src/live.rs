@@ -5,6 +5,7 @@
 //! two sees the answers as they come: fields that no fixture has, and fields of other types, are told by path and type.
 //! Without any key, it is told what would be done. The answers themselves are not shown, and nothing is kept.
 
+mod caller;
 mod cases;
 mod fixtures;
 mod providers;
@@ -18,12 +19,9 @@ use std::time::Instant;
 
 use anyhow::Context;
 use clap::Parser;
-use tollgate_proto::completion::v1::completion_service_client::CompletionServiceClient;
-use tollgate_proto::completion::v1::embedding_service_client::EmbeddingServiceClient;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Channel, Endpoint};
 
 use crate::gateway::Gateway;
+use caller::Caller;
 use cases::Case;
 use fixtures::Shapes;
 use providers::{Provider, chosen, plan, policy};
@@ -136,29 +134,5 @@ impl Report {
         }
         self.strange += unread.len();
         Ok(())
-    }
-}
-
-/// Calls the gateway.
-#[derive(Debug)]
-struct Caller {
-    client: CompletionServiceClient<Channel>,
-    embeddings: EmbeddingServiceClient<Channel>,
-    /// The OpenAI edge.
-    http: reqwest::Client,
-    url: String,
-    authorization: MetadataValue<Ascii>,
-}
-
-impl Caller {
-    async fn connect(gateway: &Gateway) -> anyhow::Result<Self> {
-        let channel = Endpoint::from_shared(gateway.url())?.connect().await?;
-        Ok(Self {
-            client: CompletionServiceClient::new(channel.clone()),
-            embeddings: EmbeddingServiceClient::new(channel),
-            http: reqwest::Client::builder().no_proxy().build()?,
-            url: gateway.url(),
-            authorization: format!("Bearer {}", gateway.key("live/live/live")?).parse()?,
-        })
     }
 }

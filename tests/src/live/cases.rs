@@ -1,20 +1,17 @@
 //! What is asked for, and what the answers must be like.
 
-use std::collections::BTreeMap;
-
 use anyhow::Context;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use serde_json::{Value, json};
 use tollgate_proto::completion::v1::{
-    CacheHint, Choice, CompleteRequest, CompleteResponse, EmbedInput, EmbedRequest, FinishReason,
+    CacheHint, CompleteRequest, CompleteResponse, EmbedInput, EmbedRequest, FinishReason,
     FunctionTool, Image, InputType, JsonSchemaFormat, Message, Part, ReasoningEffort,
-    ReasoningRequest, ResponseFormat, Role as Speaker, StreamCompleteResponse, Tool, ToolCall,
-    ToolChoice, ToolChoiceMode, ToolResult, UsageSource, embed_input, embedding, image, part,
-    part_delta, response_format, tool, tool_choice,
+    ReasoningRequest, ResponseFormat, Role as Speaker, Tool, ToolCall, ToolChoice, ToolChoiceMode,
+    ToolResult, UsageSource, embed_input, embedding, image, part, response_format, tool,
+    tool_choice,
 };
-use tonic::{Code, Request};
+use tonic::Code;
 
-use super::Caller;
+use super::caller::Caller;
 use super::providers::{Provider, Role};
 use crate::gateway::user;
 
@@ -217,16 +214,8 @@ async fn edge(caller: &Caller, model: &str, found: &mut Differences) -> anyhow::
         "messages": [{"role": "user", "content": "Say hello."}],
         "max_completion_tokens": MOST_OUTPUT,
     });
-    let request = caller
-        .http
-        .post(format!("{}/v1/chat/completions", caller.url))
-        .header(AUTHORIZATION, caller.authorization.as_bytes())
-        .header(CONTENT_TYPE, "application/json")
-        .body(body.to_string());
-    let answer = request.send().await?;
-    let status = answer.status();
+    let (status, answer) = caller.by_http(&body).await?;
     found.unless(status.is_success(), || format!("status {status}"));
-    let answer: Value = serde_json::from_str(&answer.text().await?)?;
     let choice = &answer["choices"][0];
     found.says_something(choice["message"]["content"].as_str().unwrap_or_default());
     found.unless(choice["finish_reason"] == "stop", || {
@@ -271,13 +260,13 @@ async fn embeddings(caller: &Caller, model: &str, found: &mut Differences) -> an
     let input = EmbedInput {
         input: Some(embed_input::Input::Text("Say hello.".to_owned())),
     };
-    let request = caller.authorized(EmbedRequest {
+    let request = EmbedRequest {
         model: model.to_owned(),
         inputs: vec![input],
         input_type: InputType::Document.into(),
         ..EmbedRequest::default()
-    });
-    let answer = caller.embeddings.clone().embed(request).await?.into_inner();
+    };
+    let answer = caller.embed(request).await?;
     let lengths = answer.embeddings.iter().map(|it| match &it.vector {
         Some(embedding::Vector::Floats(floats)) => floats.values.len(),
         Some(embedding::Vector::Packed(_)) | None => 0,
@@ -417,66 +406,6 @@ fn call(part: &Part) -> Option<&ToolCall> {
     match &part.part {
         Some(part::Part::ToolCall(call)) => Some(call),
         _ => None,
-    }
-}
-
-impl Caller {
-    async fn whole(&self, request: CompleteRequest) -> Result<CompleteResponse, tonic::Status> {
-        let request = self.authorized(request);
-        Ok(self.client.clone().complete(request).await?.into_inner())
-    }
-
-    async fn streamed(&self, request: CompleteRequest) -> Result<Streamed, tonic::Status> {
-        let request = self.authorized(request);
-        let mut client = self.client.clone();
-        let mut stream = client.stream_complete(request).await?.into_inner();
-        let mut out = Streamed::default();
-        while let Some(piece) = stream.message().await? {
-            out.add(piece);
-        }
-        Ok(out)
-    }
-
-    fn authorized<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        let value = self.authorization.clone();
-        request.metadata_mut().insert("authorization", value);
-        request
-    }
-}
-
-/// A stream read to its end.
-#[derive(Debug, Default)]
-struct Streamed {
-    text: String,
-    /// Name and arguments of each call.
-    calls: BTreeMap<u32, (String, String)>,
-    /// How it ended, and what it used.
-    whole: CompleteResponse,
-}
-
-impl Streamed {
-    fn add(&mut self, piece: StreamCompleteResponse) {
-        self.whole.usage = piece.usage.or(self.whole.usage.take());
-        for choice in piece.choices {
-            for delta in &choice.parts {
-                match &delta.delta {
-                    Some(part_delta::Delta::Text(text)) => self.text.push_str(text),
-                    Some(part_delta::Delta::ToolCall(call)) => {
-                        let (name, arguments) = self.calls.entry(call.index).or_default();
-                        name.push_str(&call.name);
-                        arguments.push_str(&call.arguments_json);
-                    }
-                    _ => {}
-                }
-            }
-            if choice.finish_reason() != FinishReason::Unspecified {
-                self.whole.choices.push(Choice {
-                    finish_reason: choice.finish_reason,
-                    ..Choice::default()
-                });
-            }
-        }
     }
 }
 

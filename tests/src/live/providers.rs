@@ -272,7 +272,7 @@ pub(super) fn plan(chosen: &[Chosen<'_>]) -> String {
         out.push_str(
             "No provider's key is in the environment, so nothing is called. With one of these keys set, so many small\n\
              requests go to that provider through a gateway started for it, and what it answers is held against the\n\
-             fixtures. A model without a name is left out unless its variable names it.\n\n",
+             fixtures. What has no value here must be given one; without, models that think or embed are left out.\n\n",
         );
     }
     for provider in &PROVIDERS {
@@ -285,11 +285,13 @@ pub(super) fn plan(chosen: &[Chosen<'_>]) -> String {
         let calls: u32 = cases.iter().map(|case| case.calls).sum();
         let _ = write!(
             out,
-            "  {:<18} {}: {calls} requests, at most ${:.4}",
-            provider.kind,
-            provider.key,
-            provider.cost(&cases),
+            "  {:<18} {}: {calls} requests, ",
+            provider.kind, provider.key,
         );
+        let _ = match provider.cost(&cases) {
+            0.0 => write!(out, "at prices that only its owner knows"),
+            cost => write!(out, "at most ${cost:.4}"),
+        };
         let long: Vec<_> = cases.into_iter().filter(|case| case.is_cached()).collect();
         let _ = match long.is_empty() {
             true => writeln!(out),
