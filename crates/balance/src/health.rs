@@ -240,7 +240,12 @@ impl Health {
         let time = config
             .first_ejection
             .saturating_mul(1 << self.ejections.min(30));
-        let until = now.saturating_add(time.min(config.longest_ejection));
+        // What a provider has asked for in the meantime may last longer.
+        let asked = match self.state {
+            State::Away { until, .. } => until,
+            State::Well | State::Back { .. } => Duration::ZERO,
+        };
+        let until = asked.max(now.saturating_add(time.min(config.longest_ejection)));
         *self = Self {
             ejections: self.ejections.saturating_add(1),
             cooling_until: self.cooling_until,

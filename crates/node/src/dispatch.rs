@@ -100,6 +100,8 @@ pub(crate) async fn dispatch(
     let (revision, model) = (walk.revision(), &case.request.model);
     // What is wrong with the request, where a provider found it at fault.
     let mut at_fault = None;
+    // Whether that is why it goes on.
+    let mut for_its_own_sake = false;
     if attempts.made() == 0 {
         revision.first_attempt(model);
     }
@@ -111,7 +113,7 @@ pub(crate) async fn dispatch(
             continue;
         };
         // A fallback for the request's own sake is no retry: it buries nobody.
-        if attempts.made() > 1 && at_fault.is_none() && !revision.may_retry(model) {
+        if attempts.made() > 1 && !for_its_own_sake && !revision.may_retry(model) {
             break;
         }
         let ended = match walk.attempt((target, attempts), room, meter).await? {
@@ -121,13 +123,15 @@ pub(crate) async fn dispatch(
         if ended.is_inexpressible() {
             // Another provider may have words for it.
             attempts.unfit();
+            for_its_own_sake = true;
             at_fault.get_or_insert_with(|| exhausted::final_error(&ended));
             continue;
         }
         let Some(cause) = cause(&ended) else {
             return Err(exhausted::final_error(&ended));
         };
-        if cause.is_of_request() {
+        for_its_own_sake = cause.is_of_request();
+        if for_its_own_sake {
             at_fault.get_or_insert_with(|| exhausted::final_error(&ended));
         }
         if !attempts.failed(cause) {

@@ -228,6 +228,19 @@ fn who_is_overloaded_and_says_for_how_long_is_out_for_that_time_at_least() {
 }
 
 #[test]
+fn a_failure_shortens_no_time_that_was_asked_for() {
+    let mut it = Patient::default();
+    it.health.stay_away(&it.config, ms(30_000), ms(0));
+    let probe = crate::health::Try {
+        began: ms(500),
+        is_probe: true,
+    };
+    it.health.failure(&it.config, probe, ms(1_000));
+    assert_eq!(it.standing(ms(29_999)), Standing::Ejected);
+    assert_eq!(it.standing(ms(30_000)), Standing::Ready);
+}
+
+#[test]
 fn slow_answers_in_a_row_eject() {
     let mut it = Patient::default();
     for is_slow in [true, true, false, true, true] {

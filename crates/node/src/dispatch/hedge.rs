@@ -79,17 +79,16 @@ impl Walk<'_> {
         attempts: &mut Attempts<'_>,
         meter: &mut Meter,
     ) -> Result<Option<Started>, Error> {
-        let Some(target) = self.case.next(attempts) else {
+        // A target without room for an attempt beside another may be asked once that one has failed.
+        let mut with_it = attempts.clone();
+        let Some(target) = self.case.next(&mut with_it) else {
             return Ok(None);
         };
-        let room = self.room_beside(target, meter).await;
-        match room {
-            Some(room) => self.start((target, attempts), room, meter).map(Some),
-            None => {
-                attempts.pass_over();
-                Ok(None)
-            }
-        }
+        let Some(room) = self.room_beside(target, meter).await else {
+            return Ok(None);
+        };
+        *attempts = with_it;
+        self.start((target, attempts), room, meter).map(Some)
     }
 
     async fn room_beside(&self, target: usize, meter: &mut Meter) -> Option<Option<Room>> {

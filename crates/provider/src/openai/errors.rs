@@ -76,7 +76,9 @@ const BY_TYPE: [(&str, Class); 14] = [
 ];
 
 /// Words third, where a status covers more than one thing: what Azure says under its 429.
-const BY_WORDS: [(&str, Class); 2] = [
+const BY_WORDS: [(&str, Class); 3] = [
+    // OpenRouter's, with a 403: the prompt's fault, not the key's.
+    ("input was flagged", Class::ContentFilter),
     ("exceeded by request parameters", Class::CallerError),
     ("experiencing high demand", Class::Overloaded),
 ];
@@ -119,7 +121,11 @@ pub(crate) fn of_object(error: &ErrorObject, status: Option<u16>) -> Failure {
             .ok()
             .filter(|code| (400..600).contains(code))
     });
-    let class = by_name(&BY_CODE, &error.code)
+    // A single request of more tokens than a minute has: it bears the code of a limit that waiting would mend.
+    let too_large = error.message.starts_with("Request too large");
+    let class = too_large
+        .then_some(Class::ContextTooLong)
+        .or_else(|| by_name(&BY_CODE, &error.code))
         .or_else(|| is_context_text(error, status).then_some(Class::ContextTooLong))
         .or_else(|| by_name(&BY_TYPE, &error.kind))
         .or_else(|| by_words(&error.message))

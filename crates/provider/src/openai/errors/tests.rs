@@ -233,3 +233,26 @@ fn every_class_has_words_for_callers() {
         );
     }
 }
+
+#[test]
+fn one_callers_prompt_speaks_against_no_key() {
+    for (status, body, expected) in [
+        (
+            429,
+            r#"{"error":{"message":"Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 36278.","type":"tokens","code":"rate_limit_exceeded"}}"#,
+            Class::ContextTooLong,
+        ),
+        (
+            403,
+            r#"{"error":{"code":403,"message":"This model requires moderation. Your input was flagged for \"violence\".","metadata":{"reasons":["violence"]}}}"#,
+            Class::ContentFilter,
+        ),
+        (
+            429,
+            r#"{"error":{"message":"Rate limit reached for gpt-4o","type":"tokens","code":"rate_limit_exceeded"}}"#,
+            Class::KeyLimited,
+        ),
+    ] {
+        assert_eq!(classify(status, body).class, expected, "{body}");
+    }
+}
