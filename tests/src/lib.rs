@@ -11,7 +11,7 @@
 //!
 //! This crate does NOT contain any part of the product, does not link the product's crates other
 //! than the generated contract, and never talks to anything but the loopback network; [`chaos`]
-//! brings a network of its own, and [`live`] has a gateway call the providers that it is given keys for.
+//! brings a network of its own, and [`live`] passes a gateway's requests on to the providers that it is given keys for.
 
 #![expect(
     clippy::disallowed_methods,

@@ -57,9 +57,9 @@ const USAGE: &str = r#"usage: cargo xtask COMMAND
   bench faults [ARGS…]           what a node makes of callers and providers that misbehave
   chaos [ARGS…]                  faults on real processes while callers race, judged by
                                  the provider's ledger; needs root; `chaos --help` lists ARGS
-  live                           ask the real providers whose keys are in the environment, a few
-                                 cents' worth, and show where they differ from the fixtures;
-                                 without a key, show what would be done
+  live                           ask the real providers whose keys are in the environment, some
+                                 cents' worth each, and show where they differ from the fixtures,
+                                 in meaning and on the wire; without a key, show what would be done
   prices                         write the price catalog anew, from the release of genai-prices
                                  that `src/tools.rs` pins
 "#;

@@ -13,7 +13,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Runtime::new()?;
     let report = runtime.block_on(run(&options, &variables))?;
     print!("{}", report.text);
-    Ok(match report.differ {
+    Ok(match report.differ + report.strange {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     })

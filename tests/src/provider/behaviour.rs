@@ -27,6 +27,8 @@ use anyhow::{Context, bail, ensure};
 /// | `searched` | shape: a tool of the provider's own before the content, in formats that tell of one |
 /// | `usage-unasked` | shape: a stream reports usage though the request does not ask for it, where the format lets it ask |
 /// | `thinking-in-parts` | shape: thinking is a signed part of the content, as Mistral tells it, in OpenAI's format |
+/// | `obliging` | shape: calls the tool `lookup` where the request has tools and no result yet, and answers JSON where it has a schema |
+/// | `strange` | shape: the answer has a field `strange` that no provider has, and where OpenAI's says when it was made, it does in words |
 /// | `percent-P` | shape: the fault befalls P of a hundred requests, by lot |
 /// | `refuse-WHY` | fault: the format's own error for WHY: see [`Refusal`] |
 /// | `status-C` | fault: HTTP status C (400–599) with an error body of the format |
@@ -83,6 +85,10 @@ pub struct Behaviour {
     pub unasked_usage: bool,
     /// Whether OpenAI's format tells thinking as a part of the content.
     pub thinking_in_parts: bool,
+    /// Whether it calls tools and answers JSON where the request has tools or a schema.
+    pub obliging: bool,
+    /// Whether the answer has a field that no provider has, and one of another type.
+    pub strange: bool,
     /// Requests of a hundred that meet the fault.
     pub percent: u64,
     /// What goes wrong.
@@ -196,6 +202,8 @@ pub const EXAMPLES: &[&str] = &[
     "goes-on",
     "ok-2+spoken",
     "ok-2+searched",
+    "ok-2+obliging",
+    "ok-2+strange",
     "refuse-rate",
     "refuse-quota",
     "status-500",
@@ -245,6 +253,8 @@ impl Default for Behaviour {
             searched: false,
             unasked_usage: false,
             thinking_in_parts: false,
+            obliging: false,
+            strange: false,
             percent: 100,
             fault: Fault::None,
         }
@@ -278,6 +288,8 @@ impl Behaviour {
             "searched" => Some(&mut self.searched),
             "usage-unasked" => Some(&mut self.unasked_usage),
             "thinking-in-parts" => Some(&mut self.thinking_in_parts),
+            "obliging" => Some(&mut self.obliging),
+            "strange" => Some(&mut self.strange),
             _ => None,
         };
         if let Some(habit) = habit {

@@ -2,6 +2,7 @@
 
 mod framing;
 mod gzip;
+mod strange;
 pub(super) mod wire;
 mod writer;
 
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use super::behaviour::{Behaviour, Fault};
 use super::format::Format;
 use super::ledger::Outcome;
+use super::request::Wish;
 use super::vectors::Vectors;
 use wire::Refused;
 use writer::Writer;
@@ -99,6 +101,7 @@ pub(super) struct Facts<'a> {
     pub(super) stream: bool,
     /// Whether the request asks for usage in a stream.
     pub(super) include_usage: bool,
+    pub(super) wish: Wish,
     /// What is to be embedded, if that is asked for.
     pub(super) vectors: Option<&'a Vectors>,
 }

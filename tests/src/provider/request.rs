@@ -55,6 +55,44 @@ struct Part<'a> {
     text: Option<Cow<'a, str>>,
 }
 
+/// What a request wants beside words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    Words,
+    /// It has tools, and no result of one yet.
+    Call,
+    /// It has a schema that the answer is to follow.
+    Json,
+}
+
+impl Wish {
+    /// Looks for the words of any format.
+    pub(super) fn of(body: &[u8]) -> Self {
+        let has = |words: &[&str]| {
+            let mut words = words.iter();
+            words.any(|it| memchr::memmem::find(body, it.as_bytes()).is_some())
+        };
+        let results = [
+            r#""role":"tool""#,
+            r#""tool_result""#,
+            r#""toolResult""#,
+            r#""functionResponse""#,
+            r#""function_call_output""#,
+        ];
+        if has(&[r#""tools":["#]) {
+            return if has(&results) {
+                Self::Words
+            } else {
+                Self::Call
+            };
+        }
+        match has(&["json_schema", "responseJsonSchema"]) {
+            true => Self::Json,
+            false => Self::Words,
+        }
+    }
+}
+
 /// What is needed of the messages.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Prompt {

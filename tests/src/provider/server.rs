@@ -27,7 +27,7 @@ use super::inquiry;
 use super::ledger::{Entry, Ledger, Outcome, Ticket, key_hash, wall_ms};
 use super::record::Recorder;
 use super::reply::{Answer, Facts, Reply, render};
-use super::request::{ChatRequest, find_nonce};
+use super::request::{ChatRequest, Wish, find_nonce};
 use super::vectors::Vectors;
 
 /// Everything the connections share.
@@ -314,6 +314,7 @@ fn decide(
             max_tokens: None,
             stream: false,
             include_usage: false,
+            wish: Wish::Words,
             vectors: Some(&vectors),
         };
         return Ok(enter(state, &facts, arrived_ms, parts));
@@ -335,6 +336,7 @@ fn decide(
         max_tokens: request.max_tokens(),
         stream: route.stream.or(request.stream).unwrap_or(false),
         include_usage: request.include_usage(),
+        wish: Wish::of(body),
         vectors: None,
     };
     Ok(enter(state, &facts, arrived_ms, parts))

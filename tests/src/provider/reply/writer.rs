@@ -10,11 +10,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::framing::Framing;
+use super::strange::{self, Strange};
 use super::wire::{self, Call, Completion, Event, Finish, Piece, Role, Wire};
 use super::{Answer, Facts, JSON, Step, Usage, push_chunk};
 use crate::provider::behaviour::{Behaviour, Cut, Fault};
 use crate::provider::format::Format;
 use crate::provider::ledger::Outcome;
+use crate::provider::request::Wish;
 
 /// Time for bytes on their way to reach the client before a reset overtakes them.
 const BEFORE_DROP: Duration = Duration::from_millis(10);
@@ -30,6 +32,8 @@ pub(super) struct Writer<'a> {
     framing: Framing,
     completion: Completion<'a>,
     chunks: u32,
+    /// Whether the content is JSON.
+    json: bool,
     /// The chunks that the answer has already.
     said: u32,
     /// What is told, whether or not it is.
@@ -40,10 +44,20 @@ impl<'a> Writer<'a> {
     pub(super) fn new(facts: &'a Facts<'a>, behaviour: &'a Behaviour) -> Self {
         let cap = facts.max_tokens.unwrap_or(u32::MAX);
         let said = if behaviour.goes_on { facts.said } else { 0 };
-        let wanted = behaviour.chunks.saturating_sub(said);
+        let json = behaviour.obliging && facts.wish == Wish::Json;
+        let wanted = if json {
+            1
+        } else {
+            behaviour.chunks.saturating_sub(said)
+        };
         let chunks = wanted.min(cap);
-        let usage = usage(facts, behaviour, chunks);
-        let finish = match (chunks < wanted, behaviour.calls) {
+        let called = match facts.wish {
+            Wish::Call if behaviour.obliging => behaviour.calls.max(1),
+            _ => behaviour.calls,
+        };
+        let called = if chunks < wanted { 0 } else { called };
+        let usage = usage(facts, behaviour, chunks, called);
+        let finish = match (chunks < wanted, called) {
             _ if behaviour.fault == Fault::Filtered => Finish::Filtered,
             (true, _) => Finish::Length,
             (false, 0) => Finish::Stop,
@@ -51,7 +65,7 @@ impl<'a> Writer<'a> {
         };
         let calls = match finish {
             Finish::Length | Finish::Filtered => 0,
-            Finish::Stop | Finish::Calls => behaviour.calls,
+            Finish::Stop | Finish::Calls => called,
         };
         let call = |index| Call {
             index,
@@ -61,7 +75,10 @@ impl<'a> Writer<'a> {
         Self {
             facts,
             behaviour,
-            wire: wire::of(facts.format),
+            wire: match behaviour.strange {
+                true => Box::new(Strange(wire::of(facts.format))),
+                false => wire::of(facts.format),
+            },
             framing: Framing::of(facts.format, behaviour.fault == Fault::Crlf),
             completion: Completion {
                 facts,
@@ -75,6 +92,7 @@ impl<'a> Writer<'a> {
                 searched: behaviour.searched,
             },
             chunks,
+            json,
             said,
             usage,
         }
@@ -82,7 +100,10 @@ impl<'a> Writer<'a> {
 
     pub(super) fn unary(&self) -> Answer {
         if let Some(vectors) = self.facts.vectors {
-            let whole = vectors.body(self.facts.model, self.completion.usage);
+            let mut whole = vectors.body(self.facts.model, self.completion.usage);
+            if self.behaviour.strange {
+                whole = strange::document(whole);
+            }
             let mut answer = self.unary_of(whole.into());
             let header = vectors.header(self.completion.usage);
             answer.header = header.map(|(name, value)| (name, value.into()));
@@ -133,6 +154,9 @@ impl<'a> Writer<'a> {
     }
 
     fn push_content(&self, text: &mut Vec<u8>, index: u32) {
+        if self.json {
+            return text.extend_from_slice(br#"{\"n\":42}"#);
+        }
         push_chunk(text, self.facts.nonce, self.said + index);
         if self.behaviour.fault == Fault::SplitUtf8 {
             text.pop();
@@ -284,12 +308,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-fn usage(facts: &Facts<'_>, behaviour: &Behaviour, chunks: u32) -> Usage {
-    let calls = if chunks < behaviour.chunks {
-        0
-    } else {
-        behaviour.calls
-    };
+fn usage(facts: &Facts<'_>, behaviour: &Behaviour, chunks: u32, calls: u32) -> Usage {
     let honest = Usage {
         prompt: i64::try_from(facts.prompt_tokens).unwrap_or(i64::MAX),
         completion: i64::from(chunks) + i64::from(behaviour.thinking) + i64::from(calls),
