@@ -231,3 +231,24 @@ fn a_refusal_says_exactly_when_a_bucket_will_have_what_was_asked_for() {
     // Two units a second.
     assert_eq!(points, [(1, 500), (3, 1_500), (6, 3_000)]);
 }
+
+/// The lease of an owner in the store can end before the horizon that it has written, by which it goes on.
+#[test]
+fn one_that_leaves_soon_leaves_no_earlier_horizon_than_it_found() {
+    let until = NOW.after(2_500);
+    // The first may still hand out of the window that begins at 2,000 ms, and leases of it last for 2,000 more.
+    for (kind, at) in [(BRIEF, 2_001), (BUCKET, 4_900), (SLIDING, 4_900 + W)] {
+        let mut second = heir(kind, until);
+        assert_eq!(granted(&mut second, 1, kind, 1), 0, "{kind}");
+        second.owner.retire();
+        let left = second.owner.last_horizon(second.now).unwrap();
+        let mut third = Desk {
+            owner: Owner::new(Epoch(EPOCH.0 + 1), Config::default(), spec(kind, 1)),
+            now: NOW.after(at),
+            horizon: Some((left, 5)),
+            ..desk(kind)
+        };
+        assert_eq!(granted(&mut third, 1, kind, 1), 0, "{kind}");
+        assert_eq!(left.until, until, "{kind}");
+    }
+}
