@@ -42,7 +42,7 @@ fn heir(kind: Kind, until: OwnerTime) -> Desk {
 }
 
 /// What a node says that has heard of `told`, and has spent `spent` of what it got.
-fn word(kind: Kind, told: Option<&OwnerAccount>, spent: u64, need: u64) -> NodeAccount {
+pub(super) fn word(kind: Kind, told: Option<&OwnerAccount>, spent: u64, need: u64) -> NodeAccount {
     NodeAccount {
         counter: Counter::new("limit", kind, "k").unwrap(),
         window: told.map_or(Window(0), |told| told.window),
@@ -54,10 +54,17 @@ fn word(kind: Kind, told: Option<&OwnerAccount>, spent: u64, need: u64) -> NodeA
 }
 
 /// What a node has been granted that asks for `need` for the first time.
-fn granted(desk: &mut Desk, node: u64, kind: Kind, need: u64) -> u64 {
+pub(super) fn granted(desk: &mut Desk, node: u64, kind: Kind, need: u64) -> u64 {
     let told = desk.report(node, word(kind, None, 0, need));
     let told = told.iter().rev().find(|(to, _)| *to == node);
     told.map_or(0, |(_, told)| told.granted)
+}
+
+/// Whether units go out.
+pub(super) fn grants(effects: &[Effect]) -> bool {
+    let grant =
+        |e: &Effect| matches!(e, Effect::Send(m) if m.accounts.iter().any(|a| a.granted > 0));
+    effects.iter().any(grant)
 }
 
 #[test]
@@ -72,10 +79,6 @@ fn nothing_is_handed_out_before_the_horizon_is_durable_or_after_it() {
             panic!("{effects:?}")
         };
         assert!(record.until > NOW && record.epoch == EPOCH);
-        let grants = |effects: &[Effect]| {
-            let grant = |e: &Effect| matches!(e, Effect::Send(m) if m.accounts.iter().any(|a| a.granted > 0));
-            effects.iter().any(grant)
-        };
         assert!(!grants(&effects), "{kind}: {effects:?}");
         let outcome = Commit::Committed(1);
         assert!(grants(&owner.step(NOW, Event::HorizonPersisted(outcome))));
