@@ -103,6 +103,7 @@ fn verdict(
         in_flight: it.sight.in_flight,
         score: score(case, it),
         first_token: report.pace.map(|(first, _)| duration(first)),
+        cache_saving: report.saving,
         per_token: report.pace.map(|(_, each)| duration(each)),
         expected_nano_usd: case.price(it.target),
         ceilings: ceilings(case, it.target, needs),
