@@ -4,8 +4,8 @@
 //! faults and oddities beside one deployment that is well, and all of them together with it, over both edges, whole and
 //! streamed; what breaks off with continuation and without. **Disconnects**: callers go away at random moments; when the
 //! provider is told, and what is settled. **Nonces**: many requests of which three in ten are given up, each with a nonce
-//! that its answer must repeat: not a byte of another's. Those who go away do so by a gateway with limits, health and
-//! retries, and then by one that only has deployments take turns.
+//! that its answer must repeat: not a byte of another's. All of it goes by a gateway with limits, health and retries, and
+//! then by a plain one that only has deployments take turns.
 //!
 //! Every reply is checked. It does NOT judge: it prints what is wanted beside what is.
 
@@ -63,8 +63,11 @@ const WAYS: [(Protocol, bool); 4] = [
 pub async fn run(options: &Options) -> anyhow::Result<Figures> {
     let mut figures = Figures::default();
     if options.seconds > 0 {
-        figures.misbehaviours = Some(misbehaviours::show(options).await?);
-        figures.save(&options.out)?;
+        for arm in Arm::GATEWAYS {
+            let shown = misbehaviours::show(options, arm).await?;
+            figures.misbehaviours.push(shown);
+            figures.save(&options.out)?;
+        }
     }
     if options.disconnects > 0 {
         for arm in Arm::GATEWAYS {

@@ -54,7 +54,8 @@ const TENANTS: usize = 20;
 /// What each asks for, in parts of its share, and what the first does while it floods.
 const USUAL: f64 = 0.7;
 const FLOOD: f64 = 20.0;
-/// Loads, in parts of what our node can do, and those of them that the other gets.
+/// Loads, in parts of what our node can do, and those of them that the other gets: at the greatest it has some 6,500
+/// callers at once, for whom this process, with the provider in it, takes twice as many descriptors.
 const LOADS: [f64; 5] = [0.5, 1.0, 2.0, 5.0, 10.0];
 const PLAIN_LOADS: [f64; 3] = [1.0, 5.0, 10.0];
 

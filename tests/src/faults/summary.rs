@@ -12,7 +12,7 @@ use crate::load::Report;
 /// What the show measured.
 #[derive(Debug, Default, Serialize)]
 pub struct Figures {
-    pub(super) misbehaviours: Option<Misbehaviours>,
+    pub(super) misbehaviours: Vec<Misbehaviours>,
     pub(super) disconnects: Vec<Disconnects>,
     pub(super) nonces: Vec<Nonces>,
 }
@@ -20,6 +20,7 @@ pub struct Figures {
 /// Misbehaving providers beside one that is well.
 #[derive(Debug, Serialize)]
 pub(super) struct Misbehaviours {
+    pub(super) arm: Arm,
     pub(super) rows: Vec<Misbehaviour>,
     /// Lines of the node's log that tell of one.
     pub(super) panics: usize,
@@ -31,6 +32,7 @@ pub(super) struct Misbehaviours {
 /// How callers fared with one of them.
 #[derive(Debug, Serialize)]
 pub(super) struct Misbehaviour {
+    behaviour: &'static str,
     name: String,
     kind: Kind,
     asked: u64,
@@ -93,6 +95,7 @@ fn add(into: &mut BTreeMap<String, u64>, failures: &BTreeMap<String, u64>) {
 impl Misbehaviour {
     pub(super) fn new(case: Case) -> Self {
         Self {
+            behaviour: case.behaviour,
             name: case.name(),
             kind: case.kind,
             asked: 0,
@@ -152,15 +155,56 @@ impl Nonces {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(it) = &self.misbehaviours {
-            it.fmt(f)?;
-        }
+        self.show_misbehaviours(f)?;
         self.show_disconnects(f)?;
         self.show_nonces(f)
     }
 }
 
 impl Figures {
+    fn show_misbehaviours(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((ours, beside)) = self.misbehaviours.split_first() else {
+            return Ok(());
+        };
+        writeln!(
+            f,
+            "misbehaving providers, each beside one that is well; plain: turns, no health, no retries"
+        )?;
+        writeln!(
+            f,
+            "  {:24} {:7} {:>6} {:>9} {:>8} {:>6} {:>8}  failures, those of the warm-up too",
+            "", "kind", "asked", "answered", "plain", "false", "p99 ms"
+        )?;
+        for it in &ours.rows {
+            let mut plain = beside.iter().flat_map(|beside| &beside.rows);
+            let plain = plain.find(|plain| plain.behaviour == it.behaviour);
+            let plain = plain.map_or(0.0, |plain| plain.part() * 100.0);
+            let (part, kind) = (it.part() * 100.0, format!("{:?}", it.kind));
+            write!(
+                f,
+                "  {:24} {kind:7} {:>6} {part:>8.2}% {plain:>7.2}% {:>6} {:>8.0} ",
+                it.name, it.asked, it.falsely, it.p99_ms
+            )?;
+            for (kind, count) in &it.failures {
+                write!(f, " {kind}: {count}")?;
+            }
+            writeln!(f)?;
+        }
+        writeln!(
+            f,
+            "  wanted of ours: 99.9 % answered, but of what breaks off and has `on_cut` off (-alone); nothing false"
+        )?;
+        for it in &self.misbehaviours {
+            let falsely: u64 = it.rows.iter().map(|row| row.falsely).sum();
+            writeln!(
+                f,
+                "  {:5} {falsely} false; {} panics; {} redirects followed; memory {:.0} MiB before, {:.0} MiB at its peak",
+                it.arm, it.panics, it.redirects_followed, it.rss_before_mib, it.rss_peak_mib
+            )?;
+        }
+        Ok(())
+    }
+
     fn show_disconnects(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.disconnects.is_empty() {
             return Ok(());
@@ -236,37 +280,5 @@ impl Figures {
             }
         }
         Ok(())
-    }
-}
-
-impl fmt::Display for Misbehaviours {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "misbehaving providers, each beside one that is well")?;
-        writeln!(
-            f,
-            "  {:24} {:7} {:>6} {:>9} {:>6} {:>8}  failures, those of the warm-up too",
-            "", "kind", "asked", "answered", "false", "p99 ms"
-        )?;
-        for it in &self.rows {
-            let (part, kind) = (it.part() * 100.0, format!("{:?}", it.kind));
-            write!(
-                f,
-                "  {:24} {kind:7} {:>6} {part:>8.2}% {:>6} {:>8.0} ",
-                it.name, it.asked, it.falsely, it.p99_ms
-            )?;
-            for (kind, count) in &it.failures {
-                write!(f, " {kind}: {count}")?;
-            }
-            writeln!(f)?;
-        }
-        writeln!(
-            f,
-            "  wanted: 99.9 % answered, but of what breaks off and has `on_cut` off (-alone); nothing false"
-        )?;
-        writeln!(
-            f,
-            "  {} panics; {} redirects followed; memory {:.0} MiB before, {:.0} MiB at its peak",
-            self.panics, self.redirects_followed, self.rss_before_mib, self.rss_peak_mib
-        )
     }
 }

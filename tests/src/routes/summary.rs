@@ -91,8 +91,8 @@ pub(super) struct Outage {
     pub(super) attempts: usize,
     /// Attempts that the retry budget allows.
     pub(super) allowed: f64,
-    /// How long callers waited to be told that there is no answer.
-    pub(super) refused_p99_ms: f64,
+    /// How long callers waited to be told that there is no answer, if they were told.
+    pub(super) refused_p99_ms: Option<f64>,
     /// From its end to the first answer, at the worst.
     pub(super) recovery_s: f64,
     /// The share of requests that were answered after that, at the worst.
@@ -125,7 +125,7 @@ impl Outage {
             asked: 0,
             attempts: 0,
             allowed: 0.0,
-            refused_p99_ms: 0.0,
+            refused_p99_ms: None,
             recovery_s: 0.0,
             success_after: 1.0,
             books: None,
@@ -144,7 +144,9 @@ impl Outage {
         // A tenth, what is saved up, and one a second.
         self.allowed += 1.1 * during.sent as f64 + 100.0 + seconds;
         let told = during.refused_us.p99 / 1000.0;
-        self.refused_p99_ms = self.refused_p99_ms.max(told);
+        if told > 0.0 {
+            self.refused_p99_ms = Some(self.refused_p99_ms.unwrap_or(0.0).max(told));
+        }
     }
 
     pub(super) fn recovered(&mut self, within: Duration, after: &Report) {
@@ -237,16 +239,21 @@ impl Figures {
         for it in &self.outages {
             let (each, allowed) = it.attempts_each();
             let success = it.success_after * 100.0;
+            let told = it.refused_p99_ms;
+            let told = told.map_or_else(|| "never".to_owned(), |ms| format!("{ms:.0} ms"));
             writeln!(
                 f,
-                "  {:14} {:>9} {:>9} {each:>12.3} {allowed:>8.3} {:>6.0} ms {:>7.2} s {success:>8.2}%",
+                "  {:14} {:>9} {:>9} {each:>12.3} {allowed:>8.3} {told:>9} {:>7.2} s {success:>8.2}%",
                 it.model(),
                 it.asked,
                 it.attempts,
-                it.refused_p99_ms,
                 it.recovery_s
             )?;
         }
+        writeln!(
+            f,
+            "  wanted of ours: no more attempts than allowed, recovery within 5 s"
+        )?;
         self.show_books(f)
     }
 
@@ -288,14 +295,14 @@ impl Figures {
         )?;
         writeln!(
             f,
-            "  {:18} {:>7} {:>9} {:>7} {:>8} {:>9} {:>9} {:>9}",
+            "  {:20} {:>7} {:>9} {:>7} {:>8} {:>9} {:>9} {:>9}",
             "", "asked", "answered", "used", "allowed", "used", "429", "told p99"
         )?;
         for it in &self.ceilings {
             let part = it.part() * 100.0;
             writeln!(
                 f,
-                "  {:18} {:>7} {:>9} {:>7} {:>8} {part:>8.1}% {:>9} {:>6.1} ms",
+                "  {:20} {:>7} {:>9} {:>7} {:>8} {part:>8.1}% {:>9} {:>6.1} ms",
                 it.model(),
                 it.asked,
                 it.answered,
