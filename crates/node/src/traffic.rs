@@ -264,7 +264,7 @@ fn outcome(ended: &Ended) -> Outcome {
     match ended.failure.class {
         Class::KeyLimited => Outcome::Limited(wait, Return::Whole),
         Class::Ramping => Outcome::Limited(wait, Return::Gradual),
-        // It may be this model alone that the key has no access to.
+        // It may be this model alone that the key has no access to. One that gives no reason is no word on the key at all.
         Class::KeyDead if ended.failure.status == Some(403) => {
             Outcome::Limited(Some(DEAD_KEY_COOL_DOWN), Return::Whole)
         }
