@@ -27,12 +27,13 @@ use tollgate_provider::{Api, Class, Codec, Failure, HttpRequest, Outgoing, Targe
 use url::{Position, Url};
 
 use client::{Body, Client};
-use key::Key;
 
 use crate::address::{self, Refused};
 use crate::clock;
 
 pub(crate) use ended::{Ended, Reached};
+use key::Found;
+pub(crate) use key::{Fingerprint, Key};
 pub(crate) use live::LiveStream;
 
 /// Most bytes of an answer that is not streamed.
@@ -49,7 +50,7 @@ pub(crate) type Heard<'a> = &'a (dyn Fn(&HeaderMap) + Sync);
 pub(crate) struct Upstream {
     /// What the policy says of it.
     pub(crate) provider: Arc<Provider>,
-    key: Key,
+    key: Arc<Key>,
     transport: Transport,
 }
 
@@ -86,10 +87,15 @@ impl Upstream {
             Kind::Simulated(_) => Ok(Transport::Simulated),
         };
         Self {
-            key: Key::new(&provider.credential, clock::boot_time()),
+            key: Arc::new(Key::new(&provider.credential, clock::boot_time())),
             transport: transport.unwrap_or_else(Transport::Broken),
             provider: Arc::clone(provider),
         }
+    }
+
+    /// The key that it is called with.
+    pub(crate) fn key(&self) -> &Arc<Key> {
+        &self.key
     }
 
     /// What an operator must know of a provider that cannot be called.
@@ -236,7 +242,8 @@ impl Upstream {
         request: HttpRequest,
         heard: Heard<'_>,
     ) -> Result<client::Response, Ended> {
-        let (url, request) = self.build(http, request)?;
+        let key = self.key.current(clock::boot_time());
+        let (url, request) = self.build(http, &key, request)?;
         let sent = http1::Request {
             method: &request.method,
             target: &url[Position::BeforePath..Position::AfterQuery],
@@ -259,15 +266,23 @@ impl Upstream {
                 ))),
             };
         }
-        Err(self.refused(http, response).await)
+        let mut ended = self.refused(http, response).await;
+        if ended.failure.class == Class::KeyDead {
+            ended.key = Fingerprint::of(&key);
+        }
+        Err(ended)
     }
 
-    fn build(&self, http: &Http, mut built: HttpRequest) -> Result<(Arc<Url>, HttpRequest), Ended> {
+    fn build(
+        &self,
+        http: &Http,
+        key: &Found,
+        mut built: HttpRequest,
+    ) -> Result<(Arc<Url>, HttpRequest), Ended> {
         if let Some(refused) = &http.refused {
             return Err(Ended::address(refused));
         }
-        let key = self.key.current(clock::boot_time());
-        let credential = key.as_ref().as_ref().map_err(|problem| Ended {
+        let credential = key.as_ref().map_err(|problem| Ended {
             outcome: AttemptOutcome::KeyRefused,
             ..Ended::of(
                 Failure::new(Class::KeyDead, problem.clone()),
