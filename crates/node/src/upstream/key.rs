@@ -43,10 +43,15 @@ impl Key {
 
     /// The key as it is now, or was a few seconds ago.
     pub(super) fn current(&self, now: Duration) -> Arc<Found> {
-        if matches!(self.source, Credential::File(_)) && self.is_due(millis(now)) {
+        if self.may_change() && self.is_due(millis(now)) {
             self.look_again();
         }
         self.found.load_full()
+    }
+
+    /// Whether another may come in its place while the node runs.
+    pub(super) fn may_change(&self) -> bool {
+        matches!(self.source, Credential::File(_))
     }
 
     /// Which key it is now, or was a few seconds ago. None where there is none to be had.
