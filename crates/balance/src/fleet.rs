@@ -1,5 +1,7 @@
 //! All targets together: what traffic has told of each, and what is under way.
 
+mod provider;
+
 use std::time::Duration;
 
 use crate::allowance::{self, Allowance, Load, Words};
@@ -7,6 +9,7 @@ use crate::health::{Condition, Health, HealthConfig, Return, Standing, Try};
 use crate::pace::Pace;
 use crate::saving::Saving;
 use crate::strategy::{Sight, Strategy};
+use provider::Provider;
 
 /// What is fixed about a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +26,7 @@ pub struct Member {
 #[derive(Debug, Clone, Default)]
 pub struct Fleet {
     targets: Vec<State>,
-    providers: Vec<Health>,
+    providers: Vec<Provider>,
 }
 
 #[derive(Debug, Clone)]
@@ -41,8 +44,10 @@ struct State {
 pub enum Whom {
     /// A target, by its number.
     Target(usize),
-    /// A provider with all its targets, by its number.
+    /// A provider with all its targets, by its number: it cannot be reached.
     Provider(usize),
+    /// The same, by its number: it does not take the key.
+    Key(usize),
 }
 
 /// An attempt under way. Each has to be handed back by `Fleet::end`.
@@ -55,7 +60,7 @@ pub struct Attempt {
     load: u32,
     allowance: allowance::Mark,
     health: Try,
-    provider: Try,
+    provider: provider::Tries,
     /// Whether it was told how it went.
     is_told: bool,
 }
@@ -124,7 +129,7 @@ impl Fleet {
         };
         Self {
             targets: members.into_iter().map(state).collect(),
-            providers: vec![Health::default(); providers.unwrap_or_default()],
+            providers: vec![Provider::default(); providers.unwrap_or_default()],
         }
     }
 
@@ -245,7 +250,11 @@ impl Fleet {
     pub fn is_left_out(&self, target: usize) -> bool {
         let state = self.targets.get(target);
         let provider = state.and_then(|state| self.providers.get(state.member.provider));
-        let healths = [state.map(|state| &state.health), provider];
+        let healths = [
+            state.map(|state| &state.health),
+            provider.map(|provider| &provider.reach),
+            provider.map(|provider| &provider.key),
+        ];
         let mut healths = healths.into_iter().flatten();
         healths.any(|health| health.away_since().is_some())
     }
@@ -255,19 +264,32 @@ impl Fleet {
         let targets = self.targets.iter().map(|state| &state.health).enumerate();
         let targets = targets.map(|(target, health)| (Whom::Target(target), health));
         let providers = self.providers.iter().enumerate();
-        let providers = providers.map(|(provider, health)| (Whom::Provider(provider), health));
+        let providers = providers.flat_map(|(number, provider)| {
+            [
+                (Whom::Provider(number), &provider.reach),
+                (Whom::Key(number), &provider.key),
+            ]
+        });
         let all = targets.chain(providers);
         all.filter_map(|(whom, health)| Some((whom, health.away_since()?)))
     }
 
-    /// Another fleet leaves somebody out: the next attempt finds out whether that is right. False where more is known
-    /// here already.
-    pub fn suspect(&mut self, whom: Whom, now: Duration) -> bool {
+    /// Another fleet leaves somebody out, which is believed for so long; then the next attempt finds out whether that is
+    /// right. False where more is known here already.
+    pub fn suspect(&mut self, whom: Whom, believed: Duration, now: Duration) -> bool {
         let health = match whom {
             Whom::Target(target) => self.targets.get_mut(target).map(|it| &mut it.health),
-            Whom::Provider(provider) => self.providers.get_mut(provider),
+            Whom::Provider(provider) => self.providers.get_mut(provider).map(|it| &mut it.reach),
+            Whom::Key(provider) => self.providers.get_mut(provider).map(|it| &mut it.key),
         };
-        health.is_some_and(|health| health.suspect(now))
+        health.is_some_and(|health| health.suspect(believed, now))
+    }
+
+    /// A provider has another key: of that one nothing is known.
+    pub fn renew_key(&mut self, provider: usize) {
+        if let Some(provider) = self.providers.get_mut(provider) {
+            provider.key = Health::default();
+        }
     }
 
     /// How an attempt went. A stream may bring its first content and fail after it: then both are told.
@@ -285,40 +307,22 @@ impl Fleet {
             attempt.provider = attempt.provider.no_probe();
         }
         let config = &state.member.health;
+        provider.went(config, attempt.provider, outcome, now);
         match outcome {
-            Outcome::Answered => {
-                state.health.success(config, attempt.health, now);
-                provider.success(config, attempt.provider, now);
-            }
+            Outcome::Answered => state.health.success(config, attempt.health, now),
             Outcome::Failed => {
                 state.health.failure(config, attempt.health, now);
-                // It was reached.
-                provider.success(config, attempt.provider, now);
                 state.pace.silent(now.saturating_sub(attempt.began), now);
             }
             Outcome::Overloaded(wait) => {
                 state.health.failure(config, attempt.health, now);
-                provider.success(config, attempt.provider, now);
                 if let Some(wait) = wait {
                     state.health.stay_away(config, wait, now);
                 }
             }
-            Outcome::Unreachable => {
-                state.health.failure(config, attempt.health, now);
-                provider.failure(config, attempt.provider, now);
-            }
-            Outcome::Limited(wait, how) => {
-                state.health.cool_down(config, (wait, how), now);
-                provider.success(config, attempt.provider, now);
-            }
-            Outcome::KeyRefused(wait) => {
-                state.health.release(attempt.health);
-                provider.cool_down(config, (Some(wait), Return::Whole), now);
-            }
-            Outcome::Nothing => {
-                state.health.release(attempt.health);
-                provider.release(attempt.provider);
-            }
+            Outcome::Unreachable => state.health.failure(config, attempt.health, now),
+            Outcome::Limited(wait, how) => state.health.cool_down(config, (wait, how), now),
+            Outcome::KeyRefused(_) | Outcome::Nothing => state.health.release(attempt.health),
         }
     }
 

@@ -14,11 +14,16 @@ const FORGET_EVERY: Duration = Duration::from_secs(10);
 /// The share of its traffic that somebody who comes back begins with.
 const FIRST_SHARE: f64 = 0.1;
 
-/// Others' word keeps requests away for no longer: an attempt that finds out may take its time.
+/// An attempt that finds out whether others are right may take its time, but no longer.
 const SUSPECTED_FOR: Duration = Duration::from_secs(3);
 
-/// Nobody is suspected again so soon after an attempt has shown the suspicion to be wrong.
+/// Others' word that is to be believed without an attempt is, for no longer.
+const BELIEVED_FOR: Duration = Duration::from_secs(30);
+
+/// Nobody is suspected again so soon after an attempt has shown the suspicion to be wrong; nor for so many times as long as
+/// it was believed.
 const CLEARED_FOR: Duration = Duration::from_secs(10);
+const CLEARED_TIMES: u32 = 4;
 
 /// When a target is ejected, for how long, and how it comes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,6 +184,7 @@ impl Health {
         self.recent.note(false, now);
         let State::Away {
             since,
+            until,
             wanted,
             gradually,
             suspected,
@@ -188,7 +194,9 @@ impl Health {
             return;
         };
         if *suspected {
-            self.cleared_until = now.saturating_add(CLEARED_FOR);
+            let believed = until.saturating_sub(*since);
+            let cleared = CLEARED_FOR.max(believed.saturating_mul(CLEARED_TIMES));
+            self.cleared_until = now.saturating_add(cleared);
         } else if it.began < *since {
             return;
         }
@@ -261,18 +269,19 @@ impl Health {
         };
     }
 
-    /// Others say that it is away. The next attempt that ends decides: one failure is enough to eject, one success clears
-    /// it. Until then, but for a moment only, one attempt at a time goes there. What was seen here counts more: nothing
-    /// changes where it is away already, and not for a while after it was cleared. So whoever is wrong, or lies, turns
-    /// requests elsewhere for a moment now and then, and takes nobody down.
-    pub(crate) fn suspect(&mut self, now: Duration) -> bool {
+    /// Others say that it is away, which is believed for so long: until then attempts go there only for want of anything
+    /// better. The next that ends decides: one failure is enough to eject, one success clears it. Until then, but for a
+    /// moment only, one attempt at a time goes there. What was seen here counts more: nothing changes where it is away
+    /// already, and not for a while after it was cleared. So whoever is wrong, or lies, turns requests elsewhere now and
+    /// then, for a fifth of the time at most, and takes nobody down.
+    pub(crate) fn suspect(&mut self, believed: Duration, now: Duration) -> bool {
         let is_away = matches!(self.state, State::Away { .. });
         if is_away || now < self.cleared_until || now < self.cooling_until {
             return false;
         }
         self.state = State::Away {
             since: now,
-            until: now,
+            until: now.saturating_add(believed.min(BELIEVED_FOR)),
             probes: 0,
             wanted: 1,
             gradually: false,
@@ -332,10 +341,10 @@ impl Health {
         }
         match self.state {
             State::Away {
-                since,
+                until,
                 suspected: true,
                 ..
-            } if now >= since.saturating_add(SUSPECTED_FOR) => Condition::Well,
+            } if now >= until.saturating_add(SUSPECTED_FOR) => Condition::Well,
             State::Away { until, probes, .. } if now < until || probes >= config.probes.max(1) => {
                 Condition::Ejected(until.saturating_sub(now))
             }

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tollgate_proto::node::v1::sighting::Whom;
-use tollgate_proto::node::v1::{Fleet, LeftOut, Sighting};
+use tollgate_proto::node::v1::{Fleet, LeftOut, RefusedKey, Sighting};
 
 /// Whom a node may name at once. More than that are left out of what is passed on.
 const MOST_OF_NODE: usize = 64;
@@ -21,6 +21,8 @@ const MOST_TOLD: usize = 256;
 const QUIET: Duration = Duration::from_millis(200);
 /// Longest name of a deployment or provider, in bytes.
 const MOST_NAME: usize = 63;
+/// Longest reason why a key was refused, in bytes.
+const MOST_REASON: usize = 64;
 
 /// What all nodes with a stream to this replica say.
 #[derive(Debug)]
@@ -34,8 +36,7 @@ pub(crate) struct Sightings {
 #[derive(Debug)]
 struct Said {
     node: String,
-    /// Since when each is left out.
-    left_out: BTreeMap<Subject, Instant>,
+    left_out: BTreeMap<Subject, Seen>,
 }
 
 /// Somebody, in an order.
@@ -43,6 +44,17 @@ struct Said {
 enum Subject {
     Deployment(String),
     Provider(String),
+    /// A provider's key, by its fingerprint.
+    Key(String, u64),
+}
+
+/// What a node has seen of somebody.
+#[derive(Debug, Clone)]
+struct Seen {
+    /// Since when it is left out.
+    since: Instant,
+    /// Why a key was refused.
+    reason: String,
 }
 
 /// A node's stream among those of others. Dropped, what the node said holds no more.
@@ -85,7 +97,9 @@ impl Sightings {
         let now = Instant::now();
         let known = said.sightings.into_iter().filter_map(|it| {
             let since = now.checked_sub(Duration::from_millis(it.for_ms));
-            Some((subject(it.whom?)?, since.unwrap_or(now)))
+            let (subject, reason) = subject(it.whom?)?;
+            let since = since.unwrap_or(now);
+            Some((subject, Seen { since, reason }))
         });
         let left_out: BTreeMap<_, _> = known.take(MOST_OF_NODE).collect();
         let mut by_stream = self.by_stream.lock();
@@ -103,20 +117,19 @@ impl Sightings {
     /// What the node of a stream is told.
     fn tell(&self, stream: u64) -> Fleet {
         let by_stream = self.by_stream.lock();
-        let mut all: BTreeMap<&Subject, (Instant, &str)> = BTreeMap::new();
+        let mut all: BTreeMap<&Subject, (&Seen, &str)> = BTreeMap::new();
         for (_, said) in by_stream.iter().filter(|(other, _)| **other != stream) {
-            for (subject, since) in &said.left_out {
-                let told = (*since, said.node.as_str());
+            for (subject, seen) in &said.left_out {
+                let told = (seen, said.node.as_str());
                 let known = all.entry(subject).or_insert(told);
-                *known = (*known).min(told);
+                if subject.prefers(seen.since, known.0.since) {
+                    *known = told;
+                }
             }
         }
-        let sighting = |(subject, (since, node)): (&Subject, (Instant, &str))| Sighting {
-            whom: Some(match subject.clone() {
-                Subject::Deployment(name) => Whom::Deployment(name),
-                Subject::Provider(name) => Whom::Provider(name),
-            }),
-            for_ms: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
+        let sighting = |(subject, (seen, node)): (&Subject, (&Seen, &str))| Sighting {
+            whom: Some(subject.whom(seen)),
+            for_ms: u64::try_from(seen.since.elapsed().as_millis()).unwrap_or(u64::MAX),
             node: node.to_owned(),
         };
         Fleet {
@@ -153,15 +166,41 @@ impl Drop for Listener<'_> {
     }
 }
 
-fn subject(whom: Whom) -> Option<Subject> {
-    let (Whom::Deployment(name) | Whom::Provider(name)) = &whom;
-    if name.is_empty() || name.len() > MOST_NAME {
-        return None;
+impl Subject {
+    /// Whether what was seen at one time is told rather than what was at another: whoever has left somebody out for longest
+    /// knows most, but of a key whoever was refused last.
+    fn prefers(&self, one: Instant, other: Instant) -> bool {
+        match self {
+            Self::Deployment(_) | Self::Provider(_) => one < other,
+            Self::Key(..) => one > other,
+        }
     }
-    Some(match whom {
-        Whom::Deployment(name) => Subject::Deployment(name),
-        Whom::Provider(name) => Subject::Provider(name),
-    })
+
+    fn whom(&self, seen: &Seen) -> Whom {
+        match self.clone() {
+            Self::Deployment(name) => Whom::Deployment(name),
+            Self::Provider(name) => Whom::Provider(name),
+            Self::Key(provider, fingerprint) => Whom::Key(RefusedKey {
+                provider,
+                fingerprint,
+                reason: seen.reason.clone(),
+            }),
+        }
+    }
+}
+
+/// Who is meant, and why a key was refused; none where that is not to be passed on.
+fn subject(whom: Whom) -> Option<(Subject, String)> {
+    let named = |name: &str| !name.is_empty() && name.len() <= MOST_NAME;
+    let (subject, reason) = match whom {
+        Whom::Deployment(name) if named(&name) => (Subject::Deployment(name), String::new()),
+        Whom::Provider(name) if named(&name) => (Subject::Provider(name), String::new()),
+        Whom::Key(it) if named(&it.provider) => {
+            (Subject::Key(it.provider, it.fingerprint), it.reason)
+        }
+        Whom::Deployment(_) | Whom::Provider(_) | Whom::Key(_) => return None,
+    };
+    (reason.len() <= MOST_REASON).then_some((subject, reason))
 }
 
 #[cfg(test)]
@@ -182,6 +221,9 @@ mod tests {
     fn names(fleet: &Fleet) -> Vec<(&str, &str)> {
         let name = |it: &'_ Sighting| match it.whom.as_ref() {
             Some(Whom::Deployment(name) | Whom::Provider(name)) => name.clone(),
+            Some(Whom::Key(key)) => {
+                format!("{} {} {}", key.provider, key.fingerprint, key.reason)
+            }
             None => String::new(),
         };
         let all = fleet.left_out.iter();
@@ -216,6 +258,43 @@ mod tests {
         assert_eq!((told.nodes, names(&told)), (2, vec![("gpt", "b")]));
         b.hear(LeftOut::default());
         assert_eq!(names(&c.news().await), []);
+    }
+
+    fn refused(fingerprint: u64, reason: &str, for_ms: u64) -> LeftOut {
+        let key = RefusedKey {
+            provider: "openai".to_owned(),
+            fingerprint,
+            reason: reason.to_owned(),
+        };
+        LeftOut {
+            sightings: vec![Sighting {
+                whom: Some(Whom::Key(key)),
+                for_ms,
+                node: String::new(),
+            }],
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_a_key_is_told_who_was_refused_last_and_why() {
+        let sightings = Sightings::new();
+        let (a, b) = (sightings.enter(1, "a"), sightings.enter(2, "b"));
+        let mut c = sightings.enter(3, "c");
+        a.hear(refused(7, "invalid_api_key", 20_000));
+        b.hear(refused(7, "billing_not_active", 500));
+        let told = c.news().await;
+        assert_eq!(names(&told), [("openai 7 billing_not_active", "b")]);
+        assert_eq!(told.left_out[0].for_ms, 500);
+        // Another key of the same provider is another matter.
+        b.hear(refused(8, "status 401", 0));
+        let told = c.news().await;
+        let both = [
+            ("openai 7 invalid_api_key", "a"),
+            ("openai 8 status 401", "b"),
+        ];
+        assert_eq!(names(&told), both);
+        b.hear(refused(8, &"x".repeat(MOST_REASON + 1), 0));
+        assert_eq!(names(&c.news().await), [both[0]]);
     }
 
     #[tokio::test]

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -55,8 +54,8 @@ pub(crate) struct Node {
     revision: ArcSwapOption<Revision>,
     /// The policy that is run, as it arrived, for the snapshot.
     policy: ArcSwapOption<PolicyUpdate>,
-    /// How many nodes there are, this one included, as the control plane said last.
-    nodes: AtomicU32,
+    /// How many nodes there are, and whom others leave out, as the control plane said last.
+    fleet: Mutex<Fleet>,
     /// Held while a policy is compiled, so that two never race.
     adopting: tokio::sync::Mutex<()>,
 }
@@ -175,14 +174,21 @@ impl Node {
             incarnation,
             keys,
             limiter: Arc::new(Limiter::new(&config.name, incarnation, Some(inherited))),
-            gate: Arc::new(Gate::new(config.limits.max_in_flight, workers::deserved())),
+            gate: Arc::new(Gate::new(
+                config.limits.max_in_flight,
+                config.limits.max_strangers,
+                workers::deserved(),
+            )),
             bodies: Arc::new(Bodies::new(config.limits.max_body_bytes)),
             copies: Copies::default(),
             changed: Notify::new(),
             adopted: Notify::new(),
             revision: ArcSwapOption::empty(),
             policy: ArcSwapOption::empty(),
-            nodes: AtomicU32::new(1),
+            fleet: Mutex::new(Fleet {
+                nodes: 1,
+                ..Fleet::default()
+            }),
             adopting: tokio::sync::Mutex::new(()),
             config,
         };
@@ -196,6 +202,7 @@ impl Node {
             %address,
             node = self.config.name,
             requests = bounds.max_in_flight,
+            strangers = bounds.max_strangers,
             body_bytes = bounds.max_body_bytes,
             connections = bounds.max_connections,
             keys = bounds.max_keys,
@@ -228,7 +235,8 @@ impl Node {
 
     /// Hears how many nodes there are, and whom others leave out.
     pub(crate) fn hear_of(&self, fleet: &Fleet) {
-        self.nodes.store(fleet.nodes, Ordering::Relaxed);
+        // Kept first: whoever comes later, this or the first policy, finds the other.
+        self.fleet.lock().clone_from(fleet);
         if let Some(revision) = self.revision() {
             revision.share_retries(fleet.nodes);
             revision.suspect(&fleet.left_out);
@@ -250,7 +258,7 @@ impl Node {
             ));
         }
         let update = Arc::new(update);
-        let candidate = Arc::clone(&update);
+        let (candidate, is_first) = (Arc::clone(&update), before.is_none());
         // Work that may be long, and a place where a defect must not take the stream down.
         let built = tokio::task::spawn_blocking(move || {
             let policy = candidate.policy.as_ref().unwrap_or(&NO_POLICY);
@@ -261,8 +269,13 @@ impl Node {
             .map_err(|_| "compiling the policy panicked: this is a defect of the node".to_owned())?
             .map_err(|unfit| unfit.to_string())?;
         metrics::policy_revision(update.revision);
-        revision.share_retries(self.nodes.load(Ordering::Relaxed));
-        self.revision.store(Some(Arc::new(revision)));
+        let revision = Arc::new(revision);
+        self.revision.store(Some(Arc::clone(&revision)));
+        let fleet = self.fleet.lock().clone();
+        revision.share_retries(fleet.nodes);
+        if is_first {
+            revision.suspect(&fleet.left_out);
+        }
         self.policy.store(Some(update));
         self.changed.notify_one();
         self.adopted.notify_one();
@@ -327,12 +340,13 @@ async fn snapshot_writer(node: Arc<Node>) {
     }
 }
 
-/// Tells health checkers and the readiness channel how the node stands.
+/// Tells health checkers and the readiness channel how the node stands, and looks after what nobody else does.
 async fn announce(node: Arc<Node>, health: HealthReporter, stopping: CancellationToken) {
     let mut told = None;
-    let mut gauge = tokio::time::interval(Duration::from_secs(1));
+    let mut beat = tokio::time::interval(Duration::from_secs(1));
     loop {
-        let ready = node.revision().is_some() && !stopping.is_cancelled();
+        let revision = node.revision();
+        let ready = revision.is_some() && !stopping.is_cancelled();
         if told != Some(ready) {
             told = Some(ready);
             let status = if ready {
@@ -354,9 +368,12 @@ async fn announce(node: Arc<Node>, health: HealthReporter, stopping: Cancellatio
         }
         metrics::in_flight(node.gate.in_flight());
         metrics::places(node.gate.places());
+        if let Some(revision) = revision {
+            revision.traffic().look_at_keys();
+        }
         tokio::select! {
             () = node.adopted.notified() => {}
-            _ = gauge.tick() => {}
+            _ = beat.tick() => {}
             () = stopping.cancelled(), if told == Some(true) => {}
         }
     }

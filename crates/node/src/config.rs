@@ -29,6 +29,9 @@ pub struct Config {
 pub struct Bounds {
     /// Requests worked on at once. Tenants share them; what finds no place is refused with `OVERLOADED`.
     pub max_in_flight: usize,
+    /// Requests that wait at once for the control plane's word on a key that the node has not met. They are not worked on,
+    /// and their bodies are not read. Further ones are refused with `OVERLOADED`.
+    pub max_strangers: usize,
     /// Bytes of the bodies of requests at work, as far as each is larger than 32 KiB. Further ones are refused.
     pub max_body_bytes: usize,
     /// Connections open at once. Further ones wait to be accepted.
@@ -54,21 +57,25 @@ const LEAST_BUDGET: u64 = 80 * MIB;
 /// A request at work: what waits to be sent to a caller who does not read (64 KiB), a buffer for what its provider sends,
 /// and its own first 32 KiB, as they came and as they go out.
 const REQUEST: u64 = 128 * 1024;
+/// A request whose caller is not known yet: its head, and what HTTP/2 lets it send unasked.
+const STRANGER: u64 = 288 * 1024;
 /// A connection without a request: its buffers, and its task.
 const CONNECTION: u64 = 16 * 1024;
 /// A key, with its plans for a few models.
 const KEY: u64 = 2 * 1024;
 /// Most of each, however much memory there is: beyond that, other things are scarce, such as descriptors.
 const MOST_REQUESTS: u64 = 10_000;
+const MOST_STRANGERS: u64 = 1024;
 const MOST_CONNECTIONS: u64 = 10_000;
 const MOST_KEYS: u64 = 65_536;
 
 impl Bounds {
     /// The bounds that keep a node within so many bytes of memory.
     ///
-    /// 64 MiB are for what does not depend on load. Of the rest a half is for requests at work, 128 KiB each; a quarter
-    /// for the bodies of large ones, beyond what each has; an eighth for connections, 16 KiB each; and an eighth for keys,
-    /// 2 KiB each. So 1 GiB is for 3,840 requests at once, 240 MiB of large bodies, 7,680 connections and 61,440 keys.
+    /// 64 MiB are for what does not depend on load. Of the rest a half is for requests at work, 128 KiB each; three
+    /// sixteenths for the bodies of large ones, beyond what each has; one for those whose callers are not known yet, 288 KiB
+    /// each; an eighth for connections, 16 KiB each; and an eighth for keys, 2 KiB each. So 1 GiB is for 3,840 requests at
+    /// once, 180 MiB of large bodies, 213 strangers, 7,680 connections and 61,440 keys.
     ///
     /// # Errors
     /// The budget is less than 80 MiB.
@@ -82,7 +89,8 @@ impl Bounds {
         };
         Ok(Self {
             max_in_flight: count(rest / 2, REQUEST, MOST_REQUESTS),
-            max_body_bytes: count(rest / 4, 1, u64::MAX),
+            max_strangers: count(rest / 16, STRANGER, MOST_STRANGERS),
+            max_body_bytes: count(rest / 16 * 3, 1, u64::MAX),
             max_connections: count(rest / 8, CONNECTION, MOST_CONNECTIONS),
             max_keys: count(rest / 8, KEY, MOST_KEYS),
             ..Self::default()
@@ -98,6 +106,7 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             max_in_flight: 10_000,
+            max_strangers: 1024,
             max_body_bytes: 1 << 30,
             max_connections: 10_000,
             max_keys: 65_536,
@@ -133,6 +142,7 @@ mod tests {
     fn sum(bounds: &Bounds) -> u64 {
         let times = |count: usize, each| count as u64 * each;
         BASE + times(bounds.max_in_flight, REQUEST)
+            + times(bounds.max_strangers, STRANGER)
             + times(bounds.max_body_bytes, 1)
             + times(bounds.max_connections, CONNECTION)
             + times(bounds.max_keys, KEY)
@@ -145,6 +155,7 @@ mod tests {
             let bounds = Bounds::within(budget).unwrap();
             assert!(sum(&bounds) <= budget, "{mebibytes}: {bounds:?}");
             assert!(bounds.max_in_flight >= 64 && bounds.max_keys >= 1000);
+            assert!(bounds.max_strangers >= 3);
         }
         assert!(Bounds::within(LEAST_BUDGET - 1).is_err());
     }
@@ -153,7 +164,8 @@ mod tests {
     fn the_example_is_right() {
         let bounds = Bounds::within(1024 * MIB).unwrap();
         assert_eq!(bounds.max_in_flight, 3840);
-        assert_eq!(bounds.max_body_bytes as u64, 240 * MIB);
+        assert_eq!(bounds.max_body_bytes as u64, 180 * MIB);
+        assert_eq!(bounds.max_strangers, 213);
         assert_eq!(bounds.max_connections, 7680);
         assert_eq!(bounds.max_keys, 61_440);
     }

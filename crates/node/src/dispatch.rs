@@ -108,7 +108,7 @@ pub(crate) async fn dispatch(
     while let Some(target) = case.next(attempts) {
         // Callers' limits first, then ceilings: in one order everywhere.
         meter.another_attempt().await?;
-        let Ok(room) = walk.enter(target, meter).await else {
+        let Ok(room) = walk.take_room(target, meter).await else {
             attempts.pass_over();
             continue;
         };
@@ -161,11 +161,15 @@ impl<'a> Walk<'a> {
     }
 
     /// Takes room for an attempt at a deployment.
-    async fn enter(&mut self, target: usize, meter: &mut Meter) -> Result<Option<Room>, NoRoom> {
+    async fn take_room(
+        &mut self,
+        target: usize,
+        meter: &mut Meter,
+    ) -> Result<Option<Room>, NoRoom> {
         let Some(ceilings) = self.revision().ceilings(target) else {
             return Ok(None);
         };
-        let denial = match meter.enter(ceilings).await {
+        let denial = match meter.take_room(ceilings).await {
             Ok(room) => return Ok(room),
             Err(denial) => denial,
         };

@@ -1,7 +1,8 @@
 //! Where callers come in: both edges on one port, and the layers around them, outermost first.
 //!
-//! 1. The gate: who comes in where there is not room for all, decided by the head of a request alone, and counted
-//!    until the body is dropped. Health checks pass, so that an overloaded node is not taken for a dead one.
+//! 1. The door: who comes, by the head of a request alone, and the gate behind it: who gets a place where there is not
+//!    room for all, counted until the body is dropped. Health checks pass, so that an overloaded node is not taken for a
+//!    dead one.
 //! 2. The panic guard: a defect in one request is an error to its caller, not a broken connection to all
 //!    callers on it.
 //! 3. The patience for bodies: a request must have arrived within bounds of time.
@@ -22,6 +23,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use tokio::time::Instant;
 use tollgate_proto::completion::v1::completion_service_server::{self, CompletionServiceServer};
 use tollgate_proto::completion::v1::embedding_service_server::{self, EmbeddingServiceServer};
 use tollgate_proto::completion::v1::model_service_server::{self, ModelServiceServer};
@@ -33,13 +35,17 @@ use crate::app::Node;
 use crate::arriving::Arriving;
 use crate::deadline::{self, Patience};
 use crate::error::{Error, StartError};
-use crate::grpc::Grpc;
+use crate::grpc::{self, Grpc};
 use crate::guarded::Guarded;
-use crate::http as http_edge;
+use crate::meter::Meter;
+use crate::{complete, http as http_edge};
 use door::Admitted;
 
 /// Most bytes of a request on either edge.
 pub(crate) const LARGEST_REQUEST: usize = 4 * 1024 * 1024;
+
+/// Where the paths begin of what everybody may ask: health, and which services there are.
+const OPEN: &str = "/grpc.";
 
 /// Names by which health is asked for.
 pub(crate) const COMPLETION_SERVICE: &str = completion_service_server::SERVICE_NAME;
@@ -92,11 +98,15 @@ where
         async move {
             let version = request.version();
             let (size, headers) = (request.body().size_hint(), request.headers());
-            let uncounted = request.uri().path().starts_with("/grpc.");
             let grpc = is_grpc(headers);
             let patience = Patience::of(headers, grpc);
-            let until = patience.as_ref().ok().and_then(Patience::end);
-            let admitted = door::enter(&services.node, uncounted, headers, size).await;
+            let said = patience.as_ref().ok();
+            let until = said.and_then(Patience::end);
+            let admitted = if request.uri().path().starts_with(OPEN) {
+                Ok(Admitted::default())
+            } else {
+                door::enter(&services.node, headers, &size, said).await
+            };
             let (response, pass) = match admitted {
                 // The claim is held until the request has been read and sent on.
                 Ok(Admitted { pass, claim }) => {
@@ -115,7 +125,8 @@ where
                     if version < Version::HTTP_2 {
                         door::hear_out(request.into_body()).await;
                     }
-                    (refuse(grpc, &error), None)
+                    let arrived = said.map_or_else(Instant::now, Patience::arrived);
+                    (turn_away(grpc, arrived, error), None)
                 }
             };
             Ok(response.map(|body| Guarded::new(body, version, pass)))
@@ -216,6 +227,21 @@ fn one_code_for_size(response: Response<Body>) -> Response<Body> {
             Error::TooLarge { limit }.to_status().into_http()
         }
         _ => response,
+    }
+}
+
+/// Refuses a request at the door. What has no place is counted there; of what is refused for itself there is a line in the
+/// log, as of every request that gets further.
+fn turn_away(grpc: bool, arrived: Instant, error: Error) -> Response<Body> {
+    if matches!(error, Error::Overloaded) {
+        return refuse(grpc, &error);
+    }
+    let edge = if grpc { "grpc" } else { "http" };
+    let refused = complete::refuse(Meter::start(edge, arrived), error);
+    if grpc {
+        grpc::refusal(&refused).into_http()
+    } else {
+        http_edge::refusal(&refused)
     }
 }
 

@@ -27,7 +27,7 @@ use shares::{Shares, Ticket, Verdict};
 const INTERVAL: Duration = Duration::from_millis(100);
 const LOOK: Duration = Duration::from_millis(20);
 
-/// The places for requests.
+/// The places for requests, and those before them for strangers.
 #[derive(Debug)]
 pub(crate) struct Gate {
     /// The origin of the times that the shares are told.
@@ -40,6 +40,9 @@ pub(crate) struct Gate {
 struct Inner {
     shares: Shares,
     relief: Relief,
+    /// Strangers at the door, and how many there may be.
+    strangers: usize,
+    most_strangers: usize,
     /// When an event loop last told how it fared.
     told: Instant,
     /// Requests let in and refused since then.
@@ -55,6 +58,12 @@ pub(crate) struct Pass {
     tenant: TenantId,
     /// When it was given, by the gate's own time.
     since: Duration,
+}
+
+/// A request at the door whose caller may be anybody: it has no place yet.
+#[derive(Debug)]
+pub(crate) struct Stranger {
+    gate: Arc<Gate>,
 }
 
 /// What becomes of a request at the gate.
@@ -82,14 +91,16 @@ pub(crate) struct Turn {
 // === impl Gate ===
 
 impl Gate {
-    /// Lets at most `most` requests in at once, served by so many event loops.
-    pub(crate) fn new(most: usize, loops: usize) -> Self {
+    /// Lets at most `most` requests in at once, served by so many event loops, and so many strangers wait at the door.
+    pub(crate) fn new(most: usize, strangers: usize, loops: usize) -> Self {
         let began = Instant::now();
         Self {
             began,
             inner: Mutex::new(Inner {
                 shares: Shares::new(most),
                 relief: Relief::new(most, loops),
+                strangers: 0,
+                most_strangers: strangers.max(1),
                 told: began,
                 admitted: 0,
                 refused: 0,
@@ -138,6 +149,19 @@ impl Gate {
                 Entry::Waits(turn, rank)
             }
         }
+    }
+
+    /// Lets a request wait at the door until it is known who comes. None where too many do, or where places are so scarce
+    /// that whoever is known comes first.
+    pub(crate) fn stranger(self: &Arc<Self>) -> Option<Stranger> {
+        let mut inner = self.inner.lock();
+        if inner.strangers >= inner.most_strangers || !inner.shares.has_plenty() {
+            inner.refused += 1;
+            return None;
+        }
+        inner.strangers += 1;
+        let gate = Arc::clone(self);
+        Some(Stranger { gate })
     }
 
     /// Requests in flight.
@@ -235,7 +259,7 @@ impl Inner {
     }
 
     fn is_idle(&self) -> bool {
-        self.shares.taken() == 0 && self.shares.waiting() == 0
+        self.shares.taken() == 0 && self.shares.waiting() == 0 && self.strangers == 0
     }
 }
 
@@ -276,6 +300,18 @@ impl Drop for Turn {
     fn drop(&mut self) {
         if !self.resolved && self.was_given() {
             self.gate.leave(self.tenant, self.gate.began.elapsed());
+        }
+    }
+}
+
+// === impl Stranger ===
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let mut inner = self.gate.inner.lock();
+        inner.strangers -= 1;
+        if inner.is_idle() {
+            self.gate.idle.notify_waiters();
         }
     }
 }

@@ -189,7 +189,8 @@ fn unlike_asked() -> Status {
     Error::Internal { what }.to_status()
 }
 
-fn refusal(refused: &Refused) -> Status {
+/// A refusal as a status.
+pub(crate) fn refusal(refused: &Refused) -> Status {
     let mut status = refused.error.to_status();
     add_limits(status.metadata_mut(), &refused.limits);
     if let Ok(id) = refused.id.parse() {

@@ -64,7 +64,8 @@ pub(crate) fn not_found(method: &Method, uri: &Uri) -> Response<Body> {
     with_body(StatusCode::NOT_FOUND, render_error(&body))
 }
 
-fn refusal(refused: &Refused) -> Response<Body> {
+/// A refusal as a response.
+pub(crate) fn refusal(refused: &Refused) -> Response<Body> {
     let mut response = error(&refused.error);
     let headers = response.headers_mut();
     ratelimit::write(headers, &refused.limits);

@@ -133,7 +133,11 @@ impl Keys {
         Caller::Unmet(hash)
     }
 
-    async fn resolve(&self, hash: Hash) -> Result<Arc<Known>, Error> {
+    /// Asks the control plane for a key that this node has not met.
+    ///
+    /// # Errors
+    /// There is no such key, or nobody says so in time.
+    pub(crate) async fn resolve(&self, hash: Hash) -> Result<Arc<Known>, Error> {
         const UNREACHABLE: Error = Error::NotReady {
             why: "this node has not met the key before and cannot reach the control plane",
         };

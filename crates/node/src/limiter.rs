@@ -74,7 +74,7 @@ struct State {
 
 /// Names a request's reservation over all machines of this process.
 #[derive(Debug, Clone, Copy)]
-struct Ticket {
+struct ReservationId {
     term: u64,
     id: RequestId,
 }
@@ -135,16 +135,16 @@ impl Limiter {
         asks: &[Ask<&Counter>],
         wait: Duration,
     ) -> Result<(Reservation, Admission), Denial> {
-        let (ticket, outcome, receiver) = self.begin(asks, wait);
+        let (reserved, outcome, receiver) = self.begin(asks, wait);
         let outcome = match receiver {
             None => outcome,
-            Some(receiver) => self.wait(ticket, asks, receiver, wait).await,
+            Some(receiver) => self.wait(reserved, asks, receiver, wait).await,
         };
         match outcome {
             Outcome::Admitted(admission) => {
                 let reservation = Reservation {
                     limiter: Arc::clone(self),
-                    ticket,
+                    reserved,
                     asks: asks.len(),
                     settled: false,
                 };
@@ -160,7 +160,7 @@ impl Limiter {
         &self,
         asks: &[Ask<&Counter>],
         wait: Duration,
-    ) -> (Ticket, Outcome, Option<oneshot::Receiver<Outcome>>) {
+    ) -> (ReservationId, Outcome, Option<oneshot::Receiver<Outcome>>) {
         let mut state = self.state.lock();
         let now = now();
         let until = now.after(millis(wait));
@@ -175,34 +175,34 @@ impl Limiter {
             Outcome::Taken | Outcome::Admitted(_) | Outcome::Denied(_) => None,
         };
         self.after(&mut state);
-        let ticket = Ticket {
+        let reserved = ReservationId {
             term: state.term,
             id,
         };
-        (ticket, outcome, receiver)
+        (reserved, outcome, receiver)
     }
 
     async fn wait(
         self: &Arc<Self>,
-        ticket: Ticket,
+        reserved: ReservationId,
         asks: &[Ask<&Counter>],
         receiver: oneshot::Receiver<Outcome>,
         wait: Duration,
     ) -> Outcome {
-        let mut waiter = self.waiter(ticket, asks.len(), receiver);
+        let mut waiter = self.waiter(reserved, asks.len(), receiver);
         let outcome = waiter.outcome(wait).await;
         outcome.unwrap_or_else(|| Outcome::Denied(no_answer(asks)))
     }
 
     fn waiter(
         self: &Arc<Self>,
-        ticket: Ticket,
+        reserved: ReservationId,
         asks: usize,
         receiver: oneshot::Receiver<Outcome>,
     ) -> Waiter {
         Waiter {
             limiter: Arc::clone(self),
-            ticket,
+            reserved,
             asks,
             receiver,
             resolved: false,
@@ -328,30 +328,30 @@ impl Limiter {
         self.after(&mut state);
     }
 
-    fn settle(&self, ticket: Ticket, actual: &[u64]) {
+    fn settle(&self, reserved: ReservationId, actual: &[u64]) {
         let mut state = self.state.lock();
         // What an earlier machine held stays charged as a whole.
-        if state.term == ticket.term {
-            state.settle(ticket.id, actual);
+        if state.term == reserved.term {
+            state.settle(reserved.id, actual);
             self.after(&mut state);
         }
     }
 
-    fn spend(&self, ticket: Ticket, units: &[(usize, u64)]) {
+    fn spend(&self, reserved: ReservationId, units: &[(usize, u64)]) {
         let mut state = self.state.lock();
-        if state.term == ticket.term {
+        if state.term == reserved.term {
             for (ask, total) in units {
-                state.spend(ticket.id, *ask, *total);
+                state.spend(reserved.id, *ask, *total);
             }
             self.after(&mut state);
         }
     }
 
-    fn withdraw(&self, ticket: Ticket) {
+    fn withdraw(&self, reserved: ReservationId) {
         let mut state = self.state.lock();
-        if state.term == ticket.term {
-            state.machine.cancel(now(), ticket.id);
-            state.waiting.remove(&ticket.id);
+        if state.term == reserved.term {
+            state.machine.cancel(now(), reserved.id);
+            state.waiting.remove(&reserved.id);
             self.after(&mut state);
         }
     }

@@ -2,7 +2,7 @@
 
 mod growth;
 mod held;
-mod patience;
+mod queueing;
 mod room;
 
 use std::sync::Arc;
@@ -134,7 +134,7 @@ impl Permit {
     ///
     /// # Errors
     /// The ceiling that has no room.
-    pub(crate) async fn enter(&self, ceilings: &Arc<[Line]>) -> Result<Room, Denial> {
+    pub(crate) async fn take_room(&self, ceilings: &Arc<[Line]>) -> Result<Room, Denial> {
         Room::take(self.held.limiter(), ceilings, self.held.needs.worst).await
     }
 

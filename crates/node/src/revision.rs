@@ -12,8 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tollgate_balance::{self as balance, RetryBudget, RetryBudgetConfig, Route};
 use tollgate_policy::table::{Deployment, Limit, Model, Provider};
 use tollgate_policy::{Fault, Table, compile};
-use tollgate_proto::node::v1::Sighting;
 use tollgate_proto::node::v1::sighting::Whom;
+use tollgate_proto::node::v1::{self as wire, Sighting};
 use tollgate_proto::policy::v1::Policy;
 
 use crate::counting::{Counting, Tokenisers};
@@ -21,8 +21,8 @@ use crate::expected::Expected;
 use crate::keys::Known;
 use crate::plan::Line;
 use crate::route::route;
-use crate::traffic::{self, Traffic};
-use crate::upstream::Upstream;
+use crate::traffic::{self, RefusedKey, Traffic};
+use crate::upstream::{Fingerprint, Upstream};
 use crate::{clock, metrics};
 
 /// How many this node tells others that it leaves out.
@@ -216,6 +216,16 @@ impl Revision {
                 let provider = self.table.providers().get(provider)?;
                 Some(Whom::Provider(provider.name.to_string()))
             }
+            balance::Whom::Key(provider) => {
+                let refused = self.traffic.refused_key(provider)?;
+                let provider = self.table.providers().get(provider)?;
+                Some(Whom::Key(wire::RefusedKey {
+                    provider: provider.name.to_string(),
+                    // Where this node has no key at all, that is its own trouble.
+                    fingerprint: refused.fingerprint?.0,
+                    reason: refused.reason,
+                }))
+            }
         };
         let sighting = |(whom, lasts): (balance::Whom, Duration)| {
             Some(Sighting {
@@ -232,30 +242,49 @@ impl Revision {
     /// Other nodes leave these out: it is found out here whether they are right.
     pub(crate) fn suspect(&self, sightings: &[Sighting]) {
         for it in sightings {
-            let (whom, name) = match &it.whom {
+            let (name, reason, is_new) = match &it.whom {
                 Some(Whom::Deployment(name)) => {
                     let mut all = self.table.deployments().iter();
                     let found = all.position(|deployment| *deployment.name == **name);
-                    (found.map(balance::Whom::Target), name)
+                    let suspect = |target| self.traffic.suspect(balance::Whom::Target(target));
+                    (name, "", found.is_some_and(suspect))
                 }
                 Some(Whom::Provider(name)) => {
-                    let mut all = self.table.providers().iter();
-                    let found = all.find(|provider| *provider.name == **name);
-                    (found.map(|it| balance::Whom::Provider(it.index)), name)
+                    let suspect = |target| self.traffic.suspect(balance::Whom::Provider(target));
+                    (name, "", self.provider(name).is_some_and(suspect))
                 }
+                Some(Whom::Key(key)) => (&key.provider, &*key.reason, self.suspect_key(key, it)),
                 // A word of a later version.
                 None => continue,
             };
-            if whom.is_some_and(|whom| self.traffic.suspect(whom)) {
+            if is_new {
                 metrics::suspected(name);
                 tracing::info!(
                     name,
                     by = it.node,
                     for_ms = it.for_ms,
-                    "another node leaves it out: the next request finds out"
+                    reason,
+                    "another node leaves it out: a request finds out"
                 );
             }
         }
+    }
+
+    fn suspect_key(&self, key: &wire::RefusedKey, it: &Sighting) -> bool {
+        let refused = RefusedKey {
+            fingerprint: Some(Fingerprint(key.fingerprint)),
+            reason: key.reason.clone(),
+        };
+        let ago = Duration::from_millis(it.for_ms);
+        let provider = self.provider(&key.provider);
+        provider.is_some_and(|provider| self.traffic.suspect_key(provider, refused, ago))
+    }
+
+    /// The place of a provider in the table.
+    fn provider(&self, name: &str) -> Option<usize> {
+        let mut all = self.table.providers().iter();
+        let found = all.find(|provider| *provider.name == *name);
+        found.map(|it| it.index)
     }
 
     /// So many nodes share what retries there may be whatever the traffic.
@@ -301,7 +330,7 @@ fn places(table: &Table, before: Option<&Revision>) -> HashMap<Arc<str>, Places>
 /// policy makes no provider well.
 fn traffic(table: &Table, upstreams: &[Arc<Upstream>], before: Option<&Revision>) -> Traffic {
     let Some(before) = before else {
-        return Traffic::new(table, None);
+        return Traffic::new(table, upstreams, None);
     };
     let same = |target: usize| {
         let new = table.deployments().get(target)?;
@@ -317,7 +346,7 @@ fn traffic(table: &Table, upstreams: &[Arc<Upstream>], before: Option<&Revision>
         traffic: &before.traffic,
         place: &same,
     };
-    Traffic::new(table, Some(before))
+    Traffic::new(table, upstreams, Some(&before))
 }
 
 /// How each model's prompts are counted, and the tokenisers for that.

@@ -2,6 +2,8 @@
 //!
 //! The shell around `balance`: one short mutex, the clock, and the translation of how attempts end.
 
+mod keys;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,21 +20,20 @@ use tollgate_proto::completion::v1::AttemptOutcome;
 use tollgate_provider::Class;
 use tollgate_provider::chat::Usage;
 
-use crate::upstream::{Ended, Reached};
+use crate::upstream::{Ended, Reached, Upstream};
 use crate::{clock, metrics};
+use keys::Keys;
+pub(crate) use keys::RefusedKey;
 
-/// How long a provider, or a deployment, is left alone that does not accept the key. A policy with another key, or a corrected one,
-/// starts afresh.
+/// How long a provider, or a deployment, is left alone that does not accept the key. Another key starts afresh.
 const DEAD_KEY_COOL_DOWN: Duration = Duration::from_secs(30);
 
 /// What traffic has told of deployments, by their places in the table.
 #[derive(Debug)]
 pub(crate) struct Traffic {
     fleet: Mutex<Fleet>,
-    /// Names of the deployments.
-    names: Vec<Arc<str>>,
-    /// What share of the price of their input is off where it comes from a cache.
-    discounts: Vec<f64>,
+    keys: Mutex<Keys>,
+    deployments: Vec<Arc<Deployment>>,
 }
 
 /// What decides about the next deployment of a request, beside traffic.
@@ -55,8 +56,13 @@ pub(crate) struct Before<'a> {
 // === impl Traffic ===
 
 impl Traffic {
-    /// Nothing is known yet of the table's deployments, but for those that `before` knows as the same.
-    pub(crate) fn new(table: &Table, before: Option<Before<'_>>) -> Self {
+    /// Nothing is known yet of the table's deployments, but for those that `before` knows as the same. They are reached by
+    /// these, in the order of the table's providers.
+    pub(crate) fn new(
+        table: &Table,
+        upstreams: &[Arc<Upstream>],
+        before: Option<&Before<'_>>,
+    ) -> Self {
         let mut members: Vec<_> = table
             .deployments()
             .iter()
@@ -76,21 +82,22 @@ impl Traffic {
                 }
             }
         }
-        let all = members.len();
         let mut fleet = Fleet::new(members);
-        if let Some(before) = before {
-            let known = before.traffic.fleet.lock();
-            for target in 0..all {
-                if let Some(old) = (before.place)(target) {
-                    fleet.inherit(target, &known, old);
+        let mut keys = Keys::new(upstreams.iter().map(|it| Arc::clone(it.key())));
+        if let Some(Before { traffic, place }) = before {
+            let (known, known_keys) = (traffic.fleet.lock(), traffic.keys.lock());
+            for new in table.deployments() {
+                let old = place(new.index).and_then(|old| traffic.deployments.get(old));
+                if let Some(old) = old {
+                    fleet.inherit(new.index, &known, old.index);
+                    keys.inherit(new.provider.index, &known_keys, old.provider.index);
                 }
             }
         }
-        let deployments = table.deployments().iter();
         Self {
             fleet: Mutex::new(fleet),
-            names: deployments.clone().map(|it| Arc::clone(&it.name)).collect(),
-            discounts: deployments.map(|it| discount(it)).collect(),
+            keys: Mutex::new(keys),
+            deployments: table.deployments().to_vec(),
         }
     }
 
@@ -139,9 +146,42 @@ impl Traffic {
             .collect()
     }
 
+    /// The key that a provider refused.
+    pub(crate) fn refused_key(&self, provider: usize) -> Option<RefusedKey> {
+        self.keys.lock().known(provider).cloned()
+    }
+
     /// Another node leaves somebody out. False where more is known here already.
     pub(crate) fn suspect(&self, whom: Whom) -> bool {
-        self.fleet.lock().suspect(whom, clock::boot_time())
+        let now = clock::boot_time();
+        self.fleet.lock().suspect(whom, Duration::ZERO, now)
+    }
+
+    /// Another node was refused a provider's key so long ago. That is believed as long as the provider would be left alone
+    /// had it been this node. False where this node has another key, or knows more already.
+    pub(crate) fn suspect_key(&self, provider: usize, it: RefusedKey, ago: Duration) -> bool {
+        let believed = DEAD_KEY_COOL_DOWN.saturating_sub(ago);
+        let is_same = self.keys.lock().refused_elsewhere(provider, it);
+        let now = clock::boot_time();
+        is_same
+            && self
+                .fleet
+                .lock()
+                .suspect(Whom::Key(provider), believed, now)
+    }
+
+    /// Looks whether providers have other keys than those they refused, and asks them again.
+    pub(crate) fn look_at_keys(&self) {
+        let renewed = self.keys.lock().renewed(clock::boot_time());
+        for provider in renewed {
+            self.fleet.lock().renew_key(provider);
+            let mut all = self.deployments.iter().map(|it| &it.provider);
+            let name = all.find(|it| it.index == provider).map(|it| &*it.name);
+            tracing::info!(
+                provider = name,
+                "there is another key: the provider is asked again"
+            );
+        }
     }
 
     /// An attempt at a deployment begins.
@@ -228,12 +268,13 @@ impl UnderWay {
 
     /// What it used, as far as the provider told: how much of its input came from a cache.
     pub(crate) fn used(&self, usage: Option<Usage>) {
-        let discount = self.traffic.discounts.get(self.attempt.target);
-        let (Some(usage), Some(discount)) = (usage.filter(|it| it.input_total > 0), discount)
+        let deployment = self.traffic.deployments.get(self.attempt.target);
+        let (Some(usage), Some(deployment)) = (usage.filter(|it| it.input_total > 0), deployment)
         else {
             return;
         };
-        let sample = (usage.input_total as f64, usage.cache_read as f64 * discount);
+        let saved = usage.cache_read as f64 * discount(deployment);
+        let sample = (usage.input_total as f64, saved);
         self.traffic.fleet.lock().cached(&self.attempt, sample);
     }
 
@@ -245,7 +286,16 @@ impl UnderWay {
 
     /// It brought no answer, or not to its end.
     pub(crate) fn failed(&mut self, ended: &Ended) {
-        self.went(outcome(ended), |_, _, _| {});
+        let mut outcome = outcome(ended);
+        if let Outcome::KeyRefused(_) = outcome
+            && let Some(deployment) = self.traffic.deployments.get(self.attempt.target)
+        {
+            let mut keys = self.traffic.keys.lock();
+            if !keys.refused(deployment.provider.index, ended) {
+                outcome = Outcome::Nothing;
+            }
+        }
+        self.went(outcome, |_, _, _| {});
     }
 
     /// Notes how it went, and what `more` there is to it, and tells the operator where that takes the deployment out of
@@ -259,9 +309,10 @@ impl UnderWay {
             more(&mut fleet, &self.attempt, now);
             (before, fleet.is_left_out(target))
         };
-        let Some(name) = self.traffic.names.get(target) else {
+        let Some(deployment) = self.traffic.deployments.get(target) else {
             return;
         };
+        let name = &deployment.name;
         match (before, after) {
             (false, true) => {
                 metrics::left_out(name);
@@ -292,7 +343,7 @@ fn outcome(ended: &Ended) -> Outcome {
     match ended.failure.class {
         Class::KeyLimited => Outcome::Limited(wait, Return::Whole),
         Class::Ramping => Outcome::Limited(wait, Return::Gradual),
-        // It may be this model alone that the key has no access to.
+        // It may be this model alone that the key has no access to. One that gives no reason is no word on the key at all.
         Class::KeyDead if ended.failure.status == Some(403) => {
             Outcome::Limited(Some(DEAD_KEY_COOL_DOWN), Return::Whole)
         }
@@ -311,87 +362,4 @@ fn outcome(ended: &Ended) -> Outcome {
 }
 
 #[cfg(test)]
-mod tests {
-    use tollgate_provider::Failure;
-    use tollgate_provider::chat::UsageSource;
-
-    use super::*;
-
-    #[test]
-    fn each_end_speaks_of_the_key_the_deployment_or_the_provider() {
-        let of = |class, reached| {
-            outcome(&Ended {
-                outcome: AttemptOutcome::TransportError,
-                failure: Arc::new(Failure::new(class, "")),
-                reached,
-                field: None,
-                usage: None,
-            })
-        };
-        for (class, reached, expect) in [
-            (
-                Class::KeyDead,
-                Reached::Refusal,
-                Outcome::KeyRefused(DEAD_KEY_COOL_DOWN),
-            ),
-            (
-                Class::KeyLimited,
-                Reached::Refusal,
-                Outcome::Limited(None, Return::Whole),
-            ),
-            (
-                Class::Ramping,
-                Reached::Refusal,
-                Outcome::Limited(None, Return::Gradual),
-            ),
-            (
-                Class::Overloaded,
-                Reached::Refusal,
-                Outcome::Overloaded(None),
-            ),
-            (Class::Server, Reached::Refusal, Outcome::Failed),
-            (Class::Transport, Reached::Perhaps, Outcome::Failed),
-            (Class::Transport, Reached::Nobody, Outcome::Unreachable),
-            (Class::CallerError, Reached::Refusal, Outcome::Nothing),
-            (Class::ContextTooLong, Reached::Refusal, Outcome::Nothing),
-        ] {
-            assert_eq!(of(class, reached), expect, "{class:?}");
-        }
-    }
-
-    #[test]
-    fn what_a_cache_saves_is_measured_at_the_prices_of_the_deployment() {
-        let text = br#"
-providers: { mock: { kind: openai_compatible, base_url: "http://127.0.0.1:1", internal: true } }
-deployments:
-  half: { provider: mock, model: a, price: { input: 2, cached_input: 1, output: 1 } }
-  none: { provider: mock, model: b, price: { input: 2, output: 1 } }
-  free: { provider: mock, model: c, price: { input: 0, output: 0 } }
-pools: { all: { targets: [ { deployment: half }, { deployment: none }, { deployment: free } ] } }
-models: { m: { routes: [ { pools: [all] } ] } }
-"#;
-        let source = tollgate_policy::yaml::Source { name: "p", text };
-        let policy = tollgate_policy::yaml::load(&[source]).unwrap();
-        let table = tollgate_policy::compile(&policy, 1).unwrap();
-        let traffic = Arc::new(Traffic::new(&table, None));
-        let usage = Usage {
-            cache_read: 800,
-            ..Usage::of(1_000, 5, UsageSource::Provider)
-        };
-        for (target, deployment) in table.deployments().iter().enumerate() {
-            for _ in 0..20 {
-                let under_way = traffic.begin(target, Load::default()).unwrap();
-                under_way.used(Some(usage));
-                under_way.used(None);
-            }
-            let report = traffic.fleet.lock();
-            let report = report.report(target, Load::default(), clock::boot_time());
-            let expected = match &*deployment.name {
-                "half" | "free" => 0.4,
-                _ => 0.0,
-            };
-            let saving = report.unwrap().saving.unwrap();
-            assert!((saving - expected).abs() < 1e-9, "{saving}");
-        }
-    }
-}
+mod tests;

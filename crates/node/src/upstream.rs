@@ -1,4 +1,4 @@
-//! One provider, as this node reaches it. The only file that calls a provider over the network.
+//! One provider, as this node reaches it. The only way to a provider over the network.
 //!
 //! A provider's client lives as long as anything uses it: a policy change that does not touch the provider
 //! keeps its connections, one that does builds another client and lets the old one finish its requests.
@@ -8,6 +8,7 @@
 mod client;
 mod embed;
 mod ended;
+mod exchange;
 mod http1;
 mod inquiry;
 mod key;
@@ -17,23 +18,21 @@ mod simulated;
 mod suits;
 
 use std::sync::{Arc, OnceLock};
-use std::time::UNIX_EPOCH;
 
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use tollgate_policy::table::{self, Deployment, Endpoint, Kind, Protocol, Provider};
-use tollgate_proto::completion::v1::AttemptOutcome;
 use tollgate_provider::chat::{Request, Response, Warning};
-use tollgate_provider::{Api, Class, Codec, Failure, HttpRequest, Outgoing, Target};
+use tollgate_provider::{Api, Codec, Target};
 use url::{Position, Url};
 
 use client::{Body, Client};
-use key::Key;
 
 use crate::address::{self, Refused};
 use crate::clock;
 
 pub(crate) use ended::{Ended, Reached};
+pub(crate) use key::{Fingerprint, Key};
 pub(crate) use live::LiveStream;
 pub(crate) use suits::suits;
 
@@ -51,7 +50,7 @@ pub(crate) type Heard<'a> = &'a (dyn Fn(&HeaderMap) + Sync);
 pub(crate) struct Upstream {
     /// What the policy says of it.
     pub(crate) provider: Arc<Provider>,
-    key: Key,
+    key: Arc<Key>,
     transport: Transport,
 }
 
@@ -88,10 +87,15 @@ impl Upstream {
             Kind::Simulated(_) => Ok(Transport::Simulated),
         };
         Self {
-            key: Key::new(&provider.credential, clock::boot_time()),
+            key: Arc::new(Key::new(&provider.credential, clock::boot_time())),
             transport: transport.unwrap_or_else(Transport::Broken),
             provider: Arc::clone(provider),
         }
+    }
+
+    /// The key that it is called with.
+    pub(crate) fn key(&self) -> &Arc<Key> {
+        &self.key
     }
 
     /// What an operator must know of a provider that cannot be called.
@@ -231,75 +235,6 @@ impl Upstream {
         Ok((self.exchange(http, encoded, heard).await?, warnings))
     }
 
-    /// Sends a request, and returns once the provider has accepted it.
-    async fn exchange(
-        &self,
-        http: &Http,
-        request: HttpRequest,
-        heard: Heard<'_>,
-    ) -> Result<client::Response, Ended> {
-        let (url, request) = self.build(http, request)?;
-        let sent = http1::Request {
-            method: &request.method,
-            target: &url[Position::BeforePath..Position::AfterQuery],
-            host: authority(&url),
-            headers: &request.headers,
-            body: &request.body,
-        };
-        let answer =
-            tokio::time::timeout(self.provider.timeouts.first_byte, http.client.send(&sent));
-        let response = match answer.await {
-            Ok(response) => response?,
-            Err(_) => return Err(Ended::timed_out("the provider sent no first byte in time")),
-        };
-        heard(&response.headers);
-        if response.status.is_success() {
-            return match coding(&response.headers) {
-                None => Ok(response),
-                Some(coding) => Err(Ended::bad_response(&format!(
-                    "the provider sent its answer coded as {coding}, which it was asked not to"
-                ))),
-            };
-        }
-        Err(self.refused(http, response).await)
-    }
-
-    fn build(&self, http: &Http, mut built: HttpRequest) -> Result<(Arc<Url>, HttpRequest), Ended> {
-        if let Some(refused) = &http.refused {
-            return Err(Ended::address(refused));
-        }
-        let key = self.key.current(clock::boot_time());
-        let credential = key.as_ref().as_ref().map_err(|problem| Ended {
-            outcome: AttemptOutcome::KeyRefused,
-            ..Ended::of(
-                Failure::new(Class::KeyDead, problem.clone()),
-                Reached::Nobody,
-            )
-        })?;
-        // Compressed answers could unfold without bound.
-        let headers = &mut built.headers;
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        headers
-            .entry(ACCEPT)
-            .or_insert(HeaderValue::from_static("*/*"));
-        let url = http.url(&built.path).map_err(Ended::never)?;
-        if let Some(credential) = credential {
-            let mut outgoing = Outgoing {
-                method: &built.method,
-                host: authority(&url),
-                path: url.path(),
-                query: url.query().unwrap_or_default(),
-                headers,
-                body: &built.body,
-            };
-            let now = UNIX_EPOCH + clock::unix_time();
-            http.codec
-                .authorize(&mut outgoing, credential.reveal(), now)
-                .map_err(|error| Ended::never(format!("{}: {error}", self.provider.name)))?;
-        }
-        Ok((url, built))
-    }
-
     fn target<'a>(&'a self, http: &'a Http, of: &'a Deployment) -> Target<'a> {
         Target {
             model: &of.model,
@@ -308,31 +243,6 @@ impl Upstream {
             api_version: http.api_version.as_deref(),
             drop_unsupported: self.provider.drop_unsupported,
         }
-    }
-
-    /// Reads as much of an error's body as says what is wrong.
-    async fn refused(&self, http: &Http, mut response: client::Response) -> Ended {
-        let mut body = Vec::new();
-        let idle = self.provider.timeouts.idle;
-        let coding = coding(&response.headers);
-        while coding.is_none() && body.len() < LONGEST_ERROR {
-            let more = response.body.read(|bytes| body.extend_from_slice(bytes));
-            // What is there by now has to do: the status alone already says that it failed.
-            match tokio::time::timeout(idle, more).await {
-                Ok(Ok(true)) => {}
-                _ => break,
-            }
-        }
-        body.truncate(LONGEST_ERROR);
-        let now = UNIX_EPOCH + clock::unix_time();
-        let mut failure = http
-            .codec
-            .classify(response.status, &response.headers, &body, now);
-        if let Some(coding) = coding {
-            // The status has to do.
-            failure.detail = format!("its words cannot be read: they are coded as {coding}");
-        }
-        Ended::of(failure, Reached::Refusal)
     }
 
     /// Reads a body of at most so many bytes.

@@ -47,11 +47,13 @@ impl Class {
     #[must_use]
     pub fn of_status(status: u16) -> Self {
         match status {
-            401..=403 => Self::KeyDead,
+            401 | 402 => Self::KeyDead,
             429 => Self::KeyLimited,
             503 | 529 => Self::Overloaded,
             // A path or method that is not there is a wrong base URL or model name in the policy.
-            404 | 405 | 408 | 425 => Self::Server,
+            // A 403 that gives no reason is as likely from something on the way as about the key: a proxy, a filter of
+            // addresses or regions. Whoever means the key says so.
+            403..=405 | 408 | 425 => Self::Server,
             400..=499 => Self::CallerError,
             // 5xx, and whatever has no business here, a redirect above all: it is never followed.
             _ => Self::Server,
@@ -151,6 +153,22 @@ impl Class {
             Self::Truncated => "the provider's answer ended before it was complete",
         }
     }
+}
+
+/// Whether a provider that refuses says in words that it is for the key: formats have few names for that, or none.
+pub(crate) fn refuses_key(status: Option<u16>, message: &str) -> bool {
+    const WORDS: [&str; 6] = [
+        "api key",
+        "api token",
+        "billing",
+        "credits",
+        "payment",
+        "permission",
+    ];
+    let message = message.to_ascii_lowercase();
+    // Pages come from something on the way.
+    let is_page = message.starts_with('<');
+    status == Some(403) && !is_page && WORDS.iter().any(|words| message.contains(words))
 }
 
 /// Looks a provider's name for a failure up.

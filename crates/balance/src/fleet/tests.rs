@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Fleet, Known, Member, Outcome, Wish};
+use super::{Fleet, Known, Member, Outcome, Whom, Wish};
 use crate::{HealthConfig, Load, Return, Standing, Strategy, Word, Words};
 
 mod simulation;
@@ -94,6 +94,31 @@ fn a_refused_key_takes_all_targets_of_the_provider_away_and_a_limit_only_the_tar
         assert_eq!(standing(&fleet, 1, NOW), expect, "{outcome:?}");
         assert_eq!(standing(&fleet, 2, NOW), Standing::Ready);
     }
+}
+
+#[test]
+fn a_key_and_the_way_to_its_provider_are_told_apart() {
+    let refused = Outcome::KeyRefused(Duration::from_secs(7));
+    let mut fleet = fleet(&[0, 0]);
+    attempt(&mut fleet, 0, refused, NOW);
+    assert_eq!(fleet.left_out().collect::<Vec<_>>(), [(Whom::Key(0), NOW)]);
+    // Nothing but a word on the key itself brings it back; another key is another matter.
+    let probed = NOW + Duration::from_secs(7);
+    attempt(&mut fleet, 1, Outcome::Failed, probed);
+    assert!(fleet.is_left_out(0));
+    assert_eq!(standing(&fleet, 0, probed), Standing::Ready, "probed");
+    fleet.renew_key(0);
+    assert!(!fleet.is_left_out(0));
+    // What others say of it holds without an attempt.
+    assert!(fleet.suspect(Whom::Key(0), Duration::from_secs(5), NOW));
+    assert_eq!(standing(&fleet, 1, ms(4_999)), Standing::Ejected);
+    assert_eq!(
+        fleet.left_out().count(),
+        0,
+        "it is nobody's word but theirs"
+    );
+    attempt(&mut fleet, 1, Outcome::Answered, ms(4_999));
+    assert_eq!(standing(&fleet, 0, ms(4_999)), Standing::Ready);
 }
 
 #[test]

@@ -32,6 +32,17 @@ impl Condition {
         }
     }
 
+    /// Of two that both hold, the one that keeps more away.
+    pub(crate) fn worse(self, other: Self) -> Self {
+        let is_worse = (other.standing() > self.standing())
+            || (other.standing() == self.standing() && other.share() < self.share());
+        if self == Self::Well || is_worse {
+            other
+        } else {
+            self
+        }
+    }
+
     /// At what share of its traffic it should be tried: 1 is the full one.
     #[must_use]
     pub fn share(self) -> f64 {

@@ -255,7 +255,7 @@ fn slow_answers_in_a_row_eject() {
 fn what_others_say_is_decided_by_the_next_attempt_here() {
     let mut it = Patient::default();
     let early = it.health.begin(ms(0));
-    assert!(it.health.suspect(ms(10)));
+    assert!(it.health.suspect(Duration::ZERO, ms(10)));
     assert_eq!(
         it.health.away_since(),
         None,
@@ -269,7 +269,7 @@ fn what_others_say_is_decided_by_the_next_attempt_here() {
     // A success clears it at once, be it of an attempt that began before, and for a while.
     it.health.success(&it.config, early, ms(100));
     assert_eq!(it.health.condition(&it.config, ms(100)), Condition::Well);
-    assert!(!it.health.suspect(ms(10_099)));
+    assert!(!it.health.suspect(Duration::ZERO, ms(10_099)));
     it.health.failure(&it.config, probe, ms(110));
     assert_eq!(
         it.standing(ms(110)),
@@ -277,12 +277,12 @@ fn what_others_say_is_decided_by_the_next_attempt_here() {
         "one failure is one failure"
     );
     // A single failure is enough where others have seen some.
-    assert!(it.health.suspect(ms(10_100)));
+    assert!(it.health.suspect(Duration::ZERO, ms(10_100)));
     it.fails(ms(10_110));
     assert_eq!(it.standing(ms(11_109)), Standing::Ejected);
     assert_eq!(it.health.away_since(), Some(ms(10_110)));
     // And nothing is added to what is known.
-    assert!(!it.health.suspect(ms(10_120)));
+    assert!(!it.health.suspect(Duration::ZERO, ms(10_120)));
     assert_eq!(it.standing(ms(11_110)), Standing::Ready);
 }
 
@@ -293,7 +293,7 @@ fn a_liar_takes_nobody_down() {
     // Somebody says all the time that a target is away that answers every request within 50 ms.
     let mut under_way: Option<(Duration, _)> = None;
     for now in (0..60_000).step_by(10).map(ms) {
-        it.health.suspect(now);
+        it.health.suspect(Duration::ZERO, now);
         if let Some((_, attempt)) = under_way.take_if(|(began, _)| now >= *began + ms(50)) {
             it.health.success(&it.config, attempt, now);
         }
@@ -306,6 +306,27 @@ fn a_liar_takes_nobody_down() {
         }
     }
     assert!(turned_away <= 6 * 5, "{turned_away} of 6000");
+}
+
+#[test]
+fn what_is_believed_without_an_attempt_is_for_its_time_and_not_again_at_once() {
+    let mut it = Patient::default();
+    assert!(it.health.suspect(ms(20_000), ms(0)));
+    // Only for want of anything better.
+    assert_eq!(it.standing(ms(19_999)), Standing::Ejected);
+    // Its time is over: one attempt at a time, for a moment.
+    let probe = it.health.begin(ms(20_000));
+    assert_eq!(it.standing(ms(20_000)), Standing::Ejected);
+    it.health.success(&it.config, probe, ms(20_100));
+    assert_eq!(it.health.condition(&it.config, ms(20_100)), Condition::Well);
+    assert!(!it.health.suspect(ms(20_000), ms(100_099)));
+    // An attempt for want of anything better decides, too, and no word is believed for longer than half a minute.
+    assert!(it.health.suspect(Duration::MAX, ms(100_100)));
+    assert_eq!(it.standing(ms(130_099)), Standing::Ejected);
+    assert_eq!(it.standing(ms(130_100)), Standing::Ready);
+    it.cools(Some(ms(30_000)), ms(110_000));
+    assert_eq!(it.standing(ms(130_100)), Standing::Cooling);
+    assert_eq!(it.health.away_since(), Some(ms(110_000)));
 }
 
 proptest! {
@@ -325,7 +346,7 @@ proptest! {
                 (1, Some(attempt)) => it.health.failure(&it.config, attempt, now),
                 (2, Some(attempt)) => it.health.release(attempt),
                 (5, attempt) => {
-                    it.health.suspect(now);
+                    it.health.suspect(wait.map_or(Duration::ZERO, ms), now);
                     under_way.extend(attempt);
                 }
                 (3, attempt) => {

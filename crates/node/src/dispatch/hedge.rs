@@ -97,7 +97,7 @@ impl Walk<'_> {
         }
         meter.attempt_beside().await.ok()?;
         match self.revision().ceilings(target) {
-            Some(ceilings) => meter.enter(ceilings).await.ok(),
+            Some(ceilings) => meter.take_room(ceilings).await.ok(),
             None => Some(None),
         }
     }

@@ -14,9 +14,10 @@ use tollgate_policy::table::Tier;
 use super::LARGEST_REQUEST;
 use crate::app::Node;
 use crate::arriving::Claim;
+use crate::deadline::Patience;
 use crate::error::Error;
-use crate::gate::{Entry, Pass, Rank, TenantId, Visitor};
-use crate::keys::{Caller, Known};
+use crate::gate::{Entry, Pass, Rank, Visitor};
+use crate::keys::{Caller, Hash, Known};
 use crate::metrics;
 
 /// By which callers say how urgent a request is (RFC 9218): `u=0` to `u=7`.
@@ -32,7 +33,7 @@ const FRAME: u64 = 5;
 const LEAST_URGENT: u8 = 6;
 
 /// A request that has come in.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Admitted {
     /// Its place, if it is counted.
     pub(super) pass: Option<Pass>,
@@ -40,27 +41,51 @@ pub(super) struct Admitted {
     pub(super) claim: Option<Arc<Claim>>,
 }
 
-/// Lets a request in. `uncounted` ones need no place.
+/// Lets a request in: one whose key is good, if there is a place for it and memory for its body.
 ///
 /// # Errors
-/// There is no place for it, or no memory for its body.
+/// There is no place for it, or no memory; or there is no such key.
 pub(super) async fn enter(
     node: &Node,
-    uncounted: bool,
     headers: &HeaderMap,
-    size: SizeHint,
+    size: &SizeHint,
+    patience: Option<&Patience>,
 ) -> Result<Admitted, Error> {
     if size.lower() > LARGEST_REQUEST as u64 + FRAME {
         let limit = LARGEST_REQUEST;
         return Err(Error::TooLarge { limit });
     }
-    let pass = if uncounted {
-        None
-    } else {
-        Some(place(node, headers).await?)
+    let authorization = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+    let key = match node.keys.recognise(authorization) {
+        Caller::Known(key) => key,
+        // On the heap, as it is rare and would make the future of every request larger.
+        Caller::Unmet(hash) => Box::pin(introduce(node, hash, patience)).await?,
+        Caller::Refused(error) => return Err(error),
     };
-    let claim = node.bodies.claim(&size)?;
+    let pass = Some(place(node, &key, headers).await?);
+    let claim = node.bodies.claim(size)?;
     Ok(Admitted { pass, claim })
+}
+
+/// Waits for the control plane's word on a key that this node has not met, as long as the caller does. It has no place
+/// meanwhile, and its body is not read: made-up keys are in nobody's way.
+///
+/// # Errors
+/// There is no such key, nobody says, or too many wait.
+async fn introduce(
+    node: &Node,
+    hash: Hash,
+    patience: Option<&Patience>,
+) -> Result<Arc<Known>, Error> {
+    let Some(_stranger) = node.gate.stranger() else {
+        metrics::shed("stranger");
+        return Err(Error::Overloaded);
+    };
+    let known = node.keys.resolve(hash);
+    match patience {
+        Some(patience) => patience.bound(known).await,
+        None => known.await,
+    }
 }
 
 /// Reads the body of a large request that is refused, to nowhere. Over HTTP/1.1 a caller looks for the answer once it has
@@ -79,44 +104,26 @@ pub(super) async fn hear_out(body: Incoming) {
 /// Finds a place for a request.
 ///
 /// # Errors
-/// There is none. Where it would have been refused anyway, for want of a good key, that is the reason.
-async fn place(node: &Node, headers: &HeaderMap) -> Result<Pass, Error> {
-    let authorization = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
-    let caller = node.keys.recognise(authorization);
-    let rank = || rank(node, &caller, headers);
-    let refused = match node.gate.enter(visitor(node, &caller), rank) {
+/// There is none.
+async fn place(node: &Node, key: &Known, headers: &HeaderMap) -> Result<Pass, Error> {
+    let visitor = Visitor {
+        tenant: key.tenant,
+        weight: tier(node, key).map_or(1, |tier| tier.weight),
+    };
+    let refused = match node.gate.enter(visitor, || rank(node, key, headers)) {
         Entry::Admitted(pass) => return Ok(pass),
         Entry::Refused(rank) => rank,
-        // On the heap, as it is rare and would make the future of every request larger.
+        // On the heap, as above.
         Entry::Waits(turn, rank) => match Box::pin(turn.come()).await {
             Some(pass) => return Ok(pass),
             None => rank,
         },
     };
     metrics::shed(refused.as_str());
-    Err(match caller {
-        Caller::Refused(error) => error,
-        Caller::Known(_) | Caller::Unmet(_) => Error::Overloaded,
-    })
+    Err(Error::Overloaded)
 }
 
-fn visitor(node: &Node, caller: &Caller) -> Visitor {
-    match caller {
-        Caller::Known(key) => Visitor {
-            tenant: key.tenant,
-            weight: tier(node, key).map_or(1, |tier| tier.weight),
-        },
-        Caller::Unmet(_) | Caller::Refused(_) => Visitor {
-            tenant: TenantId::STRANGERS,
-            weight: 1,
-        },
-    }
-}
-
-fn rank(node: &Node, caller: &Caller, headers: &HeaderMap) -> Rank {
-    let Caller::Known(key) = caller else {
-        return Rank::Stranger;
-    };
+fn rank(node: &Node, key: &Known, headers: &HeaderMap) -> Rank {
     if key.is_over_quota() {
         return Rank::OverQuota;
     }

@@ -31,6 +31,8 @@ pub(crate) const MOST_WAITING: usize = 256;
 pub(crate) const MEMORY: Duration = Duration::from_secs(3);
 /// Parts of all places by which each rank's ceiling is below that of the rank above.
 const STEPS: usize = 16;
+/// The level of what is worth least: over quota, and borrowed.
+const LOWEST: usize = Rank::OverQuota as usize + 1;
 /// The weight of the newest among the gaps between places that come free, as one in so many.
 const SMOOTHING: u32 = 16;
 
@@ -39,9 +41,6 @@ const SMOOTHING: u32 = 16;
 pub(crate) struct TenantId(pub(crate) u64);
 
 impl TenantId {
-    /// All that no organisation is known of, together.
-    pub(crate) const STRANGERS: Self = Self(0);
-
     /// That of an organisation. That two have the same is as good as impossible, and would have them share one share.
     pub(crate) fn of_org(name: &str) -> Self {
         let hash = blake3::hash(name.as_bytes());
@@ -67,8 +66,6 @@ pub(crate) enum Rank {
     Batch,
     /// A limit has refused the caller, and will not admit it yet.
     OverQuota,
-    /// Nobody that this node knows.
-    Stranger,
 }
 
 impl Rank {
@@ -78,7 +75,6 @@ impl Rank {
             Self::Interactive => "interactive",
             Self::Batch => "batch",
             Self::OverQuota => "over_quota",
-            Self::Stranger => "stranger",
         }
     }
 }
@@ -184,7 +180,7 @@ impl Shares {
         rank: impl FnOnce() -> Rank,
     ) -> Verdict {
         self.meet(visitor);
-        if self.taken + self.kept_places() < self.ceiling(Rank::Stranger as usize) {
+        if self.has_plenty() {
             self.take(visitor.tenant);
             return Verdict::Admitted;
         }
@@ -257,6 +253,11 @@ impl Shares {
     /// that, until it names nobody.
     pub(crate) fn resize(&mut self, places: usize) {
         self.places = places.max(1);
+    }
+
+    /// Whether there are places for whoever comes, whatever it is worth.
+    pub(crate) fn has_plenty(&self) -> bool {
+        self.taken + self.kept_places() < self.ceiling(LOWEST)
     }
 
     /// Places that may be used now.
@@ -448,14 +449,14 @@ impl Tenant {
 
 /// Which ceiling holds for a request.
 fn level(rank: Rank, is_borrower: bool) -> usize {
-    (rank as usize + usize::from(is_borrower)).min(Rank::Stranger as usize)
+    rank as usize + usize::from(is_borrower)
 }
 
 fn patience(rank: Rank, is_borrower: bool) -> Option<Duration> {
     match (rank, is_borrower) {
         (Rank::Interactive | Rank::Batch, false) => Some(OWED_WAIT),
         (Rank::Interactive, true) => Some(BORROWER_WAIT),
-        (Rank::Batch, true) | (Rank::OverQuota | Rank::Stranger, _) => None,
+        (Rank::Batch, true) | (Rank::OverQuota, _) => None,
     }
 }
 

@@ -27,7 +27,7 @@ fn waits(entry: Entry) -> Turn {
 
 #[tokio::test(start_paused = true)]
 async fn a_place_that_comes_free_goes_to_one_who_waits() {
-    let gate = Arc::new(Gate::new(2, 1));
+    let gate = Arc::new(Gate::new(2, 1, 1));
     let (first, _second) = (admitted(enter(&gate, 1)), admitted(enter(&gate, 1)));
     let turn = waits(enter(&gate, 2));
     let (pass, ()) = tokio::join!(turn.come(), async { drop(first) });
@@ -36,8 +36,25 @@ async fn a_place_that_comes_free_goes_to_one_who_waits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_next_place_is_for_the_tenant_that_has_had_nothing() {
+    for (comes_free_after, is_in_time) in [(4, true), (49, true), (51, false)] {
+        let gate = Arc::new(Gate::new(4, 1, 1));
+        let mut passes: Vec<_> = (0..4).map(|_| admitted(enter(&gate, 1))).collect();
+        // It came first.
+        let borrows = waits(enter(&gate, 1));
+        let owed = waits(enter(&gate, 2));
+        let (borrowed, given, ()) = tokio::join!(borrows.come(), owed.come(), async {
+            tokio::time::sleep(Duration::from_millis(comes_free_after)).await;
+            passes.pop();
+        });
+        assert!(borrowed.is_none(), "{comes_free_after} ms");
+        assert_eq!(given.is_some(), is_in_time, "{comes_free_after} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_waits_for_long() {
-    let gate = Arc::new(Gate::new(1, 1));
+    let gate = Arc::new(Gate::new(1, 1, 1));
     let pass = admitted(enter(&gate, 1));
     let start = Instant::now();
     assert!(waits(enter(&gate, 1)).come().await.is_none());
@@ -48,7 +65,7 @@ async fn nobody_waits_for_long() {
 
 #[tokio::test(start_paused = true)]
 async fn one_who_goes_away_keeps_no_place() {
-    let gate = Arc::new(Gate::new(1, 1));
+    let gate = Arc::new(Gate::new(1, 1, 1));
     let pass = admitted(enter(&gate, 1));
     drop(waits(enter(&gate, 2)));
     let turn = waits(enter(&gate, 2));
@@ -61,7 +78,7 @@ async fn one_who_goes_away_keeps_no_place() {
 
 #[tokio::test(start_paused = true)]
 async fn a_gate_is_idle_once_nobody_is_in_and_nobody_waits() {
-    let gate = Arc::new(Gate::new(1, 1));
+    let gate = Arc::new(Gate::new(1, 1, 1));
     let pass = admitted(enter(&gate, 1));
     let turn = waits(enter(&gate, 2));
     let watching = async {
@@ -77,7 +94,7 @@ async fn a_gate_is_idle_once_nobody_is_in_and_nobody_waits() {
 
 #[tokio::test(start_paused = true)]
 async fn a_loop_that_is_on_time_keeps_all_places() {
-    let gate = Arc::new(Gate::new(1000, 1));
+    let gate = Arc::new(Gate::new(1000, 1, 1));
     let watched = tokio::time::timeout(Duration::from_secs(2), Arc::clone(&gate).keep_pace());
     assert!(watched.await.is_err(), "it watches for ever");
     assert_eq!(gate.places(), 1000);
@@ -85,7 +102,7 @@ async fn a_loop_that_is_on_time_keeps_all_places() {
 
 #[tokio::test]
 async fn a_loop_that_falls_behind_lets_fewer_in() {
-    let gate = Arc::new(Gate::new(1000, 1));
+    let gate = Arc::new(Gate::new(1000, 1, 1));
     let _passes: Vec<_> = (0..800).map(|_| admitted(enter(&gate, 1))).collect();
     // A standing queue: each turn takes longer than the loop may be late.
     let hog = async {
@@ -112,4 +129,21 @@ async fn a_loop_that_falls_behind_lets_fewer_in() {
     let watched = tokio::time::timeout(Duration::from_secs(30), watched);
     watched.await.expect("it falls behind");
     assert_eq!(gate.places(), 700);
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_take_no_place_and_are_few() {
+    let gate = Arc::new(Gate::new(16, 2, 1));
+    let strangers: Vec<_> = (0..3).map(|_| gate.stranger()).collect();
+    let let_wait: Vec<_> = strangers.iter().map(Option::is_some).collect();
+    assert_eq!(let_wait, [true, true, false]);
+    let passes: Vec<_> = (0..16).map(|_| admitted(enter(&gate, 1))).collect();
+    assert_eq!(gate.in_flight(), 16);
+    drop(strangers);
+    assert!(gate.stranger().is_none(), "places are scarce");
+    drop(passes);
+    let stranger = gate.stranger().expect("there is room again");
+    let idle = tokio::time::timeout(Duration::from_secs(1), gate.idle());
+    assert!(idle.await.is_err(), "somebody is at the door");
+    tokio::join!(gate.idle(), async { drop(stranger) });
 }

@@ -68,11 +68,11 @@ fn reserve(limiter: &Arc<Limiter>, names: &[&str]) -> Option<Reservation> {
         .iter()
         .map(|counter| Ask { counter, units: 1 })
         .collect();
-    let (ticket, outcome, receiver) = limiter.begin(&asks, LONGEST_WAIT);
+    let (reserved, outcome, receiver) = limiter.begin(&asks, LONGEST_WAIT);
     let outcome = match receiver {
         None => outcome,
         Some(receiver) => {
-            let mut waiter = limiter.waiter(ticket, asks.len(), receiver);
+            let mut waiter = limiter.waiter(reserved, asks.len(), receiver);
             let outcome = loom::future::block_on(&mut waiter.receiver);
             waiter.resolved = true;
             outcome.unwrap()
@@ -80,7 +80,7 @@ fn reserve(limiter: &Arc<Limiter>, names: &[&str]) -> Option<Reservation> {
     };
     matches!(outcome, Outcome::Admitted(_)).then(|| Reservation {
         limiter: Arc::clone(limiter),
-        ticket,
+        reserved,
         asks: asks.len(),
         settled: false,
     })
@@ -93,8 +93,8 @@ fn begin(limiter: &Arc<Limiter>, name: &str) -> Waiter {
         counter: &counter,
         units: 1,
     };
-    let (ticket, _, receiver) = limiter.begin(&[ask], LONGEST_WAIT);
-    limiter.waiter(ticket, 1, receiver.unwrap())
+    let (reserved, _, receiver) = limiter.begin(&[ask], LONGEST_WAIT);
+    limiter.waiter(reserved, 1, receiver.unwrap())
 }
 
 /// What the limiter would say of a counter.

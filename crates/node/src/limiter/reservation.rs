@@ -7,14 +7,14 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tollgate_quota::node::Outcome;
 
-use super::{Limiter, Ticket};
+use super::{Limiter, ReservationId};
 
 /// Units held by one request. They must be settled; a reservation that is dropped unsettled is refunded
 /// whole, as nothing can have been done with it.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     pub(super) limiter: Arc<Limiter>,
-    pub(super) ticket: Ticket,
+    pub(super) reserved: ReservationId,
     pub(super) asks: usize,
     pub(super) settled: bool,
 }
@@ -29,7 +29,7 @@ impl Reservation {
     /// the reservation is settled at.
     pub(crate) fn spend(&self, units: &[(usize, u64)]) {
         if !self.settled {
-            self.limiter.spend(self.ticket, units);
+            self.limiter.spend(self.reserved, units);
         }
     }
 
@@ -37,7 +37,7 @@ impl Reservation {
     pub(crate) fn settle(&mut self, actual: &[u64]) {
         if !self.settled {
             self.settled = true;
-            self.limiter.settle(self.ticket, actual);
+            self.limiter.settle(self.reserved, actual);
         }
     }
 }
@@ -54,7 +54,7 @@ impl Drop for Reservation {
 #[derive(Debug)]
 pub(crate) struct Waiter {
     pub(super) limiter: Arc<Limiter>,
-    pub(super) ticket: Ticket,
+    pub(super) reserved: ReservationId,
     pub(super) asks: usize,
     pub(super) receiver: oneshot::Receiver<Outcome>,
     pub(super) resolved: bool,
@@ -82,11 +82,11 @@ impl Drop for Waiter {
         if self.resolved {
             return;
         }
-        self.limiter.withdraw(self.ticket);
+        self.limiter.withdraw(self.reserved);
         // Admitted in the instant before the caller went away.
         self.receiver.close();
         if let Ok(Outcome::Admitted(_)) = self.receiver.try_recv() {
-            self.limiter.settle(self.ticket, &vec![0; self.asks]);
+            self.limiter.settle(self.reserved, &vec![0; self.asks]);
         }
     }
 }

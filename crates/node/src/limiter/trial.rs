@@ -11,7 +11,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 use tollgate_quota::Counter;
 use tollgate_quota::node::{Ask, Outcome, RequestId};
 
-use super::{LONGEST_WAIT, Limiter, Reservation, State, Ticket, Waiter};
+use super::{LONGEST_WAIT, Limiter, Reservation, ReservationId, State, Waiter};
 use crate::metrics;
 
 /// What became of units that nobody waits for. One that is dropped unsettled holds nothing any more.
@@ -38,10 +38,10 @@ impl Limiter {
     /// Asks for units that nobody waits for: whoever asks goes on, whatever the answer is. Units that are missing
     /// may still come while the trial lasts, for at most `wait`.
     pub(crate) fn try_out(self: &Arc<Self>, ask: Ask<&Counter>, wait: Duration) -> Trial {
-        let (ticket, outcome, receiver) = self.begin(&[ask], wait);
+        let (reserved, outcome, receiver) = self.begin(&[ask], wait);
         match (outcome, receiver) {
-            (_, Some(receiver)) => Trial::Waiting(self.waiter(ticket, 1, receiver)),
-            (outcome, None) => Trial::of(self, ticket, &outcome),
+            (_, Some(receiver)) => Trial::Waiting(self.waiter(reserved, 1, receiver)),
+            (outcome, None) => Trial::of(self, reserved, &outcome),
         }
     }
 }
@@ -76,8 +76,8 @@ impl Waiter {
     fn leave(mut self, actual: u64, limit: &Arc<str>) {
         let limiter = Arc::clone(&self.limiter);
         let mut state = limiter.state.lock();
-        let id = self.ticket.id;
-        if state.term != self.ticket.term {
+        let id = self.reserved.id;
+        if state.term != self.reserved.term {
             return;
         }
         let limit = Arc::clone(limit);
@@ -96,11 +96,11 @@ impl Waiter {
 // === impl Trial ===
 
 impl Trial {
-    fn of(limiter: &Arc<Limiter>, ticket: Ticket, outcome: &Outcome) -> Self {
+    fn of(limiter: &Arc<Limiter>, reserved: ReservationId, outcome: &Outcome) -> Self {
         match outcome {
             Outcome::Admitted(_) => Self::Held(Reservation {
                 limiter: Arc::clone(limiter),
-                ticket,
+                reserved,
                 asks: 1,
                 settled: false,
             }),
@@ -114,7 +114,7 @@ impl Trial {
         if let Self::Waiting(waiter) = self
             && let Some(outcome) = waiter.poll()
         {
-            *self = Self::of(&Arc::clone(&waiter.limiter), waiter.ticket, &outcome);
+            *self = Self::of(&Arc::clone(&waiter.limiter), waiter.reserved, &outcome);
         }
     }
 
@@ -123,7 +123,7 @@ impl Trial {
         if let Self::Waiting(waiter) = self {
             let outcome = waiter.outcome(LONGEST_WAIT).await;
             *self = outcome.map_or(Self::Unknown, |outcome| {
-                Self::of(&Arc::clone(&waiter.limiter), waiter.ticket, &outcome)
+                Self::of(&Arc::clone(&waiter.limiter), waiter.reserved, &outcome)
             });
         }
     }

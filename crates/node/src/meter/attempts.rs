@@ -76,9 +76,9 @@ impl Meter {
     ///
     /// # Errors
     /// The ceiling that has no room.
-    pub(crate) async fn enter(&self, ceilings: &Arc<[Line]>) -> Result<Option<Room>, Denial> {
+    pub(crate) async fn take_room(&self, ceilings: &Arc<[Line]>) -> Result<Option<Room>, Denial> {
         match &self.permit {
-            Some(permit) => permit.enter(ceilings).await.map(Some),
+            Some(permit) => permit.take_room(ceilings).await.map(Some),
             None => Ok(None),
         }
     }

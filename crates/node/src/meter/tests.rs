@@ -188,6 +188,7 @@ fn ended(reached: Reached) -> Ended {
         reached,
         field: None,
         usage: None,
+        key: None,
     }
 }
 

@@ -6,6 +6,7 @@ use tollgate_proto::completion::v1::AttemptOutcome;
 use tollgate_provider::chat::Usage;
 use tollgate_provider::{Class, Failure};
 
+use super::key::Fingerprint;
 use crate::address;
 
 /// How far a failed attempt got, which decides what it is charged.
@@ -32,6 +33,8 @@ pub(crate) struct Ended {
     pub(crate) field: Option<String>,
     /// What it used, where the provider has told that.
     pub(crate) usage: Option<Box<Usage>>,
+    /// The key that the provider refused.
+    pub(crate) key: Option<Fingerprint>,
 }
 
 // === impl Ended ===
@@ -55,6 +58,7 @@ impl Ended {
             reached,
             field: None,
             usage: None,
+            key: None,
         }
     }
 

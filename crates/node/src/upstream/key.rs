@@ -18,9 +18,13 @@ const FRESH: Duration = Duration::from_secs(5);
 /// What was found: a key, none where the policy names none, or why there is none.
 pub(super) type Found = Result<Option<Secret>, String>;
 
+/// Tells keys apart without showing them: the beginning of a hash of the text that nothing else is hashed by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fingerprint(pub(crate) u64);
+
 /// A key and where it comes from.
 #[derive(Debug)]
-pub(super) struct Key {
+pub(crate) struct Key {
     source: Credential,
     found: ArcSwap<Found>,
     /// When the source was last looked at, in milliseconds of boot time.
@@ -39,13 +43,24 @@ impl Key {
 
     /// The key as it is now, or was a few seconds ago.
     pub(super) fn current(&self, now: Duration) -> Arc<Found> {
-        if matches!(self.source, Credential::File(_)) && self.is_due(millis(now)) {
+        if self.may_change() && self.is_due(millis(now)) {
             self.look_again();
         }
         self.found.load_full()
     }
 
-    fn look_again(&self) {
+    /// Whether another may come in its place while the node runs.
+    pub(super) fn may_change(&self) -> bool {
+        matches!(self.source, Credential::File(_))
+    }
+
+    /// Which key it is now, or was a few seconds ago. None where there is none to be had.
+    pub(crate) fn fingerprint(&self, now: Duration) -> Option<Fingerprint> {
+        Fingerprint::of(&self.current(now))
+    }
+
+    /// Which key it is at this moment.
+    pub(crate) fn look_again(&self) -> Option<Fingerprint> {
         let known = self.found.load();
         match read(&self.source) {
             // A file that is missing or empty while it is being replaced takes no key away.
@@ -55,6 +70,7 @@ impl Key {
             found if found != **known => self.found.store(Arc::new(found)),
             _ => {}
         }
+        Fingerprint::of(&self.found.load())
     }
 
     /// Whether it is time to look again. Of several threads, one is told so.
@@ -65,6 +81,16 @@ impl Key {
                 .looked
                 .compare_exchange(looked, now, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok()
+    }
+}
+
+impl Fingerprint {
+    pub(super) fn of(found: &Found) -> Option<Self> {
+        const CONTEXT: &str = "tollgate 2026-11-27 fingerprint of a provider's key";
+        let key = found.as_ref().ok()?.as_ref();
+        let text = key.map_or("", Secret::reveal);
+        let hash = blake3::derive_key(CONTEXT, text.as_bytes());
+        hash.first_chunk().map(|it| Self(u64::from_le_bytes(*it)))
     }
 }
 
@@ -130,6 +156,19 @@ mod tests {
         assert_eq!(at(&key, 119).as_deref(), Ok("two"), "too soon");
         assert_eq!(at(&key, 120).as_deref(), Ok("three"));
         assert_eq!(at(&key, 7).as_deref(), Ok("three"), "an earlier time");
+    }
+
+    #[test]
+    fn keys_are_told_apart_without_showing_them() {
+        let of = |key: &str| Fingerprint::of(&Ok(Some(Secret::new(key))));
+        assert_eq!(of("sk-1"), of("sk-1"));
+        assert_ne!(of("sk-1"), of("sk-2"));
+        let none = [Fingerprint::of(&Ok(None)), of("")];
+        assert!(none[0].is_some() && none[0] == none[1]);
+        assert_eq!(Fingerprint::of(&Err("not set".to_owned())), None);
+        let plain = blake3::hash(b"sk-1");
+        let plain = plain.as_bytes().first_chunk().copied().unwrap();
+        assert_ne!(of("sk-1"), Some(Fingerprint(u64::from_le_bytes(plain))));
     }
 
     #[test]

@@ -7,12 +7,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tollgate_policy::table::{Credential, Timeouts};
+use tollgate_proto::completion::v1::AttemptOutcome;
+use tollgate_provider::Class;
 use tollgate_provider::chat::{Chunk, Message, Role};
 
 use super::*;
 
 mod coding;
 mod kinds;
+mod rotation;
 mod thoughts;
 
 const ANSWER: &str = r#"{"id":"1","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4}}"#;

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,8 @@ pub(crate) struct Control {
     /// Keys by their text.
     keys: Arc<Mutex<HashMap<String, Key>>>,
     changed_keys: Arc<watch::Sender<u64>>,
+    /// Whether nothing is said of keys that there are none of.
+    is_silent: Arc<AtomicBool>,
     outcomes: Arc<watch::Sender<Vec<Heard>>>,
     owner: Arc<Mutex<Ownership>>,
     stop: CancellationToken,
@@ -62,6 +65,7 @@ impl Control {
             policy: Arc::new(watch::Sender::new((1, policy))),
             keys: Arc::default(),
             changed_keys: Arc::new(watch::Sender::new(0)),
+            is_silent: Arc::default(),
             outcomes: Arc::new(watch::Sender::new(Vec::new())),
             owner: Arc::new(Mutex::new(Ownership {
                 machine,
@@ -107,6 +111,11 @@ impl Control {
             ..Default::default()
         };
         self.keys.lock().unwrap().insert(text.to_owned(), key);
+    }
+
+    /// Says nothing any more of keys that there are none of.
+    pub(crate) fn keep_silent(&self) {
+        self.is_silent.store(true, Ordering::Relaxed);
     }
 
     /// Revokes a key.
@@ -275,7 +284,11 @@ impl Control {
             }
             Heard::ResolveKey(resolve) => {
                 asked.push(resolve.hash.clone());
-                vec![Say::Key(self.find(&resolve.hash))]
+                let found = self.find(&resolve.hash);
+                if found.key.is_none() && self.is_silent.load(Ordering::Relaxed) {
+                    return Vec::new();
+                }
+                vec![Say::Key(found)]
             }
             Heard::Heartbeat(_) => vec![Say::Heartbeat(wire::ControlHeartbeat::default())],
             outcome @ (Heard::Ack(_) | Heard::Nack(_)) => {

@@ -177,11 +177,14 @@ async fn requests_that_cannot_be_are_refused_in_their_own_language() {
     let gateway = Gateway::start(POLICY).await;
     let base = format!("http://{}", gateway.address);
     for (path, status) in [("/v1/nothing", 404), ("/v1/models", 401)] {
-        let response = gateway::client()
-            .get(format!("{base}{path}"))
-            .send()
-            .await
-            .unwrap();
+        let get = gateway::client().get(format!("{base}{path}"));
+        let response = match status {
+            404 => get.bearer_auth(KEY),
+            _ => get,
+        }
+        .send()
+        .await
+        .unwrap();
         assert_eq!(response.status(), status, "{path}");
         let body: serde_json::Value =
             serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();

@@ -1,10 +1,12 @@
 //! More than a node can do: who is turned away, and what it is told; callers who send and read slowly.
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tollgate_node::Bounds;
 use tollgate_proto::completion::v1::StreamCompleteResponse;
-use tonic::{Request, Streaming};
+use tonic::{Request, Status, Streaming};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
@@ -40,6 +42,11 @@ fn with_key<M>(mut request: Request<M>, key: &str) -> Request<M> {
     let value = format!("Bearer {key}").parse().unwrap();
     request.metadata_mut().insert("authorization", value);
     request
+}
+
+fn reason(status: &Status) -> String {
+    let details = status.get_error_details();
+    details.error_info().unwrap().reason.clone()
 }
 
 #[tokio::test]
@@ -81,22 +88,101 @@ async fn what_has_no_place_is_refused_on_both_edges_and_told_when_to_come_back()
 }
 
 #[tokio::test]
-async fn a_tenant_that_has_had_nothing_gets_the_next_place() {
+async fn a_tenant_that_has_had_nothing_gets_in_though_another_asks_all_the_time() {
     let gateway = Gateway::start_within(POLICY, bounds(4)).await;
     gateway.control.add_key_of(OTHER, "k2", "other/ada");
-    let mut client = gateway.grpc().await;
-    // Known from now on: what is not known does not wait.
-    client
-        .complete(with_key(ask("chat"), OTHER))
-        .await
-        .expect("there is room");
     let mut streams = fill(&gateway, 4).await;
-    let waits = client.complete(with_key(ask("chat"), OTHER));
-    let (answer, ()) = tokio::join!(waits, async {
-        tokio::task::yield_now().await;
-        streams.pop();
+    let (mut client, mut greedy) = (gateway.grpc().await, gateway.grpc().await);
+    // What comes free it would have back at once: its streams last.
+    let flood = async {
+        let mut more = Vec::new();
+        loop {
+            if let Ok(stream) = greedy.stream_complete(ask("slow")).await {
+                more.push(stream);
+            }
+        }
+    };
+    // How long a place is waited for is the gate's matter; that it is given sooner or later is what counts here.
+    let gets_in = async {
+        while let Err(status) = client.complete(with_key(ask("chat"), OTHER)).await {
+            assert_eq!(reason(&status), "OVERLOADED");
+        }
+    };
+    streams.pop();
+    let gets_in = Box::pin(async {
+        tokio::select! {
+            () = gets_in => {}
+            () = flood => {}
+        }
     });
-    answer.expect("the next place is its own");
+    tokio::time::timeout(Duration::from_secs(8), gets_in)
+        .await
+        .expect("it gets in");
+}
+
+/// Sends the head of a request whose body never comes, and waits for the first of the answer.
+async fn head_alone(gateway: &Gateway, lines: &str) -> String {
+    let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n{lines}\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 512];
+    let read = stream.read(&mut answer).await.unwrap();
+    answer.truncate(read);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn without_a_good_key_the_head_is_answered() {
+    let gateway = Gateway::start(POLICY).await;
+    let json = "content-type: application/json\r\n";
+    for authorization in [
+        "",
+        "authorization: Bearer sk-no\r\n",
+        "authorization: Bearer tg_made_up\r\n",
+    ] {
+        let answered = async {
+            let http = head_alone(&gateway, &format!("{json}{authorization}")).await;
+            assert!(http.starts_with("HTTP/1.1 401 "), "{http}");
+            assert!(http.contains("x-request-id: tg-"), "{http}");
+            let grpc = format!("content-type: application/grpc\r\n{authorization}");
+            let grpc = head_alone(&gateway, &grpc).await;
+            assert!(grpc.contains("grpc-status: 16\r\n"), "{grpc}");
+        };
+        let answered = tokio::time::timeout(Duration::from_secs(10), answered);
+        answered.await.expect("before its body came");
+    }
+}
+
+#[tokio::test]
+async fn made_up_keys_take_no_places() {
+    let bounds = Bounds {
+        max_in_flight: 4,
+        max_strangers: 8,
+        ..Bounds::default()
+    };
+    let gateway = Gateway::start_within(POLICY, bounds).await;
+    let mut client = gateway.grpc().await;
+    client.complete(ask("chat")).await.expect("known from now");
+    gateway.control.keep_silent();
+    let made_up = |at: usize| {
+        let mut client = client.clone();
+        async move {
+            let key = format!("tg_made_up_{at}");
+            let answer = client.complete(with_key(ask("chat"), &key)).await;
+            answer.unwrap_err()
+        }
+    };
+    let mut strangers: FuturesUnordered<_> = (0..9).map(made_up).collect();
+    let one_too_many = strangers.next().await.unwrap();
+    assert_eq!(reason(&one_too_many), "OVERLOADED");
+    // While the others wait for the control plane's word, every place is there for those who are known.
+    let streams = fill(&gateway, 4).await;
+    drop(streams);
+    let rest: Vec<_> = strangers.collect().await;
+    let reasons: Vec<_> = rest.iter().map(reason).collect();
+    assert_eq!(reasons, ["NOT_READY"; 8]);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-use crate::failure::{Class, Failure, identifier, retry_after};
+use crate::failure::{Class, Failure, identifier, refuses_key, retry_after};
 
 /// Classifies an answer whose status is not 2xx.
 pub(crate) fn classify(
@@ -58,7 +58,7 @@ fn by_text(text: &str, status: Option<u16>) -> Option<Class> {
         Some(429) if has(&["/ month", "per month", "monthly", "billing", "payment"]) => {
             Some(Class::KeyDead)
         }
-        _ => None,
+        _ => refuses_key(status, &text).then_some(Class::KeyDead),
     }
 }
 

@@ -236,6 +236,15 @@ const MATRIX: [(Class, [Told; 7]); 8] = [
     ),
 ];
 
+fn classify(kind: Kind, status: u16, body: &str) -> Failure {
+    Codec::new(kind).classify(
+        StatusCode::from_u16(status).unwrap(),
+        &HeaderMap::new(),
+        body.as_bytes(),
+        SystemTime::UNIX_EPOCH,
+    )
+}
+
 #[test]
 fn every_class_is_told_by_every_format_that_can_tell_it() {
     for (class, row) in MATRIX {
@@ -247,14 +256,42 @@ fn every_class_is_told_by_every_format_that_can_tell_it() {
                     continue;
                 }
             };
-            let failure = Codec::new(kind).classify(
-                StatusCode::from_u16(status).unwrap(),
-                &HeaderMap::new(),
-                body.as_bytes(),
-                SystemTime::UNIX_EPOCH,
-            );
+            let failure = classify(kind, status, body);
             assert_eq!(failure.class, class, "{}: {status} {body}", kind.as_str());
             assert_eq!(failure.status, Some(status));
+        }
+    }
+}
+
+/// A 403 for the key as each format tells it.
+const KEY_FORBIDDEN: [&str; 7] = [
+    r#"{"error":{"message":"m","type":"permission_error","code":null}}"#,
+    r#"{"error":{"code":"AuthenticationTypeDisabled","message":"Key based authentication is disabled for this resource."}}"#,
+    r#"{"object":"error","message":"this API key has no access","type":"forbidden"}"#,
+    r#"{"type":"error","error":{"type":"permission_error","message":"m"}}"#,
+    r#"{"error":{"code":403,"message":"m","status":"PERMISSION_DENIED"}}"#,
+    r#"{"message":"your key has no permission for this model"}"#,
+    r#"{"__type":"AccessDeniedException","message":"m"}"#,
+];
+
+#[test]
+fn only_a_403_that_gives_a_reason_speaks_of_the_key() {
+    for (kind, named) in KINDS.into_iter().zip(KEY_FORBIDDEN) {
+        let class = |body| classify(kind, 403, body).class;
+        assert_eq!(class(named), Class::KeyDead, "{}: {named}", kind.as_str());
+        for unnamed in [
+            "",
+            "<html><title>Attention Required!</title>no permission</html>",
+            r#"{"message":"Forbidden"}"#,
+            r#"{"detail":"Forbidden"}"#,
+            r#"{"error":{"code":"403","message":"Access denied due to Virtual Network/Firewall rules."}}"#,
+        ] {
+            assert_eq!(
+                class(unnamed),
+                Class::Server,
+                "{}: {unnamed}",
+                kind.as_str()
+            );
         }
     }
 }

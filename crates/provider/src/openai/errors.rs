@@ -5,10 +5,10 @@ use std::time::SystemTime;
 use http::{HeaderMap, StatusCode};
 
 use super::wire::ErrorObject;
-use crate::failure::{Class, Failure, by_name, identifier, retry_after, scrub};
+use crate::failure::{Class, Failure, by_name, identifier, refuses_key, retry_after, scrub};
 
 /// Codes first: the same status and type cover both "wait a second" and "out of money".
-const BY_CODE: [(&str, Class); 42] = [
+const BY_CODE: [(&str, Class); 43] = [
     ("context_length_exceeded", Class::ContextTooLong),
     ("model_context_window_exceeded", Class::ContextTooLong),
     ("content_filter", Class::ContentFilter),
@@ -22,6 +22,8 @@ const BY_CODE: [(&str, Class); 42] = [
     ("billing_not_active", Class::KeyDead),
     ("account_deactivated", Class::KeyDead),
     ("invalid_api_key", Class::KeyDead),
+    // Azure's, where a resource takes tokens only.
+    ("AuthenticationTypeDisabled", Class::KeyDead),
     ("slow_down", Class::Ramping),
     ("rate_limit_exceeded", Class::KeyLimited),
     ("server_is_overloaded", Class::Overloaded),
@@ -129,6 +131,7 @@ pub(crate) fn of_object(error: &ErrorObject, status: Option<u16>) -> Failure {
         .or_else(|| is_context_text(error, status).then_some(Class::ContextTooLong))
         .or_else(|| by_name(&BY_TYPE, &error.kind))
         .or_else(|| by_words(&error.message))
+        .or_else(|| refuses_key(status, &error.message).then_some(Class::KeyDead))
         .unwrap_or_else(|| status.map_or(Class::Server, Class::of_status));
     Failure {
         class,

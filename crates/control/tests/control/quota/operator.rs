@@ -99,11 +99,13 @@ async fn a_limit_is_raised_and_a_counter_reset_at_any_replica_and_over_a_takeove
         Arc::new(server.client().await),
         Arc::new(server.client().await),
     );
-    let owner = Control::start("a", &first).await;
+    // Of the two it is `b` that the counter's shard belongs at: it stays there, however long this takes.
+    let owner = Control::start("b", &first).await;
     owner.apply(policy("per-key", 20)).await.unwrap();
-    let other = Control::start("b", &second).await;
+    let other = Control::start("a", &second).await;
     let counter = counter("k1");
     let mut caller = Caller::new("n", 1);
+    caller.patience_ms = 20_000;
     caller.connect(&owner).await;
     assert_eq!(more(&mut caller, &counter).await, 20);
 

@@ -54,7 +54,6 @@ fn one_who_is_alone_may_have_it_all() {
 #[test]
 fn ranks_are_shed_in_order() {
     for (rank, places) in [
-        (Rank::Stranger, 130),
         (Rank::OverQuota, 140),
         (Rank::Batch, 150),
         (Rank::Interactive, 160),
@@ -63,13 +62,7 @@ fn ranks_are_shed_in_order() {
         assert_eq!(fill(&mut shares, 1, 1, rank), places, "{rank:?}");
     }
     let mut shares = Shares::new(160);
-    let order = [
-        Rank::Stranger,
-        Rank::OverQuota,
-        Rank::Batch,
-        Rank::Interactive,
-    ];
-    for rank in order {
+    for rank in [Rank::OverQuota, Rank::Batch, Rank::Interactive] {
         let admitted = fill(&mut shares, 1, 1, rank);
         assert!(
             admitted >= 10,
@@ -191,8 +184,7 @@ fn step() -> impl Strategy<Value = Step> {
     let rank = prop_oneof![
         Just(Rank::Interactive),
         Just(Rank::Batch),
-        Just(Rank::OverQuota),
-        Just(Rank::Stranger)
+        Just(Rank::OverQuota)
     ];
     prop_oneof![
         6 => (0..5u64, 1..20u32, rank).prop_map(|(who, weight, rank)| Step::Enter(who, weight, rank)),

@@ -15,14 +15,14 @@ async fn charged(course: impl FnOnce(&mut Meter, Place)) -> [u64; 4] {
     let bench = Bench::new();
     let revision = Revision::of_text(POLICY);
     let mut meter = bench.meter().await;
-    let room = bench.with_owner(meter.enter(&bench.ceilings)).await;
+    let room = bench.with_owner(meter.take_room(&bench.ceilings)).await;
     let _ = meter.attempt(&bench.deployment, room.unwrap());
     meter.streaming(0);
     meter.streamed(&[text()]);
     meter.broke(&ended(Reached::Perhaps), Some(usage(12, 7)));
     let carried = meter.carry_on(&revision, bounds());
     bench.with_owner(carried).await.unwrap();
-    let room = bench.with_owner(meter.enter(&bench.ceilings)).await;
+    let room = bench.with_owner(meter.take_room(&bench.ceilings)).await;
     let second = meter.attempt(&bench.deployment, room.unwrap());
     course(&mut meter, second);
     drop(meter);

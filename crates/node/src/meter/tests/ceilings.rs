@@ -6,7 +6,7 @@ use super::*;
 async fn charged(course: impl FnOnce(&mut Meter, Place)) -> [u64; 2] {
     let bench = Bench::new();
     let mut meter = bench.meter().await;
-    let room = bench.with_owner(meter.enter(&bench.ceilings)).await;
+    let room = bench.with_owner(meter.take_room(&bench.ceilings)).await;
     let place = meter.attempt(&bench.deployment, room.unwrap());
     course(&mut meter, place);
     drop(meter);
@@ -60,7 +60,7 @@ async fn room_that_no_attempt_used_goes_back() {
     let meter = bench.meter().await;
     drop(
         bench
-            .with_owner(meter.enter(&bench.ceilings))
+            .with_owner(meter.take_room(&bench.ceilings))
             .await
             .unwrap(),
     );
@@ -77,7 +77,7 @@ async fn each_attempt_takes_a_request_though_callers_count_one() {
     let mut meter = bench.meter().await;
     for _ in 0..2 {
         bench.with_owner(meter.another_attempt()).await.unwrap();
-        let room = bench.with_owner(meter.enter(&bench.ceilings)).await;
+        let room = bench.with_owner(meter.take_room(&bench.ceilings)).await;
         let place = meter.attempt(&bench.deployment, room.unwrap());
         meter.attempt_failed(place, &ended(Reached::Perhaps));
     }

@@ -14,10 +14,10 @@ const LIMITS: [&str; 4] = [
 async fn charged(course: impl FnOnce(&mut Meter, [Place; 2])) -> [u64; 4] {
     let bench = Bench::new();
     let mut meter = bench.meter().await;
-    let room = bench.with_owner(meter.enter(&bench.ceilings)).await;
+    let room = bench.with_owner(meter.take_room(&bench.ceilings)).await;
     let first = meter.attempt(&bench.deployment, room.unwrap());
     bench.with_owner(meter.attempt_beside()).await.unwrap();
-    let room = bench.with_owner(meter.enter(&bench.ceilings)).await;
+    let room = bench.with_owner(meter.take_room(&bench.ceilings)).await;
     let second = meter.attempt(&bench.deployment, room.unwrap());
     course(&mut meter, [first, second]);
     drop(meter);

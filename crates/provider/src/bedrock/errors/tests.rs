@@ -90,7 +90,7 @@ fn every_error_has_its_class() {
 fn an_error_without_a_name_is_judged_by_its_status() {
     for (status, class) in [
         (400, Class::CallerError),
-        (403, Class::KeyDead),
+        (403, Class::Server),
         (429, Class::KeyLimited),
         (500, Class::Server),
         (503, Class::Overloaded),

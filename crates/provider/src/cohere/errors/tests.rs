@@ -33,7 +33,12 @@ fn the_status_decides_and_the_text_where_it_must() {
             "Please add or update your payment method",
             Class::KeyDead,
         ),
-        (403, "not allowed", Class::KeyDead),
+        (403, "not allowed", Class::Server),
+        (
+            403,
+            "your API key has no permission for this",
+            Class::KeyDead,
+        ),
         (404, "model 'x' not found", Class::Server),
         (422, "unprocessable", Class::CallerError),
         (

@@ -108,7 +108,7 @@ fn without_a_body_to_go_by_the_status_decides() {
             (400, Class::CallerError),
             (401, Class::KeyDead),
             (402, Class::KeyDead),
-            (403, Class::KeyDead),
+            (403, Class::Server),
             (404, Class::Server),
             (405, Class::Server),
             (408, Class::Server),

@@ -19,7 +19,7 @@ const SHORTEST: Duration = Duration::from_millis(2);
 const SLOT_LOOK: Duration = Duration::from_millis(20);
 
 /// A request that wants to wait.
-struct Patience<'a> {
+struct Queueing<'a> {
     limiter: &'a Arc<Limiter>,
     lines: &'a [Line],
     needs: Needs,
@@ -52,17 +52,17 @@ impl Held {
         if !lines.iter().any(Line::waits) {
             return Self::take(limiter, lines, needs).await;
         }
-        let patience = Patience {
+        let queueing = Queueing {
             limiter,
             lines,
             needs,
             began: Instant::now(),
             until,
         };
-        let mut waiting = patience.behind_others()?;
+        let mut waiting = queueing.behind_others()?;
         loop {
             if let Some(waiting) = &mut waiting {
-                patience.be_first(waiting).await?;
+                queueing.be_first(waiting).await?;
             }
             let denial = match Self::take(limiter, lines, needs).await {
                 Ok(held) => return Ok(held),
@@ -73,7 +73,7 @@ impl Held {
                 return Err(denial);
             }
             let here = waiting.filter(|waiting| waiting.ask == denial.ask);
-            let (here, wait) = patience.wait_at(here, denial)?;
+            let (here, wait) = queueing.wait_at(here, denial)?;
             let is_first = here.place.is_first();
             waiting = Some(here);
             if is_first {
@@ -83,7 +83,7 @@ impl Held {
     }
 }
 
-impl Patience<'_> {
+impl Queueing<'_> {
     /// A place behind those who wait already for a counter of this request: nobody is overtaken.
     fn behind_others(&self) -> Result<Option<Waiting>, Denial> {
         for (ask, line) in self
