@@ -292,7 +292,7 @@ impl Meter {
         let answering = |it: &&mut Attempt| it.outcome == AttemptOutcome::Answered;
         if let Some(attempt) = self.attempts.iter_mut().find(answering) {
             attempt.outcome = ended.outcome;
-            attempt.failure = Some(Arc::new((*ended.failure).clone()));
+            attempt.failure = Some(Arc::clone(&ended.failure));
         }
     }
 
@@ -415,8 +415,8 @@ impl Meter {
 
     /// What the provider whose answer was handed on last calls the request.
     fn provider_request(&self) -> Option<&str> {
-        let mut handed_on = self.attempts.iter().rev().filter(|it| it.handed_on);
-        handed_on.next()?.request_id.as_deref()
+        let handed_on = self.attempts.iter().rfind(|it| it.handed_on);
+        handed_on?.request_id.as_deref()
     }
 }
 

@@ -293,7 +293,7 @@ mod tests {
         let of = |class, reached| {
             outcome(&Ended {
                 outcome: AttemptOutcome::TransportError,
-                failure: Box::new(Failure::new(class, "")),
+                failure: Arc::new(Failure::new(class, "")),
                 reached,
                 field: None,
                 usage: None,

@@ -11,7 +11,7 @@ use crate::chat::{
     self, Audio, CachePlace, CachePoint, Citation, Document, Image, Json, Opaque, Part, Request,
     Role, ToolCall,
 };
-use crate::unsupported::{NO_SOUND_BACK, Unsupported};
+use crate::unsupported::{NO_SOUND_BACK, Turns, Unsupported};
 
 /// How many places of a prompt may be cached.
 const MOST_CACHE_POINTS: usize = 4;
@@ -152,8 +152,9 @@ pub(crate) fn conversation<'a, F: Format>(
     unsupported.speakers(&request.messages, "it does not tell speakers apart by name")?;
     let mut system = Vec::new();
     let mut messages: Vec<Message<F::Block<'a>>> = Vec::new();
+    let turns = Turns::of(&request.messages);
     for (index, message) in request.messages.iter().enumerate() {
-        let role = match unsupported.role_of(&request.messages, index) {
+        let role = match unsupported.role_of(turns, index, message.role) {
             Role::Developer | Role::System => None,
             Role::User | Role::Tool => Some("user"),
             Role::Assistant => Some("assistant"),

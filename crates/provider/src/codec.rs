@@ -326,10 +326,10 @@ impl Codec {
         request: &Request,
         refused: &Failure,
     ) -> Option<Request> {
-        let responses = self.api == Api::Responses;
-        responses
-            .then(|| responses::without_unreadable(request, self.kind, refused))
-            .flatten()
+        match self.api {
+            Api::Responses => responses::without_unreadable(request, self.kind, refused),
+            Api::ChatCompletions => None,
+        }
     }
 
     /// Decodes the body of a 200 that answers `list_models`.

@@ -30,26 +30,23 @@ pub(crate) fn without_foreign(
     api: Api,
     unsupported: &mut Unsupported,
 ) -> Result<Option<Map<String, Value>>, Error> {
-    let stores = match unsupported.kind() {
-        Kind::OpenAi | Kind::AzureOpenAi | Kind::OpenAiCompatible => api == Api::ChatCompletions,
+    let is_openai = match unsupported.kind() {
+        Kind::OpenAi | Kind::AzureOpenAi | Kind::OpenAiCompatible => true,
         Kind::Anthropic | Kind::Gemini | Kind::Mistral | Kind::Cohere | Kind::Bedrock => false,
     };
-    let foreign = match unsupported.kind() {
-        Kind::OpenAi | Kind::AzureOpenAi | Kind::OpenAiCompatible => &[][..],
-        Kind::Anthropic | Kind::Gemini | Kind::Mistral | Kind::Cohere | Kind::Bedrock => &OF_OPENAI,
-    };
+    let may_store = is_openai && api == Api::ChatCompletions;
     let mut left = None;
     for (name, value) in options {
-        let stores_nothing = name == "store" && *value == Value::Bool(false) && !stores;
-        if !stores_nothing && !foreign.contains(&name.as_str()) {
-            continue;
-        }
-        if !stores_nothing {
+        let stores_nothing = !may_store && name == "store" && *value == Value::Bool(false);
+        let is_foreign = !is_openai && OF_OPENAI.contains(&name.as_str());
+        if is_foreign && !stores_nothing {
             let problem =
                 "only OpenAI knows it; to send it here too, write it under the kind's name";
             unsupported.field(format!("provider_options.{name}"), problem)?;
         }
-        left.get_or_insert_with(|| options.clone()).remove(name);
+        if is_foreign || stores_nothing {
+            left.get_or_insert_with(|| options.clone()).remove(name);
+        }
     }
     Ok(left)
 }

@@ -8,6 +8,30 @@ use crate::codec::{Kind, Target};
 pub(crate) const NO_SOUND_BACK: &str =
     "it does not know this sound; send its transcript with it, or as text";
 
+/// Where the turns of a conversation are, instructions apart.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Turns {
+    /// The first of them; where there is none, the end.
+    first: usize,
+    /// The last of them, if it is an answer.
+    answer: Option<usize>,
+}
+
+impl Turns {
+    pub(crate) fn of(messages: &[Message]) -> Self {
+        let is_turn = |it: &Message| !instructs(it.role);
+        let last = messages.iter().rposition(is_turn);
+        Self {
+            first: messages.iter().position(is_turn).unwrap_or(messages.len()),
+            answer: last.filter(|last| messages[*last].role == Role::Assistant),
+        }
+    }
+}
+
+fn instructs(role: Role) -> bool {
+    matches!(role, Role::System | Role::Developer)
+}
+
 /// Refuses what cannot be sent, or notes that it was left out, as the target says.
 #[derive(Debug)]
 pub(crate) struct Unsupported {
@@ -43,8 +67,7 @@ impl Unsupported {
         if !self.drop {
             return Err(self.refuse(field, problem));
         }
-        let field = field.into();
-        self.warnings.push(Warning { field, problem });
+        self.note(field, problem);
         Ok(())
     }
 
@@ -70,19 +93,14 @@ impl Unsupported {
         Ok(())
     }
 
-    /// As whose a message is sent where instructions stand before the conversation and nowhere else. Those that came later
-    /// move there, or, where the last answer would have nothing behind it to be answered, become the user's; either is
-    /// told.
-    pub(crate) fn role_of(&mut self, messages: &[Message], index: usize) -> Role {
-        let instructs = |it: &Message| matches!(it.role, Role::System | Role::Developer);
-        let (before, rest) = messages.split_at(index);
-        let role = rest.first().map_or(Role::User, |it| it.role);
-        if !rest.first().is_some_and(instructs) || before.iter().all(instructs) {
+    /// As whose the message is sent that is at this place of a conversation and of this role, where instructions stand
+    /// before the conversation and nowhere else. Those that came later move there, or, where the last answer would have
+    /// nothing behind it to be answered, become the user's; either is told.
+    pub(crate) fn role_of(&mut self, turns: Turns, index: usize, role: Role) -> Role {
+        if !instructs(role) || index < turns.first {
             return role;
         }
-        let said_last = before.iter().rev().find(|it| !instructs(it));
-        let answered = said_last.is_some_and(|it| it.role == Role::Assistant);
-        let (role, problem) = if answered && rest.iter().all(instructs) {
+        let (role, problem) = if turns.answer.is_some_and(|answer| index > answer) {
             let problem =
                 "it knows instructions before the conversation only; these were sent as the user's";
             (Role::User, problem)

@@ -150,7 +150,7 @@ impl Meter {
         }
         if let Some(attempt) = self.attempts.get_mut(place.0) {
             attempt.retry_after = ended.failure.retry_after;
-            attempt.failure = Some(Arc::new((*ended.failure).clone()));
+            attempt.failure = Some(Arc::clone(&ended.failure));
         }
         self.record(place, ended.outcome, ended.failure.status);
     }

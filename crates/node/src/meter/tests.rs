@@ -184,7 +184,7 @@ impl Bench {
 fn ended(reached: Reached) -> Ended {
     Ended {
         outcome: AttemptOutcome::ServerError,
-        failure: Box::new(Failure::new(Class::Server, "broken")),
+        failure: Arc::new(Failure::new(Class::Server, "broken")),
         reached,
         field: None,
         usage: None,

@@ -1,5 +1,7 @@
 //! How an attempt ended that brought no answer.
 
+use std::sync::Arc;
+
 use tollgate_proto::completion::v1::AttemptOutcome;
 use tollgate_provider::chat::Usage;
 use tollgate_provider::{Class, Failure};
@@ -23,7 +25,7 @@ pub(crate) struct Ended {
     /// What the caller is told of it.
     pub(crate) outcome: AttemptOutcome,
     /// What it means.
-    pub(crate) failure: Box<Failure>,
+    pub(crate) failure: Arc<Failure>,
     /// How far it got.
     pub(crate) reached: Reached,
     /// The field of the request that the provider has no words for.
@@ -49,7 +51,7 @@ impl Ended {
         };
         Self {
             outcome,
-            failure: Box::new(failure),
+            failure: Arc::new(failure),
             reached,
             field: None,
             usage: None,

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode};
 
-use super::Class;
+use super::{Class, Failure};
 use crate::codec::{Codec, Kind};
 
 /// An error: its status and body; or why the format tells none of that class.
@@ -259,21 +259,36 @@ fn every_class_is_told_by_every_format_that_can_tell_it() {
     }
 }
 
+/// Every class.
+const CLASSES: [Class; 10] = [
+    Class::CallerError,
+    Class::ContextTooLong,
+    Class::ContentFilter,
+    Class::KeyDead,
+    Class::KeyLimited,
+    Class::Ramping,
+    Class::Overloaded,
+    Class::Server,
+    Class::Transport,
+    Class::Truncated,
+];
+
+#[test]
+fn every_class_has_words_for_callers() {
+    for class in CLASSES {
+        let failure = Failure::new(class, "secret");
+        let told = failure.public_message();
+        assert!(
+            !told.is_empty() && !told.contains("secret"),
+            "{class:?}: {told}"
+        );
+    }
+}
+
 #[test]
 fn the_matrix_leaves_no_class_out() {
     let told = |class: Class| MATRIX.iter().any(|(it, _)| *it == class);
-    for class in [
-        Class::CallerError,
-        Class::ContextTooLong,
-        Class::ContentFilter,
-        Class::KeyDead,
-        Class::KeyLimited,
-        Class::Ramping,
-        Class::Overloaded,
-        Class::Server,
-        Class::Transport,
-        Class::Truncated,
-    ] {
+    for class in CLASSES {
         let by_error = match class {
             Class::CallerError
             | Class::ContextTooLong

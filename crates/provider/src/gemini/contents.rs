@@ -11,7 +11,7 @@ use super::media::{self, Media, Resolution};
 use super::signature::{self, Place, STAND_IN};
 use crate::Error;
 use crate::chat::{Audio, Document, DocumentSource, Image, Message, Opaque, Part, Role, ToolCall};
-use crate::unsupported::{NO_SOUND_BACK, Unsupported};
+use crate::unsupported::{NO_SOUND_BACK, Turns, Unsupported};
 
 /// One turn, or the instruction that stands before them all.
 #[derive(Serialize)]
@@ -105,9 +105,10 @@ impl<'a, 'u> Writer<'a, 'u> {
     pub(super) fn write(mut self, messages: &'a [Message]) -> Result<Contents<'a>, Error> {
         const PROBLEM: &str = "it has no names for those who speak; write the name into the text";
         self.unsupported.speakers(messages, PROBLEM)?;
+        let turns = Turns::of(messages);
         for (index, message) in messages.iter().enumerate() {
             let at = format!("messages[{index}]");
-            let role = self.unsupported.role_of(messages, index);
+            let role = self.unsupported.role_of(turns, index, message.role);
             let parts = self.parts(message, &at)?;
             self.add(role, parts);
         }

@@ -103,10 +103,11 @@ impl Horizon {
         self.floor = self.floor.max(now);
     }
 
-    /// The record of an owner that hands out nothing after `now`.
+    /// The record of an owner that hands out nothing after `now`. What it found still holds: an earlier owner whose lease
+    /// ended before its horizon may go on until then.
     pub(super) fn last(&self, now: OwnerTime) -> Option<HorizonRecord> {
         let own = self.stored.filter(|record| record.epoch == self.epoch)?;
-        let until = own.until.min(now.after(1));
+        let until = own.until.min(now.after(1)).max(self.inherited?);
         Some(HorizonRecord { until, ..own })
     }
 

@@ -213,29 +213,11 @@ impl Keeping for Counted {
     }
 
     fn loaded(&mut self, context: &Context<'_>, outcome: Load, wishes: &mut Wishes) -> Turn {
-        if !self.link.is_reading() {
+        let Some(found) = self.link.loaded(context, outcome, wishes) else {
             return Turn::Same;
-        }
-        let (record, mod_revision) = match outcome {
-            Load::Failed => {
-                self.link.failed(context);
-                return Turn::Same;
-            }
-            Load::Absent | Load::Rows { record: None, .. } => (None, 0),
-            Load::Found(record, mod_revision)
-            | Load::Rows {
-                record: Some((record, mod_revision)),
-                ..
-            } => (Some(record), mod_revision),
         };
-        let later = record.as_ref().map(|record| record.epoch);
-        if let Some(epoch) = later.filter(|epoch| *epoch > context.epoch) {
-            wishes.overtaken_by = Some(epoch);
-            return Turn::Same;
-        }
-        self.link.found();
-        let window = record.as_ref().map_or(Window(0), |record| record.window);
-        self.stored = (record, mod_revision);
+        self.stored = found.record;
+        let window = self.stored.0.as_ref().map_or(Window(0), |it| it.window);
         let rolled = self.roll_to(context, window);
         self.charge(context, self.known);
         self.known = true;

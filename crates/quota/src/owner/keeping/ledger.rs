@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::owner::account::{Context, Wishes, Write};
 use crate::owner::few::Few;
-use crate::owner::keeping::link::Link;
+use crate::owner::keeping::link::{Found, Link};
 use crate::owner::keeping::{Force, Keeping, Lack, Shown, Totals, Turn, in_force};
 use crate::owner::{Commit, LedgerRow, Load, Record};
 use crate::{Close, Incarnation, Kind, OwnerTime, Promises, Span, Window};
@@ -324,30 +324,12 @@ impl Keeping for Ledger {
     }
 
     fn loaded(&mut self, context: &Context<'_>, outcome: Load, wishes: &mut Wishes) -> Turn {
-        if !self.link.is_reading() {
+        let Some(Found { record, rows }) = self.link.loaded(context, outcome, wishes) else {
             return Turn::Same;
-        }
-        let (record, rows) = match outcome {
-            Load::Failed => {
-                self.link.failed(context);
-                return Turn::Same;
-            }
-            Load::Absent => (None, Vec::new()),
-            Load::Found(record, mod_revision) => (Some((record, mod_revision)), Vec::new()),
-            Load::Rows { record, rows } => (record, rows),
         };
-        let later = record.as_ref().map(|(record, _)| record.epoch);
-        if let Some(epoch) = later.filter(|epoch| *epoch > context.epoch) {
-            wishes.overtaken_by = Some(epoch);
-            return Turn::Same;
-        }
-        self.link.found();
-        let window = record.as_ref().map(|(record, _)| record.window);
-        self.stored = match record {
-            Some((record, revision)) => (Some(record), revision),
-            None => (None, 0),
-        };
+        self.stored = record;
         self.known = true;
+        let window = self.stored.0.as_ref().map(|record| record.window);
         let mut turn = Turn::News;
         if let Some(window) = window
             && self.roll_to(self.span_of(window, context.now)) == Turn::Anew

@@ -1,5 +1,6 @@
 use crate::OwnerTime;
 use crate::owner::account::{Context, Wishes};
+use crate::owner::{LedgerRow, Load, Record};
 
 /// The wait between failed reads is doubled this often at most.
 const LONGEST_BACKOFF: u32 = 5;
@@ -10,6 +11,14 @@ pub(super) struct Link<W> {
     state: State<W>,
     /// Reads that failed one after another.
     failures: u32,
+}
+
+/// What a read found.
+pub(super) struct Found {
+    /// The record and its key's modification revision (0: there is none).
+    pub(super) record: (Option<Record>, i64),
+    /// The rows of a counter that is kept by them.
+    pub(super) rows: Vec<LedgerRow>,
 }
 
 #[derive(Debug, Clone)]
@@ -33,8 +42,37 @@ impl<W> Link<W> {
         }
     }
 
-    pub(super) fn is_reading(&self) -> bool {
-        matches!(self.state, State::Reading)
+    /// Takes in what a read found. None where nothing was read, the read failed, or a later owner has written: its term
+    /// is later than this one's.
+    pub(super) fn loaded(
+        &mut self,
+        context: &Context<'_>,
+        outcome: Load,
+        wishes: &mut Wishes,
+    ) -> Option<Found> {
+        if !matches!(self.state, State::Reading) {
+            return None;
+        }
+        let (record, rows) = match outcome {
+            Load::Failed => {
+                self.failed(context);
+                return None;
+            }
+            Load::Absent => (None, Vec::new()),
+            Load::Found(record, mod_revision) => (Some((record, mod_revision)), Vec::new()),
+            Load::Rows { record, rows } => (record, rows),
+        };
+        let later = record.as_ref().map(|(record, _)| record.epoch);
+        if let Some(epoch) = later.filter(|epoch| *epoch > context.epoch) {
+            wishes.overtaken_by = Some(epoch);
+            return None;
+        }
+        self.found();
+        let record = match record {
+            Some((record, mod_revision)) => (Some(record), mod_revision),
+            None => (None, 0),
+        };
+        Some(Found { record, rows })
     }
 
     /// Whether a write can begin.
@@ -49,7 +87,7 @@ impl<W> Link<W> {
 
     /// The read failed. The wait is doubled each time, so that many counters do not fall upon a store that
     /// recovers.
-    pub(super) fn failed(&mut self, context: &Context<'_>) {
+    fn failed(&mut self, context: &Context<'_>) {
         let wait = context.config.retry_ms << self.failures.min(LONGEST_BACKOFF);
         self.failures += 1;
         self.state = State::Retrying(context.now.after(wait));

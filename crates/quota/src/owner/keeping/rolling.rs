@@ -98,6 +98,14 @@ impl Rolling {
         self.begins_at(context).is_some_and(|at| context.now >= at)
     }
 
+    /// Units charged for a window, and not released.
+    fn charged(&self) -> u64 {
+        match &self.stock {
+            Some(Stock::Slots(slots)) => slots.charged(),
+            Some(Stock::Bucket(_)) | None => 0,
+        }
+    }
+
     /// The limit's size: the most that can be out at once.
     fn size(&self, spec: &LimitSpec) -> u64 {
         match self.kind {
@@ -169,12 +177,8 @@ impl Keeping for Rolling {
     }
 
     fn is_over(&self, context: &Context<'_>) -> bool {
-        let charged = match &self.stock {
-            Some(Stock::Slots(slots)) => slots.charged(),
-            Some(Stock::Bucket(_)) | None => 0,
-        };
         let size = self.limit(context);
-        size.is_some_and(|size| self.outstanding + charged > size)
+        size.is_some_and(|size| self.outstanding + self.charged() > size)
     }
 
     fn take(&mut self, _to: Incarnation, units: u64) {

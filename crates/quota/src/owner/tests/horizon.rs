@@ -42,7 +42,7 @@ fn heir(kind: Kind, until: OwnerTime) -> Desk {
 }
 
 /// What a node says that has heard of `told`, and has spent `spent` of what it got.
-fn word(kind: Kind, told: Option<&OwnerAccount>, spent: u64, need: u64) -> NodeAccount {
+pub(super) fn word(kind: Kind, told: Option<&OwnerAccount>, spent: u64, need: u64) -> NodeAccount {
     NodeAccount {
         counter: Counter::new("limit", kind, "k").unwrap(),
         window: told.map_or(Window(0), |told| told.window),
@@ -54,10 +54,17 @@ fn word(kind: Kind, told: Option<&OwnerAccount>, spent: u64, need: u64) -> NodeA
 }
 
 /// What a node has been granted that asks for `need` for the first time.
-fn granted(desk: &mut Desk, node: u64, kind: Kind, need: u64) -> u64 {
+pub(super) fn granted(desk: &mut Desk, node: u64, kind: Kind, need: u64) -> u64 {
     let told = desk.report(node, word(kind, None, 0, need));
     let told = told.iter().rev().find(|(to, _)| *to == node);
     told.map_or(0, |(_, told)| told.granted)
+}
+
+/// Whether units go out.
+pub(super) fn grants(effects: &[Effect]) -> bool {
+    let grant =
+        |e: &Effect| matches!(e, Effect::Send(m) if m.accounts.iter().any(|a| a.granted > 0));
+    effects.iter().any(grant)
 }
 
 #[test]
@@ -72,10 +79,6 @@ fn nothing_is_handed_out_before_the_horizon_is_durable_or_after_it() {
             panic!("{effects:?}")
         };
         assert!(record.until > NOW && record.epoch == EPOCH);
-        let grants = |effects: &[Effect]| {
-            let grant = |e: &Effect| matches!(e, Effect::Send(m) if m.accounts.iter().any(|a| a.granted > 0));
-            effects.iter().any(grant)
-        };
         assert!(!grants(&effects), "{kind}: {effects:?}");
         let outcome = Commit::Committed(1);
         assert!(grants(&owner.step(NOW, Event::HorizonPersisted(outcome))));
@@ -230,4 +233,25 @@ fn a_refusal_says_exactly_when_a_bucket_will_have_what_was_asked_for() {
     let points: Vec<_> = coming.iter().map(|c| (c.units, c.in_ms)).collect();
     // Two units a second.
     assert_eq!(points, [(1, 500), (3, 1_500), (6, 3_000)]);
+}
+
+/// The lease of an owner in the store can end before the horizon that it has written, by which it goes on.
+#[test]
+fn one_that_leaves_soon_leaves_no_earlier_horizon_than_it_found() {
+    let until = NOW.after(2_500);
+    // The first may still hand out of the window that begins at 2,000 ms, and leases of it last for 2,000 more.
+    for (kind, at) in [(BRIEF, 2_001), (BUCKET, 4_900), (SLIDING, 4_900 + W)] {
+        let mut second = heir(kind, until);
+        assert_eq!(granted(&mut second, 1, kind, 1), 0, "{kind}");
+        second.owner.retire();
+        let left = second.owner.last_horizon(second.now).unwrap();
+        let mut third = Desk {
+            owner: Owner::new(Epoch(EPOCH.0 + 1), Config::default(), spec(kind, 1)),
+            now: NOW.after(at),
+            horizon: Some((left, 5)),
+            ..desk(kind)
+        };
+        assert_eq!(granted(&mut third, 1, kind, 1), 0, "{kind}");
+        assert_eq!(left.until, until, "{kind}");
+    }
 }

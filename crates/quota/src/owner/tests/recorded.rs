@@ -1,5 +1,6 @@
 //! Sliding limits whose charges are written down: what a new owner makes of them.
 
+use super::horizon::{granted, grants, word};
 use super::*;
 use crate::owner::HorizonRecord;
 
@@ -22,18 +23,6 @@ fn spec(revision: u64) -> Arc<Limits> {
 
 fn sliding() -> Counter {
     Counter::new("limit", SLIDING, "k").unwrap()
-}
-
-/// What a node says that has heard of `told`, and has spent `spent` of what it got.
-fn word(told: Option<&OwnerAccount>, spent: u64, need: u64) -> NodeAccount {
-    NodeAccount {
-        counter: sliding(),
-        window: told.map_or(Window(0), |told| told.window),
-        generation: told.map_or(Generation::FIRST, |told| told.generation),
-        epoch: told.map_or(Epoch(0), |_| EPOCH),
-        spent,
-        ..account(told.map_or(0, |told| told.granted), need)
-    }
 }
 
 /// An owner, after one that left this behind.
@@ -60,19 +49,12 @@ fn left(mark: u64, charged: &[(OwnerTime, u64)]) -> Option<Record> {
     })
 }
 
-/// What a node is granted that asks for so much for the first time.
-fn granted(desk: &mut Desk, node: u64, need: u64) -> u64 {
-    let told = desk.report(node, word(None, 0, need));
-    let told = told.iter().rev().find(|(to, _)| *to == node);
-    told.map_or(0, |(_, told)| told.granted)
-}
-
 #[test]
 fn an_heir_begins_at_once_with_what_is_neither_charged_nor_under_the_mark() {
     let charged = [(NOW.after(1_000), 10), (NOW.after(2_000), 4)];
     let mut desk = heir(OwnerTime(0), left(8, &charged));
-    assert_eq!(granted(&mut desk, 1, 11), 0, "10 are left");
-    assert_eq!(granted(&mut desk, 2, 10), 10);
+    assert_eq!(granted(&mut desk, 1, SLIDING, 11), 0, "10 are left");
+    assert_eq!(granted(&mut desk, 2, SLIDING, 10), 10);
 }
 
 #[test]
@@ -90,7 +72,11 @@ fn what_was_charged_counts_until_its_release_and_the_mark_until_all_under_it_is_
                 now,
                 ..heir(OwnerTime(0), left(8, &[(NOW.after(1_000), 10)]))
             };
-            assert_eq!(granted(&mut desk, 1, need), expected, "{need} at {now:?}");
+            assert_eq!(
+                granted(&mut desk, 1, SLIDING, need),
+                expected,
+                "{need} at {now:?}"
+            );
         }
     }
 }
@@ -102,7 +88,7 @@ fn a_charge_that_a_wrong_clock_wrote_ends_with_the_mark() {
         now: dead,
         ..heir(OwnerTime(0), left(0, &[(NOW.after(900_000), 10)]))
     };
-    assert_eq!(granted(&mut desk, 1, UNITS), UNITS);
+    assert_eq!(granted(&mut desk, 1, SLIDING, UNITS), UNITS);
 }
 
 #[test]
@@ -113,7 +99,7 @@ fn an_heir_of_one_that_wrote_nothing_down_waits_for_a_window() {
             now,
             ..heir(UNTIL, None)
         };
-        assert_eq!(granted(&mut desk, 1, UNITS), expected);
+        assert_eq!(granted(&mut desk, 1, SLIDING, UNITS), expected);
         let (horizon, _) = desk.horizon.unwrap();
         assert_eq!(
             horizon.unrecorded, UNTIL,
@@ -127,7 +113,7 @@ fn no_more_is_out_or_charged_since_than_the_durable_mark_says() {
     let mut desk = heir(OwnerTime(0), None);
     let (mut told, mut spent) = (None, 0);
     for _ in 0..UNITS {
-        let answers = desk.report(1, word(told.as_ref(), spent, 1));
+        let answers = desk.report(1, word(SLIDING, told.as_ref(), spent, 1));
         let account = Desk::last(&answers, 1).clone();
         let (stored, _) = desk.stored.as_ref().unwrap();
         let noted: u64 = stored.charged.iter().map(|(_, units)| units).sum();
@@ -154,13 +140,13 @@ fn no_more_is_out_or_charged_since_than_the_durable_mark_says() {
         ..stored
     };
     let mut next = heir(OwnerTime(0), Some(stored));
-    assert_eq!(granted(&mut next, 2, 1), 0);
+    assert_eq!(granted(&mut next, 2, SLIDING, 1), 0);
 }
 
 #[test]
 fn an_unknown_write_is_read_again_before_anything_goes_out() {
     let mut owner = Owner::new(EPOCH, Config::default(), spec(1));
-    let message = Desk::new(UNITS).message(1, word(None, 0, 1));
+    let message = Desk::new(UNITS).message(1, word(SLIDING, None, 0, 1));
     owner.step(NOW, Event::Node(message));
     owner.step(NOW, Event::HorizonLoaded(Load::Absent));
     owner.step(NOW, Event::HorizonPersisted(Commit::Committed(1)));
@@ -181,11 +167,6 @@ fn an_unknown_write_is_read_again_before_anything_goes_out() {
     };
     let effects = owner.step(NOW, unknown);
     assert!(effects.contains(&Effect::Load(counter)), "{effects:?}");
-    let grants = |effects: &[Effect]| {
-        let grant =
-            |e: &Effect| matches!(e, Effect::Send(m) if m.accounts.iter().any(|a| a.granted > 0));
-        effects.iter().any(grant)
-    };
     assert!(!grants(&effects));
     let effects = owner.step(NOW, absent);
     assert!(!grants(&effects), "it writes first");
@@ -195,9 +176,9 @@ fn an_unknown_write_is_read_again_before_anything_goes_out() {
 #[test]
 fn an_owner_that_leaves_in_order_leaves_what_is_out_and_charged() {
     let mut desk = heir(OwnerTime(0), None);
-    let told = desk.report(1, word(None, 0, 5));
+    let told = desk.report(1, word(SLIDING, None, 0, 5));
     let told = Desk::last(&told, 1).clone();
-    desk.report(1, word(Some(&told), 3, 0));
+    desk.report(1, word(SLIDING, Some(&told), 3, 0));
     assert!(desk.owner.ends_without_a_gap());
     desk.owner.retire();
     let writes = desk.owner.last_writes(desk.now);
@@ -211,9 +192,9 @@ fn an_owner_that_leaves_in_order_leaves_what_is_out_and_charged() {
 #[test]
 fn once_nothing_counts_that_is_noted_and_the_counter_forgotten() {
     let mut desk = heir(OwnerTime(0), None);
-    let told = desk.report(1, word(None, 0, 5));
+    let told = desk.report(1, word(SLIDING, None, 0, 5));
     let told = Desk::last(&told, 1).clone();
-    desk.report(1, word(Some(&told), 5, 0));
+    desk.report(1, word(SLIDING, Some(&told), 5, 0));
     desk.now = NOW.after(W + 10_000);
     desk.step(Event::Tick);
     let (stored, _) = desk.stored.as_ref().unwrap();
@@ -222,20 +203,20 @@ fn once_nothing_counts_that_is_noted_and_the_counter_forgotten() {
     desk.step(Event::Tick);
     assert!(desk.owner.accounts.is_empty());
     // It is there again for whoever asks, all of it.
-    assert_eq!(granted(&mut desk, 2, UNITS), UNITS);
+    assert_eq!(granted(&mut desk, 2, SLIDING, UNITS), UNITS);
 }
 
 #[test]
 fn a_reset_is_written_down() {
     let mut desk = heir(OwnerTime(0), None);
-    let told = desk.report(1, word(None, 0, 5));
+    let told = desk.report(1, word(SLIDING, None, 0, 5));
     let told = Desk::last(&told, 1).clone();
-    desk.report(1, word(Some(&told), 4, 0));
+    desk.report(1, word(SLIDING, Some(&told), 4, 0));
     desk.step(Event::Reset(sliding()));
     let (stored, _) = desk.stored.clone().unwrap();
     assert!(stored.charged.is_empty(), "{stored:?}");
     assert!(!desk.state().pending);
     let mut next = heir(OwnerTime(0), Some(stored));
     let mark = next.stored.as_ref().unwrap().0.hwm;
-    assert_eq!(granted(&mut next, 2, UNITS - mark), UNITS - mark);
+    assert_eq!(granted(&mut next, 2, SLIDING, UNITS - mark), UNITS - mark);
 }

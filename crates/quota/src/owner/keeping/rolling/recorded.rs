@@ -138,16 +138,9 @@ impl Recorded {
             None if low || stale || self.resetting => Some(ahead.min(most)),
             // Noted once that nothing counts any more.
             None => {
-                let rests = self.rolling.outstanding == 0 && self.charged() == 0;
+                let rests = self.rolling.outstanding == 0 && self.rolling.charged() == 0;
                 (rests && !self.is_stored_empty()).then_some(0)
             }
-        }
-    }
-
-    fn charged(&self) -> u64 {
-        match &self.rolling.stock {
-            Some(Stock::Slots(slots)) => slots.charged(),
-            Some(Stock::Bucket(_)) | None => 0,
         }
     }
 
@@ -230,34 +223,19 @@ impl Keeping for Recorded {
     }
 
     fn loaded(&mut self, context: &Context<'_>, outcome: Load, wishes: &mut Wishes) -> Turn {
-        if !self.link.is_reading() {
+        let Some(found) = self.link.loaded(context, outcome, wishes) else {
             return Turn::Same;
-        }
-        let (record, mod_revision) = match outcome {
-            Load::Failed => {
-                self.link.failed(context);
-                return Turn::Same;
-            }
-            // No such counter has rows.
-            Load::Absent | Load::Rows { .. } => (None, 0),
-            Load::Found(record, mod_revision) => (Some(record), mod_revision),
         };
-        let later = record.as_ref().map(|record| record.epoch);
-        if let Some(epoch) = later.filter(|epoch| *epoch > context.epoch) {
-            wishes.overtaken_by = Some(epoch);
-            return Turn::Same;
-        }
-        self.link.found();
         self.known = true;
-        if (&record, mod_revision) == (&self.stored.0, self.stored.1) {
+        if found.record == self.stored {
             return Turn::News;
         }
+        self.stored = found.record;
         // Either a write of this owner's turns out to be durable, or an empty record was swept away.
-        let is_found = |it: &Written| Some(&it.record) == record.as_ref();
-        let found = self.doubtful.iter().position(is_found);
-        self.own = found.map(|at| self.doubtful.swap_remove(at));
+        let is_stored = |it: &Written| Some(&it.record) == self.stored.0.as_ref();
+        let at = self.doubtful.iter().position(is_stored);
+        self.own = at.map(|at| self.doubtful.swap_remove(at));
         self.doubtful.clear();
-        self.stored = (record, mod_revision);
         Turn::News
     }
 
@@ -287,7 +265,8 @@ impl Keeping for Recorded {
         self.link.retry(context, wishes);
     }
 
-    /// Raises the mark when units are short, or will be within a second; and notes once that nothing counts any more.
+    /// Raises the mark when units are short, or will be within a second, and writes it anew where much of it was charged;
+    /// and notes once that nothing counts any more.
     fn debit(&mut self, context: &Context<'_>, lack: &Lack, wishes: &mut Wishes) {
         if !self.link.is_ready() || self.rolling.stock.is_none() {
             return;
