@@ -10,6 +10,7 @@ mod audio;
 mod azure;
 mod citations;
 pub(crate) mod data_url;
+pub(crate) mod details;
 mod dialect;
 pub(crate) mod embeddings;
 mod encode;

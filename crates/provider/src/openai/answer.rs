@@ -2,6 +2,7 @@
 
 use super::audio::Told;
 use super::citations;
+use super::details;
 use super::errors;
 use super::extra_content;
 use super::mistral;
@@ -84,12 +85,14 @@ fn cite(parts: &mut [Part], sources: &[Citation]) {
 
 fn message_of(message: AnswerMessage<'_>) -> Result<Message, Failure> {
     let mut parts = Vec::new();
-    parts.extend(
-        Text::filled(message.reasoning_content.or(message.reasoning)).map(|text| Part::Reasoning {
-            text,
-            opaque: Vec::new(),
-        }),
-    );
+    let shown = Text::filled(message.reasoning_content.or(message.reasoning));
+    let details = message.reasoning_details;
+    let (told, opaque) =
+        details.map_or_else(Default::default, |raw| details::whole(raw, shown.is_some()));
+    let text = shown.unwrap_or(told);
+    if !text.is_empty() || !opaque.is_empty() {
+        parts.push(Part::Reasoning { text, opaque });
+    }
     match message.content {
         Some(Content::Text(text)) => parts.extend(Text::filled(Some(text)).map(Part::Text)),
         Some(Content::Parts(list)) => {

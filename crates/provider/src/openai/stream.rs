@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use super::answer::finish_reason;
 use super::audio::Told;
 use super::citations;
+use super::details::Details;
 use super::errors;
 use super::frame::{Frame, Piece};
 use super::mistral;
@@ -64,6 +65,7 @@ struct Choice {
     finished: bool,
     /// Whether sources of its passages were told.
     cited: bool,
+    details: Details,
     calls: Calls,
     /// Of all text.
     ruler: Ruler,
@@ -215,6 +217,9 @@ impl Answer {
             return Ok(());
         };
         let reason = finish_reason(reason.as_str())?;
+        if let Some(delta) = state.details.finish() {
+            state.push(delta, out);
+        }
         state
             .calls
             .finish()
@@ -242,6 +247,7 @@ impl Answer {
                     index,
                     finished: false,
                     cited: false,
+                    details: Details::default(),
                     calls: Calls::default(),
                     ruler: Ruler::default(),
                 });
@@ -278,11 +284,14 @@ impl Answer {
 
 impl Choice {
     fn take_delta(&mut self, delta: ChunkDelta<'_>, out: &mut Vec<Chunk>) -> Result<(), Failure> {
-        self.text(
-            delta.reasoning_content.or(delta.reasoning),
-            Delta::Reasoning,
-            out,
-        );
+        let shown = delta.reasoning_content.or(delta.reasoning);
+        match delta.reasoning_details {
+            Some(details) => {
+                let told = self.details.take(details, shown)?;
+                told.into_iter().for_each(|delta| self.push(delta, out));
+            }
+            None => self.text(shown, Delta::Reasoning, out),
+        }
         match delta.content {
             Some(Content::Text(text)) => self.text(Some(text), Delta::Text, out),
             Some(Content::Parts(list)) => list

@@ -163,6 +163,7 @@ pub(super) struct AnswerMessage<'a> {
     pub(super) refusal: Option<Text<'a>>,
     pub(super) reasoning_content: Option<Text<'a>>,
     pub(super) reasoning: Option<Text<'a>>,
+    pub(super) reasoning_details: Option<&'a RawValue>,
     pub(super) tool_calls: Option<List<WholeCall<'a>, MOST_CALLS>>,
     pub(super) annotations: Option<&'a RawValue>,
 }
@@ -238,6 +239,7 @@ pub(super) struct ChunkDelta<'a> {
     pub(super) refusal: Option<Text<'a>>,
     pub(super) reasoning_content: Option<Text<'a>>,
     pub(super) reasoning: Option<Text<'a>>,
+    pub(super) reasoning_details: Option<&'a RawValue>,
     pub(super) tool_calls: Option<List<CallFragment<'a>, MOST_CALLS>>,
     pub(super) annotations: Option<&'a RawValue>,
 }

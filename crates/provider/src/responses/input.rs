@@ -10,7 +10,7 @@ use super::{ITEM, PHASE};
 use crate::Error;
 use crate::chat::{self, Document, DocumentSource, Image, Opaque, Part, Role, Source, StoredFile};
 use crate::codec::Kind;
-use crate::openai::data_url;
+use crate::openai::{data_url, details};
 use crate::turns::{self, Content, Place, titled, url};
 use crate::unsupported::Unsupported;
 
@@ -231,7 +231,8 @@ fn assistant<'a>(
             })),
             // Thoughts of others mean nothing to it, and those that it did not encrypt it takes from nobody.
             Part::Reasoning { opaque, .. } => {
-                for state in opaque.iter().filter(|it| it.provider == kind.as_str()) {
+                let own = |it: &&Opaque| it.provider == kind.as_str() && !details::is_detail(it);
+                for state in opaque.iter().filter(own) {
                     match state.kind.as_str() {
                         PHASE => phase = Some(read_phase(state, place)?),
                         _ => items.push(Item::Kept(kept(state, place)?)),
