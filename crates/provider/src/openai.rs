@@ -33,6 +33,7 @@ pub(crate) use dialect::{AZURE, COMPATIBLE, MISTRAL, OPENAI};
 pub use embeddings::{EmbeddingRequest, parse_embedding_request, render_embeddings};
 pub(crate) use encode::{Parameters, Schema, encode};
 pub(crate) use errors::{classify, told, told_by};
+pub(crate) use outgoing::short_id;
 pub use parse::{ChatRequest, parse_request};
 pub use render::{ChunkRenderer, ErrorBody, render_error, render_error_event, render_response};
 pub(crate) use stream::{StreamDecoder, stream_decoder};

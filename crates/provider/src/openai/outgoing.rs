@@ -178,11 +178,19 @@ const LONGEST_ID: usize = 40;
 fn call_id<'a>(id: &'a str, dialect: &Dialect) -> Cow<'a, str> {
     let own = matches!(dialect.kind, Kind::OpenAi | Kind::AzureOpenAi);
     match dialect.forms {
-        Forms::OpenAi if own && id.len() > LONGEST_ID => {
-            Cow::Owned(format!("call_{}", mistral::call_id(id)))
-        }
+        Forms::OpenAi if own => short_id(id, LONGEST_ID),
         Forms::OpenAi => Cow::Borrowed(id),
         Forms::Mistral => mistral::call_id(id),
+    }
+}
+
+/// The id of a call, or, where it is longer than a service takes, another: the same wherever it occurs, so that call and
+/// result still find each other.
+pub(crate) fn short_id(id: &str, longest: usize) -> Cow<'_, str> {
+    if id.len() > longest {
+        Cow::Owned(format!("call_{}", mistral::call_id(id)))
+    } else {
+        Cow::Borrowed(id)
     }
 }
 
