@@ -16,6 +16,7 @@ pub(crate) mod embeddings;
 mod encode;
 mod errors;
 pub(crate) mod extra_content;
+mod filter;
 mod frame;
 mod mistral;
 mod outgoing;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::wire::{Block, Message, report};
+use super::wire::{Block, CONTAINER, Message, report};
 use super::{BLOCK, PROVIDER, REDACTED, SIGNATURE, citations, errors};
 use crate::chat::{
     self, Choice, FinishReason, MOST_CITATIONS, Opaque, Part, Response, Role, ToolCall,
@@ -44,6 +44,8 @@ pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
             .stop_reason
             .map_or(FinishReason::Other, |reason| finish_reason(reason.as_str())),
         logprobs: None,
+        stop_sequence: Text::filled(answer.stop_sequence),
+        details: chat::Details::new(),
     };
     Ok(Response {
         id: answer.id.map(Text::into_string).unwrap_or_default(),
@@ -51,6 +53,8 @@ pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
         choices: vec![choice],
         usage: answer.usage.and_then(report).and_then(|it| it.read()),
         usage_report: answer.usage.and_then(usage::report),
+        fingerprint: None,
+        details: chat::details([(CONTAINER, answer.container)]),
         warnings: Vec::new(),
     })
 }

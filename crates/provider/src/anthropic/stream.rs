@@ -9,9 +9,9 @@ use serde_json::value::RawValue;
 
 use super::answer::{call, finish_reason, read_block, signature, state};
 use super::usage::{Report, merged};
-use super::wire::{self, Event, MOST_BLOCKS, Message, report};
+use super::wire::{self, CONTAINER, Event, MOST_BLOCKS, Message, report};
 use super::{BLOCK, REDACTED, citations, errors};
-use crate::chat::{Chunk, Citation, Delta, Extent, Json, MOST_CITATIONS, Usage};
+use crate::chat::{Aside, Chunk, Citation, Delta, Extent, Json, MOST_CITATIONS, Usage};
 use crate::failure::{Class, ErrorObject, Failure};
 use crate::sse;
 use crate::stream::{self, Next};
@@ -289,6 +289,11 @@ impl Answer {
         };
         for (_, open) in std::mem::take(&mut self.open) {
             open.close(&self.extent, out);
+        }
+        let container = Aside::detail(None, CONTAINER, delta.container);
+        out.extend(container.map(Chunk::Aside));
+        if let Some(text) = Text::filled(delta.stop_sequence) {
+            out.push(Chunk::Aside(Aside::StopSequence { choice: 0, text }));
         }
         let explanation = delta.stop_details.and_then(|it| it.explanation);
         push_text(explanation, Delta::Refusal, out);

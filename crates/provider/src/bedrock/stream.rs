@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 use super::answer::{blob, broken, finish_reason, names, signature, state};
 use super::event_stream::{self, Frame, Kind};
 use super::foreign::Foreign;
-use super::wire::{Block, Event, MOST_BLOCKS, Reasoning, ToolUse};
+use super::wire::{ADDITIONAL, Block, Event, MOST_BLOCKS, Reasoning, ToolUse, stop_sequence};
 use super::{BLOCK, REDACTED, citations, errors, usage};
-use crate::chat::{Chunk, Citation, Delta, Extent, Json, MOST_CITATIONS, Usage};
+use crate::chat::{Aside, Chunk, Citation, Delta, Extent, Json, MOST_CITATIONS, Usage};
 use crate::failure::{Class, Failure};
 use crate::stream::{self, Next};
 use crate::usage::report;
@@ -89,7 +89,7 @@ impl stream::Answer<event_stream::Decoder> for Answer {
             "contentBlockStart" => self.begin(&event, out)?,
             "contentBlockDelta" => self.add(event, out)?,
             "contentBlockStop" => self.close(event.content_block_index, out),
-            "messageStop" => self.stop(event.stop_reason, out)?,
+            "messageStop" => self.stop(event, out)?,
             "metadata" => {
                 let served = event.service_tier.as_ref();
                 self.usage = event.usage.and_then(|raw| usage::read(raw, served));
@@ -305,8 +305,8 @@ impl Answer {
         }
     }
 
-    fn stop(&mut self, reason: Option<Text<'_>>, out: &mut Vec<Chunk>) -> Result<(), Failure> {
-        let Some(reason) = reason.filter(|_| !self.stopped) else {
+    fn stop(&mut self, event: Event<'_>, out: &mut Vec<Chunk>) -> Result<(), Failure> {
+        let Some(reason) = event.stop_reason.filter(|_| !self.stopped) else {
             return Ok(());
         };
         let reason = finish_reason(reason.as_str())?;
@@ -314,6 +314,11 @@ impl Answer {
             open.close(&self.extent, out);
         }
         self.stopped = true;
+        let additional = event.additional_model_response_fields;
+        out.extend(Aside::detail(None, ADDITIONAL, additional).map(Chunk::Aside));
+        if let Some(text) = stop_sequence(additional) {
+            out.push(Chunk::Aside(Aside::StopSequence { choice: 0, text }));
+        }
         out.push(Chunk::Finish { choice: 0, reason });
         Ok(())
     }

@@ -47,9 +47,13 @@ pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
             message: message_of(message)?,
             finish_reason,
             logprobs: answer.logprobs.and_then(|pieces| logprobs(&pieces.0)),
+            stop_sequence: None,
+            details: chat::Details::new(),
         }],
         usage: answer.usage.and_then(usage::read),
         usage_report: answer.usage.and_then(report),
+        fingerprint: None,
+        details: chat::Details::new(),
         warnings: Vec::new(),
     })
 }

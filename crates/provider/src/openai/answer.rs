@@ -5,10 +5,13 @@ use super::citations;
 use super::details;
 use super::errors;
 use super::extra_content;
+use super::filter;
 use super::mistral;
 use super::usage;
 use super::wire::{Answer, AnswerChoice, AnswerMessage, AnswerPart, Content, Text, WholeCall};
-use crate::chat::{Choice, Citation, FinishReason, Message, Part, Response, Role, Ruler, ToolCall};
+use crate::chat::{
+    self, Choice, Citation, FinishReason, Message, Part, Response, Role, Ruler, ToolCall,
+};
 use crate::failure::{Class, Failure};
 use crate::usage::report;
 
@@ -46,6 +49,8 @@ pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
         choices,
         usage: answer.usage.and_then(|raw| usage::read(raw, served)),
         usage_report: answer.usage.and_then(report),
+        fingerprint: Text::filled(answer.system_fingerprint),
+        details: chat::details([(filter::OF_PROMPT, answer.prompt_filter_results)]),
         warnings: Vec::new(),
     })
 }
@@ -70,6 +75,8 @@ fn choice(choice: AnswerChoice<'_>) -> Result<Choice, Failure> {
         message: message_of(message)?,
         finish_reason,
         logprobs: choice.logprobs,
+        stop_sequence: None,
+        details: chat::details([(filter::OF_CHOICE, choice.content_filter_results)]),
     })
 }
 

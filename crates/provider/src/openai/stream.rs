@@ -11,6 +11,7 @@ use super::audio::Told;
 use super::citations;
 use super::details::Details;
 use super::errors;
+use super::filter::{self, Verdict};
 use super::frame::{Frame, Piece};
 use super::mistral;
 use super::tool_calls::Calls;
@@ -18,7 +19,7 @@ use super::usage;
 use super::wire::{
     AnswerChunk, AnswerPart, ChunkChoice, ChunkChoices, ChunkDelta, Content, MOST_CHOICES, Text,
 };
-use crate::chat::{Chunk, Citation, Delta, Json, Ruler, Usage};
+use crate::chat::{Aside, Chunk, Citation, Delta, Json, Ruler, Usage};
 use crate::failure::{Class, Failure};
 use crate::sse;
 use crate::stream::{self, Next};
@@ -34,6 +35,7 @@ pub(crate) fn stream_decoder(expected: u32) -> StreamDecoder {
         started: false,
         choices: Vec::new(),
         frame: Frame::default(),
+        fingerprint: String::new(),
         usage: None,
         usage_report: Latest::default(),
         sources: Vec::new(),
@@ -50,6 +52,8 @@ pub(crate) struct Answer {
     started: bool,
     choices: Vec<Choice>,
     frame: Frame,
+    /// The one that was told last.
+    fingerprint: String,
     usage: Option<Usage>,
     usage_report: Latest,
     /// The sources of the answer as a whole.
@@ -67,6 +71,7 @@ struct Choice {
     cited: bool,
     details: Details,
     calls: Calls,
+    verdict: Verdict,
     /// Of all text.
     ruler: Ruler,
 }
@@ -147,6 +152,13 @@ impl Answer {
             let model = chunk.model.map(Text::into_string).unwrap_or_default();
             out.push(Chunk::Start { id, model });
         }
+        let fingerprint = chunk.system_fingerprint.as_ref().map_or("", Text::as_str);
+        if !fingerprint.is_empty() && fingerprint != self.fingerprint {
+            self.fingerprint = fingerprint.to_owned();
+            out.push(Chunk::Aside(Aside::Fingerprint(fingerprint.to_owned())));
+        }
+        let of_prompt = Aside::detail(None, filter::OF_PROMPT, chunk.prompt_filter_results);
+        out.extend(of_prompt.map(Chunk::Aside));
         let sources = citations::searched(chunk.citations, chunk.search_results);
         if !sources.is_empty() {
             self.sources = sources;
@@ -203,6 +215,9 @@ impl Answer {
         if let Some(delta) = choice.delta {
             state.take_delta(delta, out)?;
         }
+        state
+            .verdict
+            .tell(index, choice.content_filter_results, out);
         if let Some(logprobs) = choice.logprobs {
             out.push(Chunk::Delta {
                 choice: index,
@@ -249,6 +264,7 @@ impl Answer {
                     cited: false,
                     details: Details::default(),
                     calls: Calls::default(),
+                    verdict: Verdict::default(),
                     ruler: Ruler::default(),
                 });
                 self.choices.len() - 1
