@@ -5,6 +5,7 @@ use crate::codec::{Codec, Kind, StreamDecoder};
 use crate::failure::{Class, Failure};
 use crate::testing::reported;
 
+mod beside;
 mod usage;
 
 const TEXT: &str = include_str!("../../../samples/text.sse");
@@ -414,40 +415,4 @@ fn nothing_after_the_end_counts() {
 fn too_long_a_line_fails_the_stream() {
     let line = format!("data: {}", "x".repeat(crate::sse::MAX_LINE));
     assert_eq!(decode_str(&line).1.unwrap_err().class, Class::Server);
-}
-
-#[test]
-fn the_configuration_is_told_once_and_again_where_it_changes() {
-    let event = |name: &str, text: &str| {
-        format!(
-            r#"{{"id":"c","system_fingerprint":{name},"choices":[{{"index":0,"delta":{{"content":"{text}"}}}}]}}"#
-        )
-    };
-    let (a, b) = (r#""fp_a""#, r#""fp_b""#);
-    let documents = [
-        event("null", "a"),
-        event(a, "b"),
-        event(a, "c"),
-        event("null", "d"),
-        event(b, "e"),
-        r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#.to_owned(),
-    ];
-    let documents: Vec<_> = documents.iter().map(String::as_str).collect();
-    let (chunks, end) = decode_str(&events(&documents));
-    assert_eq!(end, Ok(()));
-    let told = |name: &str| Chunk::Aside(Aside::Fingerprint(name.to_owned()));
-    assert_eq!(
-        chunks[1..8],
-        [
-            text(0, "a"),
-            told("fp_a"),
-            text(0, "b"),
-            text(0, "c"),
-            text(0, "d"),
-            told("fp_b"),
-            text(0, "e"),
-        ]
-    );
-    let whole = crate::testing::assembled(chunks);
-    assert_eq!(whole.fingerprint.as_deref(), Some("fp_b"));
 }
