@@ -95,6 +95,20 @@ fn version(model: &str) -> Option<Option<(u32, u32)>> {
     Some(Some((major, minor.unwrap_or(0))))
 }
 
+/// Whether a model knows instructions within the conversation: since Opus 4.8, for the other families since 5.5, and
+/// Fable and Mythos from the first, as Anthropic's page on mid-conversation system messages has it. Others refuse them.
+pub(crate) fn instructed_within(model: &str) -> bool {
+    let is = |family| model.contains(family);
+    let since = if is("opus") {
+        (4, 8)
+    } else if is("fable") || is("mythos") {
+        (5, 0)
+    } else {
+        (5, 5)
+    };
+    matches!(version(model), Some(Some(version)) if version >= since)
+}
+
 /// How much to think.
 #[derive(Debug, Clone, Copy)]
 enum Mode {

@@ -263,3 +263,23 @@ fn a_turn_that_others_began_goes_on_without_thinking() {
         assert_eq!(warnings.is_empty(), thinks);
     }
 }
+
+#[test]
+fn the_name_says_whether_instructions_may_stand_within_a_conversation() {
+    for (model, within) in [
+        ("claude-opus-4-8", true),
+        ("claude-opus-5", true),
+        ("claude-opus-5-5-20261001", true),
+        ("claude-sonnet-5-5", true),
+        ("claude-haiku-5-5", true),
+        ("claude-fable-5", true),
+        ("claude-mythos-5-1", true),
+        ("claude-opus-4-7", false),
+        ("claude-sonnet-5", false),
+        ("claude-haiku-4-5", false),
+        ("claude-opus-latest", false),
+        ("my-model", false),
+    ] {
+        assert_eq!(instructed_within(model), within, "{model}");
+    }
+}
