@@ -17,7 +17,7 @@ pub(crate) use aside::details;
 pub use aside::{Aside, Details};
 pub use assemble::Assembler;
 pub use citation::{Citation, Location, Unit};
-pub(crate) use citation::{Extent, MOST_CITATIONS, Ruler};
+pub(crate) use citation::{CitedBlock, Extent, MOST_CITATIONS, Ruler};
 pub use json::Json;
 pub use message::{
     Audio, Document, DocumentSource, Image, Message, Opaque, Part, Role, Source, StoredFile,

@@ -10,8 +10,8 @@ use super::event_stream::{self, Frame, Kind};
 use super::foreign::Foreign;
 use super::wire::{ADDITIONAL, Block, Event, MOST_BLOCKS, Reasoning, ToolUse, stop_sequence};
 use super::{BLOCK, REDACTED, citations, errors, usage};
-use crate::chat::{Aside, Chunk, Citation, Delta, Extent, Json, MOST_CITATIONS, Usage};
-use crate::failure::{Class, Failure};
+use crate::chat::{Aside, Chunk, CitedBlock, Delta, Extent, Json, Usage};
+use crate::failure::Failure;
 use crate::stream::{self, Next};
 use crate::usage::report;
 use crate::wire::Text;
@@ -45,13 +45,7 @@ pub(crate) struct Answer {
 /// What is held back of a block until it ends.
 #[derive(Debug)]
 enum Open {
-    /// Where in the text it began, and its sources, which are good for the whole of it.
-    Text {
-        start: u32,
-        sources: Vec<Citation>,
-        /// Bytes of their JSON.
-        size: usize,
-    },
+    Text(CitedBlock),
     Thought {
         signature: String,
         redacted: Vec<u8>,
@@ -199,16 +193,10 @@ impl Answer {
 
     /// Notes where a block of text begins, unless it has.
     fn open_text(&mut self, index: u32) -> Result<&mut Open, Failure> {
-        let start = self.extent.length();
         let at = match self.open.iter().position(|(known, _)| *known == index) {
             Some(at) => at,
             None => {
-                let text = Open::Text {
-                    start,
-                    sources: Vec::new(),
-                    size: 0,
-                };
-                self.keep(index, text)?;
+                self.keep(index, Open::Text(CitedBlock::begin(&self.extent)))?;
                 self.open.len() - 1
             }
         };
@@ -217,15 +205,10 @@ impl Answer {
 
     /// Notes a source of a text: which passage it is of is known at the block's end.
     fn cite(&mut self, index: u32, source: &RawValue) -> Result<(), Failure> {
-        let Open::Text { sources, size, .. } = self.open_text(index)? else {
-            return Ok(());
-        };
-        *size += source.get().len();
-        if *size > MOST_HELD || sources.len() == MOST_CITATIONS {
-            return Err(broken("a text of the answer has too many sources"));
+        match self.open_text(index)? {
+            Open::Text(text) => text.cite(source, citations::read(source, 0..0)),
+            Open::Thought { .. } | Open::Call { .. } | Open::Foreign(_) => Ok(()),
         }
-        sources.extend(citations::read(source, 0..0));
-        Ok(())
     }
 
     fn think(
@@ -283,7 +266,7 @@ impl Answer {
             Some((_, Open::Foreign(foreign))) => {
                 return foreign.argue(&fragment.unwrap_or_default());
             }
-            Some((_, Open::Thought { .. } | Open::Text { .. })) | None => {
+            Some((_, Open::Thought { .. } | Open::Text(_))) | None => {
                 return Err(broken("arguments came for a call that did not begin"));
             }
         };
@@ -325,16 +308,10 @@ impl Answer {
 
     fn whole(&self) -> Result<(), Failure> {
         if !self.stopped {
-            let unreadable = self.malformed;
-            let detail =
-                format!("the stream ended before the answer, {unreadable} events unreadable");
-            return Err(Failure::new(Class::Truncated, detail));
+            let ended = "the stream ended before the answer";
+            return Err(stream::truncated(ended, self.malformed));
         }
-        if !self.any_content && self.malformed > 0 {
-            let detail = format!("no content, and {} events unreadable", self.malformed);
-            return Err(Failure::new(Class::Server, detail));
-        }
-        Ok(())
+        stream::readable(self.any_content, self.malformed)
     }
 
     fn text(&mut self, text: Text<'_>, make: fn(String) -> Delta, out: &mut Vec<Chunk>) {
@@ -367,15 +344,7 @@ impl Open {
                     push(Delta::ReasoningState(redacted));
                 }
             }
-            Self::Text { start, sources, .. } => {
-                let passage = extent.since(start);
-                for source in sources {
-                    push(Delta::Citation(Citation {
-                        passage: passage.clone(),
-                        ..source
-                    }));
-                }
-            }
+            Self::Text(text) => text.end(extent).for_each(push),
             // A call without arguments.
             Self::Call { index, empty: true } => {
                 let fragment = "{}".to_owned();

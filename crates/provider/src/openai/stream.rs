@@ -284,17 +284,11 @@ impl Answer {
     fn close(&self, all_seen: bool) -> Result<(), Failure> {
         let finished = self.choices.iter().filter(|choice| choice.finished).count();
         if !all_seen || finished == 0 || finished < self.choices.len() {
-            let detail = format!(
-                "the stream ended with {finished} of {} choices finished, {} events unreadable",
-                self.expected, self.malformed
-            );
-            return Err(Failure::new(Class::Truncated, detail));
+            let wanted = self.expected;
+            let ended = format!("the stream ended with {finished} of {wanted} choices finished");
+            return Err(stream::truncated(&ended, self.malformed));
         }
-        if !self.any_content && self.malformed > 0 {
-            let detail = format!("no content, and {} events unreadable", self.malformed);
-            return Err(Failure::new(Class::Server, detail));
-        }
-        Ok(())
+        stream::readable(self.any_content, self.malformed)
     }
 }
 
