@@ -14,12 +14,8 @@ use crate::wire::{List, Text};
 
 /// Decodes the body of a 200 that was not streamed.
 pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
-    // Where it is wrong is told, but not how: the parser's words may quote the answer.
-    let answer: Message<'_> = serde_json::from_slice(body).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        let detail = format!("the answer is not a message, see line {line} column {column}");
-        Failure::new(Class::Server, detail)
-    })?;
+    let answer: Message<'_> = serde_json::from_slice(body)
+        .map_err(|error| Failure::unreadable("the answer is not a message", &error))?;
     if answer.r#type.is_some_and(|it| it.as_str() == "error") {
         return Err(errors::of_object(&ErrorObject::read(body), None));
     }

@@ -14,12 +14,8 @@ use crate::wire::Text;
 
 /// Decodes the body of a 200 that was not streamed. It has neither an id nor a model's name.
 pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
-    // Where it is wrong is told, but not how: the parser's words may quote the answer.
-    let answer: Answer<'_> = serde_json::from_slice(body).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        let detail = format!("the answer is not one of Converse, see line {line} column {column}");
-        Failure::new(Class::Server, detail)
-    })?;
+    let answer: Answer<'_> = serde_json::from_slice(body)
+        .map_err(|error| Failure::unreadable("the answer is not one of Converse", &error))?;
     let message = answer.output.and_then(|output| output.message);
     let Some(content) = message.and_then(|message| message.content) else {
         return Err(Failure::new(Class::Server, "the answer has no content"));

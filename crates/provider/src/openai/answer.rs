@@ -17,13 +17,8 @@ use crate::usage::report;
 
 /// Decodes the body of a 200 that was not streamed.
 pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
-    // Where it is wrong is told, but not how: the parser's words may quote the answer.
-    let answer: Answer<'_> = serde_json::from_slice(body).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        let detail =
-            format!("the answer is not a chat completion, see line {line} column {column}");
-        Failure::new(Class::Server, detail)
-    })?;
+    let answer: Answer<'_> = serde_json::from_slice(body)
+        .map_err(|error| Failure::unreadable("the answer is not a chat completion", &error))?;
     if let Some(raw) = answer.error {
         return Err(errors::told(raw.get().as_bytes()));
     }
