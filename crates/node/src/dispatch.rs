@@ -275,6 +275,7 @@ fn conclude(
             meter.attempt_won(it.place);
             let output = response.usage.map_or(0, |usage| usage.output_total);
             it.under_way.answered(output);
+            it.under_way.used(response.usage);
             Ok(Reply::Whole(response))
         }
         Ok(ask::Answer::Embeddings(response)) => {

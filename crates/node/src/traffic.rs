@@ -12,9 +12,11 @@ use tollgate_balance::{
     Return, Whom, Wish, Words,
 };
 use tollgate_policy::Table;
-use tollgate_policy::table::Health;
+use tollgate_policy::price::Part;
+use tollgate_policy::table::{Deployment, Health};
 use tollgate_proto::completion::v1::AttemptOutcome;
 use tollgate_provider::Class;
+use tollgate_provider::chat::Usage;
 
 use crate::upstream::{Ended, Reached};
 use crate::{clock, metrics};
@@ -29,6 +31,8 @@ pub(crate) struct Traffic {
     fleet: Mutex<Fleet>,
     /// Names of the deployments.
     names: Vec<Arc<str>>,
+    /// What share of the price of their input is off where it comes from a cache.
+    discounts: Vec<f64>,
 }
 
 /// What decides about the next deployment of a request, beside traffic.
@@ -85,7 +89,8 @@ impl Traffic {
         let deployments = table.deployments().iter();
         Self {
             fleet: Mutex::new(fleet),
-            names: deployments.map(|it| Arc::clone(&it.name)).collect(),
+            names: deployments.clone().map(|it| Arc::clone(&it.name)).collect(),
+            discounts: deployments.map(|it| discount(it)).collect(),
         }
     }
 
@@ -150,6 +155,18 @@ impl Traffic {
     }
 }
 
+/// A price that is not known, or nothing, says nothing of what a cache saves: half of the work, say.
+fn discount(it: &Deployment) -> f64 {
+    const USUAL: f64 = 0.5;
+    let rates = it.price.as_ref().and_then(|price| price.rows().first());
+    let of = |part| rates.map_or(0, |row| row.rates.of(part));
+    let (input, cached) = (of(Part::Input), of(Part::CachedInput));
+    match input {
+        0 => USUAL,
+        _ => 1.0 - (cached as f64 / input as f64).min(1.0),
+    }
+}
+
 fn config(it: &Health) -> HealthConfig {
     HealthConfig {
         failures: it.failures,
@@ -207,6 +224,17 @@ impl UnderWay {
             let sample = (waited, tokens.saturating_sub(1));
             self.traffic.fleet.lock().tokens(&self.attempt, sample, now);
         }
+    }
+
+    /// What it used, as far as the provider told: how much of its input came from a cache.
+    pub(crate) fn used(&self, usage: Option<Usage>) {
+        let discount = self.traffic.discounts.get(self.attempt.target);
+        let (Some(usage), Some(discount)) = (usage.filter(|it| it.input_total > 0), discount)
+        else {
+            return;
+        };
+        let sample = (usage.input_total as f64, usage.cache_read as f64 * discount);
+        self.traffic.fleet.lock().cached(&self.attempt, sample);
     }
 
     /// It brought nothing before another did that was begun beside it.
@@ -285,6 +313,7 @@ fn outcome(ended: &Ended) -> Outcome {
 #[cfg(test)]
 mod tests {
     use tollgate_provider::Failure;
+    use tollgate_provider::chat::UsageSource;
 
     use super::*;
 
@@ -327,6 +356,42 @@ mod tests {
             (Class::ContextTooLong, Reached::Refusal, Outcome::Nothing),
         ] {
             assert_eq!(of(class, reached), expect, "{class:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_cache_saves_is_measured_at_the_prices_of_the_deployment() {
+        let text = br#"
+providers: { mock: { kind: openai_compatible, base_url: "http://127.0.0.1:1", internal: true } }
+deployments:
+  half: { provider: mock, model: a, price: { input: 2, cached_input: 1, output: 1 } }
+  none: { provider: mock, model: b, price: { input: 2, output: 1 } }
+  free: { provider: mock, model: c, price: { input: 0, output: 0 } }
+pools: { all: { targets: [ { deployment: half }, { deployment: none }, { deployment: free } ] } }
+models: { m: { routes: [ { pools: [all] } ] } }
+"#;
+        let source = tollgate_policy::yaml::Source { name: "p", text };
+        let policy = tollgate_policy::yaml::load(&[source]).unwrap();
+        let table = tollgate_policy::compile(&policy, 1).unwrap();
+        let traffic = Arc::new(Traffic::new(&table, None));
+        let usage = Usage {
+            cache_read: 800,
+            ..Usage::of(1_000, 5, UsageSource::Provider)
+        };
+        for (target, deployment) in table.deployments().iter().enumerate() {
+            for _ in 0..20 {
+                let under_way = traffic.begin(target, Load::default()).unwrap();
+                under_way.used(Some(usage));
+                under_way.used(None);
+            }
+            let report = traffic.fleet.lock();
+            let report = report.report(target, Load::default(), clock::boot_time());
+            let expected = match &*deployment.name {
+                "half" | "free" => 0.4,
+                _ => 0.0,
+            };
+            let saving = report.unwrap().saving.unwrap();
+            assert!((saving - expected).abs() < 1e-9, "{saving}");
         }
     }
 }

@@ -7,6 +7,7 @@
 mod aside;
 mod assemble;
 mod citation;
+mod feature;
 mod join;
 mod json;
 mod message;
@@ -18,6 +19,7 @@ pub use aside::{Aside, Details};
 pub use assemble::Assembler;
 pub use citation::{Citation, Location, Unit};
 pub(crate) use citation::{CitedBlock, Extent, MOST_CITATIONS, Ruler};
+pub use feature::Feature;
 pub use json::Json;
 pub use message::{
     Audio, Document, DocumentSource, Image, Message, Opaque, Part, Role, Source, StoredFile,
