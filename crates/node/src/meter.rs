@@ -257,7 +257,7 @@ impl Meter {
                     self.unfinished |= bit(*choice);
                 }
                 Chunk::Finish { choice, .. } => self.unfinished &= !bit(*choice),
-                Chunk::Warning(_) => {}
+                Chunk::Warning(_) | Chunk::Aside(_) => {}
                 Chunk::UsageReport(report) => self.usage_report = Some(report.clone()),
                 Chunk::Usage(usage) => self.usage = Some(*usage),
             }

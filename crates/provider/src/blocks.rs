@@ -141,12 +141,13 @@ impl<'a> Schema<'a> {
     }
 }
 
-/// Writes the conversation. Instructions come first, as there is no other place for them;
-/// messages of one speaker that follow each other become one, so that speakers take turns and the results of parallel
+/// Writes the conversation. Instructions come first, and, where there is a place for them `within` the conversation,
+/// those that came later stand there; messages of one speaker that follow each other become one, so that speakers take turns and the results of parallel
 /// calls stand together.
 pub(crate) fn conversation<'a, F: Format>(
     request: &'a Request,
     cached: &Cached<'_>,
+    within: bool,
     unsupported: &mut Unsupported,
 ) -> Result<Conversation<F::Block<'a>>, Error> {
     unsupported.speakers(&request.messages, "it does not tell speakers apart by name")?;
@@ -154,10 +155,18 @@ pub(crate) fn conversation<'a, F: Format>(
     let mut messages: Vec<Message<F::Block<'a>>> = Vec::new();
     let turns = Turns::of(&request.messages);
     for (index, message) in request.messages.iter().enumerate() {
-        let role = match unsupported.role_of(turns, index, message.role) {
-            Role::Developer | Role::System => None,
-            Role::User | Role::Tool => Some("user"),
-            Role::Assistant => Some("assistant"),
+        let heard = |it: &Message<_>| it.role != "assistant" && !it.content.is_empty();
+        let stays = within
+            && messages.last().is_some_and(heard)
+            && instructs_answer(&request.messages[index..]);
+        let role = if stays {
+            Some("system")
+        } else {
+            match unsupported.role_of(turns, index, message.role) {
+                Role::Developer | Role::System => None,
+                Role::User | Role::Tool => Some("user"),
+                Role::Assistant => Some("assistant"),
+            }
         };
         let place = Place {
             message: index,
@@ -180,6 +189,18 @@ pub(crate) fn conversation<'a, F: Format>(
     // A message of nothing that can be sent is none.
     messages.retain(|message| !message.content.is_empty());
     Ok(Conversation { system, messages })
+}
+
+/// Whether a message is an instruction for the answer that comes next: behind it stand others at most, then what the
+/// model said, or nothing.
+fn instructs_answer(rest: &[chat::Message]) -> bool {
+    let said = |it: &chat::Message| {
+        let is_thought = |part: &Part| matches!(part, Part::Reasoning { .. });
+        it.role == Role::Assistant && !it.parts.iter().all(is_thought)
+    };
+    let instructs = |it: &chat::Message| matches!(it.role, Role::Developer | Role::System);
+    let next = rest.iter().find(|it| !instructs(it));
+    rest.first().is_some_and(instructs) && next.is_none_or(said)
 }
 
 /// Appends what a message holds.

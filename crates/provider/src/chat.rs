@@ -4,6 +4,7 @@
 //! that cannot express a field refuses the request and names the field, so nothing is dropped
 //! unseen on the way from caller to model.
 
+mod aside;
 mod assemble;
 mod citation;
 mod feature;
@@ -13,9 +14,11 @@ mod message;
 mod request;
 mod response;
 
+pub(crate) use aside::details;
+pub use aside::{Aside, Details};
 pub use assemble::Assembler;
 pub use citation::{Citation, Location, Unit};
-pub(crate) use citation::{Extent, MOST_CITATIONS, Ruler};
+pub(crate) use citation::{CitedBlock, Extent, MOST_CITATIONS, Ruler};
 pub use feature::Feature;
 pub use json::Json;
 pub use message::{

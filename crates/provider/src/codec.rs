@@ -270,7 +270,7 @@ impl Codec {
     ) -> Result<HttpRequest, Error> {
         let mut unsupported = Unsupported::new(self.kind, target);
         let all = &request.provider_options;
-        let shared = options::without_foreign(all, self.api, &mut unsupported)?;
+        let shared = options::without_foreign(all, &mut unsupported)?;
         let meant = options::of_kind(shared.as_ref().unwrap_or(all), self.kind)?;
         let own;
         let request = match meant.or(shared) {

@@ -99,6 +99,16 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// That of a body which is not the JSON that was expected, in words for that. Where it is wrong is told, but not how:
+    /// the parser's words may quote the answer.
+    pub(crate) fn unreadable(what: &str, error: &serde_json::Error) -> Self {
+        let (line, column) = (error.line(), error.column());
+        Self::new(
+            Class::Server,
+            format!("{what}, see line {line} column {column}"),
+        )
+    }
+
     /// A failure seen by the gateway itself, `detail` in its own words.
     #[must_use]
     pub fn new(class: Class, detail: impl Into<String>) -> Self {

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::anthropic;
 use crate::codec::{HttpRequest, Kind};
-use crate::failure::{Class, Failure};
+use crate::failure::Failure;
 use crate::path;
 
 /// A part of a list of models.
@@ -63,11 +63,8 @@ struct Entry {
 /// # Errors
 /// It is no list of models.
 pub(crate) fn decode(body: &[u8]) -> Result<Page, Failure> {
-    let list: List = serde_json::from_slice(body).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        let detail = format!("the answer is no list of models, see line {line} column {column}");
-        Failure::new(Class::Server, detail)
-    })?;
+    let list: List = serde_json::from_slice(body)
+        .map_err(|error| Failure::unreadable("the answer is no list of models", &error))?;
     // Gemini's names say where a model stands, which deployments leave out.
     let name = |entry: Entry| match entry.id.strip_prefix("models/") {
         Some(name) => name.to_owned(),

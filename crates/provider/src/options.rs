@@ -7,7 +7,7 @@
 use serde_json::{Map, Value};
 
 use crate::Error;
-use crate::codec::{Api, Kind};
+use crate::codec::Kind;
 use crate::unsupported::Unsupported;
 
 /// What only OpenAI's own interface knows of what its callers write, and others refuse without saying why.
@@ -27,28 +27,28 @@ const OF_OPENAI: [&str; 6] = [
 /// It may not be left out.
 pub(crate) fn without_foreign(
     options: &Map<String, Value>,
-    api: Api,
     unsupported: &mut Unsupported,
 ) -> Result<Option<Map<String, Value>>, Error> {
     let is_openai = match unsupported.kind() {
         Kind::OpenAi | Kind::AzureOpenAi | Kind::OpenAiCompatible => true,
         Kind::Anthropic | Kind::Gemini | Kind::Mistral | Kind::Cohere | Kind::Bedrock => false,
     };
-    let may_store = is_openai && api == Api::ChatCompletions;
     let mut left = None;
-    for (name, value) in options {
-        let stores_nothing = !may_store && name == "store" && *value == Value::Bool(false);
-        let is_foreign = !is_openai && OF_OPENAI.contains(&name.as_str());
-        if is_foreign && !stores_nothing {
+    let foreign = |name: &str| !is_openai && OF_OPENAI.contains(&name);
+    for (name, value) in options.iter().filter(|(name, _)| foreign(name)) {
+        if !stores_nothing(name, value) {
             let problem =
                 "only OpenAI knows it; to send it here too, write it under the kind's name";
             unsupported.field(format!("provider_options.{name}"), problem)?;
         }
-        if is_foreign || stores_nothing {
-            left.get_or_insert_with(|| options.clone()).remove(name);
-        }
+        left.get_or_insert_with(|| options.clone()).remove(name);
     }
     Ok(left)
+}
+
+/// Whether an option says that nothing is to be stored.
+pub(crate) fn stores_nothing(name: &str, value: &Value) -> bool {
+    name == "store" && *value == Value::Bool(false)
 }
 
 /// The options that a kind is sent; none where no kind is named, and all of them are meant.
@@ -88,12 +88,17 @@ pub(crate) fn of_kind(
 /// `Error::Invalid` naming it.
 pub(crate) fn check(options: &Map<String, Value>, reserved: &[&str]) -> Result<(), Error> {
     match options.keys().find(|key| reserved.contains(&key.as_str())) {
-        Some(key) => Err(Error::invalid(
-            format!("provider_options.{key}"),
-            "the gateway writes this field itself; use the request's own field for it",
-        )),
+        Some(key) => Err(written(key)),
         None => Ok(()),
     }
+}
+
+/// The error for an option that would replace a field which the gateway writes itself.
+pub(crate) fn written(path: &str) -> Error {
+    Error::invalid(
+        format!("provider_options.{path}"),
+        "the gateway writes this field itself; use the request's own field for it",
+    )
 }
 
 #[cfg(test)]
@@ -159,14 +164,16 @@ mod tests {
     #[test]
     fn to_store_nothing_is_what_responses_do_anyway() {
         let codec = Codec::new(Kind::OpenAi).over(Api::Responses).unwrap();
-        let request = Request {
-            messages: vec![Message::text(Role::User, "hi")],
-            provider_options: [("store".to_owned(), json!(false))].into_iter().collect(),
-            ..Request::default()
-        };
-        let sent = codec.encode(&request, &Target::of("m"), false).unwrap();
-        let body: Value = serde_json::from_slice(&sent.body).unwrap();
-        assert_eq!(body["store"], false);
+        for options in [json!({"store": false}), json!({"openai": {"store": false}})] {
+            let request = Request {
+                messages: vec![Message::text(Role::User, "hi")],
+                provider_options: options.as_object().unwrap().clone(),
+                ..Request::default()
+            };
+            let sent = codec.encode(&request, &Target::of("m"), false).unwrap();
+            let body: Value = serde_json::from_slice(&sent.body).unwrap();
+            assert_eq!(body["store"], false, "{options}");
+        }
     }
 
     #[test]

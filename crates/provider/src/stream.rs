@@ -69,6 +69,24 @@ pub(crate) trait Answer<F: Frames = sse::Decoder> {
     fn malformed(&self) -> u64;
 }
 
+/// The failure of a stream that ended before its answer did, in words for that; so many of its events could not be read.
+pub(crate) fn truncated(ended: &str, malformed: u64) -> Failure {
+    let detail = format!("{ended}, {malformed} events unreadable");
+    Failure::new(Class::Truncated, detail)
+}
+
+/// Fails where there may have been an answer, of which nothing could be read.
+///
+/// # Errors
+/// There was no content, and events that could not be read.
+pub(crate) fn readable(any_content: bool, malformed: u64) -> Result<(), Failure> {
+    if any_content || malformed == 0 {
+        return Ok(());
+    }
+    let detail = format!("no content, and {malformed} events unreadable");
+    Err(Failure::new(Class::Server, detail))
+}
+
 /// What follows an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use crate::chat::{Json, Tier, Usage};
 
 /// The longest report that is handed on as it was sent, bytes: many times what providers tell.
-const LONGEST_REPORT: usize = 8 * 1024;
+pub(crate) const LONGEST_REPORT: usize = 8 * 1024;
 
 /// The deepest that such a report may nest: readers of other languages recurse.
 const DEEPEST_REPORT: usize = 16;

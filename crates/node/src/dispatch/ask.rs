@@ -179,6 +179,7 @@ impl Opening {
                 Chunk::Delta { .. } => return false,
                 Chunk::Warning(_)
                 | Chunk::Start { .. }
+                | Chunk::Aside(_)
                 | Chunk::UsageReport(_)
                 | Chunk::Usage(_) => {}
             }

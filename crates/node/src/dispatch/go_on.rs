@@ -82,7 +82,7 @@ impl Continuation {
     pub(crate) fn note(&mut self, chunks: &[Chunk]) {
         for chunk in chunks {
             let text = match chunk {
-                Chunk::Start { .. } | Chunk::Warning(_) => continue,
+                Chunk::Start { .. } | Chunk::Warning(_) | Chunk::Aside(_) => continue,
                 Chunk::Delta {
                     delta: Delta::Text(text),
                     ..

@@ -22,7 +22,7 @@ use crate::grpc::encode;
 mod frames;
 
 /// Every feature.
-pub(super) const FEATURES: [&str; 10] = [
+pub(super) const FEATURES: [&str; 11] = [
     "text",
     "reasoning",
     "tools",
@@ -33,6 +33,7 @@ pub(super) const FEATURES: [&str; 10] = [
     "log_probabilities",
     "several_choices",
     "usage",
+    "details",
 ];
 
 /// An answer of one kind of provider.
@@ -102,11 +103,9 @@ fn counted(response: &Response) -> Option<wire::Usage> {
 }
 
 fn by_grpc(response: &Response) -> String {
-    let choices = response.choices.clone().into_iter().map(encode::choice);
     let message = wire::CompleteResponse {
-        choices: choices.collect(),
         usage: counted(response),
-        ..Default::default()
+        ..encode::answer(response.clone())
     };
     json("CompleteResponse", &message)
 }
@@ -218,6 +217,11 @@ fn several_choices() {
 #[test]
 fn usage() {
     check("usage");
+}
+
+#[test]
+fn details() {
+    check("details");
 }
 
 #[test]

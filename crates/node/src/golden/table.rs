@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use tollgate_provider::chat::{Chunk, Delta, FinishReason, Usage, UsageSource};
+use tollgate_provider::chat::{Aside, Chunk, Delta, FinishReason, Usage, UsageSource};
 use tollgate_provider::{Class, Kind};
 
 use super::features::FEATURES;
@@ -241,6 +241,11 @@ fn of_chunk(chunk: &Chunk) -> &'static str {
             | FinishReason::Other => "every finish reason",
         },
         Chunk::UsageReport(_) => "usage in the provider's own words",
+        Chunk::Aside(aside) => match aside {
+            Aside::Fingerprint(_) => "its configuration",
+            Aside::StopSequence { .. } => "the text it stopped at",
+            Aside::Detail { .. } => "details of its provider's own",
+        },
         Chunk::Usage(usage) => of_usage(usage)[0],
     }
 }
@@ -328,6 +333,16 @@ fn the_readme_leaves_nothing_out() {
             choice: 0,
             reason: FinishReason::Stop,
         },
+        Chunk::Aside(Aside::Fingerprint(String::new())),
+        Chunk::Aside(Aside::StopSequence {
+            choice: 0,
+            text: String::new(),
+        }),
+        Chunk::Aside(Aside::Detail {
+            choice: None,
+            name: "",
+            value: json.clone(),
+        }),
         Chunk::UsageReport(json),
     ];
     let rows = chunks.iter().map(of_chunk).chain(of_usage(&usage));

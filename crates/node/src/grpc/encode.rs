@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use tollgate_proto::completion::v1 as wire;
 use tollgate_provider::chat::{
-    Audio, Choice, Chunk, Citation, Delta, FinishReason, Json, Opaque, Part, Response, Tier, Unit,
-    Usage, UsageSource, Warning,
+    Aside, Audio, Choice, Chunk, Citation, Delta, FinishReason, Json, Opaque, Part, Response, Tier,
+    Unit, Usage, UsageSource, Warning,
 };
 
 use crate::capabilities::Capability;
@@ -26,11 +26,21 @@ pub(super) fn whole(whole: Whole<Response>) -> wire::CompleteResponse {
     wire::CompleteResponse {
         id: head.id,
         model: head.model.to_string(),
-        choices: response.choices.into_iter().map(choice).collect(),
         usage: Some(usage(&summary.usage, summary.usage_report.as_ref())),
         cost: Some(cost(&summary)),
         route: Some(route(&summary)),
+        ..answer(response)
+    }
+}
+
+/// What a provider answered.
+pub(crate) fn answer(response: Response) -> wire::CompleteResponse {
+    wire::CompleteResponse {
+        choices: response.choices.into_iter().map(choice).collect(),
         warnings: response.warnings.into_iter().map(warning).collect(),
+        system_fingerprint: response.fingerprint.unwrap_or_default(),
+        provider_details: structure::of_all(&response.details),
+        ..Default::default()
     }
 }
 
@@ -73,11 +83,32 @@ pub(crate) fn add(message: &mut wire::StreamCompleteResponse, chunk: Chunk) {
                 | Delta::ToolArguments { .. } => add_part(&mut place.parts, delta),
             }
         }
+        Chunk::Aside(aside) => add_aside(message, aside),
         Chunk::Finish { choice, reason } => {
             place(choices, choice).finish_reason = finish(reason).into()
         }
         // The one names the provider's own, the others are part of the last message.
         Chunk::Start { .. } | Chunk::UsageReport(_) | Chunk::Usage(_) => {}
+    }
+}
+
+fn add_aside(message: &mut wire::StreamCompleteResponse, aside: Aside) {
+    match aside {
+        Aside::Fingerprint(name) => message.system_fingerprint = name,
+        Aside::StopSequence { choice, text } => {
+            place(&mut message.choices, choice).stop_sequence = text;
+        }
+        Aside::Detail {
+            choice,
+            name,
+            value,
+        } => {
+            let details = match choice {
+                Some(choice) => &mut place(&mut message.choices, choice).provider_details,
+                None => &mut message.provider_details,
+            };
+            structure::add(details.get_or_insert_default(), name, &value);
+        }
     }
 }
 
@@ -142,7 +173,7 @@ fn add_part(parts: &mut Vec<wire::PartDelta>, delta: Delta) {
     parts.push(wire::PartDelta { delta: Some(delta) });
 }
 
-pub(crate) fn choice(choice: Choice) -> wire::Choice {
+fn choice(choice: Choice) -> wire::Choice {
     wire::Choice {
         index: choice.index,
         message: Some(wire::Message {
@@ -152,6 +183,8 @@ pub(crate) fn choice(choice: Choice) -> wire::Choice {
         }),
         finish_reason: finish(choice.finish_reason).into(),
         log_probs: choice.logprobs.as_ref().map(log_probs).unwrap_or_default(),
+        stop_sequence: choice.stop_sequence.unwrap_or_default(),
+        provider_details: structure::of_all(&choice.details),
     }
 }
 

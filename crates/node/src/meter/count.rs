@@ -35,6 +35,7 @@ pub(crate) fn count_chunk(chunk: &Chunk) -> u64 {
         Chunk::Delta { delta, .. } => count_delta(delta),
         Chunk::Start { .. }
         | Chunk::Warning(_)
+        | Chunk::Aside(_)
         | Chunk::Finish { .. }
         | Chunk::UsageReport(_)
         | Chunk::Usage(_) => 0,

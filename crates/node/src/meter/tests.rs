@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tollgate_proto::node::v1::Key;
 use tollgate_provider::chat::Delta;
-use tollgate_provider::chat::{Choice, FinishReason, Message, Response, Role};
+use tollgate_provider::chat::{Choice, Details, FinishReason, Message, Response, Role};
 use tollgate_provider::tokens;
 use tollgate_provider::{Class, Failure};
 use tollgate_quota::{
@@ -199,6 +199,8 @@ fn response(usage: Option<Usage>) -> Response {
         message,
         finish_reason: FinishReason::Stop,
         logprobs: None,
+        stop_sequence: None,
+        details: Details::new(),
     };
     Response {
         id: "1".into(),
@@ -206,6 +208,8 @@ fn response(usage: Option<Usage>) -> Response {
         choices: vec![choice],
         usage,
         usage_report: None,
+        fingerprint: None,
+        details: Details::new(),
         warnings: Vec::new(),
     }
 }

@@ -56,6 +56,7 @@ impl Witness {
             Chunk::Delta { .. }
             | Chunk::Finish { .. }
             | Chunk::Start { .. }
+            | Chunk::Aside(_)
             | Chunk::Warning(_)
             | Chunk::UsageReport(_)
             | Chunk::Usage(_) => {}

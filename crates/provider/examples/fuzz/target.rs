@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode};
-use tollgate_provider::chat::{Assembler, Chunk, Delta, Message, Part, Request, Role};
+use tollgate_provider::chat::{Aside, Assembler, Chunk, Delta, Message, Part, Request, Role};
 use tollgate_provider::{Api, Class, Codec, Error, Failure, Kind, Target as To, openai, sse};
 
 use crate::frames::framed;
@@ -277,6 +277,9 @@ fn check_usage(chunks: &[Chunk], is_success: bool) -> Result<(), String> {
 fn choice_of(chunk: &Chunk) -> Option<u32> {
     match chunk {
         Chunk::Delta { choice, .. } | Chunk::Finish { choice, .. } => Some(*choice),
+        Chunk::Aside(Aside::StopSequence { choice, .. }) => Some(*choice),
+        Chunk::Aside(Aside::Detail { choice, .. }) => *choice,
+        Chunk::Aside(Aside::Fingerprint(_)) => None,
         Chunk::Warning(_) | Chunk::Start { .. } | Chunk::UsageReport(_) | Chunk::Usage(_) => None,
     }
 }
@@ -287,6 +290,7 @@ fn kind_of(chunk: &Chunk) -> u8 {
         Chunk::Start { .. } => 1,
         Chunk::Usage(_) => 2,
         Chunk::UsageReport(_) => 29,
+        Chunk::Aside(_) => 31,
         Chunk::Finish { reason, .. } => 3 + *reason as u8,
         Chunk::Delta { delta, .. } => match delta {
             Delta::Text(_) => 20,
@@ -316,6 +320,8 @@ fn size_of_chunk(chunk: &Chunk) -> usize {
             Delta::Audio(audio) => audio.data.len() + audio.transcript.len(),
         },
         Chunk::UsageReport(report) => report.get().len(),
+        Chunk::Aside(Aside::Detail { value, .. }) => value.get().len(),
+        Chunk::Aside(Aside::Fingerprint(text) | Aside::StopSequence { text, .. }) => text.len(),
         Chunk::Warning(_) | Chunk::Finish { .. } | Chunk::Usage(_) => 0,
     }
 }

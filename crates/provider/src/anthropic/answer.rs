@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::wire::{Block, Message, report};
+use super::wire::{Block, CONTAINER, Message, report};
 use super::{BLOCK, PROVIDER, REDACTED, SIGNATURE, citations, errors};
 use crate::chat::{
     self, Choice, FinishReason, MOST_CITATIONS, Opaque, Part, Response, Role, ToolCall,
@@ -14,12 +14,8 @@ use crate::wire::{List, Text};
 
 /// Decodes the body of a 200 that was not streamed.
 pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
-    // Where it is wrong is told, but not how: the parser's words may quote the answer.
-    let answer: Message<'_> = serde_json::from_slice(body).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        let detail = format!("the answer is not a message, see line {line} column {column}");
-        Failure::new(Class::Server, detail)
-    })?;
+    let answer: Message<'_> = serde_json::from_slice(body)
+        .map_err(|error| Failure::unreadable("the answer is not a message", &error))?;
     if answer.r#type.is_some_and(|it| it.as_str() == "error") {
         return Err(errors::of_object(&ErrorObject::read(body), None));
     }
@@ -44,6 +40,8 @@ pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
             .stop_reason
             .map_or(FinishReason::Other, |reason| finish_reason(reason.as_str())),
         logprobs: None,
+        stop_sequence: Text::filled(answer.stop_sequence),
+        details: chat::Details::new(),
     };
     Ok(Response {
         id: answer.id.map(Text::into_string).unwrap_or_default(),
@@ -51,6 +49,8 @@ pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
         choices: vec![choice],
         usage: answer.usage.and_then(report).and_then(|it| it.read()),
         usage_report: answer.usage.and_then(usage::report),
+        fingerprint: None,
+        details: chat::details([(CONTAINER, answer.container)]),
         warnings: Vec::new(),
     })
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::blocks::{Block, Messages};
-use super::thinking::{Thinking, thinking};
+use super::thinking::{Thinking, instructed_within, thinking};
 use crate::blocks::{self, CacheMark, Cached, Conversation, Schema};
 use crate::chat::{CachePlace, Json, ProviderTool, Request, ResponseFormat, Tool, ToolChoice};
 use crate::codec::{HttpRequest, Kind, Target};
@@ -150,8 +150,9 @@ pub(crate) fn encode(
     check(request, &mut unsupported)?;
     let (options, beta) = options(request)?;
     let cached = Cached::of(request, "ephemeral");
+    let within = instructed_within(target.base_model);
     let Conversation { system, messages } =
-        blocks::conversation::<Messages>(request, &cached, &mut unsupported)?;
+        blocks::conversation::<Messages>(request, &cached, within, &mut unsupported)?;
     let (thinking, effort) = thinking(request, target.base_model, &mut unsupported)?;
     let body = Body {
         model: target.model,

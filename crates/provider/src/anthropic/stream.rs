@@ -9,9 +9,9 @@ use serde_json::value::RawValue;
 
 use super::answer::{call, finish_reason, read_block, signature, state};
 use super::usage::{Report, merged};
-use super::wire::{self, Event, MOST_BLOCKS, Message, report};
+use super::wire::{self, CONTAINER, Event, MOST_BLOCKS, Message, report};
 use super::{BLOCK, REDACTED, citations, errors};
-use crate::chat::{Chunk, Citation, Delta, Extent, Json, MOST_CITATIONS, Usage};
+use crate::chat::{Aside, Chunk, CitedBlock, Delta, Extent, Json, Usage};
 use crate::failure::{Class, ErrorObject, Failure};
 use crate::sse;
 use crate::stream::{self, Next};
@@ -51,13 +51,7 @@ pub(crate) struct Answer {
 /// A block that has begun.
 #[derive(Debug)]
 enum Open {
-    /// Where in the text it began, and its sources, which are good for the whole of it.
-    Text {
-        start: u32,
-        sources: Vec<Citation>,
-        /// Bytes of their JSON.
-        size: usize,
-    },
+    Text(CitedBlock),
     Redacted,
     Thinking {
         signature: String,
@@ -164,15 +158,11 @@ impl Answer {
         let open = match block.r#type.as_str() {
             "text" => {
                 push_text(block.text, Delta::Text, out);
-                let mut open = Open::Text {
-                    start: self.extent.length(),
-                    sources: Vec::new(),
-                    size: 0,
-                };
+                let mut text = CitedBlock::begin(&self.extent);
                 for source in block.citations.unwrap_or_default().0 {
-                    open.cite(source)?;
+                    text.cite(source, citations::read(source, 0..0))?;
                 }
-                open
+                Open::Text(text)
             }
             "thinking" => {
                 push_text(block.thinking, Delta::Reasoning, out);
@@ -222,10 +212,10 @@ impl Answer {
             return Err(broken("something was added to a block that did not begin"));
         };
         match open {
-            Open::Text { .. } => {
+            Open::Text(text) => {
                 push_text(delta.text, Delta::Text, out);
                 if let Some(source) = delta.citation {
-                    open.cite(source)?;
+                    text.cite(source, citations::read(source, 0..0))?;
                 }
             }
             Open::Redacted => {}
@@ -290,6 +280,11 @@ impl Answer {
         for (_, open) in std::mem::take(&mut self.open) {
             open.close(&self.extent, out);
         }
+        let container = Aside::detail(None, CONTAINER, delta.container);
+        out.extend(container.map(Chunk::Aside));
+        if let Some(text) = Text::filled(delta.stop_sequence) {
+            out.push(Chunk::Aside(Aside::StopSequence { choice: 0, text }));
+        }
         let explanation = delta.stop_details.and_then(|it| it.explanation);
         push_text(explanation, Delta::Refusal, out);
         self.stopped = true;
@@ -301,45 +296,18 @@ impl Answer {
 
     fn whole(&self) -> Result<(), Failure> {
         if !self.stopped {
-            let unreadable = self.malformed;
-            let detail =
-                format!("the stream ended before the answer, {unreadable} events unreadable");
-            return Err(Failure::new(Class::Truncated, detail));
+            let ended = "the stream ended before the answer";
+            return Err(stream::truncated(ended, self.malformed));
         }
-        if !self.any_content && self.malformed > 0 {
-            let detail = format!("no content, and {} events unreadable", self.malformed);
-            return Err(Failure::new(Class::Server, detail));
-        }
-        Ok(())
+        stream::readable(self.any_content, self.malformed)
     }
 }
 
 impl Open {
-    /// Notes a source of a text: which passage it is of is known at the block's end.
-    fn cite(&mut self, source: &RawValue) -> Result<(), Failure> {
-        let Self::Text { sources, size, .. } = self else {
-            return Ok(());
-        };
-        *size += source.get().len();
-        if *size > MOST_KEPT || sources.len() == MOST_CITATIONS {
-            return Err(broken("a text of the answer has too many sources"));
-        }
-        sources.extend(citations::read(source, 0..0));
-        Ok(())
-    }
-
     /// Tells what is only known at a block's end.
     fn close(self, extent: &Extent, out: &mut Vec<Chunk>) {
         match self {
-            Self::Text { start, sources, .. } => {
-                let passage = extent.since(start);
-                out.extend(sources.into_iter().map(|source| {
-                    chunk(Delta::Citation(Citation {
-                        passage: passage.clone(),
-                        ..source
-                    }))
-                }));
-            }
+            Self::Text(text) => out.extend(text.end(extent).map(chunk)),
             Self::Redacted => {}
             Self::Thinking { signature: text } => {
                 let state = signature(Some(text.into()));

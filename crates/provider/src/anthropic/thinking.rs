@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::Error;
-use crate::chat::{Effort, Message, Part, Request, Role};
+use crate::chat::{Effort, Message, Part, Request, Role, ToolChoice};
 use crate::codec::Kind;
 use crate::unsupported::Unsupported;
 
@@ -24,6 +24,7 @@ pub(crate) enum Thinking {
         display: Option<&'static str>,
     },
     Disabled,
+    BetweenTools,
 }
 
 /// What a model understands.
@@ -37,6 +38,34 @@ enum Understands {
     Both,
     /// Since 4.7: how hard to try.
     Efforts,
+    /// Nobody knows, as it is none of Claude's by name.
+    Anything,
+}
+
+/// How a model is kept from thinking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Off {
+    /// It is told so.
+    Disabled,
+    /// It thinks between calls of tools at least.
+    BetweenTools,
+    /// In no way.
+    Never,
+}
+
+impl Off {
+    /// By family, and since 5.5 another way for most.
+    fn of(model: &str) -> Self {
+        let is_new = matches!(version(model), Some(Some(version)) if version >= (5, 5));
+        let is = |family| model.contains(family);
+        if is("fable") || is("mythos") || is_new && is("opus") {
+            Self::Never
+        } else if is_new && is("sonnet") {
+            Self::BetweenTools
+        } else {
+            Self::Disabled
+        }
+    }
 }
 
 impl Understands {
@@ -44,7 +73,7 @@ impl Understands {
     /// one counts as newer; of others nobody knows, and each is asked as the caller does.
     fn of(model: &str) -> Self {
         match version(model) {
-            None => Self::Both,
+            None => Self::Anything,
             Some(Some((..=2, _) | (3, ..=6))) => Self::Nothing,
             Some(Some((3, _) | (4, ..=5))) => Self::Budgets,
             Some(Some((4, 6))) => Self::Both,
@@ -64,6 +93,20 @@ fn version(model: &str) -> Option<Option<(u32, u32)>> {
     };
     let minor = parts.next().and_then(number);
     Some(Some((major, minor.unwrap_or(0))))
+}
+
+/// Whether a model knows instructions within the conversation: since Opus 4.8, for the other families since 5.5, and
+/// Fable and Mythos from the first, as Anthropic's page on mid-conversation system messages has it. Others refuse them.
+pub(crate) fn instructed_within(model: &str) -> bool {
+    let is = |family| model.contains(family);
+    let since = if is("opus") {
+        (4, 8)
+    } else if is("fable") || is("mythos") {
+        (5, 0)
+    } else {
+        (5, 5)
+    };
+    matches!(version(model), Some(Some(version)) if version >= since)
 }
 
 /// How much to think.
@@ -93,15 +136,21 @@ pub(crate) fn thinking(
     let off = wanted.effort == Some(Effort::None) || wanted.budget_tokens == Some(0);
     let (mode, effort) = mode(request, understands, unsupported)?;
     let effort = effort
-        .map(|effort| name_of(effort, unsupported))
+        .map(|effort| name_of(effort, understands, unsupported))
         .transpose()?;
+    if off {
+        return switched_off(request, model, effort, unsupported);
+    }
     let display = wanted.include_text.map(|shown| match shown {
         true => "summarized",
         false => "omitted",
     });
     let thinking = match mode {
-        // A model that does not think need not be told.
-        _ if off => (understands != Understands::Nothing).then_some(Thinking::Disabled),
+        Some(_) if is_call_forced(request) && may_be_disabled(model) => {
+            let problem = "this model does not think before a call that it must make";
+            unsupported.note("reasoning", problem);
+            return Ok((Some(Thinking::Disabled), None));
+        }
         Some(Mode::Adaptive) => Some(Thinking::Adaptive { display }),
         Some(Mode::Budget(_)) if is_amid_foreign_turn(&request.messages, unsupported.kind()) => {
             let problem =
@@ -117,6 +166,43 @@ pub(crate) fn thinking(
         None => None,
     };
     Ok((thinking, effort))
+}
+
+/// How not to think, and how hard to try then.
+fn switched_off(
+    request: &Request,
+    model: &str,
+    effort: Option<&'static str>,
+    unsupported: &mut Unsupported,
+) -> Result<(Option<Thinking>, Option<&'static str>), Error> {
+    // A model that does not think need not be told.
+    if Understands::of(model) == Understands::Nothing {
+        return Ok((None, effort));
+    }
+    match Off::of(model) {
+        Off::Disabled => Ok((Some(Thinking::Disabled), effort)),
+        Off::BetweenTools => Ok((Some(Thinking::BetweenTools), effort)),
+        Off::Never => {
+            let wanted = request.reasoning.unwrap_or_default();
+            let none = wanted.effort == Some(Effort::None);
+            let problem = "this model always thinks; set a reasoning.effort of low";
+            unsupported.fields([
+                (none, "reasoning.effort", problem),
+                (!none, "reasoning.max_tokens", problem),
+            ])?;
+            Ok((None, effort.or(Some(Effort::Low.as_str()))))
+        }
+    }
+}
+
+/// Whether the model must call a tool, which no model of Claude's does while it thinks.
+fn is_call_forced(request: &Request) -> bool {
+    let choice = request.tool_choice.as_ref();
+    choice.is_some_and(|it| matches!(it, ToolChoice::Required | ToolChoice::Tool(_)))
+}
+
+fn may_be_disabled(model: &str) -> bool {
+    Understands::of(model) != Understands::Anything && Off::of(model) == Off::Disabled
 }
 
 /// What is wanted, as far as the model understands it.
@@ -149,7 +235,7 @@ fn mode(
             };
             (budget.map(Mode::Budget), None)
         }
-        Understands::Both => {
+        Understands::Both | Understands::Anything => {
             let budget = budget.map(|it| large_enough(it, unsupported)).transpose()?;
             let by_effort = || effort.map(|_| Mode::Adaptive);
             let mode = budget.flatten().map(Mode::Budget).or_else(by_effort);
@@ -164,7 +250,16 @@ fn mode(
     })
 }
 
-fn name_of(effort: Effort, unsupported: &mut Unsupported) -> Result<&'static str, Error> {
+fn name_of(
+    effort: Effort,
+    understands: Understands,
+    unsupported: &mut Unsupported,
+) -> Result<&'static str, Error> {
+    if effort == Effort::XHigh && understands == Understands::Both {
+        let problem = "this model knows no effort between high and max";
+        unsupported.field("reasoning.effort", problem)?;
+        return Ok(Effort::High.as_str());
+    }
     if effort == Effort::Minimal {
         unsupported.field("reasoning.effort", "it knows no effort below low")?;
         return Ok(Effort::Low.as_str());

@@ -20,8 +20,13 @@ pub(super) struct Message<'a> {
     pub(super) content: Option<List<&'a RawValue, MOST_BLOCKS>>,
     pub(super) stop_reason: Option<Text<'a>>,
     pub(super) stop_details: Option<StopDetails<'a>>,
+    pub(super) stop_sequence: Option<Text<'a>>,
+    pub(super) container: Option<&'a RawValue>,
     pub(super) usage: Option<&'a RawValue>,
 }
+
+/// What the place is called where code ran that the model wrote: a later request can go on in it.
+pub(super) const CONTAINER: &str = "container";
 
 /// Why the model stopped, where it declined to answer.
 #[derive(Debug, Deserialize)]
@@ -68,6 +73,8 @@ pub(super) struct Delta<'a> {
     pub(super) partial_json: Option<Text<'a>>,
     pub(super) stop_reason: Option<Text<'a>>,
     pub(super) stop_details: Option<StopDetails<'a>>,
+    pub(super) stop_sequence: Option<Text<'a>>,
+    pub(super) container: Option<&'a RawValue>,
 }
 
 /// Reads a report of usage; one that cannot be read is none.

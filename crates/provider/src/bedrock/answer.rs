@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::wire::{Answer, Block, Citations, Reasoning, ToolUse};
+use super::wire::{ADDITIONAL, Answer, Block, Citations, Reasoning, ToolUse, stop_sequence};
 use super::{BLOCK, PROVIDER, REDACTED, SIGNATURE, citations, usage};
 use crate::chat::{self, Choice, FinishReason, Opaque, Part, Response, Role, ToolCall};
 use crate::failure::{Class, Failure};
@@ -14,12 +14,8 @@ use crate::wire::Text;
 
 /// Decodes the body of a 200 that was not streamed. It has neither an id nor a model's name.
 pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
-    // Where it is wrong is told, but not how: the parser's words may quote the answer.
-    let answer: Answer<'_> = serde_json::from_slice(body).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        let detail = format!("the answer is not one of Converse, see line {line} column {column}");
-        Failure::new(Class::Server, detail)
-    })?;
+    let answer: Answer<'_> = serde_json::from_slice(body)
+        .map_err(|error| Failure::unreadable("the answer is not one of Converse", &error))?;
     let message = answer.output.and_then(|output| output.message);
     let Some(content) = message.and_then(|message| message.content) else {
         return Err(Failure::new(Class::Server, "the answer has no content"));
@@ -42,6 +38,8 @@ pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
         },
         finish_reason,
         logprobs: None,
+        stop_sequence: stop_sequence(answer.additional_model_response_fields),
+        details: chat::Details::new(),
     };
     Ok(Response {
         id: String::new(),
@@ -51,6 +49,8 @@ pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
             .usage
             .and_then(|raw| usage::read(raw, answer.service_tier.as_ref())),
         usage_report: answer.usage.and_then(report),
+        fingerprint: None,
+        details: chat::details([(ADDITIONAL, answer.additional_model_response_fields)]),
         warnings: Vec::new(),
     })
 }

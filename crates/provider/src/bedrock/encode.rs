@@ -151,7 +151,7 @@ pub(crate) fn encode(
     check(request, &mut unsupported)?;
     let cached = Cached::of(request, "default");
     let Conversation { system, messages } =
-        blocks::conversation::<Converse>(request, &cached, &mut unsupported)?;
+        blocks::conversation::<Converse>(request, &cached, false, &mut unsupported)?;
     let (thinking, effort) = thinking(request, target, &mut unsupported)?;
     let body = Body {
         system,

@@ -8,10 +8,10 @@ use serde_json::value::RawValue;
 use super::answer::{blob, broken, finish_reason, names, signature, state};
 use super::event_stream::{self, Frame, Kind};
 use super::foreign::Foreign;
-use super::wire::{Block, Event, MOST_BLOCKS, Reasoning, ToolUse};
+use super::wire::{ADDITIONAL, Block, Event, MOST_BLOCKS, Reasoning, ToolUse, stop_sequence};
 use super::{BLOCK, REDACTED, citations, errors, usage};
-use crate::chat::{Chunk, Citation, Delta, Extent, Json, MOST_CITATIONS, Usage};
-use crate::failure::{Class, Failure};
+use crate::chat::{Aside, Chunk, CitedBlock, Delta, Extent, Json, Usage};
+use crate::failure::Failure;
 use crate::stream::{self, Next};
 use crate::usage::report;
 use crate::wire::Text;
@@ -45,13 +45,7 @@ pub(crate) struct Answer {
 /// What is held back of a block until it ends.
 #[derive(Debug)]
 enum Open {
-    /// Where in the text it began, and its sources, which are good for the whole of it.
-    Text {
-        start: u32,
-        sources: Vec<Citation>,
-        /// Bytes of their JSON.
-        size: usize,
-    },
+    Text(CitedBlock),
     Thought {
         signature: String,
         redacted: Vec<u8>,
@@ -89,7 +83,7 @@ impl stream::Answer<event_stream::Decoder> for Answer {
             "contentBlockStart" => self.begin(&event, out)?,
             "contentBlockDelta" => self.add(event, out)?,
             "contentBlockStop" => self.close(event.content_block_index, out),
-            "messageStop" => self.stop(event.stop_reason, out)?,
+            "messageStop" => self.stop(event, out)?,
             "metadata" => {
                 let served = event.service_tier.as_ref();
                 self.usage = event.usage.and_then(|raw| usage::read(raw, served));
@@ -199,16 +193,10 @@ impl Answer {
 
     /// Notes where a block of text begins, unless it has.
     fn open_text(&mut self, index: u32) -> Result<&mut Open, Failure> {
-        let start = self.extent.length();
         let at = match self.open.iter().position(|(known, _)| *known == index) {
             Some(at) => at,
             None => {
-                let text = Open::Text {
-                    start,
-                    sources: Vec::new(),
-                    size: 0,
-                };
-                self.keep(index, text)?;
+                self.keep(index, Open::Text(CitedBlock::begin(&self.extent)))?;
                 self.open.len() - 1
             }
         };
@@ -217,15 +205,10 @@ impl Answer {
 
     /// Notes a source of a text: which passage it is of is known at the block's end.
     fn cite(&mut self, index: u32, source: &RawValue) -> Result<(), Failure> {
-        let Open::Text { sources, size, .. } = self.open_text(index)? else {
-            return Ok(());
-        };
-        *size += source.get().len();
-        if *size > MOST_HELD || sources.len() == MOST_CITATIONS {
-            return Err(broken("a text of the answer has too many sources"));
+        match self.open_text(index)? {
+            Open::Text(text) => text.cite(source, citations::read(source, 0..0)),
+            Open::Thought { .. } | Open::Call { .. } | Open::Foreign(_) => Ok(()),
         }
-        sources.extend(citations::read(source, 0..0));
-        Ok(())
     }
 
     fn think(
@@ -283,7 +266,7 @@ impl Answer {
             Some((_, Open::Foreign(foreign))) => {
                 return foreign.argue(&fragment.unwrap_or_default());
             }
-            Some((_, Open::Thought { .. } | Open::Text { .. })) | None => {
+            Some((_, Open::Thought { .. } | Open::Text(_))) | None => {
                 return Err(broken("arguments came for a call that did not begin"));
             }
         };
@@ -305,8 +288,8 @@ impl Answer {
         }
     }
 
-    fn stop(&mut self, reason: Option<Text<'_>>, out: &mut Vec<Chunk>) -> Result<(), Failure> {
-        let Some(reason) = reason.filter(|_| !self.stopped) else {
+    fn stop(&mut self, event: Event<'_>, out: &mut Vec<Chunk>) -> Result<(), Failure> {
+        let Some(reason) = event.stop_reason.filter(|_| !self.stopped) else {
             return Ok(());
         };
         let reason = finish_reason(reason.as_str())?;
@@ -314,22 +297,21 @@ impl Answer {
             open.close(&self.extent, out);
         }
         self.stopped = true;
+        let additional = event.additional_model_response_fields;
+        out.extend(Aside::detail(None, ADDITIONAL, additional).map(Chunk::Aside));
+        if let Some(text) = stop_sequence(additional) {
+            out.push(Chunk::Aside(Aside::StopSequence { choice: 0, text }));
+        }
         out.push(Chunk::Finish { choice: 0, reason });
         Ok(())
     }
 
     fn whole(&self) -> Result<(), Failure> {
         if !self.stopped {
-            let unreadable = self.malformed;
-            let detail =
-                format!("the stream ended before the answer, {unreadable} events unreadable");
-            return Err(Failure::new(Class::Truncated, detail));
+            let ended = "the stream ended before the answer";
+            return Err(stream::truncated(ended, self.malformed));
         }
-        if !self.any_content && self.malformed > 0 {
-            let detail = format!("no content, and {} events unreadable", self.malformed);
-            return Err(Failure::new(Class::Server, detail));
-        }
-        Ok(())
+        stream::readable(self.any_content, self.malformed)
     }
 
     fn text(&mut self, text: Text<'_>, make: fn(String) -> Delta, out: &mut Vec<Chunk>) {
@@ -362,15 +344,7 @@ impl Open {
                     push(Delta::ReasoningState(redacted));
                 }
             }
-            Self::Text { start, sources, .. } => {
-                let passage = extent.since(start);
-                for source in sources {
-                    push(Delta::Citation(Citation {
-                        passage: passage.clone(),
-                        ..source
-                    }));
-                }
-            }
+            Self::Text(text) => text.end(extent).for_each(push),
             // A call without arguments.
             Self::Call { index, empty: true } => {
                 let fragment = "{}".to_owned();

@@ -17,8 +17,26 @@ pub(super) struct Answer<'a> {
     #[serde(borrow)]
     pub(super) output: Option<Output<'a>>,
     pub(super) stop_reason: Option<Text<'a>>,
+    /// Fields of the model's own answer, those that were asked for.
+    pub(super) additional_model_response_fields: Option<&'a RawValue>,
     pub(super) usage: Option<&'a RawValue>,
     pub(super) service_tier: Option<ServiceTier<'a>>,
+}
+
+/// What the fields of the model's own answer are called.
+pub(super) const ADDITIONAL: &str = "additionalModelResponseFields";
+
+/// The one of them that says at which text the model stopped; Claude has it.
+#[derive(Debug, Deserialize)]
+struct Additional<'a> {
+    #[serde(borrow)]
+    stop_sequence: Option<Text<'a>>,
+}
+
+/// The text that the model met and stopped at, where it is among the fields of its own answer.
+pub(super) fn stop_sequence(additional: Option<&RawValue>) -> Option<String> {
+    let read: Additional<'_> = serde_json::from_str(additional?.get()).ok()?;
+    Text::filled(read.stop_sequence)
 }
 
 #[derive(Debug, Deserialize)]
@@ -106,6 +124,7 @@ pub(super) struct Event<'a> {
     pub(super) start: Option<&'a RawValue>,
     pub(super) delta: Option<Block<'a>>,
     pub(super) stop_reason: Option<Text<'a>>,
+    pub(super) additional_model_response_fields: Option<&'a RawValue>,
     pub(super) usage: Option<&'a RawValue>,
     pub(super) service_tier: Option<ServiceTier<'a>>,
 }

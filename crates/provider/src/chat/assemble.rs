@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Choice, Chunk, Delta, FinishReason, Json, Message, Part, Response, Role, ToolCall, Usage,
-    Warning,
+    Aside, Choice, Chunk, Delta, Details, FinishReason, Json, Message, Part, Response, Role,
+    ToolCall, Usage, Warning,
 };
 
 /// Folds the chunks of a stream into the answer that a caller who did not stream would have got.
@@ -17,6 +17,8 @@ pub struct Assembler {
     choices: BTreeMap<u32, Draft>,
     usage: Option<Usage>,
     usage_report: Option<Json>,
+    fingerprint: Option<String>,
+    details: Details,
     warnings: Vec<Warning>,
 }
 
@@ -28,6 +30,8 @@ struct Draft {
     calls: BTreeMap<u32, usize>,
     logprobs: Vec<Json>,
     finish: Option<FinishReason>,
+    stop_sequence: Option<String>,
+    details: Details,
 }
 
 impl Assembler {
@@ -46,11 +50,32 @@ impl Assembler {
                 self.model = model;
             }
             Chunk::Delta { choice, delta } => self.choices.entry(choice).or_default().add(delta),
+            Chunk::Aside(aside) => self.aside(aside),
             Chunk::Finish { choice, reason } => {
                 self.choices.entry(choice).or_default().finish = Some(reason);
             }
             Chunk::UsageReport(report) => self.usage_report = Some(report),
             Chunk::Usage(usage) => self.usage = Some(usage),
+        }
+    }
+
+    fn aside(&mut self, aside: Aside) {
+        match aside {
+            Aside::Fingerprint(name) => self.fingerprint = Some(name),
+            Aside::StopSequence { choice, text } => {
+                self.choices.entry(choice).or_default().stop_sequence = Some(text);
+            }
+            Aside::Detail {
+                choice,
+                name,
+                value,
+            } => {
+                let details = match choice {
+                    Some(choice) => &mut self.choices.entry(choice).or_default().details,
+                    None => &mut self.details,
+                };
+                details.insert(name, value);
+            }
         }
     }
 
@@ -72,6 +97,8 @@ impl Assembler {
             choices,
             usage: self.usage,
             usage_report: self.usage_report,
+            fingerprint: self.fingerprint,
+            details: self.details,
             warnings: self.warnings,
         })
     }
@@ -151,6 +178,8 @@ impl Draft {
             },
             finish_reason: self.finish?,
             logprobs: merge_logprobs(&self.logprobs),
+            stop_sequence: self.stop_sequence,
+            details: self.details,
         })
     }
 }

@@ -2,10 +2,16 @@
 
 use std::ops::Range;
 
+use serde_json::value::RawValue;
+
 use super::{Delta, Opaque, Part};
+use crate::failure::{Class, Failure};
 
 /// The most citations that one choice may have, beyond which an answer is no longer one.
 pub(crate) const MOST_CITATIONS: usize = 4096;
+
+/// The most bytes of the sources of one block.
+const MOST_BYTES: usize = 1024 * 1024;
 
 /// Where a passage of a text comes from, as the provider tells it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -117,6 +123,53 @@ impl Extent {
     /// Cuts a passage of the latest part to what there is.
     pub(crate) fn fit(&self, passage: &Range<u32>) -> Range<u32> {
         ordered(passage.start.min(self.bytes)..passage.end.min(self.bytes))
+    }
+}
+
+/// A block of text under way in formats that tell sources of blocks: all of them are good for the whole of it, and how long
+/// it is, its end tells.
+#[derive(Debug)]
+pub(crate) struct CitedBlock {
+    /// Where in the latest part it began.
+    start: u32,
+    sources: Vec<Citation>,
+    /// Bytes of their JSON.
+    size: usize,
+}
+
+impl CitedBlock {
+    /// One that begins now.
+    pub(crate) fn begin(extent: &Extent) -> Self {
+        Self {
+            start: extent.length(),
+            sources: Vec::new(),
+            size: 0,
+        }
+    }
+
+    /// Notes a source, as it was sent and as it was read, if it could be.
+    ///
+    /// # Errors
+    /// There are more than of any honest text.
+    pub(crate) fn cite(&mut self, raw: &RawValue, read: Option<Citation>) -> Result<(), Failure> {
+        self.size += raw.get().len();
+        if self.size > MOST_BYTES || self.sources.len() == MOST_CITATIONS {
+            let detail = "a text of the answer has too many sources";
+            return Err(Failure::new(Class::Server, detail));
+        }
+        self.sources.extend(read);
+        Ok(())
+    }
+
+    /// The sources, now that it has ended.
+    pub(crate) fn end(self, extent: &Extent) -> impl Iterator<Item = Delta> {
+        let passage = extent.since(self.start);
+        self.sources.into_iter().map(move |source| {
+            Delta::Citation(Citation {
+                passage: passage.clone(),
+                ..source
+            })
+        })
     }
 }
 

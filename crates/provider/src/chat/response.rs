@@ -1,6 +1,6 @@
 //! Answers, whole and streamed.
 
-use super::{Audio, Citation, Json, Message, Opaque};
+use super::{Aside, Audio, Citation, Details, Json, Message, Opaque};
 
 /// A whole answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +16,11 @@ pub struct Response {
     /// The object by which the provider told what it counted, in its own words; none where it told none, or one that
     /// is larger than any honest one.
     pub usage_report: Option<Json>,
+    /// Which configuration of the model and its servers answered, by the provider's name for it. Where it is another,
+    /// the same seed may bring another answer.
+    pub fingerprint: Option<String>,
+    /// What else the provider tells of the answer as a whole.
+    pub details: Details,
     /// What of the request was left out. Codecs leave it empty: it is known from encoding.
     pub warnings: Vec<Warning>,
 }
@@ -49,6 +54,10 @@ pub struct Choice {
     pub finish_reason: FinishReason,
     /// Log probabilities in the `OpenAI` shape, where asked for.
     pub logprobs: Option<Json>,
+    /// Which of the texts to stop at the model met, where the provider tells.
+    pub stop_sequence: Option<String>,
+    /// What else the provider tells of this choice.
+    pub details: Details,
 }
 
 /// Why the model stopped.
@@ -95,8 +104,9 @@ impl FinishReason {
 /// One event of a streamed answer.
 ///
 /// A decoder yields, in this order: at most one `Start`; then, for every choice, any number of
-/// `Delta`s and exactly one `Finish`; then at most one `UsageReport`; then at most one `Usage`. `Warning`s
-/// are put in front of it all by whoever encoded the request.
+/// `Delta`s and exactly one `Finish`; then at most one `UsageReport`; then at most one `Usage`. `Aside`s may stand
+/// anywhere before the `Finish` of what they are told of. `Warning`s are put in front of it all by whoever encoded the
+/// request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Chunk {
     /// Something of the request was left out.
@@ -115,6 +125,8 @@ pub enum Chunk {
         /// What was added.
         delta: Delta,
     },
+    /// Something is told beside the answer.
+    Aside(Aside),
     /// One choice is complete.
     Finish {
         /// The choice's index.

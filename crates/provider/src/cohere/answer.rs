@@ -17,12 +17,8 @@ use crate::wire::Text;
 
 /// Decodes the body of a 200 that was not streamed.
 pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
-    // Where it is wrong is told, but not how: the parser's words may quote the answer.
-    let unreadable = |error: serde_json::Error| {
-        let (line, column) = (error.line(), error.column());
-        let detail = format!("the answer is no chat answer, see line {line} column {column}");
-        Failure::new(Class::Server, detail)
-    };
+    let unreadable =
+        |error: serde_json::Error| Failure::unreadable("the answer is no chat answer", &error);
     let answer: Answer<'_> = serde_json::from_slice(body).map_err(unreadable)?;
     let message = match answer.message.map(serde_json::value::RawValue::get) {
         Some(raw) if raw.starts_with('{') => serde_json::from_str(raw).map_err(unreadable)?,
@@ -47,9 +43,13 @@ pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
             message: message_of(message)?,
             finish_reason,
             logprobs: answer.logprobs.and_then(|pieces| logprobs(&pieces.0)),
+            stop_sequence: None,
+            details: chat::Details::new(),
         }],
         usage: answer.usage.and_then(usage::read),
         usage_report: answer.usage.and_then(report),
+        fingerprint: None,
+        details: chat::Details::new(),
         warnings: Vec::new(),
     })
 }

@@ -82,11 +82,8 @@ impl stream::Answer for Answer {
     }
 
     fn end(&mut self) -> Result<(), Failure> {
-        let detail = format!(
-            "the stream ended without message-end, {} events unreadable",
-            self.malformed
-        );
-        Err(Failure::new(Class::Truncated, detail))
+        let ended = "the stream ended without message-end";
+        Err(stream::truncated(ended, self.malformed))
     }
 
     fn error_of(body: &[u8]) -> Option<Failure> {
@@ -225,10 +222,7 @@ impl Answer {
         self.calls
             .finish()
             .map_err(|broken| Failure::new(Class::Server, broken))?;
-        if !self.any_content && self.malformed > 0 {
-            let detail = format!("no content, and {} events unreadable", self.malformed);
-            return Err(Failure::new(Class::Server, detail));
-        }
+        stream::readable(self.any_content, self.malformed)?;
         for state in std::mem::take(&mut self.of_thoughts) {
             push(Delta::ReasoningState(state), out);
         }

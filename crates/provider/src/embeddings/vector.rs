@@ -99,10 +99,7 @@ pub(crate) fn all_there(
     })
 }
 
-/// The failure of a body that is not the JSON of an answer. Where it is wrong is told, but not how: the parser's words
-/// may quote the answer.
+/// The failure of a body that is not the JSON of an answer.
 pub(crate) fn unreadable(error: &serde_json::Error) -> Failure {
-    let (line, column) = (error.line(), error.column());
-    let detail = format!("the answer holds no embeddings, see line {line} column {column}");
-    Failure::new(Class::Server, detail)
+    Failure::unreadable("the answer holds no embeddings", error)
 }

@@ -1,5 +1,9 @@
 //! What a provider says went wrong, in whatever shape.
 
+use http::StatusCode;
+
+use super::{Failure, scrub};
+
 /// An error object in any of the shapes seen: every field may be missing or of another type.
 #[derive(Debug, Default)]
 pub(crate) struct ErrorObject {
@@ -10,6 +14,21 @@ pub(crate) struct ErrorObject {
 }
 
 impl ErrorObject {
+    /// Judges an answer by the object in its body, or, where there is none, by its status; the body is then all that is
+    /// known.
+    pub(crate) fn classify(
+        body: &[u8],
+        status: StatusCode,
+        judge: fn(&Self, Option<u16>) -> Failure,
+    ) -> Failure {
+        let error = Self::read(body);
+        let mut failure = judge(&error, Some(status.as_u16()));
+        if error.is_empty() {
+            failure.detail = scrub::clean(&String::from_utf8_lossy(body), scrub::MAX_DETAIL);
+        }
+        failure
+    }
+
     /// Reads `{"error": {…}}`, `{"error": "…"}`, a bare `{message, type, code}`, or any of these as
     /// the first element of an array. Gives an empty object for anything else.
     pub(crate) fn read(body: &[u8]) -> Self {

@@ -19,17 +19,10 @@ const MOST_CALLS: u32 = 1024;
 
 /// Decodes the body of a 200 that was not streamed.
 pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
-    let answer: wire::Answer<'_> = match serde_json::from_slice(body) {
-        Ok(answer) => answer,
-        // Where it is wrong is told, but not how: the parser's words may quote the answer.
-        Err(error) => {
-            let (line, column) = (error.line(), error.column());
-            let detail = format!(
-                "the answer is not a GenerateContentResponse, see line {line} column {column}"
-            );
-            return Err(errors::told(body).unwrap_or_else(|| Failure::new(Class::Server, detail)));
-        }
-    };
+    let answer: wire::Answer<'_> = serde_json::from_slice(body).map_err(|error| {
+        let what = "the answer is not a GenerateContentResponse";
+        errors::told(body).unwrap_or_else(|| Failure::unreadable(what, &error))
+    })?;
     if answer.error.is_some() {
         return Err(errors::of_body(body));
     }

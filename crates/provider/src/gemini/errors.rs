@@ -39,9 +39,11 @@ const OF_THE_KEY: [&str; 6] = [
 
 /// What errors say that are about something stored by the caller. Texts change; what is not found here has the class of
 /// its status.
-const OF_CONTENT: [&str; 4] = [
+const OF_CONTENT: [&str; 6] = [
     "access the File ",
     "The File ",
+    "accessing input file",
+    "storage.objects.",
     "CachedContent",
     "cached content",
 ];

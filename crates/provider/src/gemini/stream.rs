@@ -8,7 +8,7 @@ use super::answer::Progress;
 use super::errors;
 use super::wire::Answer;
 use crate::chat::{Chunk, Json, Usage};
-use crate::failure::{Class, Failure};
+use crate::failure::Failure;
 use crate::sse;
 use crate::stream::{self, Next};
 
@@ -55,17 +55,10 @@ impl stream::Answer for Streamed {
         let finished = self.progress.finished();
         let wanted = self.progress.seen().max(self.expected);
         if finished < wanted {
-            let detail = format!(
-                "the stream ended with {finished} of {wanted} candidates finished, {} events unreadable",
-                self.malformed
-            );
-            return Err(Failure::new(Class::Truncated, detail));
+            let ended = format!("the stream ended with {finished} of {wanted} candidates finished");
+            return Err(stream::truncated(&ended, self.malformed));
         }
-        if !self.progress.any_content() && self.malformed > 0 {
-            let detail = format!("no content, and {} events unreadable", self.malformed);
-            return Err(Failure::new(Class::Server, detail));
-        }
-        Ok(())
+        stream::readable(self.progress.any_content(), self.malformed)
     }
 
     fn error_of(body: &[u8]) -> Option<Failure> {

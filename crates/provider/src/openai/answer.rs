@@ -2,24 +2,23 @@
 
 use super::audio::Told;
 use super::citations;
+use super::details;
 use super::errors;
 use super::extra_content;
+use super::filter;
 use super::mistral;
 use super::usage;
 use super::wire::{Answer, AnswerChoice, AnswerMessage, AnswerPart, Content, Text, WholeCall};
-use crate::chat::{Choice, Citation, FinishReason, Message, Part, Response, Role, Ruler, ToolCall};
+use crate::chat::{
+    self, Choice, Citation, FinishReason, Message, Part, Response, Role, Ruler, ToolCall,
+};
 use crate::failure::{Class, Failure};
 use crate::usage::report;
 
 /// Decodes the body of a 200 that was not streamed.
 pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
-    // Where it is wrong is told, but not how: the parser's words may quote the answer.
-    let answer: Answer<'_> = serde_json::from_slice(body).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        let detail =
-            format!("the answer is not a chat completion, see line {line} column {column}");
-        Failure::new(Class::Server, detail)
-    })?;
+    let answer: Answer<'_> = serde_json::from_slice(body)
+        .map_err(|error| Failure::unreadable("the answer is not a chat completion", &error))?;
     if let Some(raw) = answer.error {
         return Err(errors::told(raw.get().as_bytes()));
     }
@@ -45,6 +44,8 @@ pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
         choices,
         usage: answer.usage.and_then(|raw| usage::read(raw, served)),
         usage_report: answer.usage.and_then(report),
+        fingerprint: Text::filled(answer.system_fingerprint),
+        details: chat::details([(filter::OF_PROMPT, answer.prompt_filter_results)]),
         warnings: Vec::new(),
     })
 }
@@ -69,6 +70,8 @@ fn choice(choice: AnswerChoice<'_>) -> Result<Choice, Failure> {
         message: message_of(message)?,
         finish_reason,
         logprobs: choice.logprobs,
+        stop_sequence: None,
+        details: chat::details([(filter::OF_CHOICE, choice.content_filter_results)]),
     })
 }
 
@@ -84,12 +87,14 @@ fn cite(parts: &mut [Part], sources: &[Citation]) {
 
 fn message_of(message: AnswerMessage<'_>) -> Result<Message, Failure> {
     let mut parts = Vec::new();
-    parts.extend(
-        Text::filled(message.reasoning_content.or(message.reasoning)).map(|text| Part::Reasoning {
-            text,
-            opaque: Vec::new(),
-        }),
-    );
+    let shown = Text::filled(message.reasoning_content.or(message.reasoning));
+    let details = message.reasoning_details;
+    let (told, opaque) =
+        details.map_or_else(Default::default, |raw| details::whole(raw, shown.is_some()));
+    let text = shown.unwrap_or(told);
+    if !text.is_empty() || !opaque.is_empty() {
+        parts.push(Part::Reasoning { text, opaque });
+    }
     match message.content {
         Some(Content::Text(text)) => parts.extend(Text::filled(Some(text)).map(Part::Text)),
         Some(Content::Parts(list)) => {

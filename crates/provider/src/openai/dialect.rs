@@ -4,7 +4,7 @@
 //! |---|---|---|---|---|---|
 //! | output limit | `max_completion_tokens` | `max_tokens` | as `openai` | `max_tokens` | `OpenAI`'s reasoning models refuse the old name, most imitators know only that |
 //! | developer messages | `developer` | `system` | `system` | `system` | the newer role is unknown to most chat templates and to some models at Azure |
-//! | reasoning of earlier turns | left out | `reasoning_content` beside tool calls, else left out | left out | signed thoughts as parts of the message, else left out | `OpenAI` has no field for it and keeps it on its side; `DeepSeek` and Moonshot demand it back while tools are being called and ignore or refuse it otherwise |
+//! | reasoning of earlier turns | left out | `reasoning_content` beside tool calls, else left out; `reasoning_details` that came with it | left out | signed thoughts as parts of the message, else left out | `OpenAI` has no field for it and keeps it on its side; `DeepSeek` and Moonshot demand it back while tools are being called and ignore or refuse it otherwise; routers want the `reasoning_details` back that they told, in any case |
 //! | `top_k` | refused | sent | refused | sent | `OpenAI` refuses the field, most imitators have it |
 //! | path | `/chat/completions` | same | of the v1 or the classic interface, see `azure` | same | a deployment is part of Azure's classic address |
 //! | usage in streams | asked for | asked for | asked for | comes unasked | Mistral refuses any field it does not know |
@@ -29,7 +29,8 @@ pub(crate) struct Dialect {
     pub(super) limit: LimitField,
     /// What developer messages are sent as.
     pub(super) developer: Role,
-    /// Whether the reasoning of a turn that called tools goes back as `reasoning_content`.
+    /// Whether the reasoning of a turn goes back: as the `reasoning_details` that it came with, or, where tools were
+    /// called, as `reasoning_content`.
     pub(super) returns_reasoning: bool,
     /// Whether the state of calls goes back to the model, as Google's models want it.
     pub(super) returns_call_state: bool,

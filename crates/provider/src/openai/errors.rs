@@ -92,11 +92,7 @@ pub(crate) fn classify(
     body: &[u8],
     now: SystemTime,
 ) -> Failure {
-    let error = ErrorObject::read(body);
-    let mut failure = of_object(&error, Some(status.as_u16()));
-    if error.is_empty() {
-        failure.detail = scrub::clean(&String::from_utf8_lossy(body), scrub::MAX_DETAIL);
-    }
+    let mut failure = ErrorObject::classify(body, status, of_object);
     failure.retry_after = retry_after(headers, now);
     failure
 }

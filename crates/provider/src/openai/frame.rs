@@ -138,6 +138,7 @@ fn only_text<'a>(choice: &ChunkChoice<'a>) -> Option<(&'a str, bool)> {
         || delta.refusal.is_some()
         || delta.tool_calls.is_some()
         || delta.annotations.is_some()
+        || delta.reasoning_details.is_some()
         || delta.audio.is_some()
     {
         return None;

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::data_url;
+use super::details;
 use super::dialect::{Dialect, Forms};
 use super::mistral;
 use crate::Error;
@@ -21,6 +22,8 @@ pub(super) struct Message<'a> {
     name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasoning_details: Vec<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     audio: Option<SpokenBefore<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -160,6 +163,7 @@ fn plain<'a>(role: &'static str, content: Option<Content<'a, ContentPart<'a>>>) 
         content,
         name: None,
         reasoning_content: None,
+        reasoning_details: Vec::new(),
         audio: None,
         tool_calls: Vec::new(),
         tool_call_id: None,
@@ -174,11 +178,19 @@ const LONGEST_ID: usize = 40;
 fn call_id<'a>(id: &'a str, dialect: &Dialect) -> Cow<'a, str> {
     let own = matches!(dialect.kind, Kind::OpenAi | Kind::AzureOpenAi);
     match dialect.forms {
-        Forms::OpenAi if own && id.len() > LONGEST_ID => {
-            Cow::Owned(format!("call_{}", mistral::call_id(id)))
-        }
+        Forms::OpenAi if own => short_id(id, LONGEST_ID),
         Forms::OpenAi => Cow::Borrowed(id),
         Forms::Mistral => mistral::call_id(id),
+    }
+}
+
+/// The id of a call, or, where it is longer than a service takes, another: the same wherever it occurs, so that call and
+/// result still find each other.
+pub(crate) fn short_id(id: &str, longest: usize) -> Cow<'_, str> {
+    if id.len() > longest {
+        Cow::Owned(format!("call_{}", mistral::call_id(id)))
+    } else {
+        Cow::Borrowed(id)
     }
 }
 
@@ -284,6 +296,7 @@ fn assistant<'a>(
     let mut parts = Vec::with_capacity(message.parts.len());
     let mut calls = Vec::new();
     let mut reasoning = Cow::Borrowed("");
+    let mut details = Vec::new();
     let mut audio = None;
     for (place, part) in place.each(message) {
         match part {
@@ -309,8 +322,12 @@ fn assistant<'a>(
                 });
             }
             Part::Reasoning { text, opaque } if mistral => parts.extend(thinking(text, opaque)),
-            Part::Reasoning { text, .. } if reasoning.is_empty() => reasoning = Cow::Borrowed(text),
-            Part::Reasoning { text, .. } => reasoning.to_mut().push_str(text),
+            Part::Reasoning { text, opaque } => {
+                if dialect.returns_reasoning {
+                    details.extend(details::returned(opaque, place)?);
+                }
+                reasoning += text.as_str();
+            }
             Part::Audio(Audio { id: Some(id), .. }) if !mistral && audio.is_none() => {
                 audio = Some(SpokenBefore { id });
             }
@@ -320,11 +337,16 @@ fn assistant<'a>(
             }
         }
     }
-    let returned = dialect.returns_reasoning && !calls.is_empty() && !reasoning.is_empty();
+    // What the details say need not be said again.
+    let returned = dialect.returns_reasoning
+        && !calls.is_empty()
+        && !reasoning.is_empty()
+        && details.is_empty();
     let silent = parts.is_empty() && (!calls.is_empty() || audio.is_some());
     Ok(Message {
         name: name(message, dialect),
         reasoning_content: returned.then_some(reasoning),
+        reasoning_details: details,
         audio,
         tool_calls: calls,
         ..plain("assistant", (!silent).then(|| Content::of(parts)))

@@ -9,7 +9,9 @@ use std::borrow::Cow;
 use super::answer::finish_reason;
 use super::audio::Told;
 use super::citations;
+use super::details::Details;
 use super::errors;
+use super::filter::{self, Verdict};
 use super::frame::{Frame, Piece};
 use super::mistral;
 use super::tool_calls::Calls;
@@ -17,7 +19,7 @@ use super::usage;
 use super::wire::{
     AnswerChunk, AnswerPart, ChunkChoice, ChunkChoices, ChunkDelta, Content, MOST_CHOICES, Text,
 };
-use crate::chat::{Chunk, Citation, Delta, Json, Ruler, Usage};
+use crate::chat::{Aside, Chunk, Citation, Delta, Json, Ruler, Usage};
 use crate::failure::{Class, Failure};
 use crate::sse;
 use crate::stream::{self, Next};
@@ -33,6 +35,7 @@ pub(crate) fn stream_decoder(expected: u32) -> StreamDecoder {
         started: false,
         choices: Vec::new(),
         frame: Frame::default(),
+        fingerprint: String::new(),
         usage: None,
         usage_report: Latest::default(),
         sources: Vec::new(),
@@ -49,6 +52,8 @@ pub(crate) struct Answer {
     started: bool,
     choices: Vec<Choice>,
     frame: Frame,
+    /// The one that was told last.
+    fingerprint: String,
     usage: Option<Usage>,
     usage_report: Latest,
     /// The sources of the answer as a whole.
@@ -64,7 +69,9 @@ struct Choice {
     finished: bool,
     /// Whether sources of its passages were told.
     cited: bool,
+    details: Details,
     calls: Calls,
+    verdict: Verdict,
     /// Of all text.
     ruler: Ruler,
 }
@@ -145,6 +152,13 @@ impl Answer {
             let model = chunk.model.map(Text::into_string).unwrap_or_default();
             out.push(Chunk::Start { id, model });
         }
+        let fingerprint = chunk.system_fingerprint.as_ref().map_or("", Text::as_str);
+        if !fingerprint.is_empty() && fingerprint != self.fingerprint {
+            self.fingerprint = fingerprint.to_owned();
+            out.push(Chunk::Aside(Aside::Fingerprint(fingerprint.to_owned())));
+        }
+        let of_prompt = Aside::detail(None, filter::OF_PROMPT, chunk.prompt_filter_results);
+        out.extend(of_prompt.map(Chunk::Aside));
         let sources = citations::searched(chunk.citations, chunk.search_results);
         if !sources.is_empty() {
             self.sources = sources;
@@ -201,6 +215,9 @@ impl Answer {
         if let Some(delta) = choice.delta {
             state.take_delta(delta, out)?;
         }
+        state
+            .verdict
+            .tell(index, choice.content_filter_results, out);
         if let Some(logprobs) = choice.logprobs {
             out.push(Chunk::Delta {
                 choice: index,
@@ -215,6 +232,9 @@ impl Answer {
             return Ok(());
         };
         let reason = finish_reason(reason.as_str())?;
+        if let Some(delta) = state.details.finish() {
+            state.push(delta, out);
+        }
         state
             .calls
             .finish()
@@ -242,7 +262,9 @@ impl Answer {
                     index,
                     finished: false,
                     cited: false,
+                    details: Details::default(),
                     calls: Calls::default(),
+                    verdict: Verdict::default(),
                     ruler: Ruler::default(),
                 });
                 self.choices.len() - 1
@@ -262,27 +284,24 @@ impl Answer {
     fn close(&self, all_seen: bool) -> Result<(), Failure> {
         let finished = self.choices.iter().filter(|choice| choice.finished).count();
         if !all_seen || finished == 0 || finished < self.choices.len() {
-            let detail = format!(
-                "the stream ended with {finished} of {} choices finished, {} events unreadable",
-                self.expected, self.malformed
-            );
-            return Err(Failure::new(Class::Truncated, detail));
+            let wanted = self.expected;
+            let ended = format!("the stream ended with {finished} of {wanted} choices finished");
+            return Err(stream::truncated(&ended, self.malformed));
         }
-        if !self.any_content && self.malformed > 0 {
-            let detail = format!("no content, and {} events unreadable", self.malformed);
-            return Err(Failure::new(Class::Server, detail));
-        }
-        Ok(())
+        stream::readable(self.any_content, self.malformed)
     }
 }
 
 impl Choice {
     fn take_delta(&mut self, delta: ChunkDelta<'_>, out: &mut Vec<Chunk>) -> Result<(), Failure> {
-        self.text(
-            delta.reasoning_content.or(delta.reasoning),
-            Delta::Reasoning,
-            out,
-        );
+        let shown = delta.reasoning_content.or(delta.reasoning);
+        match delta.reasoning_details {
+            Some(details) => {
+                let told = self.details.take(details, shown)?;
+                told.into_iter().for_each(|delta| self.push(delta, out));
+            }
+            None => self.text(shown, Delta::Reasoning, out),
+        }
         match delta.content {
             Some(Content::Text(text)) => self.text(Some(text), Delta::Text, out),
             Some(Content::Parts(list)) => list

@@ -2,10 +2,12 @@
 
 use super::extra_content;
 use super::wire::{CallFragment, CalledFunction, MOST_CALLS};
-use crate::chat::{Chunk, Delta};
+use crate::chat::{Chunk, Delta, Opaque};
 
 /// The most argument bytes held back for a call whose name has not arrived.
 const MOST_HELD: usize = 64 * 1024;
+/// The most states held back of it: a call has one.
+const MOST_KEPT: usize = 16;
 
 /// Why a fragment could not be taken.
 pub(crate) type Broken = &'static str;
@@ -26,8 +28,8 @@ struct Call {
 
 #[derive(Debug)]
 enum State {
-    /// The name has not arrived; arguments that came before it wait here.
-    Unnamed { held: String },
+    /// The name has not arrived; what came before it waits here: arguments, and the provider's state.
+    Unnamed { held: String, kept: Vec<Opaque> },
     /// The call was announced.
     Announced,
 }
@@ -51,13 +53,19 @@ impl Calls {
         if let (true, Some(id)) = (call.id.is_empty(), fragment.id) {
             call.id = id.into_string();
         }
-        let state = fragment.extra_content.and_then(extra_content::read);
         if let Some(function) = fragment.function {
             call.take(choice, index, function, out)?;
         }
-        if let (State::Announced, Some(state)) = (&call.state, state) {
-            let delta = Delta::ToolState { index, state };
-            out.push(Chunk::Delta { choice, delta });
+        match (
+            &mut call.state,
+            fragment.extra_content.and_then(extra_content::read),
+        ) {
+            (State::Announced, Some(state)) => push_state(choice, index, state, out),
+            (State::Unnamed { kept, .. }, Some(_)) if kept.len() == MOST_KEPT => {
+                return Err("a tool call sends state but no name");
+            }
+            (State::Unnamed { kept, .. }, Some(state)) => kept.push(state),
+            (_, None) => {}
         }
         Ok(())
     }
@@ -91,6 +99,7 @@ impl Calls {
             id: String::new(),
             state: State::Unnamed {
                 held: String::new(),
+                kept: Vec::new(),
             },
         });
         Ok(self.calls.len() - 1)
@@ -107,8 +116,8 @@ impl Call {
         out: &mut Vec<Chunk>,
     ) -> Result<(), Broken> {
         let name = function.name.filter(|name| !name.as_str().is_empty());
-        if let (State::Unnamed { held }, Some(name)) = (&mut self.state, name) {
-            let held = std::mem::take(held);
+        if let (State::Unnamed { held, kept }, Some(name)) = (&mut self.state, name) {
+            let (held, kept) = (std::mem::take(held), std::mem::take(kept));
             self.state = State::Announced;
             if self.id.is_empty() {
                 self.id = format!("call_{choice}_{index}");
@@ -120,13 +129,16 @@ impl Call {
             };
             out.push(Chunk::Delta { choice, delta });
             push_arguments(choice, index, held, out);
+            for state in kept {
+                push_state(choice, index, state, out);
+            }
         }
         let Some(arguments) = function.arguments else {
             return Ok(());
         };
         match &mut self.state {
             State::Announced => push_arguments(choice, index, arguments.into_string(), out),
-            State::Unnamed { held } if held.len() + arguments.as_str().len() <= MOST_HELD => {
+            State::Unnamed { held, .. } if held.len() + arguments.as_str().len() <= MOST_HELD => {
                 held.push_str(arguments.as_str());
             }
             State::Unnamed { .. } => return Err("a tool call sends arguments but no name"),
@@ -142,6 +154,11 @@ fn push_arguments(choice: u32, index: u32, fragment: String, out: &mut Vec<Chunk
             delta: Delta::ToolArguments { index, fragment },
         });
     }
+}
+
+fn push_state(choice: u32, index: u32, state: Opaque, out: &mut Vec<Chunk>) {
+    let delta = Delta::ToolState { index, state };
+    out.push(Chunk::Delta { choice, delta });
 }
 
 #[cfg(test)]

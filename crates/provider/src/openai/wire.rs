@@ -139,6 +139,9 @@ pub(super) struct Answer<'a> {
     pub(super) choices: Option<List<AnswerChoice<'a>, MOST_CHOICES>>,
     pub(super) usage: Option<&'a RawValue>,
     pub(super) service_tier: Option<Text<'a>>,
+    pub(super) system_fingerprint: Option<Text<'a>>,
+    /// What Azure's filter thinks of the prompt.
+    pub(super) prompt_filter_results: Option<&'a RawValue>,
     pub(super) error: Option<&'a RawValue>,
     /// What the server has searched and read before it answered, as Perplexity and xAI tell it: addresses, or more.
     pub(super) citations: Option<&'a RawValue>,
@@ -153,6 +156,8 @@ pub(super) struct AnswerChoice<'a> {
     pub(super) message: Option<AnswerMessage<'a>>,
     pub(super) finish_reason: Option<Text<'a>>,
     pub(super) logprobs: Option<Json>,
+    /// What Azure's filter thinks of it.
+    pub(super) content_filter_results: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -163,6 +168,7 @@ pub(super) struct AnswerMessage<'a> {
     pub(super) refusal: Option<Text<'a>>,
     pub(super) reasoning_content: Option<Text<'a>>,
     pub(super) reasoning: Option<Text<'a>>,
+    pub(super) reasoning_details: Option<&'a RawValue>,
     pub(super) tool_calls: Option<List<WholeCall<'a>, MOST_CALLS>>,
     pub(super) annotations: Option<&'a RawValue>,
 }
@@ -211,6 +217,9 @@ pub(super) struct AnswerChunk<'a> {
     pub(super) choices: Option<&'a RawValue>,
     pub(super) usage: Option<&'a RawValue>,
     pub(super) service_tier: Option<Text<'a>>,
+    pub(super) system_fingerprint: Option<Text<'a>>,
+    /// What Azure's filter thinks of the prompt.
+    pub(super) prompt_filter_results: Option<&'a RawValue>,
     pub(super) error: Option<&'a RawValue>,
     /// What the server has searched and read before it answered, as Perplexity and xAI tell it: addresses, or more.
     pub(super) citations: Option<&'a RawValue>,
@@ -228,6 +237,8 @@ pub(super) struct ChunkChoice<'a> {
     pub(super) delta: Option<ChunkDelta<'a>>,
     pub(super) finish_reason: Option<Text<'a>>,
     pub(super) logprobs: Option<Json>,
+    /// What Azure's filter thinks of it so far.
+    pub(super) content_filter_results: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -238,6 +249,7 @@ pub(super) struct ChunkDelta<'a> {
     pub(super) refusal: Option<Text<'a>>,
     pub(super) reasoning_content: Option<Text<'a>>,
     pub(super) reasoning: Option<Text<'a>>,
+    pub(super) reasoning_details: Option<&'a RawValue>,
     pub(super) tool_calls: Option<List<CallFragment<'a>, MOST_CALLS>>,
     pub(super) annotations: Option<&'a RawValue>,
 }

@@ -14,12 +14,8 @@ use crate::wire::Text;
 
 /// Decodes the body of a 200 that was not streamed.
 pub(crate) fn decode(body: &[u8], kind: Kind) -> Result<chat::Response, Failure> {
-    // Where it is wrong is told, but not how: the parser's words may quote the answer.
-    let answer: Response<'_> = serde_json::from_slice(body).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        let detail = format!("the answer is no response, see line {line} column {column}");
-        Failure::new(Class::Server, detail)
-    })?;
+    let answer: Response<'_> = serde_json::from_slice(body)
+        .map_err(|error| Failure::unreadable("the answer is no response", &error))?;
     answer.check()?;
     if answer.output.is_none() {
         return Err(Failure::new(Class::Server, "the answer has no output"));

@@ -91,7 +91,7 @@ enum WireTool<'a> {
     Own {
         r#type: &'a str,
         #[serde(flatten)]
-        settings: &'a Map<String, Value>,
+        settings: Cow<'a, Map<String, Value>>,
     },
 }
 
@@ -159,7 +159,9 @@ pub(crate) fn encode(
 ) -> Result<HttpRequest, Error> {
     let mut unsupported = Unsupported::new(kind, target);
     check(request, &mut unsupported)?;
-    let options = Options::read(request)?;
+    let options = Options::read(request, &mut unsupported)?;
+    let mut tools = tools(request, &unsupported)?;
+    tools.extend(options.search.map(search));
     let body = Body {
         model: target.model,
         input: input::items(&request.messages, &mut unsupported)?,
@@ -169,7 +171,7 @@ pub(crate) fn encode(
         temperature: request.temperature,
         top_p: request.top_p,
         top_logprobs: request.top_logprobs,
-        tools: tools(request, &unsupported)?,
+        tools,
         tool_choice: request.tool_choice.as_ref().map(tool_choice),
         parallel_tool_calls: request.parallel_tool_calls,
         text: TextConfig {
@@ -244,10 +246,24 @@ fn tools<'a>(request: &'a Request, unsupported: &Unsupported) -> Result<Vec<Wire
         }
         Tool::Provider(ProviderTool { kind, settings, .. }) => Ok(WireTool::Own {
             r#type: kind,
-            settings,
+            settings: Cow::Borrowed(settings),
         }),
     };
     request.tools_for(unsupported.kind()).map(tool).collect()
+}
+
+/// The tool that searches, as chat completions are told to. The place of the user stands one object deeper there.
+fn search(options: &Map<String, Value>) -> WireTool<'_> {
+    let mut settings = options.clone();
+    if let Some(Value::Object(place)) = settings.get_mut("user_location")
+        && let Some(Value::Object(within)) = place.remove("approximate")
+    {
+        place.extend(within);
+    }
+    WireTool::Own {
+        r#type: "web_search",
+        settings: Cow::Owned(settings),
+    }
 }
 
 fn tool_choice(choice: &ToolChoice) -> WireChoice<'_> {

@@ -10,13 +10,16 @@ use super::{ITEM, PHASE};
 use crate::Error;
 use crate::chat::{self, Document, DocumentSource, Image, Opaque, Part, Role, Source, StoredFile};
 use crate::codec::Kind;
-use crate::openai::data_url;
+use crate::openai::{data_url, details, short_id};
 use crate::turns::{self, Content, Place, titled, url};
 use crate::unsupported::Unsupported;
 
 /// Items that are written here, from what the request itself says, or that would have the provider look up what others
 /// left there.
 const NEVER_KEPT: [&str; 3] = ["message", "function_call", "item_reference"];
+
+/// The longest id of a call that the interface takes.
+const LONGEST_ID: usize = 64;
 
 /// An item of the input.
 #[derive(Serialize)]
@@ -40,12 +43,12 @@ pub(super) struct Message<'a> {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Call<'a> {
     FunctionCall {
-        call_id: &'a str,
+        call_id: Cow<'a, str>,
         name: &'a str,
         arguments: &'a str,
     },
     FunctionCallOutput {
-        call_id: &'a str,
+        call_id: Cow<'a, str>,
         output: Content<'a, ContentPart<'a>>,
     },
 }
@@ -109,7 +112,8 @@ pub(super) fn items<'a>(
             Role::Assistant => assistant(message, kind, place, &mut items)?,
             Role::Tool => {
                 let results = place.results(message, media)?.into_iter();
-                items.extend(results.map(|(call_id, output)| {
+                items.extend(results.map(|(id, output)| {
+                    let call_id = short_id(id, LONGEST_ID);
                     Item::Call(Call::FunctionCallOutput { call_id, output })
                 }));
             }
@@ -225,13 +229,14 @@ fn assistant<'a>(
                 items.push(said(text, phase));
             }
             Part::ToolCall(call) => items.push(Item::Call(Call::FunctionCall {
-                call_id: &call.id,
+                call_id: short_id(&call.id, LONGEST_ID),
                 name: &call.name,
                 arguments: &call.arguments,
             })),
             // Thoughts of others mean nothing to it, and those that it did not encrypt it takes from nobody.
             Part::Reasoning { opaque, .. } => {
-                for state in opaque.iter().filter(|it| it.provider == kind.as_str()) {
+                let own = |it: &&Opaque| it.provider == kind.as_str() && !details::is_detail(it);
+                for state in opaque.iter().filter(own) {
                     match state.kind.as_str() {
                         PHASE => phase = Some(read_phase(state, place)?),
                         _ => items.push(Item::Kept(kept(state, place)?)),

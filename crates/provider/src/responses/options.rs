@@ -2,20 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::chat::Request;
+use crate::unsupported::Unsupported;
 use crate::{Error, options};
 
 /// Fields the gateway itself writes or rules out; a provider option must not replace one. Among them is all that would
 /// have the provider keep the conversation, or go on with one that it kept.
-const RESERVED: [&str; 31] = [
+const RESERVED: [&str; 30] = [
     "model",
     "input",
     "instructions",
     "previous_response_id",
     "conversation",
-    "store",
     "background",
     "background_options",
     "max_output_tokens",
@@ -52,6 +52,8 @@ pub(super) struct Options<'a> {
     pub(super) text: BTreeMap<&'a str, &'a Value>,
     /// Fields of `reasoning`, beside the effort.
     pub(super) reasoning: BTreeMap<&'a str, &'a Value>,
+    /// What chat completions would be told of searches, which are a tool here.
+    pub(super) search: Option<&'a Map<String, Value>>,
     /// Fields of the body.
     pub(super) rest: BTreeMap<&'a str, &'a Value>,
 }
@@ -60,8 +62,9 @@ impl<'a> Options<'a> {
     /// Reads the options of a request.
     ///
     /// # Errors
-    /// `Error::Invalid` naming the one that is not what it must be, or that would replace a field of the gateway's.
-    pub(super) fn read(request: &'a Request) -> Result<Self, Error> {
+    /// `Error::Invalid` naming the one that is not what it must be, or that would replace a field of the gateway's, and
+    /// `Error::Unsupported` for one that only chat completions have.
+    pub(super) fn read(request: &'a Request, unsupported: &mut Unsupported) -> Result<Self, Error> {
         options::check(&request.provider_options, &RESERVED)?;
         let mut read = Self::default();
         for (name, value) in &request.provider_options {
@@ -72,6 +75,14 @@ impl<'a> Options<'a> {
                 // As chat completions have it.
                 "verbosity" => {
                     read.text.insert("verbosity", value);
+                }
+                // It is what the gateway says anyway.
+                name if options::stores_nothing(name, value) => {}
+                "store" => return Err(options::written(name)),
+                "web_search_options" => read.search = Some(object(value, name)?),
+                "prediction" => {
+                    let problem = "its Responses take no predictions";
+                    unsupported.field("provider_options.prediction", problem)?;
                 }
                 name => {
                     read.rest.insert(name, value);
@@ -94,18 +105,21 @@ fn names(value: &Value) -> Result<Vec<&str>, Error> {
     names.ok_or_else(|| invalid("include", "must be a list of names"))
 }
 
+fn object<'a>(value: &'a Value, name: &str) -> Result<&'a Map<String, Value>, Error> {
+    value
+        .as_object()
+        .ok_or_else(|| invalid(name, "must be an object"))
+}
+
 /// The fields of an object, of which the gateway writes one itself.
 fn fields<'a>(
     value: &'a Value,
     name: &str,
     own: &str,
 ) -> Result<BTreeMap<&'a str, &'a Value>, Error> {
-    let fields = value
-        .as_object()
-        .ok_or_else(|| invalid(name, "must be an object"))?;
+    let fields = object(value, name)?;
     if fields.contains_key(own) {
-        let problem = "the gateway writes this field itself; use the request's own field for it";
-        return Err(invalid(&format!("{name}.{own}"), problem));
+        return Err(options::written(&format!("{name}.{own}")));
     }
     Ok(fields.iter().map(|(key, it)| (key.as_str(), it)).collect())
 }

@@ -60,20 +60,16 @@ impl stream::Answer for Answer {
         let next = self.take_event(event, &text, out);
         let is_delta = |it: &Chunk| matches!(it, Chunk::Delta { .. });
         self.any_content |= out[before..].iter().any(is_delta);
-        match next? {
-            Next::More => Ok(Next::More),
-            Next::Nothing if !self.any_content && self.malformed > 0 => {
-                let detail = format!("no content, and {} events unreadable", self.malformed);
-                Err(Failure::new(Class::Server, detail))
-            }
-            Next::Nothing => Ok(Next::Nothing),
+        let next = next?;
+        if next == Next::Nothing {
+            stream::readable(self.any_content, self.malformed)?;
         }
+        Ok(next)
     }
 
     fn end(&mut self) -> Result<(), Failure> {
-        let unreadable = self.malformed;
-        let detail = format!("the stream ended before the answer, {unreadable} events unreadable");
-        Err(Failure::new(Class::Truncated, detail))
+        let ended = "the stream ended before the answer";
+        Err(stream::truncated(ended, self.malformed))
     }
 
     fn error_of(body: &[u8]) -> Option<Failure> {

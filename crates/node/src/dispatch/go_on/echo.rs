@@ -77,6 +77,7 @@ impl Echo {
                 Chunk::Delta { .. }
                 | Chunk::Finish { .. }
                 | Chunk::Start { .. }
+                | Chunk::Aside(_)
                 | Chunk::Warning(_)
                 | Chunk::UsageReport(_)
                 | Chunk::Usage(_) => chunks.push(chunk),

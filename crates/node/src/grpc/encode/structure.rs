@@ -2,13 +2,29 @@
 
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value};
-use tollgate_provider::chat::Json;
+use tollgate_provider::chat::{Details, Json};
 
 /// An object; none for any other value.
 pub(super) fn of(json: &Json) -> Option<Struct> {
     match serde_json::from_str(json.get()) {
         Ok(serde_json::Value::Object(fields)) => Some(object(fields)),
         _ => None,
+    }
+}
+
+/// What a provider tells beside an answer; none where it tells nothing.
+pub(super) fn of_all(details: &Details) -> Option<Struct> {
+    let mut all = Struct::default();
+    for (name, json) in details {
+        add(&mut all, name, json);
+    }
+    (!all.fields.is_empty()).then_some(all)
+}
+
+/// Adds a field, in the place of one of the same name.
+pub(super) fn add(to: &mut Struct, name: &str, json: &Json) {
+    if let Ok(json) = serde_json::from_str(json.get()) {
+        to.fields.insert(name.to_owned(), value(json));
     }
 }
 

@@ -296,3 +296,53 @@ fn parts_that_cannot_be_sent_are_refused_by_name() {
         assert_eq!(error.field(), Some(field.as_str()), "{error}");
     }
 }
+
+/// Behind what the user said and before an answer, or at the end: elsewhere it refuses instructions within a conversation.
+#[test]
+fn newer_models_find_instructions_where_they_stood() {
+    let say = |role, text: &str| Message::text(role, text);
+    let (user, system) = (Role::User, Role::System);
+    let sent = |messages: Vec<Message>| {
+        let request = Request {
+            messages,
+            max_output_tokens: Some(1),
+            ..Request::default()
+        };
+        let sent =
+            Codec::new(Kind::Anthropic).encode(&request, &Target::of("claude-opus-4-8"), false);
+        let sent = sent.unwrap();
+        let body: Value = serde_json::from_slice(&sent.body).unwrap();
+        let messages = body["messages"].as_array().unwrap().iter();
+        let roles: Vec<_> = messages
+            .map(|it| it["role"].as_str().unwrap().to_owned())
+            .collect();
+        let before = body["system"].as_array().map_or(0, Vec::len);
+        (roles.join(" "), before, sent.warnings.len())
+    };
+    let told = |roles: &str, before, warnings| (roles.to_owned(), before, warnings);
+    let answer = || say(Role::Assistant, "yes");
+    let all = vec![
+        say(system, "first"),
+        say(user, "hi"),
+        say(system, "a"),
+        say(Role::Developer, "b"),
+        answer(),
+        message(Role::Tool, vec![result("1", vec![text("x")], false)]),
+        say(system, "c"),
+    ];
+    assert_eq!(sent(all), told("user system assistant user system", 1, 0));
+    // What it would refuse there goes where others are told it, with a warning.
+    let before_user = vec![say(user, "hi"), say(system, "a"), say(user, "you")];
+    assert_eq!(sent(before_user), told("user", 1, 1));
+    let thought = Part::Reasoning {
+        text: "hm".to_owned(),
+        opaque: Vec::new(),
+    };
+    let unsaid = message(Role::Assistant, vec![thought]);
+    let before_nothing = vec![say(user, "hi"), say(system, "a"), unsaid, say(user, "you")];
+    assert_eq!(sent(before_nothing), told("user user", 1, 1));
+    let behind_answer = vec![say(user, "hi"), answer(), say(system, "a")];
+    assert_eq!(sent(behind_answer), told("user assistant user", 0, 1));
+    let first = vec![say(user, ""), say(system, "a"), answer(), say(user, "hi")];
+    assert_eq!(sent(first), told("assistant user", 1, 1));
+}

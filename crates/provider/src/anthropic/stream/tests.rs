@@ -339,3 +339,26 @@ proptest! {
         let _: Result<_, Failure> = Codec::new(Kind::Anthropic).decode(&body);
     }
 }
+
+#[test]
+fn where_it_stopped_and_where_its_code_ran_are_told() {
+    let container = r#"{"id":"container_1","expires_at":"2026-11-27T12:00:00Z"}"#;
+    let stop = format!(
+        r#"{{"type":"message_delta","delta":{{"stop_reason":"stop_sequence","stop_sequence":"END","container":{container}}},"usage":{{"output_tokens":3}}}}"#
+    );
+    let start = r#"{"type":"message_start","message":{"id":"m","model":"c","content":[],"container":null,"usage":{"input_tokens":1,"output_tokens":1}}}"#;
+    let body = events(&[start, &stop, r#"{"type":"message_stop"}"#]);
+    let (chunks, end) = decode(&body);
+    assert_eq!(end, Ok(()));
+    let streamed = assembled(chunks);
+    let whole = format!(
+        r#"{{"id":"m","type":"message","model":"c","content":[],"stop_reason":"stop_sequence","stop_sequence":"END","container":{container},"usage":{{"input_tokens":1,"output_tokens":3}}}}"#
+    );
+    let whole = Codec::new(Kind::Anthropic)
+        .decode(whole.as_bytes())
+        .unwrap();
+    for answer in [&streamed, &whole] {
+        assert_eq!(answer.choices[0].stop_sequence.as_deref(), Some("END"));
+        assert_eq!(answer.details["container"].get(), container);
+    }
+}

@@ -50,7 +50,7 @@ fn versions_are_found_wherever_they_stand() {
         ("claude-opus-4-7", Understands::Efforts),
         ("claude-sonnet-5", Understands::Efforts),
         ("anthropic.claude-mythos-preview", Understands::Efforts),
-        ("my-own", Understands::Both),
+        ("my-own", Understands::Anything),
     ] {
         assert_eq!(Understands::of(model), expected, "{model}");
     }
@@ -146,6 +146,66 @@ fn what_a_generation_has_no_words_for_is_refused_or_left_out_with_a_warning() {
 }
 
 #[test]
+fn a_model_is_kept_from_thinking_in_its_own_words() {
+    let disabled = json!({"type": "disabled"});
+    for (model, thinking) in [
+        ("claude-opus-5", disabled.clone()),
+        ("claude-haiku-5-5", disabled),
+        ("claude-sonnet-5-5", json!({"type": "between_tools"})),
+        ("claude-3-5-haiku", Value::Null),
+    ] {
+        for off in [wanted(Some(Effort::None), None), wanted(None, Some(0))] {
+            let found = asked(&off, model, false).unwrap();
+            assert_eq!(found, (thinking.clone(), Value::Null, vec![]), "{model}");
+        }
+    }
+    for model in [
+        "claude-opus-5-5",
+        "anthropic.claude-fable-5-1-v1:0",
+        "claude-mythos-preview",
+    ] {
+        for (off, field) in [
+            (wanted(Some(Effort::None), None), "reasoning.effort"),
+            (wanted(None, Some(0)), "reasoning.max_tokens"),
+        ] {
+            let error = asked(&off, model, false).unwrap_err();
+            assert_eq!(error.field(), Some(field), "{model}");
+            let found = asked(&off, model, true).unwrap();
+            let left = (Value::Null, json!("low"), vec![field.to_owned()]);
+            assert_eq!(found, left, "{model}");
+        }
+    }
+}
+
+#[test]
+fn an_effort_between_high_and_max_is_known_since_4_7() {
+    let wanted = wanted(Some(Effort::XHigh), None);
+    let error = asked(&wanted, "claude-opus-4-6", false).unwrap_err();
+    assert_eq!(error.field(), Some("reasoning.effort"));
+    let (_, effort, warnings) = asked(&wanted, "claude-opus-4-6", true).unwrap();
+    assert_eq!((effort, warnings.len()), (json!("high"), 1));
+    for model in ["claude-opus-4-7", "my-own"] {
+        assert_eq!(asked(&wanted, model, false).unwrap().1, "xhigh", "{model}");
+    }
+}
+
+#[test]
+fn a_call_that_must_be_made_goes_without_thinking() {
+    for choice in [ToolChoice::Required, ToolChoice::Tool("look".to_owned())] {
+        let request = Request {
+            tool_choice: Some(choice),
+            ..wanted(Some(Effort::High), None)
+        };
+        for model in ["claude-haiku-4-5", "claude-sonnet-4-6", "claude-opus-4-8"] {
+            let found = asked(&request, model, false).unwrap();
+            let warned = vec!["reasoning".to_owned()];
+            let left = (json!({"type": "disabled"}), Value::Null, warned);
+            assert_eq!(found, left, "{model}");
+        }
+    }
+}
+
+#[test]
 fn a_budget_for_an_effort_leaves_room_for_the_answer() {
     let of_length = |length| Request {
         max_output_tokens: Some(length),
@@ -201,5 +261,25 @@ fn a_turn_that_others_began_goes_on_without_thinking() {
         let (thinking, _, warnings) = asked(&request, "claude-haiku-4-5", false).unwrap();
         assert_eq!(thinking.is_object(), thinks, "{messages:?}");
         assert_eq!(warnings.is_empty(), thinks);
+    }
+}
+
+#[test]
+fn the_name_says_whether_instructions_may_stand_within_a_conversation() {
+    for (model, within) in [
+        ("claude-opus-4-8", true),
+        ("claude-opus-5", true),
+        ("claude-opus-5-5-20261001", true),
+        ("claude-sonnet-5-5", true),
+        ("claude-haiku-5-5", true),
+        ("claude-fable-5", true),
+        ("claude-mythos-5-1", true),
+        ("claude-opus-4-7", false),
+        ("claude-sonnet-5", false),
+        ("claude-haiku-4-5", false),
+        ("claude-opus-latest", false),
+        ("my-model", false),
+    ] {
+        assert_eq!(instructed_within(model), within, "{model}");
     }
 }

@@ -396,3 +396,22 @@ fn the_class_of_processing_is_told_with_usage() {
         assert_eq!(whole.usage, Some(usage));
     }
 }
+
+#[test]
+fn fields_of_the_models_own_answer_are_told() {
+    let stop = r#"{"stopReason":"stop_sequence","additionalModelResponseFields":{"stop_sequence":"END","more":[1]}}"#;
+    let sample = sample(&[START, HELLO, END, ("messageStop", stop), METADATA]);
+    check_cuts(&sample);
+    let (chunks, _) = crate::testing::decode(Kind::Bedrock, [&sample.body[..]]);
+    let streamed = assembled(chunks);
+    let whole = r#"{"output":{"message":{"content":[{"text":"hello"}]}},"stopReason":"stop_sequence",
+        "additionalModelResponseFields":{"stop_sequence":"END","more":[1]}}"#;
+    let whole = Codec::new(Kind::Bedrock).decode(whole.as_bytes()).unwrap();
+    for answer in [&streamed, &whole] {
+        assert_eq!(answer.choices[0].stop_sequence.as_deref(), Some("END"));
+        assert_eq!(
+            answer.details["additionalModelResponseFields"].get(),
+            r#"{"stop_sequence":"END","more":[1]}"#
+        );
+    }
+}

@@ -185,6 +185,16 @@ fn a_callers_file_says_nothing_of_the_key() {
             "PERMISSION_DENIED",
             "CachedContent not found (or permission denied)",
         ),
+        (
+            403,
+            "PERMISSION_DENIED",
+            "Permission denied while accessing input file. Learn more.",
+        ),
+        (
+            403,
+            "PERMISSION_DENIED",
+            "me@example.com does not have storage.objects.get access to the Google Cloud Storage object.",
+        ),
     ] {
         let failure = classify(status, &error(name, message, ""));
         assert_eq!(failure.class, Class::CallerError, "{message}");

@@ -1,11 +1,13 @@
 use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::chat::{Chunk, FinishReason, Message, Request, Role, Usage, UsageSource};
+use crate::chat::{Aside, Chunk, FinishReason, Message, Request, Role, Usage, UsageSource};
 use crate::codec::{Codec, Kind, Outgoing, Target};
 use crate::failure::{Class, Failure};
+use crate::openai::{ChunkRenderer, render_response};
+use crate::testing;
 
 const SAMPLE: &[u8] = include_bytes!("../../../samples/azure.sse");
 
@@ -83,6 +85,7 @@ fn annotations_of_the_filter_do_not_disturb_a_stream() {
     decoder.push(SAMPLE, &mut chunks).unwrap();
     decoder.finish(&mut chunks).unwrap();
     assert_eq!(decoder.malformed(), 0);
+    chunks.retain(|it| !matches!(it, Chunk::Aside(_)));
     assert_eq!(
         chunks[0],
         Chunk::Start {
@@ -110,7 +113,8 @@ fn an_error_may_follow_the_annotations() {
         .push(&[&error[..], b"\n\n"].concat(), &mut chunks)
         .unwrap_err();
     assert_eq!(failure.class, Class::ContentFilter);
-    assert_eq!(chunks, []);
+    let is_aside = |it: &Chunk| matches!(it, Chunk::Aside(_));
+    assert!(chunks.iter().all(is_aside), "{chunks:?}");
 }
 
 #[test]
@@ -189,4 +193,48 @@ fn a_wait_below_zero_is_none() {
     headers.insert("retry-after", HeaderValue::from_static("-1"));
     headers.insert("retry-after-ms", HeaderValue::from_static("-1"));
     assert_eq!(classify(429, &headers, "").retry_after, None);
+}
+
+#[test]
+fn what_the_filter_thinks_is_told_as_azure_spells_it() {
+    let (chunks, end) = testing::decode(Kind::AzureOpenAi, [SAMPLE]);
+    assert_eq!(end, Ok(()));
+    let told = chunks
+        .iter()
+        .filter(|it| matches!(it, Chunk::Aside(Aside::Detail { .. })));
+    // Of the prompt, and of the answer: what every event says again is told once.
+    assert_eq!(told.count(), 2);
+    let mut renderer = ChunkRenderer::new("x", "m", 7, false);
+    let mut out = Vec::new();
+    chunks.iter().for_each(|it| renderer.chunk(it, &mut out));
+    let events = String::from_utf8(out).unwrap();
+    let events: Vec<Value> = events
+        .lines()
+        .filter_map(|it| it.strip_prefix("data: "))
+        .map(|it| serde_json::from_str(it).unwrap())
+        .collect();
+    assert!(events.iter().all(|it| it["choices"][0]["index"] == 0));
+    let safe = json!({"hate": {"filtered": false, "severity": "safe"}, "violence": {"filtered": false, "severity": "safe"}});
+    assert_eq!(
+        events[0]["prompt_filter_results"][0]["content_filter_results"],
+        safe
+    );
+    let of_choice: Vec<_> = events
+        .iter()
+        .filter_map(|it| it["choices"][0].get("content_filter_results"))
+        .collect();
+    assert_eq!(of_choice, [&safe]);
+
+    let choice = json!({"index": 0, "message": {"role": "assistant", "content": "Good day"},
+        "finish_reason": "stop", "content_filter_results": safe});
+    let prompt = json!([{"prompt_index": 0, "content_filter_results": {}}]);
+    let whole =
+        json!({"id": "x", "model": "m", "choices": [choice], "prompt_filter_results": prompt});
+    let whole = codec().decode(whole.to_string().as_bytes()).unwrap();
+    let told: Value = serde_json::from_slice(&render_response(&whole, 7)).unwrap();
+    assert_eq!(told["prompt_filter_results"], prompt);
+    assert_eq!(told["choices"][0]["content_filter_results"], safe);
+    let of_stream = testing::assembled(chunks);
+    assert_eq!(of_stream.choices[0].details, whole.choices[0].details);
+    assert_eq!(of_stream.fingerprint.as_deref(), Some("fp_b705f0c291"));
 }

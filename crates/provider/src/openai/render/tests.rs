@@ -2,7 +2,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{ChunkRenderer, ErrorBody, render_error, render_error_event, render_response};
-use crate::chat::{Assembler, Chunk, Delta, FinishReason, Json, Opaque, Tier, Usage, UsageSource};
+use crate::chat::{
+    Aside, Assembler, Chunk, Delta, FinishReason, Json, Opaque, Tier, Usage, UsageSource,
+};
 use crate::codec::{Codec, Kind};
 
 /// The events a renderer writes for these chunks, as JSON.
@@ -294,4 +296,51 @@ proptest! {
         prop_assert_eq!(again.choices[0].finish_reason, whole.choices[0].finish_reason);
         prop_assert_eq!(again.usage, whole.usage);
     }
+}
+
+/// Clients look for a choice in every event, so that nothing that is told beside an answer has one of its own.
+#[test]
+fn what_is_told_beside_an_answer_goes_with_its_next_event() {
+    let value = Json::parse("{\n\"id\":\"x\"}".to_owned()).unwrap();
+    let detail = |choice, name| {
+        Chunk::Aside(Aside::Detail {
+            choice,
+            name,
+            value: value.clone(),
+        })
+    };
+    let text = |text: &str| Chunk::Delta {
+        choice: 0,
+        delta: Delta::Text(text.to_owned()),
+    };
+    let chunks = [
+        detail(None, "prompt_filter_results"),
+        Chunk::Aside(Aside::Fingerprint("fp".to_owned())),
+        text("a"),
+        detail(Some(0), "content_filter_results"),
+        text("b"),
+        detail(None, "container"),
+        Chunk::Aside(Aside::StopSequence {
+            choice: 0,
+            text: "\"END\"".to_owned(),
+        }),
+        Chunk::Finish {
+            choice: 0,
+            reason: FinishReason::Stop,
+        },
+    ];
+    let mut renderer = ChunkRenderer::new("x", "m", 7, true);
+    let mut out = Vec::new();
+    chunks.iter().for_each(|it| renderer.chunk(it, &mut out));
+    let out = String::from_utf8(out).unwrap();
+    let head = r#"data: {"id":"x","object":"chat.completion.chunk","created":7,"model":"m","system_fingerprint":"fp","choices":[{"index":0,"delta":{"#;
+    let rest = [
+        r#""role":"assistant","content":""},"finish_reason":null}],"prompt_filter_results":{ "id":"x"},"usage":null}"#,
+        r#""content":"a"},"finish_reason":null}],"usage":null}"#,
+        r#""content":"b"},"content_filter_results":{ "id":"x"},"finish_reason":null}],"usage":null}"#,
+        r#"},"stop_sequence":"\"END\"","finish_reason":"stop"}],"container":{ "id":"x"},"usage":null}"#,
+    ];
+    let expected: Vec<_> = rest.iter().map(|it| format!("{head}{it}")).collect();
+    let events: Vec<_> = out.lines().filter(|line| !line.is_empty()).collect();
+    assert_eq!(events, expected);
 }

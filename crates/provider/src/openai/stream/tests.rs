@@ -1,10 +1,11 @@
 use proptest::prelude::*;
 
-use crate::chat::{Assembler, Chunk, Delta, FinishReason, Part, Tier, Usage, UsageSource};
+use crate::chat::{Aside, Assembler, Chunk, Delta, FinishReason, Part, Tier, Usage, UsageSource};
 use crate::codec::{Codec, Kind, StreamDecoder};
 use crate::failure::{Class, Failure};
 use crate::testing::reported;
 
+mod beside;
 mod usage;
 
 const TEXT: &str = include_str!("../../../samples/text.sse");
@@ -105,6 +106,7 @@ fn a_sample_answer_gives_its_events() {
                 id: "chatcmpl-Qm4Zt7Xw0sVhLd2NfYbKc8RjUa".to_owned(),
                 model: "gpt-4o-2024-08-06".to_owned(),
             },
+            Chunk::Aside(Aside::Fingerprint("fp_0a1b2c3d4e".to_owned())),
             text(0, "Grüße"),
             text(0, ", \"you\"\n🎉"),
             Chunk::Finish {

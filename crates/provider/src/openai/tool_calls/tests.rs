@@ -1,6 +1,6 @@
 use super::super::wire::CallFragment;
 use super::{Broken, Calls};
-use crate::chat::{Assembler, Chunk, FinishReason, Part};
+use crate::chat::{Assembler, Chunk, Delta, FinishReason, Part};
 
 /// The chunks that come of these fragments.
 fn chunks(fragments: &[&str]) -> Result<Vec<Chunk>, Broken> {
@@ -106,4 +106,30 @@ fn fragments_that_make_up_no_call_are_refused() {
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     assert_eq!(chunks(&many[..1024]).unwrap().len(), 1024);
     assert!(chunks(&many).is_err());
+}
+
+#[test]
+fn state_that_comes_before_the_name_is_kept() {
+    let state = r#"{"index":0,"id":"a","extra_content":{"google":{"thought_signature":"c2ln"}}}"#;
+    let named = r#"{"index":0,"function":{"name":"f","arguments":"{}"}}"#;
+    let chunks = chunks(&[state, named]).unwrap();
+    let states: Vec<_> = chunks
+        .iter()
+        .filter_map(|chunk| {
+            let Chunk::Delta {
+                delta: Delta::ToolState { index: 0, state },
+                ..
+            } = chunk
+            else {
+                return None;
+            };
+            Some(&state.bytes[..])
+        })
+        .collect();
+    assert_eq!(states, [b"c2ln"]);
+    let endless = vec![state; 17];
+    assert_eq!(
+        super::tests::chunks(&endless),
+        Err("a tool call sends state but no name")
+    );
 }

@@ -192,7 +192,10 @@ fn sources_are_told_of_the_passage_they_are_of() {
 
 #[test]
 fn log_probabilities_take_the_common_shape() {
-    let one = r#"{"token":"hi","bytes":[104,105],"logprob":-0.5,"top_logprobs":[]}"#;
+    let alternatives = r#"[{"token":"hi","bytes":[104,105],"logprob":-0.5},{"token":"ho","bytes":[104,111],"logprob":-1.5}]"#;
+    let one = format!(
+        r#"{{"token":"hi","bytes":[104,105],"logprob":-0.5,"top_logprobs":{alternatives}}}"#
+    );
     let said = |logprobs: &str| {
         let part = format!(r#"{{"type":"output_text","text":"hi","logprobs":{logprobs}}}"#);
         let whole = decode(&answer(&message(&part), "")).unwrap();

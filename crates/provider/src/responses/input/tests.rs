@@ -253,3 +253,31 @@ fn state_that_was_changed_is_refused_by_name() {
     let asked = vec![message(Role::Assistant, vec![thought])];
     assert!(encode(Kind::OpenAi, asked).is_err());
 }
+
+#[test]
+fn an_id_that_is_too_long_is_another_wherever_it_stands() {
+    let ids = |kind: Kind, id: &str| {
+        let sent = input(
+            kind,
+            vec![
+                Message::text(Role::User, "hi"),
+                message(Role::Assistant, vec![call(id)]),
+                message(
+                    Role::Tool,
+                    vec![result(id, vec![Part::Text("x".to_owned())], false)],
+                ),
+            ],
+        );
+        let id = |at: usize| sent[at]["call_id"].as_str().unwrap().to_owned();
+        (id(1), id(2))
+    };
+    let longest = "x".repeat(64);
+    let longer = "x".repeat(65);
+    for kind in [Kind::OpenAi, Kind::AzureOpenAi, Kind::OpenAiCompatible] {
+        assert_eq!(ids(kind, &longest), (longest.clone(), longest.clone()));
+        let (of_call, of_result) = ids(kind, &longer);
+        assert_eq!(of_call, of_result);
+        assert!(of_call.len() <= 64, "{of_call}");
+        assert_ne!(of_call, ids(kind, &"y".repeat(65)).0);
+    }
+}

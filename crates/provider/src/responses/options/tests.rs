@@ -75,3 +75,43 @@ fn options_replace_no_field_of_the_gateways() {
         assert!(matches!(error, Error::Invalid { .. }), "{error}");
     }
 }
+
+#[test]
+fn what_only_chat_completions_have_is_a_tool_here_or_refused() {
+    let search = json!({
+        "search_context_size": "low",
+        "user_location": {"type": "approximate", "approximate": {"country": "DE", "city": "Köln"}},
+    });
+    let place = json!({"type": "approximate", "country": "DE", "city": "Köln"});
+    for options in [
+        json!({"web_search_options": search}),
+        json!({"openai": {"web_search_options": search}}),
+    ] {
+        let sent = encode(&with_options(options)).unwrap();
+        let sent: Value = serde_json::from_slice(&sent.body).unwrap();
+        assert_eq!(
+            sent["tools"],
+            json!([{"type": "web_search", "search_context_size": "low", "user_location": place}])
+        );
+        assert_eq!(sent.get("web_search_options"), None);
+    }
+    let bare = encode(&with_options(json!({"web_search_options": {}}))).unwrap();
+    let bare: Value = serde_json::from_slice(&bare.body).unwrap();
+    assert_eq!(bare["tools"], json!([{"type": "web_search"}]));
+    let error = encode(&with_options(json!({"web_search_options": true}))).unwrap_err();
+    assert_eq!(error.field(), Some("provider_options.web_search_options"));
+
+    let predicted = with_options(json!({"prediction": {"type": "content", "content": "x"}}));
+    let error = encode(&predicted).unwrap_err();
+    assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+    assert_eq!(error.field(), Some("provider_options.prediction"));
+    let codec = Codec::new(Kind::OpenAi).over(Api::Responses).unwrap();
+    let target = Target {
+        drop_unsupported: true,
+        ..Target::of("gpt-5.4")
+    };
+    let sent = codec.encode(&predicted, &target, false).unwrap();
+    assert_eq!(sent.warnings[0].field, "provider_options.prediction");
+    let sent: Value = serde_json::from_slice(&sent.body).unwrap();
+    assert_eq!(sent.get("prediction"), None);
+}

@@ -79,6 +79,7 @@ fn report_of(reports: &[&str]) -> Option<String> {
         Chunk::UsageReport(report) => Some(report.get().to_owned()),
         Chunk::Warning(_)
         | Chunk::Start { .. }
+        | Chunk::Aside(_)
         | Chunk::Delta { .. }
         | Chunk::Finish { .. }
         | Chunk::Usage(_) => None,
@@ -210,6 +211,7 @@ proptest! {
             Chunk::Delta { choice, .. } => Some(*choice),
             Chunk::Warning(_)
             | Chunk::Start { .. }
+            | Chunk::Aside(_)
             | Chunk::Finish { .. }
             | Chunk::UsageReport(_)
             | Chunk::Usage(_) => None,
