@@ -48,7 +48,8 @@ pub struct HealthConfig {
     pub passes: u32,
     /// After that its share of the traffic grows to the full one over so long.
     pub slow_start: Duration,
-    /// How long a limited target is left alone when it does not say for how long.
+    /// How long a limited target is left alone when it does not say for how long: so that it is back within five seconds
+    /// of having room again, with the request that finds out.
     pub default_cool_down: Duration,
     /// A target that asks for more is asked again after this.
     pub longest_cool_down: Duration,
@@ -68,7 +69,7 @@ impl Default for HealthConfig {
             probes: 1,
             passes: 2,
             slow_start: Duration::from_secs(10),
-            default_cool_down: Duration::from_secs(5),
+            default_cool_down: Duration::from_secs(3),
             longest_cool_down: Duration::from_secs(60),
         }
     }
