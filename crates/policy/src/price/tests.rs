@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::rates::Rate;
 use super::{Bounds, Catalog, Part, Price, Rates, Row, Served, Service, Tokens, of};
 use crate::pb;
 use crate::yaml::{Source, load};
@@ -48,18 +49,93 @@ fn deployment(text: &str) -> Option<Price> {
 
 const TODAY: &str = "2026-11-26";
 
+/// What costs many times what text does has no price by default: not of text, and not where only a discount is stated.
 #[test]
-fn what_pictures_cost_is_known_where_it_was_said() {
-    for (written, knows) in [
-        ("{ provider: google, model: gemini-embedding-2 }", true),
-        ("{ provider: cohere, model: embed-v4.0 }", false),
+fn sound_pictures_and_searches_have_the_price_that_somebody_says() {
+    use Part::{InputAudio, InputImage, OutputAudio, OutputImage, Search};
+    for (written, known) in [
         (
-            "{ provider: cohere, model: embed-v4.0, price: { input_image: '0.12' } }",
-            true,
+            "google, model: gemini-embedding-2",
+            vec![InputAudio, InputImage, OutputAudio, OutputImage],
+        ),
+        ("cohere, model: embed-v4.0", vec![OutputAudio, OutputImage]),
+        (
+            "cohere, model: embed-v4.0, price: { input_image: '0.12' }",
+            vec![InputImage, OutputAudio, OutputImage],
+        ),
+        // Gemini tells where sound costs more than text; others do not.
+        ("google, model: gemini-2.5-pro", vec![InputAudio]),
+        ("google, model: gemini-2.5-flash", vec![InputAudio]),
+        ("openai, model: gpt-4.1", vec![]),
+        ("openai, model: gpt-audio", vec![InputAudio, OutputAudio]),
+        ("openai, model: gpt-4o-mini-tts", vec![OutputAudio]),
+        (
+            "google, model: gemini-2.5-flash-preview-tts",
+            vec![OutputAudio],
+        ),
+        (
+            "google, model: gemini-2.5-flash-image",
+            vec![InputAudio, OutputImage],
+        ),
+        ("openai, model: gpt-5-image", vec![]),
+        (
+            "openai, model: gpt-5-image, price: { input: 5, output: 5 }",
+            vec![],
+        ),
+        (
+            "openai, model: gpt-5-image, price: { output_image: 40 }",
+            vec![OutputImage],
+        ),
+        ("local, model: m, price: { input: 1, output: 2 }", vec![]),
+        (
+            "local, model: m, price: { input: 1, output: 2, search: '0.01' }",
+            vec![Search],
+        ),
+        (
+            "local, model: m, price: { input: 0, output: 2 }",
+            vec![InputAudio, InputImage],
+        ),
+        (
+            "local, model: m, price: { input: 1, output: 0 }",
+            vec![OutputAudio, OutputImage],
         ),
     ] {
-        let price = deployment(written).unwrap();
-        assert_eq!(price.knows(Part::InputImage), knows, "{written}");
+        let price = deployment(&format!("{{ provider: {written} }}")).unwrap();
+        let all = [InputAudio, InputImage, OutputAudio, OutputImage, Search];
+        let knows: Vec<_> = all.into_iter().filter(|it| price.knows(*it)).collect();
+        assert_eq!(knows, known, "{written}");
+    }
+}
+
+/// A model that searches before each answer has no price of tokens alone.
+#[test]
+fn a_model_that_always_searches_is_paid_for_a_search_at_least() {
+    let unsaid = pb::Deployment {
+        model: "gpt-5-search-api".to_owned(),
+        price: Some(pb::Price {
+            input: Some(pb::Usd { nanos: 1 }),
+            output: Some(pb::Usd { nanos: 2 }),
+            ..pb::Price::default()
+        }),
+        ..pb::Deployment::default()
+    };
+    assert_eq!(of(&pb::Provider::default(), &unsaid), None);
+    for stated in ["search: '0.01'", "request: '0.01'"] {
+        let text = format!("model: gpt-5-search-api, price: {{ input: 1, output: 2, {stated} }}");
+        let price = deployment(&format!("{{ provider: openai, {text} }}")).unwrap();
+        let mut tokens = Tokens {
+            input: 1000,
+            ..Tokens::default()
+        };
+        let bounds = Bounds {
+            input: 1000,
+            ..Bounds::default()
+        };
+        assert_eq!(price.cost(on(TODAY), &tokens), 11_000_000, "{stated}");
+        assert_eq!(price.highest_cost(&bounds), 11_000_000, "{stated}");
+        tokens.searches = 2;
+        let two = 11_000_000 + 10_000_000 * u64::from(price.knows(Part::Search));
+        assert_eq!(price.cost(on(TODAY), &tokens), two, "{stated}");
     }
 }
 
@@ -348,7 +424,7 @@ fn sound_and_pictures_have_their_own_prices() {
 fn costs_are_rounded_up_once_and_end_at_the_most_there_is() {
     let price = |rate: u64| {
         let of_tokens = |part| !matches!(part, Part::Request | Part::Search);
-        let rates = Rates::build(|_, part| if of_tokens(part) { rate } else { 0 });
+        let rates = said(|part| if of_tokens(part) { rate } else { 0 });
         let row = Row {
             from: 0,
             service: Service::Standard,
@@ -373,9 +449,17 @@ fn costs_are_rounded_up_once_and_end_at_the_most_there_is() {
     assert!(Price::new(Vec::new(), None, true).is_none());
 }
 
+/// Rates of which each is said.
+fn said(amount: impl Fn(Part) -> u64) -> Rates {
+    Rates::build(|_, part| Rate {
+        amount: amount(part),
+        is_said: true,
+    })
+}
+
 fn rates() -> impl Strategy<Value = Rates> {
     prop::array::uniform13(0..100_000_000_000_u64)
-        .prop_map(|rates| Rates::build(|_, part| rates[part as usize]))
+        .prop_map(|rates| said(|part| rates[part as usize]))
 }
 
 fn tokens() -> impl Strategy<Value = Tokens> {
@@ -402,7 +486,7 @@ fn price() -> impl Strategy<Value = Price> {
             from: 0,
             service: Service::Standard,
             above,
-            rates: Rates::build(|_, part| rates.of(part) * factor),
+            rates: said(|part| rates.of(part) * factor),
         };
         let mut factor = 1;
         let mut above = 0;

@@ -37,9 +37,9 @@ pub(super) fn deployments(policy: &pb::Policy, faults: &mut Vec<Fault>) {
         if it.api != 0 {
             api(policy, it, &field(&at, "api"), faults);
         }
-        if let Some(price) = &it.price {
+        if it.price.is_some() {
             let is_listed = price::is_listed(policy, it);
-            price::check(price, is_listed, &field(&at, "price"), faults);
+            price::check(it, is_listed, &field(&at, "price"), faults);
         }
     }
 }

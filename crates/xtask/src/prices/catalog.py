@@ -48,6 +48,10 @@ COMPONENTS = {
     "output_audio_mtok": "output_audio",
     "output_image_mtok": "output_image",
 }
+# Gemini has one price for text and sound that goes in, and names that of sound where it is another.
+LIKE_TEXT = {"input_audio": "input", "cached_audio": "cached_input"}
+# All that a model for speech puts out is sound.
+SPOKEN = {"output_audio": "output"}
 PER_THOUSAND_REQUESTS = "requests_kcount"
 # What a request pays for beside its tokens and is not counted here, pictures read from a cache, which count as
 # pictures, and films, which no request can hold. A model with any other component is left out: its cost is better
@@ -112,8 +116,14 @@ def decimal(number):
     return format(number.normalize(), "f")
 
 
-def rates(price, above):
-    """The components where the input is longer than so many tokens."""
+def speaks(id):
+    """Whether it is a model for speech."""
+    return re.search(r"(^|-)tts(-|$)", id) is not None
+
+
+def rates(price, above, like):
+    """The components where the input is longer than so many tokens. `like` names those that have the price of another,
+    where the list has none for any of them."""
     row = {}
     for key, value in vars(price).items():
         if value is None or key in IGNORED:
@@ -131,6 +141,8 @@ def rates(price, above):
         return None
     # An embedding has no output.
     row.setdefault("output", "0")
+    if not like.keys() & row.keys():
+        row |= {name: row[other] for name, other in like.items() if other in row}
     order = [*COMPONENTS.values(), "request"]
     return {name: row[name] for name in order if name in row}
 
@@ -174,12 +186,13 @@ def is_partial(id, rows):
 def prices(model, since):
     """The rows of a model, or none where one of them cannot be said."""
     rows, before = [], None
+    like = SPOKEN if speaks(model.id) else LIKE_TEXT if model.id.startswith("gemini") else {}
     for day in starts(model, since):
         of_day = []
         for service, price in variants(model, day).items():
             tiers = {tier.start for it in vars(price).values() if isinstance(it, types.TieredPrices) for tier in it.tiers}
             for above in [None, *sorted(tiers)]:
-                row = rates(price, above)
+                row = rates(price, above, like)
                 if row is None:
                     return None
                 of_day.append(({"service": service} if service else {}) | ({"above": above} if above else {}) | row)
