@@ -297,6 +297,7 @@ mod tests {
                 reached,
                 field: None,
                 usage: None,
+                readable: None,
             })
         };
         for (class, reached, expect) in [

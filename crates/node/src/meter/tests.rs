@@ -193,6 +193,7 @@ fn ended(reached: Reached) -> Ended {
         reached,
         field: None,
         usage: None,
+        readable: None,
     }
 }
 

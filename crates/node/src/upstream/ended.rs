@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tollgate_proto::completion::v1::AttemptOutcome;
-use tollgate_provider::chat::Usage;
+use tollgate_provider::chat::{Request, Usage};
 use tollgate_provider::{Class, Failure};
 
 use crate::address;
@@ -32,6 +32,8 @@ pub(crate) struct Ended {
     pub(crate) field: Option<String>,
     /// What it used, where the provider has told that.
     pub(crate) usage: Option<Box<Usage>>,
+    /// The request without the thoughts in it that the deployment could not read, where that is why it refused it.
+    pub(crate) readable: Option<Arc<Request>>,
 }
 
 // === impl Ended ===
@@ -55,6 +57,15 @@ impl Ended {
             reached,
             field: None,
             usage: None,
+            readable: None,
+        }
+    }
+
+    /// The same deployment can read this request.
+    pub(super) fn but_for_thoughts(self, readable: Option<Request>) -> Self {
+        Self {
+            readable: readable.map(Arc::new),
+            ..self
         }
     }
 
