@@ -361,7 +361,7 @@ fn report(deployment: &Arc<Deployment>, ended: &Ended) {
         tracing::warn!(
             provider = &*deployment.provider.name,
             failure = %ended.failure,
-            "a provider cannot be used as the policy has it"
+            "a provider cannot be used as the policy has it: see `tollgate providers check`"
         );
     }
 }

@@ -215,7 +215,9 @@ mod tests {
         assert!(shown.contains("always "), "{shown}");
         assert!(shown.contains("batch, above 200000 tokens"), "{shown}");
         assert!(
-            shown.contains("input 1.25, cached_input 0.125, output 10 "),
+            shown.contains(
+                "input 1.25, cached_input 0.125, input_audio 1.25, cached_audio 0.125, output 10 "
+            ),
             "{shown}"
         );
         assert!(shown.contains(Catalog::built_in().revision()), "{shown}");
