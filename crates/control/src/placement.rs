@@ -47,8 +47,8 @@ struct Seen {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
     pub(crate) epoch: u64,
-    /// It can be handed over without a gap in which nothing is handed out.
-    pub(crate) is_portable: bool,
+    /// It is being handed over already.
+    pub(crate) is_leaving: bool,
 }
 
 /// What this process is to do.
@@ -95,8 +95,7 @@ impl Census {
             let holds = held(shard);
             match holds {
                 Some(held) if owned && held.epoch == epoch => {
-                    // Balance is not worth a gap.
-                    let moves = held.is_portable && plan.leaves.len() < MOVES;
+                    let moves = !held.is_leaving && plan.leaves.len() < MOVES;
                     if moves && self.belongs_elsewhere(me, shard) {
                         plan.leaves.push(shard);
                     }

@@ -14,6 +14,7 @@ mod key;
 mod live;
 mod pool;
 mod simulated;
+mod suits;
 
 use std::sync::{Arc, OnceLock};
 use std::time::UNIX_EPOCH;
@@ -34,6 +35,7 @@ use crate::clock;
 
 pub(crate) use ended::{Ended, Reached};
 pub(crate) use live::LiveStream;
+pub(crate) use suits::suits;
 
 /// Most bytes of an answer that is not streamed.
 const LONGEST_ANSWER: usize = 32 * 1024 * 1024;

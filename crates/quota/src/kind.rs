@@ -7,7 +7,7 @@ use crate::{Error, OwnerTime, Window};
 /// The shortest window of any kind, in milliseconds.
 const SHORTEST_WINDOW_MS: u64 = 1_000;
 /// Fixed windows up to this long, in milliseconds, begin anew too often for a write per counter.
-const LONGEST_BRIEF_MS: u64 = 10_000;
+pub(crate) const LONGEST_BRIEF_MS: u64 = 10_000;
 /// The longest fixed window whose charge is kept as a mark, in milliseconds. What is granted to a node that dies
 /// stays charged until such a window ends; longer ones are kept by rows that can be closed. No sliding window, and
 /// no bucket, is longer.
@@ -157,11 +157,6 @@ impl Kind {
             | Self::Endless
             | Self::Concurrent => false,
         }
-    }
-
-    /// Whether a new owner hands out nothing for a while, since nobody wrote down how much others did.
-    pub(crate) fn leaves_gap(self) -> bool {
-        self.is_by_horizon() && !self.is_recorded()
     }
 
     /// Refuses what no keeping serves.

@@ -11,6 +11,7 @@ mod horizon;
 mod idle;
 mod keeping;
 mod ledger_row;
+mod legacy;
 mod level;
 mod part;
 mod promised;
@@ -35,6 +36,7 @@ use horizon::{Horizon, View};
 use idle::Idle;
 pub use keeping::MOST_ROWS;
 pub use ledger_row::LedgerRow;
+pub use legacy::Legacy;
 use part::Holder;
 pub use part::Sharer;
 pub use raise::Raise;
@@ -65,8 +67,6 @@ pub struct Owner {
     idle: HashMap<Counter, Idle>,
     sessions: Sessions,
     horizon: Horizon,
-    /// Whether it has a counter of which another owner hands out nothing for a while.
-    leaves_gap: bool,
     /// When accounts are to be looked at again.
     timers: BTreeSet<(OwnerTime, Counter)>,
     sweep_at: Option<OwnerTime>,
@@ -91,7 +91,6 @@ impl Owner {
             idle: HashMap::new(),
             sessions: Sessions::default(),
             horizon: Horizon::new(epoch),
-            leaves_gap: false,
             timers: BTreeSet::new(),
             sweep_at: None,
             ended: None,
@@ -166,13 +165,6 @@ impl Owner {
         let horizon = self.horizon.look_at(&self.config);
         let others = self.sweep_at.into_iter().chain(horizon);
         timer.into_iter().chain(others).min()
-    }
-
-    /// Whether another owner could go on at once where this one ends: it has no counter that is kept by the horizon
-    /// alone, of which a new owner hands out nothing for a while.
-    #[must_use]
-    pub fn ends_without_a_gap(&self) -> bool {
-        !self.leaves_gap
     }
 
     /// The live state of every counter in memory, in no order.
@@ -331,7 +323,6 @@ impl Owner {
                     gathered.effects.push(Effect::Load(counter.clone()));
                 }
                 self.horizon.in_use |= counter.kind().is_by_horizon();
-                self.leaves_gap |= counter.kind().leaves_gap();
                 self.sweep_at.get_or_insert(now.after(SWEEP_EVERY_MS));
                 true
             }
@@ -380,7 +371,7 @@ impl Owner {
         self.horizon.in_use = accounts
             .keys()
             .any(|counter| counter.kind().is_by_horizon());
-        self.leaves_gap = accounts.keys().any(|counter| counter.kind().leaves_gap());
+        self.horizon.forget(now, &self.config);
         self.timers
             .retain(|(_, counter)| accounts.contains_key(counter));
         self.sessions.forget(now);
@@ -437,6 +428,7 @@ impl Owner {
             raised: raise.map_or(0, |raise| raise.units),
             restore: *restore,
             horizon: horizon.view(limits.revision()),
+            legacy: horizon.legacies().of(counter),
         };
         let mut wishes = Wishes::default();
         act(account, &context, &mut wishes);
@@ -476,6 +468,7 @@ impl Owner {
             raised: raise.map_or(0, |raise| raise.units),
             restore: self.restore,
             horizon: self.horizon.view(self.limits.revision()),
+            legacy: self.horizon.legacies().of(counter),
         }
     }
 }

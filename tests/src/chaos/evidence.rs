@@ -149,7 +149,7 @@ impl Collector {
         let cell = self.cells.get(counter).with_context(unreadable)?;
         let window = match cell.rule().kind {
             Kind::Fixed => Some(window.parse().with_context(unreadable)?),
-            Kind::Sliding | Kind::Bucket | Kind::Month | Kind::Endless | Kind::Slots => None,
+            Kind::Sliding(_) | Kind::Bucket | Kind::Month | Kind::Endless | Kind::Slots => None,
         };
         Ok((*cell, window, units.parse().with_context(unreadable)?))
     }

@@ -76,8 +76,8 @@ pub(super) enum Per {
 pub(super) enum Kind {
     /// In windows of the run.
     Fixed,
-    /// In any interval as long as a [part](ROLLING_PART) of a window.
-    Sliding,
+    /// In any interval as long as one of so many parts of a window.
+    Sliding(u64),
     /// A bucket that so many units come into in a [part](ROLLING_PART) of a window, and that holds as many.
     Bucket,
     /// In a month of UTC.
@@ -88,7 +88,8 @@ pub(super) enum Kind {
     Slots,
 }
 
-/// What counts without windows does so over this part of one: a new owner waits for as long.
+/// What counts without windows, and is not written down while it is used, does so over this part of one: after a crash a
+/// new owner waits for as long.
 pub(super) const ROLLING_PART: u64 = 4;
 
 impl Kind {
@@ -96,7 +97,8 @@ impl Kind {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Fixed => "fixed",
-            Self::Sliding => "sliding",
+            Self::Sliding(1) => "sliding",
+            Self::Sliding(_) => "sliding, brief",
             Self::Bucket => "bucket",
             Self::Month => "month",
             Self::Endless => "endless",
@@ -113,7 +115,7 @@ impl Kind {
         let part = window_s / ROLLING_PART;
         match self {
             Self::Fixed => format!(", window: {window_s}s"),
-            Self::Sliding => format!(", window: {part}s, kind: sliding"),
+            Self::Sliding(parts) => format!(", window: {}s, kind: sliding", window_s / parts),
             Self::Bucket => format!(", window: {part}s, kind: bucket, burst: {amount}"),
             Self::Month => ", window: 1mo, timezone: UTC".to_owned(),
             Self::Endless | Self::Slots => String::new(),
@@ -187,7 +189,7 @@ const fn limit(name: &'static str, model: Model, per: Per, unit: Unit, kind: Kin
 }
 
 /// All limits, of which each stage sets some.
-pub(super) const LIMITS: [Limit; 10] = [
+pub(super) const LIMITS: [Limit; 11] = [
     limit(
         "key-requests",
         Model::Chat,
@@ -215,7 +217,7 @@ pub(super) const LIMITS: [Limit; 10] = [
         Model::Flow,
         Per::Key,
         Unit::Requests,
-        Kind::Sliding,
+        Kind::Sliding(ROLLING_PART),
     ),
     limit(
         "team-bucket",
@@ -245,6 +247,13 @@ pub(super) const LIMITS: [Limit; 10] = [
         Per::Team,
         Unit::Slots,
         Kind::Slots,
+    ),
+    limit(
+        "key-interval",
+        Model::Flow,
+        Per::Key,
+        Unit::Requests,
+        Kind::Sliding(1),
     ),
 ];
 

@@ -131,7 +131,9 @@ pub(super) fn judge(assumed: Assumptions, evidence: &Evidence) -> Verdict {
             .collect();
         match rule.kind {
             Kind::Fixed => windows::judge(&mut verdict, assumed, evidence, (cell, &uses)),
-            Kind::Sliding => rolling::sliding(&mut verdict, assumed, evidence, (cell, &uses)),
+            Kind::Sliding(parts) => {
+                rolling::sliding(&mut verdict, assumed, evidence, (cell, &uses), parts);
+            }
             Kind::Bucket => rolling::bucket(&mut verdict, assumed, evidence, (cell, &uses)),
             Kind::Month | Kind::Endless => {
                 ledgers::budget(&mut verdict, evidence, (cell, &uses));

@@ -64,7 +64,7 @@ const fn stage(
 }
 
 /// In turn, each first without and then with faults.
-pub(super) const STAGES: [Stage; 15] = [
+pub(super) const STAGES: [Stage; 17] = [
     stage(
         "10 per key, 100 per team",
         Model::Chat,
@@ -82,6 +82,12 @@ pub(super) const STAGES: [Stage; 15] = [
         Model::Flow,
         KEYS,
         &[("key-sliding", 10)],
+    ),
+    stage(
+        "10 in any interval as long as a window, per key",
+        Model::Flow,
+        KEYS,
+        &[("key-interval", 10)],
     ),
     stage("1 slot per key", Model::Hold, 6, &[("key-slots", 1)]),
     stage(
@@ -125,6 +131,12 @@ pub(super) const STAGES: [Stage; 15] = [
         Model::Spend,
         KEYS,
         &[("key-budget", 100 * REQUEST_COST)],
+    ),
+    stage(
+        "1,000 in any interval as long as a window, per key",
+        Model::Flow,
+        1,
+        &[("key-interval", 1_000)],
     ),
     stage(
         "10,000 tokens per team",

@@ -155,7 +155,8 @@ impl Seen<'_> {
                 let used = admitted.copied().unwrap_or(0);
                 (used, amount - self.unusable(cell).min(amount))
             }
-            Kind::Sliding | Kind::Bucket => (reached().count() as u64, amount * ROLLING_PART),
+            Kind::Sliding(parts) => (reached().count() as u64, amount * parts),
+            Kind::Bucket => (reached().count() as u64, amount * ROLLING_PART),
             Kind::Slots => (self.busy_ms(cell, from..to), amount * self.window_ms),
             Kind::Month | Kind::Endless => return None,
         };

@@ -2,10 +2,11 @@
 //! counter by counter.
 
 use prost::Message;
-use tollgate_quota::owner::{HorizonRecord, Load};
-use tollgate_quota::{Epoch, OwnerTime, Shard};
+use tollgate_quota::owner::{HorizonRecord, Legacy, Load};
+use tollgate_quota::{Counter, Epoch, OwnerTime, Shard};
 use tracing::{debug, error};
 
+use super::record::StoredCharge;
 use super::write::{Desk, signed};
 use crate::error::{Error, Result};
 use crate::store::Entry;
@@ -15,7 +16,7 @@ const PREFIX: &str = "/q/horizon/";
 /// The one of all counters, before they were divided into shards. It counts where a shard has none of its own.
 const FORMER: &str = "/q/horizon/0";
 
-#[derive(Clone, PartialEq, Eq, prost::Message)]
+#[derive(Clone, PartialEq, prost::Message)]
 struct Stored {
     #[prost(uint64, tag = "1")]
     until: u64,
@@ -26,6 +27,24 @@ struct Stored {
     /// Absent where the owner kept no records of sliding limits.
     #[prost(uint64, optional, tag = "4")]
     unrecorded: Option<u64>,
+    /// Absent where the owner left no word of what it had handed out.
+    #[prost(uint64, optional, tag = "5")]
+    untold: Option<u64>,
+    #[prost(message, repeated, tag = "6")]
+    left: Vec<StoredLegacy>,
+}
+
+/// What is left word of, of one counter.
+#[derive(Clone, PartialEq, prost::Message)]
+struct StoredLegacy {
+    #[prost(string, tag = "1")]
+    counter: String,
+    #[prost(uint64, tag = "2")]
+    at: u64,
+    #[prost(uint64, tag = "3")]
+    out: u64,
+    #[prost(message, repeated, tag = "4")]
+    charged: Vec<StoredCharge>,
 }
 
 pub(super) fn path(shard: Shard) -> String {
@@ -38,21 +57,47 @@ pub(super) fn encode(record: &HorizonRecord) -> Vec<u8> {
         revision: record.revision,
         epoch: record.epoch.0,
         unrecorded: Some(record.unrecorded.0),
+        untold: Some(record.untold.0),
+        left: record.left.iter().map(StoredLegacy::of).collect(),
     };
     stored.encode_to_vec()
 }
 
+impl StoredLegacy {
+    fn of((counter, legacy): &(Counter, Legacy)) -> Self {
+        Self {
+            counter: counter.as_str().to_owned(),
+            at: legacy.at.0,
+            out: legacy.out,
+            charged: StoredCharge::all(&legacy.charged),
+        }
+    }
+
+    fn read(self) -> std::result::Result<(Counter, Legacy), tollgate_quota::Error> {
+        let legacy = Legacy {
+            at: OwnerTime(self.at),
+            out: self.out,
+            charged: self.charged.into_iter().map(StoredCharge::read).collect(),
+        };
+        Ok((Counter::parse(&self.counter)?, legacy))
+    }
+}
+
 fn decode(entry: &Entry) -> Result<HorizonRecord> {
-    let damaged = |error: prost::DecodeError| Error::Damaged {
+    let damaged = |reason: String| Error::Damaged {
         key: entry.key.clone(),
-        reason: error.to_string(),
+        reason,
     };
-    let stored = Stored::decode(entry.value.clone()).map_err(damaged)?;
+    let stored = Stored::decode(entry.value.clone()).map_err(|error| damaged(error.to_string()))?;
+    let left: std::result::Result<Vec<_>, _> =
+        stored.left.into_iter().map(StoredLegacy::read).collect();
     Ok(HorizonRecord {
         until: OwnerTime(stored.until),
         revision: stored.revision,
         epoch: Epoch(stored.epoch),
         unrecorded: OwnerTime(stored.unrecorded.unwrap_or(stored.until)),
+        untold: OwnerTime(stored.untold.unwrap_or(stored.until)),
+        left: left.map_err(|error| damaged(error.to_string()))?.into(),
     })
 }
 
@@ -84,6 +129,8 @@ impl Desk {
 mod tests {
     use std::sync::Arc;
 
+    use tollgate_quota::Kind;
+
     use super::*;
     use crate::ownership::{Ownership, Replica};
     use crate::store::embedded::Embedded;
@@ -95,12 +142,23 @@ mod tests {
             revision: 7,
             epoch: Epoch(9),
             unrecorded: OwnerTime(3),
+            untold: OwnerTime(4),
+            left: Arc::default(),
         }
     }
 
     #[test]
     fn the_record_is_read_back() {
-        let record = record(1_700_000_000_000);
+        let kind = Kind::Bucket { window_ms: 4_000 };
+        let legacy = Legacy {
+            at: OwnerTime(1_700_000_000_001),
+            out: 2,
+            charged: vec![(OwnerTime(1_700_000_000_900), 3)],
+        };
+        let record = HorizonRecord {
+            left: [(Counter::new("limit", kind, "acme/ada").unwrap(), legacy)].into(),
+            ..record(1_700_000_000_000)
+        };
         let entry = Entry {
             key: path(Shard(3)),
             value: encode(&record).into(),
@@ -108,6 +166,16 @@ mod tests {
             mod_revision: 2,
         };
         assert_eq!(decode(&entry).unwrap(), record);
+        // Of one that says nothing of that, all of it has to be waited for.
+        let older = Stored {
+            until: 5,
+            ..Stored::default()
+        };
+        let older = decode(&Entry {
+            value: older.encode_to_vec().into(),
+            ..entry.clone()
+        });
+        assert_eq!(older.unwrap().untold, OwnerTime(5));
         let damaged = Entry {
             value: vec![0xff].into(),
             ..entry

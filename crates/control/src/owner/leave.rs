@@ -12,17 +12,18 @@ use super::{Done, Shell};
 use crate::error::Result;
 
 /// At shutdown the store has so long to take the last writes. Without them units stay unused until their window ends, and
-/// the next owner of limits without windows waits a few seconds longer.
+/// the next owner of brief limits and buckets hands out nothing for some seconds.
 const WITHIN: Duration = Duration::from_secs(3);
 /// Shards released by one transaction, each by two writes.
 const MOST_RELEASED: usize = 60;
+/// Counters that are left word of by one transaction, unless one shard has more: some of a store's megabytes.
+const MOST_LEFT: usize = 2_000;
 
 /// A shard of which all is written, to be released.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Leaving {
     pub(super) term: (Shard, u64),
-    /// The horizon to leave behind: the next owner need not wait for more than leases, but for brief windows of sliding
-    /// limits.
+    /// The horizon to leave behind, with word of what was handed out by it: the next owner need not wait.
     pub(super) horizon: Option<HorizonRecord>,
 }
 
@@ -65,7 +66,13 @@ impl Shell {
 
     pub(super) fn start_leaving(&mut self) {
         while !self.leaving.is_empty() {
-            let count = self.leaving.len().min(MOST_RELEASED);
+            let mut left = 0;
+            let fits = |leaving: &&Leaving| {
+                left += leaving.horizon.as_ref().map_or(0, |it| it.left.len());
+                left <= MOST_LEFT
+            };
+            let several = self.leaving.iter().take(MOST_RELEASED);
+            let count = several.take_while(fits).count().max(1);
             let batch: Vec<_> = self.leaving.drain(..count).collect();
             let (desk, wait) = (self.desk.clone(), self.backoff.draw());
             self.jobs.spawn(async move {

@@ -38,11 +38,25 @@ struct Stored {
 
 /// Units that are charged, and when they no longer count.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
-struct StoredCharge {
+pub(super) struct StoredCharge {
     #[prost(uint64, tag = "1")]
     until: u64,
     #[prost(uint64, tag = "2")]
     units: u64,
+}
+
+impl StoredCharge {
+    pub(super) fn all(charged: &[(OwnerTime, u64)]) -> Vec<Self> {
+        let charge = |&(until, units): &(OwnerTime, u64)| Self {
+            until: until.0,
+            units,
+        };
+        charged.iter().map(charge).collect()
+    }
+
+    pub(super) fn read(self) -> (OwnerTime, u64) {
+        (OwnerTime(self.until), self.units)
+    }
 }
 
 /// What is promised to one process.
@@ -175,7 +189,7 @@ pub(super) fn encode(counter: &Counter, record: &Record) -> Vec<u8> {
         revision: record.revision,
         epoch: record.epoch.0,
         promises: record.promises.iter().map(promise).collect(),
-        charged: record.charged.iter().map(charge).collect(),
+        charged: StoredCharge::all(&record.charged),
     };
     stored.encode_to_vec()
 }
@@ -186,13 +200,6 @@ fn promise((of, promise): (Incarnation, Promise)) -> StoredPromise {
         units: promise.units,
         from: promise.from.0,
         through: promise.through.0,
-    }
-}
-
-fn charge(&(until, units): &(OwnerTime, u64)) -> StoredCharge {
-    StoredCharge {
-        until: until.0,
-        units,
     }
 }
 
@@ -222,11 +229,7 @@ pub(super) fn decode(entry: &Entry) -> Result<(Counter, Record)> {
         revision: stored.revision,
         epoch: Epoch(stored.epoch),
         promises: stored.promises.iter().map(promised).collect(),
-        charged: stored
-            .charged
-            .iter()
-            .map(|it| (OwnerTime(it.until), it.units))
-            .collect(),
+        charged: stored.charged.into_iter().map(StoredCharge::read).collect(),
     };
     Ok((counter, record))
 }

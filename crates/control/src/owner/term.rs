@@ -117,12 +117,12 @@ impl Terms {
         self.terms.get(&shard).map(|term| term.epoch)
     }
 
-    /// How the shard is held. One that is being handed over already is of no more interest to that.
+    /// How the shard is held.
     pub(super) fn held(&self, shard: Shard) -> Option<Held> {
         let term = self.terms.get(&shard)?;
         Some(Held {
             epoch: term.epoch,
-            is_portable: term.leaving.is_none() && term.machine.ends_without_a_gap(),
+            is_leaving: term.leaving.is_some(),
         })
     }
 

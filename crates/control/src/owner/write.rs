@@ -206,7 +206,9 @@ impl Desk {
         }
         for shard in shards {
             // A conflict means that somebody else has taken it already.
-            self.store.commit(release(&[*shard])).await?;
+            self.store
+                .commit(release(std::slice::from_ref(shard)))
+                .await?;
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ struct Member {
     census: Census,
     held: BTreeMap<Shard, u64>,
     runs: bool,
-    is_portable: bool,
+    is_leaving: bool,
 }
 
 impl World {
@@ -32,19 +32,19 @@ impl World {
             census: Census::default(),
             held: BTreeMap::new(),
             runs: true,
-            is_portable: true,
+            is_leaving: false,
         });
     }
 
     /// Every process that runs looks once, and does at once what follows.
     fn round(&mut self) {
         for member in self.members.iter_mut().filter(|member| member.runs) {
-            let (held, is_portable) = (&member.held, member.is_portable);
+            let (held, is_leaving) = (&member.held, member.is_leaving);
             let plan = member
                 .census
                 .plan(&member.me, (&self.store, 250), false, |shard| {
                     let epoch = *held.get(&shard)?;
-                    Some(Held { epoch, is_portable })
+                    Some(Held { epoch, is_leaving })
                 });
             self.revision += 1;
             if plan.register.is_some() {
@@ -165,15 +165,15 @@ fn a_restarted_replica_has_its_shards_back_at_once() {
 }
 
 #[test]
-fn what_could_not_be_handed_over_without_a_gap_stays() {
+fn what_is_being_handed_over_is_not_handed_over_again() {
     let mut world = World::default();
     world.add("a", 1);
     world.rounds(2);
     world.add("b", 2);
-    world.members[0].is_portable = false;
+    world.members[0].is_leaving = true;
     world.rounds(60);
     assert_eq!(world.share("a", 1), Shard::COUNT);
-    world.members[0].is_portable = true;
+    world.members[0].is_leaving = false;
     world.rounds(60);
     assert!(world.share("b", 2) > 80, "{:?}", world.shares());
 }
@@ -204,8 +204,8 @@ fn a_shard_that_is_owned_and_not_held_is_claimed_anew() {
             Shard(1) => 2,
             _ => 4,
         };
-        let is_portable = true;
-        Some(Held { epoch, is_portable })
+        let is_leaving = false;
+        Some(Held { epoch, is_leaving })
     };
     let plan = census.plan(&me, (&sighting, 0), false, held);
     assert_eq!(plan.claims, [(Shard(0), 4), (Shard(1), 4)]);

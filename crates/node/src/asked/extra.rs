@@ -1,7 +1,7 @@
 //! What is paid for apart from tokens of text.
 
 use tollgate_policy::price::Part as Priced;
-use tollgate_policy::table::{Api, Deployment, Kind, Protocol};
+use tollgate_policy::table::{Api, Deployment, Feature, Kind, Protocol};
 use tollgate_provider::chat::{Modality, Part, Request, Tool};
 use tollgate_provider::embeddings::{self, Input};
 
@@ -120,6 +120,14 @@ impl Extra {
         let Kind::Http(endpoint) = &deployment.provider.kind else {
             return self.wants == Wants::Embedding;
         };
+        let feature = match self.wants {
+            Wants::Sound | Wants::Speech => Some(Feature::Audio),
+            Wants::SearchTool => Some(Feature::Tools),
+            Wants::Embedding | Wants::Search { .. } => None,
+        };
+        if feature.is_some_and(|it| deployment.lacks.contains(&it)) {
+            return false;
+        }
         let is_openai = match endpoint.protocol {
             Protocol::OpenAi | Protocol::AzureOpenAi | Protocol::OpenAiCompatible => {
                 deployment.api == Api::ChatCompletions

@@ -292,11 +292,12 @@ providers:
 deployments:
   plain: { provider: p, model: m, price: { input: "1", output: "2" } }
   rich:  { provider: p, model: m, price: { input: "1", output: "2", input_audio: "9", output_audio: "9", search: "0.01" } }
-  # It is not told of what it has no words for.
+  # These are not told of what they have no words for, and of what they lack.
   other: { provider: q, model: m, price: { input: "1", output: "2" } }
+  deaf:  { provider: p, model: m, lacks: [audio], price: { input: "1", output: "2", search: "0.01" } }
 pools:
   plain: { targets: [ { deployment: plain } ] }
-  rich:  { targets: [ { deployment: rich }, { deployment: other } ] }
+  rich:  { targets: [ { deployment: rich }, { deployment: other }, { deployment: deaf } ] }
 models:
   plain: { routes: [ { pools: [plain] } ] }
   rich:  { routes: [ { pools: [rich] } ] }

@@ -355,7 +355,9 @@ impl Account {
         };
         // Units that end with their window are never written off.
         let stray = self.is_windowed() && told.generation != Generation::FIRST;
-        if stray || label <= self.floor || label < self.label {
+        // A lease that is over brings nothing new, and an account that was forgotten since may have spent its units (R3).
+        let late = !self.is_windowed() && label > self.label && end.earliest <= now;
+        if stray || late || label <= self.floor || label < self.label {
             return false;
         }
         if label > self.label {

@@ -451,3 +451,26 @@ fn edges_are_never_farther_than_they_seem() {
     assert_eq!(edges.since_ms, 30_000 - 6 - 2);
     assert_eq!(node.edges(NOW.after(26_000), &counter("a")), None);
 }
+
+/// Behind many who wait, the whole limit has to come several times.
+#[test]
+fn more_than_a_whole_limit_comes_in_several_rounds_as_long_as_its_kind_has() {
+    let slots = Counter::new("slots", Kind::Concurrent, "k").unwrap();
+    for (counter, rem_ms, comes_in_ms) in [
+        (counter("a"), 30_000, 30_000 + 3 * T),
+        // Nobody can tell when one comes free: a second, and one more for each round.
+        (slots, 3_600_000, 1_000 + 3 * 1_000),
+    ] {
+        let full = OwnerAccount {
+            counter: counter.clone(),
+            exhausted_above: Some(0),
+            limit: 10,
+            rem_ms,
+            ..grant("a", 0)
+        };
+        let node = node(vec![full]);
+        let (limit, ms) = node.comes_in_ms(NOW, &counter, 31).unwrap();
+        assert_eq!(limit, 10);
+        assert!(ms.abs_diff(comes_in_ms) < 100, "{counter}: {ms}");
+    }
+}

@@ -256,7 +256,7 @@ impl Account {
             }
             Some(Why::TooLarge { .. } | Why::NoAnswer | Why::Late) | None => 0,
         };
-        let more = windows.saturating_mul(self.counter.kind().window_ms());
+        let more = windows.saturating_mul(self.round_ms());
         Some((self.limit, first.saturating_add(more)))
     }
 }

@@ -3,6 +3,7 @@ use std::collections::{BTreeSet, VecDeque};
 use crate::owner::few::Few;
 use crate::owner::horizon::View;
 use crate::owner::keeping::{self, Keeping, Totals, Turn};
+use crate::owner::legacy::Legacy;
 use crate::owner::part::{Holder, Parts};
 use crate::owner::promised::promised;
 use crate::owner::row::{Fit, Row};
@@ -32,6 +33,8 @@ pub(super) struct Context<'a> {
     pub(super) raised: u64,
     pub(super) restore: Restore,
     pub(super) horizon: View,
+    /// What an earlier owner left word of, of a counter that has no record.
+    pub(super) legacy: Option<&'a Legacy>,
 }
 
 impl Context<'_> {

@@ -6,11 +6,14 @@
 //! latest, whatever became of them. The record also holds the highest policy revision that was obeyed, so
 //! that a new owner whose policy lags does not hand out by an older one.
 
+use std::sync::Arc;
+
+use crate::owner::legacy::{self, Legacies, Legacy};
 use crate::owner::{Commit, Config, Effect, Load};
-use crate::{Epoch, OwnerTime};
+use crate::{Counter, Epoch, OwnerTime};
 
 /// What is durable of the horizon. One key in the store, written only under the ownership guard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HorizonRecord {
     /// Nothing is handed out by the owner of `epoch` once its clock shows this.
     pub until: OwnerTime,
@@ -20,6 +23,10 @@ pub struct HorizonRecord {
     pub epoch: Epoch,
     /// Until then units may have been handed out of which no record tells, though their kind has records.
     pub unrecorded: OwnerTime,
+    /// Until then units may have been handed out, of kinds without records, of which `left` does not tell.
+    pub untold: OwnerTime,
+    /// What the owner left word of as it ended.
+    pub left: Arc<[(Counter, Legacy)]>,
 }
 
 /// What the accounts see of it.
@@ -30,6 +37,9 @@ pub(super) struct View {
     /// Until when earlier owners may have handed out without a record of it where the kind has one; none while that is not
     /// known.
     pub(super) unrecorded: Option<OwnerTime>,
+    /// Until when earlier owners may have handed out, of kinds without records, of which nobody left word; none while that is
+    /// not known.
+    pub(super) untold: Option<OwnerTime>,
     /// Until when this owner may.
     pub(super) until: OwnerTime,
     /// Whether the policy that this owner knows is durably in force.
@@ -37,7 +47,7 @@ pub(super) struct View {
 }
 
 /// The dealings with the store: at most one at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Link {
     /// Not yet of use.
     Idle,
@@ -49,7 +59,7 @@ enum Link {
 }
 
 /// What is to be done about the horizon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Act {
     Load,
     Persist(HorizonRecord, i64),
@@ -76,6 +86,8 @@ pub(super) struct Horizon {
     stored: Option<HorizonRecord>,
     inherited: Option<OwnerTime>,
     unrecorded: OwnerTime,
+    untold: OwnerTime,
+    legacies: Legacies,
     /// Others may have handed out until then, whatever is found.
     floor: OwnerTime,
     until: OwnerTime,
@@ -92,6 +104,8 @@ impl Horizon {
             stored: None,
             inherited: None,
             unrecorded: OwnerTime(0),
+            untold: OwnerTime(0),
+            legacies: Legacies::default(),
             floor: OwnerTime(0),
             until: OwnerTime(0),
             in_use: false,
@@ -103,21 +117,44 @@ impl Horizon {
         self.floor = self.floor.max(now);
     }
 
-    /// The record of an owner that hands out nothing after `now`. What it found still holds: an earlier owner whose lease
-    /// ended before its horizon may go on until then.
-    pub(super) fn last(&self, now: OwnerTime) -> Option<HorizonRecord> {
-        let own = self.stored.filter(|record| record.epoch == self.epoch)?;
+    /// The record of an owner that hands out nothing after `now`, and leaves word of that. What it found still holds: an
+    /// earlier owner whose lease ended before its horizon may go on until then.
+    pub(super) fn last(
+        &self,
+        now: OwnerTime,
+        left: Vec<(Counter, Legacy)>,
+    ) -> Option<HorizonRecord> {
+        let own = self.stored.as_ref();
+        let own = own.filter(|record| record.epoch == self.epoch)?;
         let until = own.until.min(now.after(1)).max(self.inherited?);
-        Some(HorizonRecord { until, ..own })
+        let left = legacy::in_order(left);
+        Some(HorizonRecord {
+            until,
+            untold: left.as_ref().map_or(until, |_| self.untold),
+            left: left.unwrap_or_default(),
+            ..own.clone()
+        })
+    }
+
+    /// What earlier owners left word of.
+    pub(super) fn legacies(&self) -> &Legacies {
+        &self.legacies
+    }
+
+    /// Forgets of it what counts no longer.
+    pub(super) fn forget(&mut self, now: OwnerTime, config: &Config) {
+        self.legacies.forget(now, config);
     }
 
     pub(super) fn view(&self, revision: u64) -> View {
         View {
             inherited: self.inherited,
             unrecorded: self.inherited.map(|_| self.unrecorded),
+            untold: self.inherited.map(|_| self.untold),
             until: self.until,
             in_force: self
                 .stored
+                .as_ref()
                 .is_some_and(|stored| stored.revision == revision),
         }
     }
@@ -137,18 +174,21 @@ impl Horizon {
                 Some(Act::Load)
             }
             Link::Ready => {
-                let known = self.stored.map_or(0, |stored| stored.revision);
+                let known = self.stored.as_ref().map_or(0, |stored| stored.revision);
                 let due = self.until <= now.after(config.horizon_ms - config.renew_ms);
                 if !due && known >= revision {
                     return None;
                 }
+                let until = self.until.max(now.after(config.horizon_ms));
                 let record = HorizonRecord {
-                    until: self.until.max(now.after(config.horizon_ms)),
+                    until,
                     revision: known.max(revision),
                     epoch: self.epoch,
                     unrecorded: self.unrecorded,
+                    untold: until,
+                    left: Arc::default(),
                 };
-                self.link = Link::Writing(record);
+                self.link = Link::Writing(record.clone());
                 Some(Act::Persist(record, self.mod_revision))
             }
             Link::Reading | Link::Retrying(_) | Link::Writing(_) => None,
@@ -184,9 +224,9 @@ impl Horizon {
                 return Ok(());
             }
             Load::Absent => (None, 0),
-            Load::Found(record, mod_revision) => (Some(*record), *mod_revision),
+            Load::Found(record, mod_revision) => (Some(record.clone()), *mod_revision),
         };
-        if let Some(record) = record.filter(|record| record.epoch > self.epoch) {
+        if let Some(record) = record.as_ref().filter(|it| it.epoch > self.epoch) {
             return Err(record.epoch);
         }
         self.link = Link::Ready;
@@ -197,27 +237,31 @@ impl Horizon {
     /// What is durable: of this owner's own epoch it is this owner's horizon, of an earlier one it is the
     /// bound of all that others did.
     fn adopt(&mut self, record: Option<HorizonRecord>, mod_revision: i64) {
-        self.stored = record;
-        self.mod_revision = mod_revision;
-        let unrecorded = record.map_or(OwnerTime(0), |record| record.unrecorded);
+        let unrecorded = record.as_ref().map_or(OwnerTime(0), |it| it.unrecorded);
         self.unrecorded = self.unrecorded.max(unrecorded).max(self.floor);
-        match record {
+        match &record {
             Some(record) if record.epoch == self.epoch => self.until = self.until.max(record.until),
             Some(record) => {
                 let until = record.until.max(self.floor);
                 self.inherited = self.inherited.max(Some(until));
+                self.untold = self.untold.max(record.untold);
+                self.legacies.adopt(&record.left);
             }
             None => self.inherited = self.inherited.max(Some(self.floor)),
         }
+        self.untold = self.untold.max(self.floor);
+        self.stored = record;
+        self.mod_revision = mod_revision;
     }
 
     /// Takes in what became of a renewal. Where that is not known it counts for others, but not here.
     pub(super) fn persisted(&mut self, outcome: Commit) -> Option<Act> {
-        let Link::Writing(record) = self.link else {
+        let Link::Writing(record) = &self.link else {
             return None;
         };
         match outcome {
             Commit::Committed(mod_revision) => {
+                let record = record.clone();
                 self.link = Link::Ready;
                 self.adopt(Some(record), mod_revision);
                 None

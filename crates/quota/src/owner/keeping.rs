@@ -23,7 +23,7 @@ pub use ledger::MOST_ROWS;
 use rolling::{Recorded, Rolling};
 
 use crate::owner::account::{Context, Wishes, Write};
-use crate::owner::{Commit, LedgerRow, Load, Record};
+use crate::owner::{Commit, LedgerRow, Legacy, Load, Record};
 use crate::{Close, Counter, Incarnation, OwnerTime, Promise, Window};
 
 /// The keeping of a counter's kind, with nothing known of it yet.
@@ -274,6 +274,11 @@ pub(super) trait Keeping: fmt::Debug + Send + Copied {
 
     /// What an owner that hands out nothing more leaves behind, where that differs from what is durable.
     fn last(&self, _context: &Context<'_>) -> Option<Write> {
+        None
+    }
+
+    /// What such an owner leaves word of, where the charge is written down nowhere else and something counts.
+    fn legacy(&self, _context: &Context<'_>) -> Option<Legacy> {
         None
     }
 

@@ -2,7 +2,7 @@
 
 use super::answer::Gathered;
 use super::{Effect, Event, HorizonRecord, Owner};
-use crate::OwnerTime;
+use crate::{Counter, OwnerTime};
 
 /// What an owner has to know of a store that was restored from an older copy.
 #[derive(Debug, Clone, Copy, Default)]
@@ -53,11 +53,17 @@ impl Owner {
         writes.collect()
     }
 
-    /// The horizon's record to leave behind by an owner that takes no step after `now`, where there is any: the next
-    /// one need not wait for more than leases, but for brief windows of sliding limits.
+    /// The horizon's record to leave behind by an owner that takes no step after `now`, where there is any: with what the
+    /// next one has to know to go on at once.
     #[must_use]
     pub fn last_horizon(&self, now: OwnerTime) -> Option<HorizonRecord> {
-        self.horizon.last(now)
+        let is_kept = |counter: &Counter| self.accounts.contains_key(counter);
+        let untouched = self.horizon.legacies().untouched(is_kept);
+        let own = self.accounts.values().filter_map(|account| {
+            let context = self.context(now, &account.counter);
+            Some((account.counter.clone(), account.keeping.legacy(&context)?))
+        });
+        self.horizon.last(now, untouched.chain(own).collect())
     }
 
     /// All that an owner which has retired does.

@@ -128,6 +128,7 @@ impl Desk {
                     Effect::LoadHorizon => {
                         let outcome = self
                             .horizon
+                            .clone()
                             .map_or(Load::Absent, |(r, m)| Load::Found(r, m));
                         effects.extend(self.owner.step(self.now, Event::HorizonLoaded(outcome)));
                     }
@@ -135,7 +136,8 @@ impl Desk {
                         record,
                         expected_mod_revision,
                     } => {
-                        assert_eq!(expected_mod_revision, self.horizon.map_or(0, |(_, m)| m));
+                        let stored = self.horizon.as_ref();
+                        assert_eq!(expected_mod_revision, stored.map_or(0, |(_, m)| *m));
                         self.horizon = Some((record, expected_mod_revision + 1));
                         let outcome = Commit::Committed(expected_mod_revision + 1);
                         effects.extend(self.owner.step(self.now, Event::HorizonPersisted(outcome)));

@@ -262,16 +262,19 @@ impl Bench {
                 };
                 owner::Event::Loaded { counter, outcome }
             }
-            Effect::LoadHorizon => owner::Event::HorizonLoaded(match (known, self.horizon) {
-                (false, _) => Load::Failed,
-                (true, None) => Load::Absent,
-                (true, Some((record, modified))) => Load::Found(record, modified),
-            }),
+            Effect::LoadHorizon => {
+                owner::Event::HorizonLoaded(match (known, self.horizon.clone()) {
+                    (false, _) => Load::Failed,
+                    (true, None) => Load::Absent,
+                    (true, Some((record, modified))) => Load::Found(record, modified),
+                })
+            }
             Effect::PersistHorizon {
                 record,
                 expected_mod_revision,
             } => {
-                assert_eq!(expected_mod_revision, self.horizon.map_or(0, |(_, m)| m));
+                let stored = self.horizon.as_ref();
+                assert_eq!(expected_mod_revision, stored.map_or(0, |(_, m)| *m));
                 let modified = expected_mod_revision + 1;
                 if known || done {
                     self.horizon = Some((record, modified));

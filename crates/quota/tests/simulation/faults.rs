@@ -17,6 +17,8 @@ pub(crate) enum Fault {
     PauseOwner { ms: u64 },
     /// Another owner takes over; the old one dies, or goes on.
     Failover { kill: bool },
+    /// The newest owner leaves in good order, and another one follows.
+    Leave,
     /// Policy changes, and reaches owners one after the other.
     ChangeLimits,
     /// Messages of one direction are lost.
@@ -36,7 +38,7 @@ pub(crate) enum Fault {
 type Make = fn(&mut Random, usize) -> Fault;
 
 /// The faults drawn, each at most so many times.
-const KINDS: [(u64, Make); 7] = [
+const KINDS: [(u64, Make); 8] = [
     (3, |random, _| Fault::Failover {
         kill: random.chance(40),
     }),
@@ -55,6 +57,7 @@ const KINDS: [(u64, Make); 7] = [
         ms: random.within(50, 8_000),
     }),
     (3, |_, _| Fault::ChangeLimits),
+    (2, |_, _| Fault::Leave),
 ];
 
 /// A store that is restored from a copy of a while ago, and when.

@@ -1,6 +1,7 @@
 //! The protocol's rules broken one at a time, on the wire and at the store.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tollgate_quota::node::Settled;
 use tollgate_quota::owner::{Effect, HorizonRecord, Load, Owner, Record};
@@ -55,6 +56,12 @@ pub(crate) enum Mutation {
     MarkFromWriting,
     /// Records: a new owner takes no account of what was charged.
     ChargesIgnored,
+    /// Word left: a new owner takes no account of what an earlier one left word of.
+    WordIgnored,
+    /// Word left: nor of what was at nodes then.
+    WordOfLeasesIgnored,
+    /// Word left: nor of what had been charged.
+    WordOfChargesIgnored,
     /// R4: what was written off bears the generation of what is granted afterwards.
     NoGeneration,
     /// R9: a node reports as spent what may still come back.
@@ -336,15 +343,29 @@ impl Mutants {
             Some(Mutation::HorizonReadEarly) => store.read_horizon_early(),
             _ => store.read_horizon(),
         };
-        let Load::Found(mut record, revision) = found else {
-            return found;
+        let (mut record, revision) = match found {
+            Load::Found(record, revision) => (record, revision),
+            other @ (Load::Absent | Load::Failed | Load::Rows { .. }) => return other,
         };
         if record.epoch == epoch {
-            return found;
+            return Load::Found(record, revision);
         }
         if self.is(Mutation::NoHorizonWait) {
-            record.until = OwnerTime(0);
+            (record.until, record.untold) = (OwnerTime(0), OwnerTime(0));
         }
+        if self.is(Mutation::WordIgnored) {
+            record.left = Arc::default();
+        }
+        let mut left = record.left.to_vec();
+        for (_, word) in &mut left {
+            if self.is(Mutation::WordOfLeasesIgnored) {
+                word.out = 0;
+            }
+            if self.is(Mutation::WordOfChargesIgnored) {
+                word.charged.clear();
+            }
+        }
+        record.left = left.into();
         if self.is(Mutation::LimitFromOwnCache) {
             record.revision = 0;
         }

@@ -76,19 +76,20 @@ impl Store {
 
     pub(crate) fn read_horizon(&self) -> Load<HorizonRecord> {
         let found = |(record, modified)| Load::Found(record, modified);
-        self.state.horizon.map_or(Load::Absent, found)
+        self.state.horizon.clone().map_or(Load::Absent, found)
     }
 
     /// The horizon as it was one renewal ago.
     pub(crate) fn read_horizon_early(&self) -> Load<HorizonRecord> {
-        match (self.state.horizon_before, self.state.horizon) {
-            (Some((record, _)), Some((_, modified))) => Load::Found(record, modified),
+        match (&self.state.horizon_before, &self.state.horizon) {
+            (Some((record, _)), Some((_, modified))) => Load::Found(record.clone(), *modified),
             _ => self.read_horizon(),
         }
     }
 
     pub(crate) fn horizon_modified(&self) -> i64 {
-        self.state.horizon.map_or(0, |(_, modified)| modified)
+        let horizon = self.state.horizon.as_ref();
+        horizon.map_or(0, |(_, modified)| *modified)
     }
 
     pub(crate) fn write_horizon(
@@ -105,14 +106,15 @@ impl Store {
         }
         let state = &mut self.state;
         state.revision += 1;
-        state.horizon_before = state.horizon;
-        state.horizon = Some((record, state.revision));
+        let policy = record.revision;
+        let horizon = Some((record, state.revision));
+        state.horizon_before = std::mem::replace(&mut state.horizon, horizon);
         if self
             .revisions
             .last()
-            .is_none_or(|(_, last)| record.revision != *last)
+            .is_none_or(|(_, last)| policy != *last)
         {
-            self.revisions.push((now, record.revision));
+            self.revisions.push((now, policy));
         }
         Commit::Committed(self.state.revision)
     }

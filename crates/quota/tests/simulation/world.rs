@@ -362,6 +362,10 @@ impl World {
             }
             Fault::Pause { node, ms } => self.nodes[node].paused_until = self.now + ms,
             Fault::Failover { kill } => self.failover(kill),
+            Fault::Leave => {
+                self.leave();
+                self.failover(false);
+            }
             Fault::ChangeLimits => self.change_limits(),
             Fault::Cut { to_owner, node, ms } => {
                 self.cut((to_owner, node), ms);

@@ -5,14 +5,15 @@ use std::collections::VecDeque;
 use super::{Assumptions, Evidence, LEFT_OVER_MS, Use, Verdict};
 use crate::chaos::limits::{Cell, ROLLING_PART};
 
-/// Of all requests that were certainly stamped within a window's length, those before one arrival are the most.
+/// Of all requests that were certainly stamped within one of so many parts of a window's length, those before one arrival are the most.
 pub(super) fn sliding(
     verdict: &mut Verdict,
     assumed: Assumptions,
     evidence: &Evidence,
     (cell, uses): (Cell, &[Use]),
+    parts: u64,
 ) {
-    let length = assumed.window_ms / ROLLING_PART;
+    let length = assumed.window_ms / parts;
     let mut before: VecDeque<&Use> = VecDeque::new();
     let mut sum = 0;
     for last in uses {

@@ -11,9 +11,10 @@ const ASSUMED: Assumptions = Assumptions {
 const START: u64 = 1_000_000 * 20_000;
 
 /// 10 requests per key, 15 per team, 1,000 tokens per team; sliding 10 per key, a bucket of 5 per team; 100,000
-/// billionths of a dollar per key, 150,000 per team and month; 2 slots per key, 3 per team.
+/// billionths of a dollar per key, 150,000 per team and month; 2 slots per key, 3 per team; 20 per key in any interval as
+/// long as a window.
 fn amounts() -> Amounts {
-    [10, 15, 1_000, 10_000_000, 10, 5, 100_000, 150_000, 2, 3].map(Some)
+    [10, 15, 1_000, 10_000_000, 10, 5, 100_000, 150_000, 2, 3, 20].map(Some)
 }
 
 fn lowered(limit: usize, amount: u64) -> Amounts {
@@ -195,6 +196,12 @@ fn one_request_too_many_in_any_interval_of_a_sliding_limit_is_found() {
             .into_iter()
             .any(|found| found == ("sliding", "key-sliding", 11, 10))
     };
+    // In 20 s, which is as long as a window.
+    let long = |apart| {
+        let found = |it| it == ("sliding", "key-interval", 21, 20);
+        promises(&flow(21, apart)).into_iter().any(found)
+    };
+    assert!(long(920) && !long(930));
     assert!(broken(&flow(11, 340)));
     assert!(!broken(&flow(11, 360)));
     assert!(!broken(&flow(10, 10)));

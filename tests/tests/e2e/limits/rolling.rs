@@ -209,3 +209,35 @@ async fn a_minute_that_is_used_in_part_goes_on_under_the_next_owners() -> anyhow
     ensure!(used * 100 >= MINUTE * 75, "{used} of {MINUTE}");
     Ok(())
 }
+
+/// Of brief limits nothing is written down while they are used: who leaves leaves word of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn brief_limits_go_on_under_the_next_owner_of_one_that_leaves() -> anyhow::Result<()> {
+    for kind in [
+        "requests: 20, window: 10s, kind: sliding",
+        "requests: 1, window: 10s, burst: 20, kind: bucket",
+    ] {
+        let limit = format!("{{ name: per-key, per: [key], {kind} }}");
+        let mut cluster = Cluster::start(Store::Etcd, 1, &policy(&limit)).await?;
+        let key = cluster.key("acme/ada").await?;
+        let caller = cluster.caller(0, &key)?;
+        let begin = Instant::now();
+        for _ in 0..10 {
+            ensure!(admitted(&caller).await?, "there is room: {kind}");
+        }
+        cluster.controls[0].stop().await?;
+        cluster.start_control(0).await?;
+        ensure!(decided(&caller).await?, "it goes on at once: {kind}");
+        let mut used = 11;
+        while admitted(&caller).await? {
+            used += 1;
+        }
+        // Nothing of the first ten may have come back, and one unit into the bucket at most.
+        ensure!(
+            begin.elapsed() < Duration::from_secs(9),
+            "the test was slow: {kind}"
+        );
+        ensure!((17..=21).contains(&used), "{used} of 20: {kind}");
+    }
+    Ok(())
+}

@@ -62,6 +62,18 @@ impl Account {
             | Kind::Calendar { .. }
             | Kind::Sliding { .. }
             | Kind::Bucket { .. } => self.comes_at(short).since(now).max(1),
+            Kind::Concurrent | Kind::Endless => self.round_ms(),
+        }
+    }
+
+    /// In how many milliseconds as much as the whole limit comes again: as a rule, or where there is none, when it is worth
+    /// trying again.
+    pub(in crate::node) fn round_ms(&self) -> u64 {
+        match self.kind {
+            Kind::Fixed { .. }
+            | Kind::Calendar { .. }
+            | Kind::Sliding { .. }
+            | Kind::Bucket { .. } => self.kind.window_ms(),
             Kind::Concurrent => SLOT_RETRY_MS,
             Kind::Endless => ENDLESS_RETRY_MS,
         }

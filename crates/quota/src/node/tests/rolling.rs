@@ -117,3 +117,24 @@ fn nothing_is_kept_idle_of_what_nobody_asks_for() {
     }
     assert_eq!(node.view(much_later, &sliding("a")), None, "forgotten");
 }
+
+#[test]
+fn what_a_forgotten_account_was_told_is_not_had_again_however_late_it_comes() {
+    let mut node = node(vec![lease(5, 7)]);
+    let (id, outcome) = node.admit(NOW, &[want(3)]);
+    assert!(is_admitted(&outcome));
+    node.settle(NOW, id, &[3]).unwrap();
+    node.poll_message(NOW, Scope::All);
+    let later = NOW.after(60_000);
+    for _ in 0..8 {
+        node.poll_message(later, Scope::All);
+    }
+    assert_eq!(node.view(later, &sliding("a")), None, "forgotten");
+    // Opened anew, it hears what was said long ago.
+    assert_eq!(node.admit(later, &[want(1)]).1, Outcome::Waiting);
+    node.receive(later, &message(NOW.after(10), vec![lease(5, 7)]));
+    let report = said(&mut node, later);
+    assert_eq!((report.seen, report.returned, report.spent), (0, 0, 0));
+    node.receive(later, &message(later, vec![lease(4, 9)]));
+    assert_eq!(avail(&node, later), 3, "one was waited for");
+}

@@ -2,9 +2,11 @@
 //!
 //! An owner hands out of a window only if the window begins before its durable horizon, and a new owner
 //! begins with the first window that starts at or after the horizon it found. So no two owners ever hand
-//! out of the same window. Labels are compared, not clocks: no difference between clocks and no pause
+//! out of the same window, unless the earlier one left word of what it had handed out: then the new one goes on with
+//! that window, and with none before it. Labels are compared, not clocks: no difference between clocks and no pause
 //! matters.
 
+use crate::owner::Legacy;
 use crate::owner::account::Context;
 use crate::owner::keeping::{Keeping, Shown, Turn};
 use crate::{Incarnation, OwnerTime, Window};
@@ -19,6 +21,8 @@ pub(super) struct Brief {
     /// Of those, units that cannot come back any more.
     gone: u64,
     forgiven: u64,
+    /// Whether what an earlier owner left word of is counted.
+    knows: bool,
 }
 
 impl Brief {
@@ -29,7 +33,30 @@ impl Brief {
             out: 0,
             gone: 0,
             forgiven: 0,
+            knows: false,
         }
+    }
+
+    /// Counts what an earlier owner has handed out of the window.
+    fn learn(&mut self, context: &Context<'_>) {
+        if self.knows || context.horizon.inherited.is_none() {
+            return;
+        }
+        self.knows = true;
+        let same = |legacy: &&Legacy| Window::at(legacy.at, self.window_ms) == self.window;
+        let out = context.legacy.filter(same).map_or(0, |legacy| legacy.out);
+        (self.out, self.gone) = (self.out + out, self.gone + out);
+    }
+
+    /// Whether this owner may hand out of the window.
+    fn is_own(&self, context: &Context<'_>) -> bool {
+        let (Some(inherited), Some(untold)) = (context.horizon.inherited, context.horizon.untold)
+        else {
+            return false;
+        };
+        // What the earlier owner held past is past.
+        let latest = Window::at(OwnerTime(inherited.0.saturating_sub(1)), self.window_ms);
+        self.start() >= untold && self.window >= latest
     }
 
     fn start(&self) -> OwnerTime {
@@ -45,12 +72,11 @@ impl Keeping for Brief {
     fn roll(&mut self, context: &Context<'_>) -> Turn {
         let window = Window::at(context.now, self.window_ms);
         if window <= self.window {
+            self.learn(context);
             return Turn::Same;
         }
-        *self = Self {
-            window,
-            ..Self::new(self.window_ms, context.now)
-        };
+        *self = Self::new(self.window_ms, context.now);
+        self.learn(context);
         Turn::Anew
     }
 
@@ -63,8 +89,7 @@ impl Keeping for Brief {
     }
 
     fn limit(&self, context: &Context<'_>) -> Option<u64> {
-        let inherited = context.horizon.inherited?;
-        let mine = self.start() >= inherited && context.horizon.in_force;
+        let mine = self.is_own(context) && context.horizon.in_force;
         context.spec_now().filter(|_| mine).map(|spec| spec.units)
     }
 
@@ -92,7 +117,7 @@ impl Keeping for Brief {
         self.out -= units;
     }
 
-    /// No other owner will hand out of this window, so that nobody else has to know.
+    /// Who hands out of this window next is told what is out.
     fn reset(&mut self, _context: &Context<'_>) {
         let gone = std::mem::take(&mut self.gone);
         self.forgiven += gone;
@@ -101,6 +126,21 @@ impl Keeping for Brief {
 
     fn spend(&mut self, _now: OwnerTime, units: u64) {
         self.gone += units;
+    }
+
+    fn legacy(&self, context: &Context<'_>) -> Option<Legacy> {
+        let later =
+            |legacy: &&Legacy| !self.knows || Window::at(legacy.at, self.window_ms) > self.window;
+        if let Some(legacy) = context.legacy.filter(later) {
+            return Some(legacy.clone());
+        }
+        let live = self.window >= Window::at(context.now, self.window_ms) && self.out > 0;
+        live.then(|| Legacy {
+            // The window says when, should the clock have gone back.
+            at: context.now.max(self.start()),
+            out: self.out,
+            charged: Vec::new(),
+        })
     }
 
     fn refills_at(&self, _context: &Context<'_>) -> OwnerTime {

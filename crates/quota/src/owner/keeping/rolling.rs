@@ -5,8 +5,9 @@
 //! arrives that says so, or when the lease of the node that held them ends (R4); both are later than their
 //! stamp. What becomes of them then is the [`Stock`]'s business.
 //!
-//! A new owner knows nothing of what earlier ones handed out, but for what [`Recorded`] writes down. It hands out nothing
-//! before all that is dead, its leases included, on any clock, and begins with what is certainly there then.
+//! A new owner knows of what earlier ones handed out what [`Recorded`] writes down, and what they left word of: such units
+//! are outstanding until their leases are dead on any clock. Where nobody did, it hands out nothing before all that is
+//! dead, and begins with what is certainly there then.
 
 mod bucket;
 mod recorded;
@@ -16,6 +17,7 @@ use bucket::Bucket;
 pub(super) use recorded::Recorded;
 use slots::Slots;
 
+use crate::owner::Legacy;
 use crate::owner::account::{Context, Wishes};
 use crate::owner::keeping::{Keeping, Shown, Turn};
 use crate::{Incarnation, Kind, LimitSpec, OwnerTime};
@@ -34,6 +36,8 @@ pub(super) struct Rolling {
     stock: Option<Stock>,
     /// Units at nodes that they may still use or give back.
     outstanding: u64,
+    /// Those of them that an earlier owner granted, and when they are dead.
+    inherited: Option<(OwnerTime, u64)>,
 }
 
 impl Rolling {
@@ -42,21 +46,22 @@ impl Rolling {
             kind,
             stock: None,
             outstanding: 0,
+            inherited: None,
         }
     }
 
-    /// When nothing that an earlier owner handed out counts any more, and this one may begin.
+    /// When nothing counts any more that an earlier owner handed out and left no word of, and this one may begin.
     fn begins_at(&self, context: &Context<'_>) -> Option<OwnerTime> {
-        let inherited = if self.kind.is_recorded() {
+        let unknown = if self.kind.is_recorded() {
             context.horizon.unrecorded?
         } else {
-            context.horizon.inherited?
+            context.horizon.untold?
         };
-        if inherited == OwnerTime(0) {
-            return Some(inherited);
+        if unknown == OwnerTime(0) {
+            return Some(unknown);
         }
         let config = context.config;
-        let dead = inherited.after(config.lease_ms + config.clock_skew_ms);
+        let dead = unknown.after(config.lease_ms + config.clock_skew_ms);
         Some(match self.kind {
             Kind::Sliding { window_ms } => dead.after(window_ms),
             Kind::Bucket { .. }
@@ -67,30 +72,55 @@ impl Rolling {
         })
     }
 
-    fn begin(&self, context: &Context<'_>, spec: &LimitSpec) -> Option<Stock> {
-        let inherited = context.horizon.inherited?;
-        Some(match self.kind {
-            Kind::Bucket { window_ms } => {
-                // What came in before may have been handed out by another.
-                let empty_at = match inherited {
-                    OwnerTime(0) => inherited,
-                    inherited => inherited.after(context.config.clock_skew_ms),
-                };
-                Stock::Bucket(Bucket::new(window_ms, empty_at, spec))
-            }
+    fn begin(&mut self, context: &Context<'_>, spec: &LimitSpec) {
+        let Some(begins_at) = self.begins_at(context) else {
+            return;
+        };
+        // Before that, all that a bucket holds may be at nodes: nothing comes in.
+        let mut stock = match self.kind {
+            Kind::Bucket { window_ms } => Stock::Bucket(Bucket::new(window_ms, begins_at, spec)),
             kind @ (Kind::Sliding { .. }
             | Kind::Fixed { .. }
             | Kind::Calendar { .. }
             | Kind::Endless
             | Kind::Concurrent) => Stock::Slots(Slots::new(kind.window_ms())),
-        })
+        };
+        if let Some(legacy) = context.legacy {
+            let config = context.config;
+            let dead = legacy.at.after(config.lease_ms + config.clock_skew_ms);
+            self.outstanding += legacy.out;
+            self.inherited = Some((dead, legacy.out));
+            match &mut stock {
+                Stock::Slots(slots) => {
+                    for (until, units) in &legacy.charged {
+                        slots.insert(until.after(config.clock_skew_ms), *units);
+                    }
+                }
+                Stock::Bucket(bucket) => {
+                    let at = legacy.at.after(config.clock_skew_ms).max(begins_at);
+                    let lacking = legacy.charged.iter().map(|(_, units)| units).sum::<u64>();
+                    bucket.hold(spec.burst.saturating_sub(legacy.out + lacking), at);
+                }
+            }
+        }
+        self.stock = Some(stock);
     }
 
     /// Lets time pass.
     fn pass(&mut self, context: &Context<'_>) {
-        let outstanding = self.outstanding;
+        if let Some((dead, units)) = self.inherited.take_if(|(dead, _)| *dead <= context.now) {
+            self.pass_to(dead);
+            self.outstanding -= units;
+            if let Some(Stock::Slots(slots)) = &mut self.stock {
+                slots.insert(dead.after(self.kind.window_ms()), units);
+            }
+        }
+        self.pass_to(context.now);
+    }
+
+    fn pass_to(&mut self, now: OwnerTime) {
         if let Some(stock) = &mut self.stock {
-            stock.pass(context.now, outstanding);
+            stock.pass(now, self.outstanding);
         }
     }
 
@@ -142,7 +172,7 @@ impl Keeping for Rolling {
         if let Some(spec) = &spec
             && self.stock.is_none()
         {
-            self.stock = self.begin(context, spec);
+            self.begin(context, spec);
         }
         self.pass(context);
         let outstanding = self.outstanding;
@@ -195,8 +225,7 @@ impl Keeping for Rolling {
         }
     }
 
-    /// A later owner begins when all that was handed out before is dead, and knows of nothing that was spent: it
-    /// need not be told.
+    /// A later owner is told no more than is known then.
     fn reset(&mut self, _context: &Context<'_>) {
         match &mut self.stock {
             Some(Stock::Slots(slots)) => slots.clear(),
@@ -217,6 +246,36 @@ impl Keeping for Rolling {
         if let Some(at) = self.begins_at(context).filter(|at| context.now < *at) {
             wishes.look(at);
         }
+    }
+
+    fn legacy(&self, context: &Context<'_>) -> Option<Legacy> {
+        let mut left = self.clone();
+        left.pass(context);
+        let Some(stock) = left.stock else {
+            return context.legacy.cloned();
+        };
+        let lease_ms = context.config.lease_ms;
+        let charged = match stock {
+            Stock::Slots(slots) => slots.in_brief(),
+            // What is out comes in once it is dead.
+            Stock::Bucket(bucket) => {
+                let lacking = bucket.lacking(left.outstanding).into_iter();
+                let later = |(at, units): (OwnerTime, u64)| (at.after(lease_ms), units);
+                lacking.map(later).collect()
+            }
+        };
+        // What an earlier owner granted is dead a little later, if it left just now.
+        let granted_by = |(dead, _): (OwnerTime, u64)| OwnerTime(dead.0.saturating_sub(lease_ms));
+        let at = left
+            .inherited
+            .map_or(context.now, granted_by)
+            .max(context.now);
+        let says = left.outstanding > 0 || !charged.is_empty();
+        says.then_some(Legacy {
+            at,
+            out: left.outstanding,
+            charged,
+        })
     }
 
     fn refills_at(&self, context: &Context<'_>) -> OwnerTime {

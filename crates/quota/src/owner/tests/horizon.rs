@@ -27,16 +27,22 @@ fn desk(kind: Kind) -> Desk {
     }
 }
 
-/// The same after an owner that wrote this horizon.
-fn heir(kind: Kind, until: OwnerTime) -> Desk {
-    let record = HorizonRecord {
+/// Written by an owner that left no word.
+fn horizon(until: OwnerTime, revision: u64) -> HorizonRecord {
+    HorizonRecord {
         until,
-        revision: 1,
+        revision,
         epoch: Epoch(6),
         unrecorded: OwnerTime(0),
-    };
+        untold: until,
+        left: Arc::default(),
+    }
+}
+
+/// The same after an owner that wrote this horizon.
+fn heir(kind: Kind, until: OwnerTime) -> Desk {
     Desk {
-        horizon: Some((record, 3)),
+        horizon: Some((horizon(until, 1), 3)),
         ..desk(kind)
     }
 }
@@ -101,7 +107,8 @@ fn an_heir_waits_until_nothing_that_others_granted_is_alive_or_counts() {
         ..
     } = Config::default();
     let dead = lease_ms + clock_skew_ms;
-    for (kind, wait) in [(SLIDING, dead + W), (BUCKET, dead)] {
+    // Two units come into the bucket per second.
+    for (kind, wait) in [(SLIDING, dead + W), (BUCKET, dead + 500)] {
         let until = NOW.after(700);
         for (now, expected) in [(until.after(wait - 1), false), (until.after(wait), true)] {
             let mut desk = Desk {
@@ -114,11 +121,11 @@ fn an_heir_waits_until_nothing_that_others_granted_is_alive_or_counts() {
 }
 
 #[test]
-fn an_heirs_bucket_was_empty_at_the_horizon_and_its_windows_begin_after_it() {
+fn an_heirs_bucket_is_empty_until_all_leases_are_over_and_its_windows_begin_after_the_horizon() {
     let until = NOW.after(700);
-    // 2 units come in per second: five in the 2.5 s from the horizon and the margin between clocks.
+    // 2 units come in per second: five in 2.5 s.
     let mut desk = Desk {
-        now: until.after(500 + 2_500),
+        now: until.after(2_500 + 2_500),
         ..heir(BUCKET, until)
     };
     assert_eq!(granted(&mut desk, 1, BUCKET, 6), 0);
@@ -136,14 +143,8 @@ fn an_heirs_bucket_was_empty_at_the_horizon_and_its_windows_begin_after_it() {
 
 #[test]
 fn an_owner_whose_policy_lags_hands_out_nothing_by_it() {
-    let record = HorizonRecord {
-        until: OwnerTime(1),
-        revision: 2,
-        epoch: Epoch(6),
-        unrecorded: OwnerTime(0),
-    };
     let mut desk = Desk {
-        horizon: Some((record, 3)),
+        horizon: Some((horizon(OwnerTime(1), 2), 3)),
         ..desk(BUCKET)
     };
     assert_eq!(granted(&mut desk, 1, BUCKET, 1), 0);
@@ -240,7 +241,7 @@ fn a_refusal_says_exactly_when_a_bucket_will_have_what_was_asked_for() {
 fn one_that_leaves_soon_leaves_no_earlier_horizon_than_it_found() {
     let until = NOW.after(2_500);
     // The first may still hand out of the window that begins at 2,000 ms, and leases of it last for 2,000 more.
-    for (kind, at) in [(BRIEF, 2_001), (BUCKET, 4_900), (SLIDING, 4_900 + W)] {
+    for (kind, at) in [(BRIEF, 2_001), (BUCKET, 5_400), (SLIDING, 4_900 + W)] {
         let mut second = heir(kind, until);
         assert_eq!(granted(&mut second, 1, kind, 1), 0, "{kind}");
         second.owner.retire();
@@ -248,10 +249,102 @@ fn one_that_leaves_soon_leaves_no_earlier_horizon_than_it_found() {
         let mut third = Desk {
             owner: Owner::new(Epoch(EPOCH.0 + 1), Config::default(), spec(kind, 1)),
             now: NOW.after(at),
-            horizon: Some((left, 5)),
+            horizon: Some((left.clone(), 5)),
             ..desk(kind)
         };
         assert_eq!(granted(&mut third, 1, kind, 1), 0, "{kind}");
         assert_eq!(left.until, until, "{kind}");
+    }
+}
+
+/// What a second owner can hand out `later` after the first has left, which had handed out 5, of which 3 were spent.
+fn handed_over(kind: Kind, later: u64, need: u64) -> u64 {
+    let mut first = desk(kind);
+    let told = first.report(1, word(kind, None, 0, 5));
+    let told = Desk::last(&told, 1).clone();
+    assert_eq!(told.granted, 5, "{kind}");
+    first.report(1, word(kind, Some(&told), 3, 0));
+    first.owner.retire();
+    let left = first.owner.last_horizon(first.now).unwrap();
+    let epoch = Epoch(EPOCH.0 + 1);
+    let mut second = Desk {
+        owner: Owner::new(epoch, Config::default(), spec(kind, 1)),
+        now: NOW.after(later),
+        horizon: Some((left, 5)),
+        ..desk(kind)
+    };
+    granted(&mut second, 2, kind, need)
+}
+
+#[test]
+fn where_word_is_left_the_next_goes_on_at_once_with_the_rest() {
+    // 8 in a window, the first of which ends at 4,000 ms; a bucket holds 6.
+    for (kind, rest) in [(BRIEF, 3), (SLIDING, 3), (BUCKET, 1)] {
+        assert_eq!(handed_over(kind, 1, rest + 1), 0, "{kind}");
+        assert_eq!(handed_over(kind, 1, rest), rest, "{kind}");
+    }
+}
+
+#[test]
+fn what_was_handed_over_counts_until_it_is_dead_on_any_clock() {
+    let Config {
+        lease_ms,
+        clock_skew_ms: skew,
+        ..
+    } = Config::default();
+    let dead = lease_ms + skew;
+    for (kind, later, most) in [
+        // Another window.
+        (BRIEF, W, 8),
+        (SLIDING, dead, 3),
+        // Of the three that were spent nothing counts any more, of the two that were out it does.
+        (SLIDING, W + W / 16 + skew, 6),
+        (SLIDING, dead + W - 1, 6),
+        (SLIDING, dead + W, 8),
+        // Two units come in per second, but for the two that are out, and for the time by which clocks differ.
+        (BUCKET, skew + 500, 2),
+        (BUCKET, skew + 1_500, 4),
+        (BUCKET, dead, 4),
+        (BUCKET, dead + 1_000, 6),
+    ] {
+        assert_eq!(
+            handed_over(kind, later, most),
+            most,
+            "{kind} after {later} ms"
+        );
+        let more = handed_over(kind, later, most + 1);
+        assert_eq!(more, 0, "{kind} after {later} ms");
+    }
+}
+
+/// Word of a counter that nobody asks the second for reaches the third.
+#[test]
+fn word_is_handed_on_unread() {
+    for (kind, rest) in [(BRIEF, 3), (SLIDING, 3), (BUCKET, 1)] {
+        let mut first = desk(kind);
+        granted(&mut first, 1, kind, 5);
+        first.owner.retire();
+        let mut left = first.owner.last_horizon(first.now).unwrap();
+        for number in 1..3 {
+            let mut next = Desk {
+                owner: Owner::new(Epoch(EPOCH.0 + number), Config::default(), spec(kind, 1)),
+                now: NOW.after(number.unsigned_abs()),
+                horizon: Some((left.clone(), 5)),
+                ..desk(kind)
+            };
+            let other = Counter::new("limit", kind, "other").unwrap();
+            let asks = |counter: &Counter, need| NodeAccount {
+                counter: counter.clone(),
+                ..word(kind, None, 0, need)
+            };
+            let told = next.report(1, asks(&other, 1));
+            assert_eq!(Desk::last(&told, 1).granted, 1, "{kind}");
+            if number == 2 {
+                assert_eq!(granted(&mut next, 2, kind, rest + 1), 0, "{kind}");
+                assert_eq!(granted(&mut next, 3, kind, rest), rest, "{kind}");
+            }
+            next.owner.retire();
+            left = next.owner.last_horizon(next.now).unwrap();
+        }
     }
 }

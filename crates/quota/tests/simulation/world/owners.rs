@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tollgate_quota::owner::{self, Effect, HorizonRecord, Owner};
 use tollgate_quota::{LimitSpec, Limits, Shares};
 
+use crate::faults::Fault;
 use crate::mutants::Mutation;
 use crate::oracle::Violation;
 use crate::plan::{PlannedLimit, Sharing};
@@ -82,9 +83,48 @@ impl World {
         }
     }
 
+    /// The newest owner hands out nothing from now on, and writes what it leaves behind. Earlier ones may go on.
+    pub(super) fn leave(&mut self) {
+        let newest = self.owners.len() - 1;
+        let now = self.owner_time(newest);
+        let process = &mut self.owners[newest];
+        // Whoever stands still cannot; nor can who was told of another store.
+        if !process.alive
+            || process.paused_until > self.now
+            || process.store != self.store.identity()
+        {
+            return;
+        }
+        process.machine.retire();
+        process.alive = false;
+        let epoch = process.epoch;
+        for effect in process.machine.last_writes(now) {
+            if let Effect::Persist {
+                counter,
+                record,
+                rows,
+                expected_mod_revision,
+            } = effect
+            {
+                // What was written meanwhile, or by others, stays.
+                self.store
+                    .write(epoch, &counter, (record, rows), expected_mod_revision);
+            }
+        }
+        if let Some(horizon) = process.machine.last_horizon(now) {
+            let expected = self.store.horizon_modified();
+            self.store
+                .write_horizon((epoch, self.now), horizon, expected);
+        }
+    }
+
     pub(super) fn failover(&mut self, kill: bool) {
         if kill {
             self.owners.iter_mut().for_each(|owner| owner.alive = false);
+        } else if self.random.chance(30) {
+            // The one before may still be at work when its successor leaves.
+            let soon = self.random.within(1, 2_500);
+            self.schedule(soon, Event::Fault(Fault::Leave));
         }
         let lag = self.random.within(0, 1);
         self.new_owner(usize::try_from(lag).unwrap());

@@ -42,10 +42,12 @@ impl World {
         if !settled || self.owners[owner].paused_until > self.now {
             return Ok(());
         }
-        // By the providers' records.
+        // By the providers' records, each until it is durable: the copy may know nothing of it.
+        let mut closing = false;
         for close in self.oracle.records_of_lost(self.store.all_rows()) {
             let row = self.store.row(&close.counter, close.incarnation);
             if row.is_none_or(|row| !row.closed) {
+                closing = true;
                 self.step(owner, owner::Event::Release(close))?;
             }
         }
@@ -57,7 +59,7 @@ impl World {
                 .any(|it| it.incarnation == row.incarnation);
             !row.closed && !lives
         });
-        if open && !early {
+        if (open || closing) && !early {
             return Ok(());
         }
         self.store.thaw(self.owner_time(owner));

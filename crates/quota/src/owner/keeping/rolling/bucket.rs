@@ -31,6 +31,11 @@ impl Bucket {
         }
     }
 
+    /// Holds so much at that time.
+    pub(super) fn hold(&mut self, units: u64, at: OwnerTime) {
+        (self.level, self.at) = (self.in_parts(units), at);
+    }
+
     /// Lets come in what time brings. Called before what was outstanding until now changes.
     pub(super) fn pass(&mut self, now: OwnerTime, outstanding: u64) {
         let came = u128::from(self.rate) * u128::from(now.since(self.at));
@@ -73,6 +78,16 @@ impl Bucket {
 
     pub(super) fn give_back(&mut self, units: u64) {
         self.level += self.in_parts(units);
+    }
+
+    /// How many whole units it lacks besides those outstanding, and when all of them would have come in; none where it is
+    /// full.
+    pub(super) fn lacking(&self, outstanding: u64) -> Option<(OwnerTime, u64)> {
+        let lacking = self
+            .burst
+            .saturating_sub(outstanding)
+            .saturating_sub(self.level());
+        (lacking > 0 || outstanding > 0).then(|| (self.filled_at(self.burst), lacking))
     }
 
     /// When so many units are there if nothing more goes out.
