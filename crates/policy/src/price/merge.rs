@@ -31,7 +31,8 @@ pub fn of(provider: &pb::Provider, deployment: &pb::Deployment) -> Option<Price>
 pub(crate) fn always_searches(deployment: &pb::Deployment) -> bool {
     let name = name(deployment).to_ascii_lowercase();
     let words = name.split(['-', '/', '.', ':', '@']);
-    words.skip(1).any(|word| word == "search")
+    let says = |(place, word)| word == "sonar" || place > 0 && matches!(word, "search" | "online");
+    words.enumerate().any(says)
 }
 
 /// Whether a policy says what searches cost that each request makes: as such, or with whatever a request costs.

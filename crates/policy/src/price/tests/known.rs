@@ -1,6 +1,7 @@
 //! What has a price, and what has none.
 
 use super::*;
+use crate::price::{Listed, always_searches};
 
 /// What costs many times what text does has no price by default: not of text, and not where only a discount is stated.
 #[test]
@@ -89,5 +90,71 @@ fn a_model_that_always_searches_is_paid_for_a_search_at_least() {
         tokens.searches = 2;
         let two = 11_000_000 + 10_000_000 * u64::from(price.knows(Part::Search));
         assert_eq!(price.cost(on(TODAY), &tokens), two, "{stated}");
+    }
+}
+
+/// Nothing of the catalog is cheaper by what its list leaves out: long prompts served otherwise, input of Claude's that is
+/// cached for an hour, searches.
+#[test]
+fn what_lists_leave_out_is_no_cheaper_for_it() {
+    for listed in Catalog::built_in().models() {
+        let Listed { model, price, .. } = &listed;
+        let steps = |of: &Row| {
+            let same = |row: &&Row| (row.from, row.service) == (of.from, of.service);
+            let above = price.rows().iter().filter(same).map(|row| row.above);
+            above.collect::<Vec<_>>()
+        };
+        for row in price.rows() {
+            let usual = Row {
+                service: Service::Standard,
+                ..row.clone()
+            };
+            assert_eq!(steps(row), steps(&usual), "{model} {row:?}");
+            let of = |part| row.rates.of(part);
+            let caches = row.rates.says(Part::CachedInput);
+            if model.contains("claude") && caches {
+                assert!(of(Part::CacheWrite) > of(Part::Input), "{model}");
+                assert_eq!(of(Part::CacheWrite1h), 2 * of(Part::Input), "{model}");
+            }
+        }
+        for (longer, shorter) in price.rows().iter().skip(1).zip(price.rows()) {
+            let is_longer = longer.above > shorter.above && longer.service == shorter.service;
+            let no_less = |part| longer.rates.of(part) >= shorter.rates.of(part);
+            assert!(
+                !is_longer || Part::ALL.into_iter().all(no_less),
+                "{model} {longer:?}"
+            );
+        }
+        assert!(
+            !model.contains("sonar") || price.knows(Part::Request),
+            "{model}"
+        );
+    }
+    assert_eq!(
+        Catalog::built_in().find("perplexity", "perplexity/sonar"),
+        None
+    );
+}
+
+#[test]
+fn models_that_always_search_are_told_by_their_names() {
+    let of = |model: &str| {
+        let it = pb::Deployment {
+            model: model.to_owned(),
+            ..pb::Deployment::default()
+        };
+        always_searches(&it)
+    };
+    for model in [
+        "gpt-4o-search-preview",
+        "openai/gpt-5-search-api",
+        "perplexity/sonar",
+        "sonar-pro",
+        "llama-3.1-sonar-small-128k-online",
+    ] {
+        assert!(of(model), "{model}");
+    }
+    for model in ["search", "research-1", "o3-deep-research", "gpt-4o"] {
+        assert!(!of(model), "{model}");
     }
 }
