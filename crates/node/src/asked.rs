@@ -1,17 +1,21 @@
 //! What a caller asks for.
 
+mod extra;
+
 use std::sync::Arc;
 
 use tollgate_policy::complexity;
 use tollgate_policy::condition::Features;
-use tollgate_policy::price::{self, Bounds};
+use tollgate_policy::price::Bounds;
 use tollgate_policy::table::{Labels, Model};
-use tollgate_provider::chat::{self, Part, ResponseFormat, Role, Tool};
+use tollgate_provider::chat::{self, Part, ResponseFormat, Role};
 use tollgate_provider::embeddings::{self, Input};
 
-use crate::bounds::{bounds, embedding_bounds, has_audio, has_images, searches};
+use crate::bounds::{bounds, embedding_bounds, has_audio, has_images};
 use crate::counting::{Counted, Counting};
 use crate::error::Error;
+
+pub(crate) use extra::{Extra, Wants, has_search_option};
 
 /// What a caller asks for.
 #[derive(Debug)]
@@ -25,17 +29,6 @@ pub(crate) enum Asked {
     },
     /// Vectors.
     Embeddings(Box<embeddings::Request>),
-}
-
-/// What is paid for apart from tokens of text.
-#[derive(Debug)]
-pub(crate) struct Extra {
-    /// What its price is called.
-    pub(crate) part: price::Part,
-    /// Where it stands in the request.
-    pub(crate) field: String,
-    /// What it is, in words.
-    pub(crate) what: &'static str,
 }
 
 /// Which kind of thing it is, for the records.
@@ -99,28 +92,11 @@ impl Asked {
         }
     }
 
-    /// The first thing that is paid for apart from tokens of text: a picture that is to be embedded, or a tool for
-    /// searches.
-    pub(crate) fn extra(&self) -> Option<Extra> {
+    /// What is paid for apart from tokens of text.
+    pub(crate) fn extras(&self) -> Vec<Extra> {
         match self {
-            Self::Completion { request, .. } => {
-                let is_search = |tool: &Tool| matches!(tool, Tool::Provider(own) if searches(own));
-                let index = request.tools.iter().position(is_search)?;
-                Some(Extra {
-                    part: price::Part::Search,
-                    field: format!("tools[{index}]"),
-                    what: "a tool for searches",
-                })
-            }
-            Self::Embeddings(request) => {
-                let is_image = |input: &Input| matches!(input, Input::Image(_));
-                let index = request.inputs.iter().position(is_image)?;
-                Some(Extra {
-                    part: price::Part::InputImage,
-                    field: format!("inputs[{index}].image"),
-                    what: "a picture",
-                })
-            }
+            Self::Completion { request, .. } => extra::of_completion(request),
+            Self::Embeddings(request) => extra::of_embeddings(request),
         }
     }
 

@@ -7,6 +7,7 @@ use tollgate_policy::price::{Bounds, Served, Service};
 use tollgate_provider::chat::{Message, Part, ProviderTool, Request, Tool};
 use tollgate_provider::embeddings::{self, Input};
 
+use crate::asked::has_search_option;
 use crate::clock;
 
 /// Searches that are held for where a tool for them names no bound.
@@ -23,6 +24,7 @@ pub(crate) fn bounds(request: &Request, input: u64) -> Bounds {
     let service = request.service_tier.as_deref();
     let mut points = request.cache_points.iter();
     let output = u64::from(request.max_output_tokens.unwrap_or(0));
+    let tools = request.tools.iter().filter_map(most_searches);
     Bounds {
         served: served_now(service),
         input,
@@ -30,7 +32,7 @@ pub(crate) fn bounds(request: &Request, input: u64) -> Bounds {
         audio: unread || has_audio(request),
         image: unread || has_images(request),
         hour: unread || points.any(|point| point.time_to_live >= Some(HOUR)),
-        searches: request.tools.iter().filter_map(most_searches).sum(),
+        searches: tools.sum::<u64>() + u64::from(has_search_option(request)),
     }
 }
 
@@ -65,8 +67,12 @@ pub(crate) fn has_images(request: &Request) -> bool {
 }
 
 fn has(request: &Request, is: fn(&Part) -> bool) -> bool {
-    let holds = |message: &Message| message.parts.iter().any(|part| is_or_holds(part, is));
-    request.messages.iter().any(holds)
+    request.messages.iter().any(|message| holds(message, is))
+}
+
+/// Whether a message holds a part of a kind.
+pub(crate) fn holds(message: &Message, is: fn(&Part) -> bool) -> bool {
+    message.parts.iter().any(|part| is_or_holds(part, is))
 }
 
 /// The bounds of a request for embeddings, with so many tokens of input. There is no output.

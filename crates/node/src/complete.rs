@@ -124,8 +124,8 @@ async fn answer(
     } = &request;
     let until = call.patience.within(model.deadline);
     meter.counted(request.counted.clone());
-    let (number, operation) = (revision.table.revision(), request.asked.operation());
-    meter.asked(model, number, operation, request.bounds);
+    let number = revision.table.revision();
+    meter.asked(model, number, &request.asked, request.bounds);
     let work = async {
         let plan = key.plan(revision, model)?;
         request.check_price(&plan)?;

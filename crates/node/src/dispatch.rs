@@ -13,7 +13,7 @@ use tollgate_balance::{Attempts, Cause};
 use tollgate_policy::table::{Deployment, SlowStream};
 use tollgate_proto::completion::v1::AttemptOutcome;
 use tollgate_provider::Class;
-use tollgate_provider::chat::{Chunk, Response};
+use tollgate_provider::chat::{self, Chunk, Response};
 use tollgate_provider::embeddings;
 
 use crate::error::Error;
@@ -56,6 +56,8 @@ pub(crate) struct Begun {
 /// The way of one request over deployments.
 struct Walk<'a> {
     case: &'a Case<'a>,
+    /// The deployment that is asked once more, and what: it could not read all of the request.
+    again: Option<(usize, Arc<chat::Request>)>,
     /// The deployments that had no room.
     full: Vec<Full>,
 }
@@ -71,8 +73,17 @@ struct Full {
 /// A deployment was passed over.
 struct NoRoom;
 
+/// An attempt brought no answer.
+struct Failed {
+    target: usize,
+    ended: Ended,
+}
+
 /// An attempt under way.
 struct Started {
+    target: usize,
+    /// What is asked instead of the request.
+    instead: Option<Arc<chat::Request>>,
     deployment: Arc<Deployment>,
     upstream: Arc<Upstream>,
     under_way: UnderWay,
@@ -95,6 +106,7 @@ pub(crate) async fn dispatch(
 ) -> Result<Reply, Error> {
     let mut walk = Walk {
         case,
+        again: None,
         full: Vec::new(),
     };
     let (revision, model) = (walk.revision(), &case.request.model);
@@ -105,21 +117,28 @@ pub(crate) async fn dispatch(
     if attempts.made() == 0 {
         revision.first_attempt(model);
     }
-    while let Some(target) = case.next(attempts) {
+    while let Some(target) = walk.next(attempts) {
         // Callers' limits first, then ceilings: in one order everywhere.
         meter.another_attempt().await?;
         let Ok(room) = walk.take_room(target, meter).await else {
-            attempts.pass_over();
+            if walk.again.take().is_none() {
+                attempts.pass_over();
+            }
             continue;
         };
         // A fallback for the request's own sake is no retry: it buries nobody.
         if attempts.made() > 1 && !for_its_own_sake && !revision.may_retry(model) {
             break;
         }
-        let ended = match walk.attempt((target, attempts), room, meter).await? {
+        let Failed { target, ended } = match walk.attempt((target, attempts), room, meter).await? {
             Ok(reply) => return Ok(reply),
-            Err(ended) => ended,
+            Err(failed) => failed,
         };
+        walk.again = ended.readable.clone().map(|readable| (target, readable));
+        if walk.again.is_some() {
+            for_its_own_sake = true;
+            continue;
+        }
         if ended.is_inexpressible() {
             // Another provider may have words for it.
             attempts.unfit();
@@ -160,6 +179,12 @@ impl<'a> Walk<'a> {
         &self.case.request.revision
     }
 
+    /// The next deployment to try.
+    fn next(&self, attempts: &mut Attempts<'_>) -> Option<usize> {
+        let again = self.again.as_ref().map(|(target, _)| *target);
+        again.or_else(|| self.case.next(attempts))
+    }
+
     /// Takes room for an attempt at a deployment.
     async fn take_room(
         &mut self,
@@ -194,7 +219,7 @@ impl<'a> Walk<'a> {
         (target, attempts): (usize, &mut Attempts<'_>),
         room: Option<Room>,
         meter: &mut Meter,
-    ) -> Result<Result<Reply, Ended>, Error> {
+    ) -> Result<Result<Reply, Failed>, Error> {
         let mut one = self.start((target, attempts), room, meter)?;
         let hedge_after = self.case.request.model.hedge_after;
         if let Some(after) = hedge_after.filter(|_| self.case.seen.is_none()) {
@@ -219,7 +244,10 @@ impl<'a> Walk<'a> {
         let slow_stream = self.case.request.model.slow_stream;
         let has_other = || self.case.next(&mut attempts.clone()).is_some();
         let slow_stream = slow_stream.filter(|_| self.case.seen.is_none() && has_other());
+        let again = self.again.as_ref().filter(|(again, _)| *again == target);
         Ok(Started {
+            target,
+            instead: again.map(|(_, readable)| Arc::clone(readable)),
             under_way: begun.ok_or_else(missing)?,
             place: meter.attempt(deployment, room),
             deployment: Arc::clone(deployment),
@@ -254,12 +282,12 @@ impl<'a> Walk<'a> {
         (it, result): (Started, Result<ask::Answer, Ended>),
         attempts: &mut Attempts<'_>,
         meter: &mut Meter,
-    ) -> Result<Reply, Ended> {
-        let target = it.under_way.target();
+    ) -> Result<Reply, Failed> {
         let reply = conclude(it, result, meter);
-        let silent = |ended: &Ended| ended.outcome == AttemptOutcome::TimedOut;
-        if reply.as_ref().is_err_and(silent) {
-            shun_provider_of(self.revision(), target, attempts);
+        if let Err(Failed { target, ended }) = &reply
+            && ended.outcome == AttemptOutcome::TimedOut
+        {
+            shun_provider_of(self.revision(), *target, attempts);
         }
         reply
     }
@@ -279,7 +307,7 @@ fn conclude(
     mut it: Started,
     result: Result<ask::Answer, Ended>,
     meter: &mut Meter,
-) -> Result<Reply, Ended> {
+) -> Result<Reply, Failed> {
     if let Some(request_id) = it.request_id.take() {
         meter.attempt_named(it.place, request_id);
     }
@@ -310,7 +338,8 @@ fn conclude(
             meter.attempt_failed(it.place, &ended);
             it.under_way.failed(&ended);
             report(&it.deployment, &ended);
-            Err(ended)
+            let target = it.target;
+            Err(Failed { target, ended })
         }
     }
 }
@@ -346,7 +375,7 @@ fn report(deployment: &Arc<Deployment>, ended: &Ended) {
         tracing::warn!(
             provider = &*deployment.provider.name,
             failure = %ended.failure,
-            "a provider cannot be used as the policy has it"
+            "a provider cannot be used as the policy has it: see `tollgate providers check`"
         );
     }
 }

@@ -110,15 +110,17 @@ pub enum Error {
     },
     /// The request alone is more than a limit admits.
     #[error(
-        "the request needs {needed} and limit `{limit}` admits {admits} per window: shorten it or ask for fewer output tokens"
+        "the request needs {needed} and limit `{limit}` admits {admits}{per}: shorten it or ask for fewer output tokens"
     )]
     LimitTooSmall {
         /// Name of the limit.
         limit: String,
         /// Its counter.
         counter: String,
-        /// What a window admits.
+        /// What it admits.
         admits: Amount,
+        /// What that is of, such as ` per 60 s`, ` per month` or nothing.
+        per: String,
         /// What the request needs.
         needed: Amount,
     },

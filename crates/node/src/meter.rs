@@ -23,7 +23,7 @@ use tollgate_proto::completion::v1::{AttemptOutcome, Explanation, PassedOver};
 use tollgate_provider::chat::{Chunk, Json, Usage, UsageSource};
 use tollgate_quota::node::Denial;
 
-use crate::asked::Operation;
+use crate::asked::{Asked, Extra, Operation};
 use crate::counting::Counted;
 use crate::error::Error;
 use crate::keys::Known;
@@ -66,6 +66,8 @@ pub(crate) struct Meter {
     provider_model: String,
     sent: Sent,
     operation: Operation,
+    /// What is paid for apart from tokens of text.
+    extras: Vec<Extra>,
     /// The most that it was thought to use before it was sent.
     bounds: Bounds,
     counted: Option<Counted>,
@@ -145,6 +147,7 @@ impl Meter {
             provider_model: String::new(),
             sent: Sent::Nothing,
             operation: Operation::default(),
+            extras: Vec::new(),
             bounds: Bounds::default(),
             counted: None,
             streamed_output: 0,
@@ -172,12 +175,13 @@ impl Meter {
         &mut self,
         model: &Arc<Model>,
         revision: u64,
-        operation: Operation,
+        asked: &Asked,
         bounds: Bounds,
     ) {
         self.model = Some(Arc::clone(model));
         self.revision = revision;
-        self.operation = operation;
+        self.operation = asked.operation();
+        self.extras = asked.extras();
         self.bounds = bounds;
     }
 

@@ -59,24 +59,26 @@ impl Prepared {
     /// texts. Everything else has a price wherever money is limited, as policies without are refused.
     ///
     /// # Errors
-    /// There are pictures to be embedded, or searches to be made, and a deployment whose price for them is not known.
+    /// There are pictures to be embedded, sound, or searches to be made, and a deployment whose price for them is not
+    /// known.
     pub(crate) fn check_price(&self, plan: &Plan) -> Result<(), Error> {
-        let Some(extra) = self.asked.extra().filter(|_| plan.bounds_money()) else {
+        if !plan.bounds_money() {
             return Ok(());
-        };
-        match self.revision.table.unpriced(&self.model, extra.part) {
-            None => Ok(()),
-            Some(deployment) => Err(Error::field(
-                extra.field,
-                format!(
-                    "is {}, of which nobody says what it costs at deployment `{}`, and a limit counts money; leave it \
-                     out, or have the operator set `price.{}` there",
-                    extra.what,
-                    deployment.name,
-                    extra.part.as_str()
-                ),
-            )),
         }
+        let mut extras = self.asked.extras().into_iter();
+        let unpriced = extras.find_map(|extra| {
+            let mut reached = self.revision.table.deployments_of(&self.model);
+            let at = reached.find(|at| extra.reaches(at) && !extra.is_priced(at))?;
+            let problem = format!(
+                "is {}, of which nobody says what it costs at deployment `{}`, and a limit counts money; leave it out, or \
+                 have the operator set `price.{}` there",
+                extra.what(),
+                at.name,
+                extra.part().as_str()
+            );
+            Some(Error::field(extra.field, problem))
+        });
+        unpriced.map_or(Ok(()), Err)
     }
 
     /// What conditions of routes can tell apart about it, and how far the limits are used that they ask for.

@@ -156,8 +156,8 @@ impl Twin {
         let permit = Permit::take(&self.limiter, &self.plan, needs, until).await;
         let Ok(permit) = permit else { return false };
         let mut meter = Meter::start("shadow", started);
-        let (number, operation) = (revision.table.revision(), self.request.asked.operation());
-        meter.asked(model, number, operation, *bounds);
+        let number = revision.table.revision();
+        meter.asked(model, number, &self.request.asked, *bounds);
         meter.admitted(permit);
         meter.watched(Some(Box::new(witness)));
         let work = async {

@@ -194,8 +194,7 @@ impl Upstream {
         }
     }
 
-    /// Sends a request; once more without the model's thoughts where they are another account's, which a conversation
-    /// that went over several deployments has.
+    /// Sends a request.
     async fn send(
         &self,
         http: &Http,
@@ -203,36 +202,18 @@ impl Upstream {
         (of, stream): (&Deployment, bool),
         heard: Heard<'_>,
     ) -> Result<(client::Response, Vec<Warning>), Ended> {
-        let refused = match self.send_once(http, request, (of, stream), heard).await {
-            Err(ended) => ended,
-            sent @ Ok(_) => return sent,
-        };
         let codec = http.codec(of)?;
-        let Some(without) = codec.without_unreadable_thoughts(request, &refused.failure) else {
-            return Err(refused);
-        };
-        let sent = self.send_once(http, &without, (of, stream), heard);
-        let (response, mut warnings) = sent.await?;
-        warnings.push(Warning {
-            field: "messages".to_owned(),
-            problem: "thoughts of another account's cannot be read there and were left out",
-        });
-        Ok((response, warnings))
-    }
-
-    async fn send_once(
-        &self,
-        http: &Http,
-        request: &Request,
-        (of, stream): (&Deployment, bool),
-        heard: Heard<'_>,
-    ) -> Result<(client::Response, Vec<Warning>), Ended> {
-        let mut encoded = http
-            .codec(of)?
+        let mut encoded = codec
             .encode(request, &self.target(http, of), stream)
             .map_err(|error| Ended::inexpressible(&error))?;
         let warnings = std::mem::take(&mut encoded.warnings);
-        Ok((self.exchange(http, encoded, heard).await?, warnings))
+        let sent = self.exchange(http, encoded, heard).await;
+        let response = sent.map_err(|ended| {
+            // A conversation that went over several deployments has thoughts of several accounts.
+            let readable = codec.without_unreadable_thoughts(request, &ended.failure);
+            ended.but_for_thoughts(readable)
+        })?;
+        Ok((response, warnings))
     }
 
     fn target<'a>(&'a self, http: &'a Http, of: &'a Deployment) -> Target<'a> {

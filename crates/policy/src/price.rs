@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 pub use catalog::{Catalog, Listed};
 pub use merge::of;
-pub(crate) use merge::{field, listed, name};
+pub(crate) use merge::{always_searches, field, listed, name, says_searches};
 pub use rates::{Part, Rates, Tokens};
 
 /// Tokens that a rate is for.
@@ -28,6 +28,8 @@ pub struct Price {
     pub catalog: Option<Arc<str>>,
     /// Whether the policy says it, at least in part.
     pub is_stated: bool,
+    /// Whether the model searches for every request, at least once, of which its answers tell nothing.
+    searches: bool,
 }
 
 /// What holds from a day on, for one service, for prompts above a length.
@@ -137,6 +139,7 @@ impl Price {
             rows,
             catalog,
             is_stated,
+            searches: false,
         })
     }
 
@@ -146,16 +149,27 @@ impl Price {
         &self.rows
     }
 
-    /// Whether it says what tokens of this part cost: the policy does, or the catalog has a price of their own for them.
-    /// A search is none of the tokens that a policy states the price of unless it says so.
+    /// Whether it says what this part costs: the policy does, or the catalog has a price of its own for it. Where it has
+    /// none, [`cost`](Self::cost) takes sound and pictures for text, and searches for nothing, which is far too little.
     #[must_use]
     pub fn knows(&self, part: Part) -> bool {
-        self.is_stated && part != Part::Search || self.rows.iter().any(|row| row.rates.is_own(part))
+        self.rows.iter().all(|row| row.rates.says(part))
+    }
+
+    /// Whether it says of a part that it costs as much as another.
+    #[must_use]
+    pub fn is_same(&self, part: Part, other: Part) -> bool {
+        let is_same = |row: &Row| row.rates.of(part) == row.rates.of(other);
+        self.knows(part) && self.rows.iter().all(is_same)
     }
 
     /// Returns the cost of a request in billionths of a US dollar, rounded up.
     #[must_use]
     pub fn cost(&self, served: Served, tokens: &Tokens) -> u64 {
+        let tokens = &Tokens {
+            searches: self.searches(tokens.searches),
+            ..*tokens
+        };
         let steps = self.steps(served);
         let beyond = |row: &&Row| tokens.input > row.above || row.above == 0;
         let row = steps.iter().rev().find(beyond).or(steps.first());
@@ -166,10 +180,19 @@ impl Price {
     /// comes from a cache, goes to one, or is thought.
     #[must_use]
     pub fn highest_cost(&self, bounds: &Bounds) -> u64 {
+        let bounds = &Bounds {
+            searches: self.searches(bounds.searches),
+            ..*bounds
+        };
         let within = |row: &&Row| bounds.input > row.above || row.above == 0;
         let steps = self.steps(bounds.served).iter().filter(within);
         let most = steps.map(|row| row.rates.highest_cost(bounds)).max();
         round_up(most.unwrap_or_default())
+    }
+
+    /// The searches of a request of which so many are told.
+    fn searches(&self, told: u64) -> u64 {
+        told.max(u64::from(self.searches))
     }
 
     /// The rows of the day for the service, by length of the prompt. Where the service has none, the usual ones.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::condition::{Condition, Facts};
-use crate::price::{Bounds, Part, Price};
+use crate::price::Bounds;
 use crate::subject::Subject;
 use crate::{Fault, counter, pb};
 
@@ -188,25 +188,17 @@ impl Table {
     /// are none.
     #[must_use]
     pub fn highest_cost(&self, model: &Model, bounds: &Bounds) -> u64 {
-        let prices = model
-            .targets()
-            .filter_map(|target| self.deployments.get(target.deployment)?.price.as_ref());
+        let prices = self
+            .deployments_of(model)
+            .filter_map(|it| it.price.as_ref());
         let costs = prices.map(|price| price.highest_cost(bounds));
         costs.max().unwrap_or_default()
     }
 
-    /// Returns a deployment that can answer for this model, and of whose price nobody says what this part costs, such
-    /// as tokens of pictures. Searches are asked for of those only who make some. None: all of them are known.
-    #[must_use]
-    pub fn unpriced(&self, model: &Model, part: Part) -> Option<&Arc<Deployment>> {
-        let knows = |price: &Price| price.knows(part);
-        let mut targets = model
-            .targets()
-            .filter_map(|target| self.deployments.get(target.deployment));
-        targets.find(|it| {
-            let has = part != Part::Search || it.provider.kind.runs_tools(it.api);
-            has && !it.price.as_ref().is_some_and(knows)
-        })
+    /// Returns the deployments that can answer for this model.
+    pub fn deployments_of(&self, model: &Model) -> impl Iterator<Item = &Arc<Deployment>> {
+        let targets = model.targets();
+        targets.filter_map(|target| self.deployments.get(target.deployment))
     }
 
     /// Returns the limit that a counter belongs to. None where there is no such limit any more, or where it

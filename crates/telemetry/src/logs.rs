@@ -17,6 +17,7 @@ use tracing_subscriber::fmt::format::{JsonFields, debug_fn};
 use crate::Error;
 use escape::Escaped;
 pub use writer::Logs;
+pub(crate) use writer::describe;
 
 /// The filter where none is given.
 pub const DEFAULT_FILTER: &str = "info";

@@ -1,46 +1,18 @@
 //! The recorder: counters, gauges and histograms, shown in Prometheus' text format.
 //!
-//! A histogram's buckets follow from its name's ending, so that a new metric needs no change here:
-//! `…_seconds` measures time, `…_tokens` tokens, `…_bytes` sizes.
+//! Histograms measure time, and their names end with `_seconds`.
 
 use std::fmt;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-use crate::Error;
+use crate::{Error, logs};
 
 /// From what a lookup takes to what a long answer takes; two to three steps per factor of ten.
 const SECONDS: [f64; 19] = [
     0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
     1.0, 2.5, 5.0, 10.0, 30.0, 120.0,
 ];
-/// Powers of four up to the longest context windows.
-const TOKENS: [f64; 11] = [
-    1.0,
-    4.0,
-    16.0,
-    64.0,
-    256.0,
-    1024.0,
-    4096.0,
-    16_384.0,
-    65_536.0,
-    262_144.0,
-    1_048_576.0,
-];
-/// Powers of four from one packet to the largest body.
-const BYTES: [f64; 9] = [
-    256.0,
-    1024.0,
-    4096.0,
-    16_384.0,
-    65_536.0,
-    262_144.0,
-    1_048_576.0,
-    4_194_304.0,
-    16_777_216.0,
-];
-
 /// How often [`Metrics::upkeep`] wants to be called.
 pub const UPKEEP_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -66,6 +38,7 @@ impl Metrics {
         let handle = recorder.handle();
         metrics::set_global_recorder(recorder)
             .map_err(|error| Error::Installed(error.to_string()))?;
+        logs::describe();
         Ok(Self { handle })
     }
 
@@ -82,18 +55,9 @@ impl Metrics {
 }
 
 fn builder() -> Result<PrometheusBuilder, Error> {
-    let rules: [(&str, &[f64]); 3] = [
-        ("_seconds", &SECONDS),
-        ("_tokens", &TOKENS),
-        ("_bytes", &BYTES),
-    ];
-    let mut builder = PrometheusBuilder::new();
-    for (ending, buckets) in rules {
-        builder = builder
-            .set_buckets_for_metric(Matcher::Suffix(ending.to_owned()), buckets)
-            .map_err(|error| Error::Buckets(error.to_string()))?;
-    }
-    Ok(builder)
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+        .map_err(|error| Error::Buckets(error.to_string()))
 }
 
 #[cfg(test)]
@@ -101,14 +65,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn histograms_have_buckets_by_the_ending_of_their_name() {
+    fn times_have_buckets_and_dropped_lines_a_description() {
         let recorder = builder().unwrap().build_recorder();
         let metrics = Metrics {
             handle: recorder.handle(),
         };
         metrics::with_local_recorder(&recorder, || {
             metrics::histogram!("tollgate_wait_seconds").record(0.003);
-            metrics::histogram!("tollgate_input_tokens").record(100.0);
+            logs::describe();
+            metrics::counter!("tollgate_log_lines_dropped_total").increment(1);
             metrics::counter!("tollgate_requests_total", "outcome" => "ok").increment(2);
         });
         metrics.upkeep();
@@ -116,7 +81,7 @@ mod tests {
         for line in [
             "tollgate_wait_seconds_bucket{le=\"0.0025\"} 0",
             "tollgate_wait_seconds_bucket{le=\"0.005\"} 1",
-            "tollgate_input_tokens_bucket{le=\"256\"} 1",
+            "# HELP tollgate_log_lines_dropped_total Lines of the log that were dropped, because nobody read it fast enough",
             "tollgate_requests_total{outcome=\"ok\"} 2",
         ] {
             assert!(text.lines().any(|l| l == line), "no `{line}` in:\n{text}");

@@ -34,6 +34,18 @@ impl PolicyFiles {
     pub(crate) fn load(&self) -> Result<Policy, Error> {
         load(&self.files)
     }
+
+    /// The same, with what is legal in it but probably not meant, and where that stands.
+    ///
+    /// # Errors
+    /// As of `load`.
+    pub(crate) fn load_warned(&self) -> Result<(Policy, Vec<String>), Error> {
+        let texts = read(&self.files)?;
+        let policy = parse(&texts)?;
+        let warnings = yaml::locate(tollgate_policy::warnings(&policy), &sources(&texts));
+        let warnings = warnings.iter().map(ToString::to_string).collect();
+        Ok((policy, warnings))
+    }
 }
 
 /// Reads and validates the policy of these files and directories.
@@ -41,13 +53,17 @@ impl PolicyFiles {
 /// # Errors
 /// [`Error::File`] for what cannot be read, [`Error::Faults`] with every fault of the policy.
 pub(crate) fn load(files: &[PathBuf]) -> Result<Policy, Error> {
-    let texts = read(files)?;
-    let sources: Vec<Source<'_>> = texts
-        .iter()
-        .map(|(name, text)| Source { name, text })
-        .collect();
-    yaml::load(&sources)
-        .map_err(|faults| Error::Faults(faults.iter().map(ToString::to_string).collect()))
+    parse(&read(files)?)
+}
+
+fn parse(texts: &[(String, Vec<u8>)]) -> Result<Policy, Error> {
+    let policy = yaml::load(&sources(texts));
+    policy.map_err(|faults| Error::Faults(faults.iter().map(ToString::to_string).collect()))
+}
+
+fn sources(texts: &[(String, Vec<u8>)]) -> Vec<Source<'_>> {
+    let sources = texts.iter();
+    sources.map(|(name, text)| Source { name, text }).collect()
 }
 
 fn read(files: &[PathBuf]) -> Result<Vec<(String, Vec<u8>)>, Error> {
@@ -97,6 +113,20 @@ mod tests {
         let files = expand(dir.path()).unwrap();
         let names: Vec<_> = files.iter().filter_map(|file| file.file_name()).collect();
         assert_eq!(names, ["a.yml", "b.yaml", "c.json"]);
+    }
+
+    #[test]
+    fn warnings_say_where_they_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("p.yaml");
+        std::fs::write(&file, "providers:\n  lonely: { kind: simulated }\n").unwrap();
+        let files = PolicyFiles {
+            files: vec![file.clone()],
+        };
+        let (policy, warnings) = files.load_warned().unwrap();
+        assert_eq!(policy.providers.len(), 1);
+        let warning = "providers.lonely: is not used by any deployment";
+        assert_eq!(warnings, [format!("{}:2:3: {warning}", file.display())]);
     }
 
     #[test]

@@ -21,8 +21,8 @@ providers:
   google: { kind: gemini, base_url: "PROVIDER/gemini", internal: true }
   claude: { kind: anthropic, base_url: "PROVIDER/anthropic", internal: true }
 deployments:
-  openai: { provider: openai, model: "openai@ok-3+spoken", price: { input: "1", output: "2", output_audio: "20" } }
-  google: { provider: google, model: "google@ok-3+spoken", price: { input: "1", output: "2", output_audio: "20" } }
+  openai: { provider: openai, model: "openai@ok-3+spoken", price: { input: "1", input_audio: "10", output: "2", output_audio: "20" } }
+  google: { provider: google, model: "google@ok-3+spoken", price: { input: "1", input_audio: "10", output: "2", output_audio: "20" } }
   first:  { provider: openai, model: "first@ok-3", price: { input: "1", output: "2" } }
   second: { provider: claude, model: "second@ok-3+searched", price: { input: "1", output: "2", search: "0.01" } }
   third:  { provider: claude, model: "third@ok-3+searched", price: { input: "1", output: "2" } }

@@ -6,7 +6,7 @@ use http::HeaderMap;
 use tokio::time::{Instant, timeout, timeout_at};
 use tollgate_balance::{Word, Words};
 use tollgate_policy::table::SlowStream;
-use tollgate_provider::chat::{Chunk, Delta, Response, Usage, UsageSource};
+use tollgate_provider::chat::{Chunk, Delta, Request, Response, Usage, UsageSource, Warning};
 use tollgate_provider::embeddings;
 use tollgate_provider::rate_limits::{Allowance, RateLimits};
 use tollgate_provider::request_id;
@@ -57,6 +57,7 @@ impl Walk<'_> {
             suits(of, request)?;
         }
         let again = self.case.again(of);
+        let instead = attempt.instead.as_deref();
         let opening = async {
             let heard = |headers: &HeaderMap| {
                 attempt.under_way.told(&words(headers));
@@ -70,10 +71,14 @@ impl Walk<'_> {
                     stream: true,
                 } => {
                     let request = again.as_ref().map_or(&**request, |it| &it.request);
-                    upstream.stream(request, of, &heard).await?
+                    let request = instead.unwrap_or(request);
+                    let live = upstream.stream(request, of, &heard).await?;
+                    live.telling(instead.map(left_out))
                 }
                 Asked::Completion { request, .. } => {
-                    let response = upstream.whole(request, of, &heard).await?;
+                    let request = instead.unwrap_or(request);
+                    let mut response = upstream.whole(request, of, &heard).await?;
+                    response.warnings.extend(instead.map(left_out));
                     return Ok(Answer::Whole(Box::new(response)));
                 }
                 Asked::Embeddings(request) => {
@@ -194,6 +199,14 @@ impl Opening {
 
     fn tokens(&self) -> u64 {
         self.chunks.iter().map(count_chunk).sum()
+    }
+}
+
+/// What a caller is told of a request that is asked instead of its own.
+fn left_out(_instead: &Request) -> Warning {
+    Warning {
+        field: "messages".to_owned(),
+        problem: "thoughts of another account's cannot be read there and were left out",
     }
 }
 

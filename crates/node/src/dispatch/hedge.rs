@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use tollgate_balance::Attempts;
 
-use super::{Reply, Started, Walk, cause};
+use super::{Failed, Reply, Started, Walk, cause};
 use crate::error::Error;
 use crate::meter::Meter;
 use crate::permit::Room;
-use crate::upstream::Ended;
 
 impl Walk<'_> {
     /// Waits for an attempt, and lets another race with it where it brings nothing for so long.
@@ -18,7 +17,7 @@ impl Walk<'_> {
         after: Duration,
         attempts: &mut Attempts<'_>,
         meter: &mut Meter,
-    ) -> Result<Result<Reply, Ended>, Error> {
+    ) -> Result<Result<Reply, Failed>, Error> {
         let mut first = Box::pin(self.run(&mut one));
         let beside = async {
             tokio::time::sleep(after).await;
@@ -64,7 +63,7 @@ impl Walk<'_> {
             meter.attempt_won(done.place);
             return Ok(self.conclude((done, result), attempts, meter));
         };
-        if let Err(ended) = self.conclude((done, result), attempts, meter)
+        if let Err(Failed { ended, .. }) = self.conclude((done, result), attempts, meter)
             && let Some(cause) = cause(&ended)
         {
             attempts.failed(cause);

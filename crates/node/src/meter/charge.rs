@@ -7,7 +7,7 @@ use tollgate_policy::table::{Deployment, Use};
 use tollgate_provider::chat::{Tier, Usage};
 
 use super::{Meter, Sent, Summary};
-use crate::asked::Operation;
+use crate::asked::{Extra, Operation, Wants};
 use crate::counting::Counted;
 use crate::permit::{Charge, Needs};
 
@@ -35,24 +35,37 @@ impl Meter {
         }
     }
 
-    /// Billionths of a US dollar that this usage of a deployment costs. None where its price is not known.
+    /// Billionths of a US dollar that this usage of a deployment costs. None where its price is not known, or says nothing
+    /// of what costs more than text.
     pub(super) fn cost(&self, deployment: &Deployment, usage: &Usage) -> Option<u64> {
         let price = deployment.price.as_ref()?;
-        // Vectors of pictures cost more than those of texts, and spoken answers more than written ones; the text's price
-        // is all that some lists tell.
-        let pictures = self.operation == Operation::Embeddings && usage.input_image > 0;
-        let dearer = [
+        let mut extras = self.extras.iter().filter(|it| it.reaches(deployment));
+        if !extras.clone().all(|it| is_known(it, deployment, usage)) {
+            return None;
+        }
+        // Pictures in a prompt cost what text does, and those that become vectors do not.
+        let pictures = match self.operation {
+            Operation::Embeddings => usage.input_image,
+            Operation::Completion | Operation::Stream => 0,
+        };
+        let used = [
             (pictures, Part::InputImage),
-            (usage.output_audio > 0, Part::OutputAudio),
-            (usage.searches > 0, Part::Search),
+            (usage.input_audio, Part::InputAudio),
+            (usage.output_audio, Part::OutputAudio),
+            (usage.output_image, Part::OutputImage),
+            (usage.searches, Part::Search),
         ];
-        if dearer
-            .into_iter()
-            .any(|(used, part)| used && !price.knows(part))
+        if used
+            .iter()
+            .any(|(used, part)| *used > 0 && !price.knows(*part))
         {
             return None;
         }
-        Some(price.cost(self.served(usage), &tokens(usage)))
+        let mut tokens = tokens(usage);
+        if extras.any(|it| matches!(it.wants, Wants::Search { .. })) {
+            tokens.searches = tokens.searches.max(1);
+        }
+        Some(price.cost(self.served(usage), &tokens))
     }
 
     /// What this usage of a deployment is charged.
@@ -92,6 +105,20 @@ impl Summary {
         price
             .and_then(|it| it.catalog.as_deref())
             .unwrap_or_default()
+    }
+}
+
+/// Whether the price of a deployment says what comes of something that is paid for apart.
+fn is_known(extra: &Extra, deployment: &Deployment, usage: &Usage) -> bool {
+    match extra.wants {
+        // Tokens of sound that are not told from those of text have a price where it is the same.
+        Wants::Sound if usage.input_audio == 0 => {
+            let price = deployment.price.as_ref();
+            price.is_some_and(|it| it.is_same(Part::InputAudio, Part::Input))
+        }
+        Wants::Search { .. } => extra.is_priced(deployment),
+        // What came of it is told.
+        Wants::Embedding | Wants::Sound | Wants::Speech | Wants::SearchTool => true,
     }
 }
 

@@ -19,6 +19,7 @@ mod served;
 mod vectors;
 
 use super::*;
+use crate::asked::Asked;
 use crate::limiter::Limiter;
 use crate::permit::Needs;
 use crate::plan::{Line, Plan};
@@ -96,7 +97,11 @@ impl Bench {
         let permit = Permit::take(&self.limiter, &self.plan, self.needs, until);
         let permit = self.with_owner(permit).await.unwrap();
         let mut meter = Meter::start("http", Instant::now());
-        meter.asked(&self.model, 1, Operation::Completion, bounds());
+        let asked = Asked::Completion {
+            request: Box::default(),
+            stream: false,
+        };
+        meter.asked(&self.model, 1, &asked, bounds());
         meter.admitted(permit);
         meter
     }
@@ -189,6 +194,7 @@ fn ended(reached: Reached) -> Ended {
         field: None,
         usage: None,
         key: None,
+        readable: None,
     }
 }
 

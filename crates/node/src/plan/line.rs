@@ -158,6 +158,11 @@ impl Line {
                 limit,
                 counter,
                 admits: amount(units),
+                per: if matches!(self.limit.kind, Kind::Bucket { .. }) {
+                    " at once".to_owned()
+                } else {
+                    per(self.limit.kind)
+                },
                 needed: amount(self.reserved(needs)),
             },
             Why::NoAnswer | Why::Late => Error::LimitUnavailable { limit },
@@ -184,4 +189,43 @@ fn per(kind: Kind) -> String {
         Period::Year => "year",
     };
     format!(" per {name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_proto::node::v1::Key;
+
+    use super::*;
+    use crate::keys::Known;
+    use crate::revision::Revision;
+
+    #[test]
+    fn a_request_that_is_too_large_is_told_what_the_limit_admits() {
+        for (limit, expect) in [
+            ("tokens: 10, window: 1m", "admits 10 tokens per 60 s:"),
+            ("tokens: 10, window: 1mo", "admits 10 tokens per month:"),
+            ("tokens: 60, window: 1m, kind: bucket", "tokens at once:"),
+            ("concurrent: 2", "admits 2 requests at once:"),
+        ] {
+            let revision = Revision::of_text(&format!(
+                "providers: {{ p: {{ kind: simulated }} }}\n\
+                 deployments: {{ d: {{ provider: p, model: m }} }}\n\
+                 pools: {{ p: {{ targets: [ {{ deployment: d }} ] }} }}\n\
+                 models: {{ chat: {{ routes: [ {{ pools: [p] }} ] }} }}\n\
+                 limits: [ {{ name: l, {limit} }} ]"
+            ));
+            let model = revision.table.model("chat").unwrap();
+            let key = Known::new(&Key {
+                id: "k1".into(),
+                subject: "acme".into(),
+                ..Key::default()
+            });
+            let plan = key.unwrap().plan(&revision, model).unwrap();
+            let why = Why::TooLarge {
+                limit: plan.lines[0].limit.amount,
+            };
+            let told = plan.lines[0].refusal(why, &Needs::default()).to_string();
+            assert!(told.contains(expect), "{told}");
+        }
+    }
 }

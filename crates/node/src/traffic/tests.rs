@@ -15,6 +15,7 @@ fn each_end_speaks_of_the_key_the_deployment_or_the_provider() {
             field: None,
             usage: None,
             key: None,
+            readable: None,
         })
     };
     for (class, reached, expect) in [
@@ -82,6 +83,7 @@ fn refusal(key: Option<Fingerprint>) -> Ended {
         field: None,
         usage: None,
         key,
+        readable: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tollgate_proto::completion::v1::AttemptOutcome;
-use tollgate_provider::chat::Usage;
+use tollgate_provider::chat::{Request, Usage};
 use tollgate_provider::{Class, Failure};
 
 use super::key::Fingerprint;
@@ -35,6 +35,8 @@ pub(crate) struct Ended {
     pub(crate) usage: Option<Box<Usage>>,
     /// The key that the provider refused.
     pub(crate) key: Option<Fingerprint>,
+    /// The request without the thoughts in it that the deployment could not read, where that is why it refused it.
+    pub(crate) readable: Option<Arc<Request>>,
 }
 
 // === impl Ended ===
@@ -59,6 +61,15 @@ impl Ended {
             field: None,
             usage: None,
             key: None,
+            readable: None,
+        }
+    }
+
+    /// The same deployment can read this request.
+    pub(super) fn but_for_thoughts(self, readable: Option<Request>) -> Self {
+        Self {
+            readable: readable.map(Arc::new),
+            ..self
         }
     }
 

@@ -75,8 +75,9 @@ impl LiveStream {
     }
 
     /// The same stream, with what was left out of the request told before all else.
-    pub(super) fn telling(self, warnings: Vec<Warning>) -> Self {
-        Self { warnings, ..self }
+    pub(crate) fn telling(mut self, warnings: impl IntoIterator<Item = Warning>) -> Self {
+        self.warnings.extend(warnings);
+        self
     }
 
     /// Appends what comes next to `out`, everything that has arrived at once, with the pieces of one text made one.

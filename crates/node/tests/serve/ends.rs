@@ -1,5 +1,6 @@
 //! How requests, policies and the node itself end.
 
+use serde_json::json;
 use tollgate_proto::completion::v1::embedding_service_client::EmbeddingServiceClient;
 use tollgate_proto::completion::v1::{
     EmbedInput, EmbedRequest, Image, InputType, embed_input, image,
@@ -281,5 +282,60 @@ models:
         let named = named.map(|it| (it.field, it.description.contains("`unknown`")));
         let image = ("inputs[0].image".to_owned(), true);
         assert_eq!(named, refused.then_some(image));
+    }
+}
+
+/// Nor may sound, or a search that no tool makes.
+#[tokio::test]
+async fn what_has_no_price_is_not_asked_for_where_money_is_limited() {
+    const POLICY: &str = r#"
+providers:
+  p: { kind: openai, base_url: "http://127.0.0.1:1", internal: true }
+  q: { kind: anthropic, base_url: "http://127.0.0.1:1", internal: true }
+deployments:
+  plain: { provider: p, model: m, price: { input: "1", output: "2" } }
+  rich:  { provider: p, model: m, price: { input: "1", output: "2", input_audio: "9", output_audio: "9", search: "0.01" } }
+  # These are not told of what they have no words for, and of what they lack.
+  other: { provider: q, model: m, price: { input: "1", output: "2" } }
+  deaf:  { provider: p, model: m, lacks: [audio], price: { input: "1", output: "2", search: "0.01" } }
+pools:
+  plain: { targets: [ { deployment: plain } ] }
+  rich:  { targets: [ { deployment: rich }, { deployment: other }, { deployment: deaf } ] }
+models:
+  plain: { routes: [ { pools: [plain] } ] }
+  rich:  { routes: [ { pools: [rich] } ] }
+limits: [ { name: cost, cost_usd: "1", window: 1h } ]
+"#;
+    let gateway = Gateway::start(POLICY).await;
+    let sound = json!([{"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}]);
+    for (more, refused) in [
+        (json!({}), None),
+        (
+            json!({"messages": [{"role": "user", "content": sound}]}),
+            Some("price.input_audio"),
+        ),
+        (
+            json!({"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}}),
+            Some("price.output_audio"),
+        ),
+        (json!({"web_search_options": {}}), Some("price.search")),
+    ] {
+        for model in ["plain", "rich"] {
+            let mut body = chat(model, false);
+            for (name, value) in more.as_object().unwrap() {
+                body[name] = value.clone();
+            }
+            let response = gateway.post(&body).send().await.unwrap();
+            let status = response.status().as_u16();
+            let said = response.text().await.unwrap();
+            match refused.filter(|_| model == "plain") {
+                Some(price) => {
+                    assert_eq!(status, 400, "{said}");
+                    assert!(said.contains(price) && said.contains("`plain`"), "{said}");
+                }
+                // Nobody answers there, or has words for it.
+                None => assert!(!said.contains("price."), "{status} {said}"),
+            }
+        }
     }
 }

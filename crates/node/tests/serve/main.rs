@@ -13,6 +13,7 @@ mod ends;
 mod gateway;
 mod overload;
 mod providers;
+mod thoughts;
 
 use std::time::Duration;
 

@@ -222,13 +222,17 @@ impl WrittenRow {
             let midnight = jiff::tz::TimeZone::UTC.to_timestamp(midnight).ok()?;
             Some(midnight.as_second())
         });
+        // One that nobody knows is not taken for the usual one.
+        let service = self
+            .service
+            .as_deref()
+            .map_or(Some(Service::Standard), |name| {
+                let mut all = Service::ALL.into_iter();
+                all.find(|service| service.as_str() == name)
+            });
         Some(Row {
             from: from?,
-            service: self
-                .service
-                .as_deref()
-                .map(Service::named)
-                .unwrap_or_default(),
+            service: service?,
             above: self.above,
             rates: fill(stated, None),
         })

@@ -2,6 +2,7 @@
 
 use url::Url;
 
+use super::rates::Rate;
 use super::{Catalog, Listed, Part, Price, Rates, Row, Service};
 use crate::pb;
 use crate::table::Protocol;
@@ -13,8 +14,31 @@ pub fn of(provider: &pb::Provider, deployment: &pb::Deployment) -> Option<Price>
     match (&deployment.price, listed) {
         (None, listed) => listed,
         (Some(stated), Some(listed)) => merged(stated, &listed),
-        (Some(stated), None) => alone(stated, writes_cost_more(provider, deployment)),
+        (Some(stated), None) => {
+            let searches = always_searches(deployment);
+            if searches && !says_searches(stated) {
+                return None;
+            }
+            let price = alone(stated, writes_cost_more(provider, deployment))?;
+            Some(Price { searches, ..price })
+        }
     }
+}
+
+/// Whether the model searches before it answers, whatever it is asked. Its makers say so in its name; prices of tokens
+/// alone are a part of what it costs, so the catalog has none for it.
+#[must_use]
+pub(crate) fn always_searches(deployment: &pb::Deployment) -> bool {
+    let name = name(deployment).to_ascii_lowercase();
+    let words = name.split(['-', '/', '.', ':', '@']);
+    let says = |(place, word)| word == "sonar" || place > 0 && matches!(word, "search" | "online");
+    words.enumerate().any(says)
+}
+
+/// Whether a policy says what searches cost that each request makes: as such, or with whatever a request costs.
+#[must_use]
+pub(crate) fn says_searches(stated: &pb::Price) -> bool {
+    stated.search.is_some() || stated.request.is_some()
 }
 
 /// Returns the catalog's entry for a deployment.
@@ -91,9 +115,8 @@ fn merged(stated: &pb::Price, listed: &Price) -> Option<Price> {
             _ => (row.rates, fill(amounts(stated), Some(&row.rates))),
         };
         usual = Some((row.from, listed, ours));
-        let scaled = |_: &Rates, part| scale(row.rates.of(part), ours.of(part), listed.of(part));
         let row = Row {
-            rates: Rates::build(scaled),
+            rates: in_proportion(&row.rates, &ours, &listed),
             ..row.clone()
         };
         if stated.tiers.is_empty() {
@@ -112,10 +135,9 @@ fn tiers(stated: &pb::Price, base: &Row, usual: &Rates) -> Vec<Row> {
     let tier = |tier: &pb::PriceTier| {
         let stated = tier.price.clone().unwrap_or_default();
         let rates = fill(amounts(&stated), Some(usual));
-        let scaled = |_: &Rates, part| scale(base.rates.of(part), rates.of(part), usual.of(part));
         Row {
             above: tier.above,
-            rates: Rates::build(scaled),
+            rates: in_proportion(&base.rates, &rates, usual),
             ..base.clone()
         }
     };
@@ -125,16 +147,32 @@ fn tiers(stated: &pb::Price, base: &Row, usual: &Rates) -> Vec<Row> {
 /// All rates, from those that are stated. The others are in proportion to those of `like`, or without it by default.
 pub(super) fn fill(stated: impl Fn(Part) -> Option<u64>, like: Option<&Rates>) -> Rates {
     Rates::build(|rates, part| {
-        if let Some(rate) = stated(part) {
-            return rate;
+        if let Some(amount) = stated(part) {
+            return Rate {
+                amount,
+                is_said: true,
+            };
         }
-        let Some(like) = like else {
-            return part.default().map_or(0, |other| rates.of(other));
+        let base = part.base().and_then(|base| Some((base, stated(base)?)));
+        let amount = match (like, base) {
+            (None, _) => part.default().map_or(0, |other| rates.of(other)),
+            (Some(like), Some((base, amount))) => scale(like.of(part), amount, like.of(base)),
+            (Some(like), None) => like.of(part),
         };
-        match part.base().filter(|base| stated(*base).is_some()) {
-            Some(base) => scale(like.of(part), rates.of(base), like.of(base)),
-            None => like.of(part),
+        // What costs nothing as text costs nothing as sound.
+        let is_free = base.is_some_and(|(_, amount)| amount == 0);
+        Rate {
+            amount,
+            is_said: is_free || like.is_some_and(|like| like.says(part)),
         }
+    })
+}
+
+/// Rates that are to `rates` as `new` ones are to `old` ones.
+fn in_proportion(rates: &Rates, new: &Rates, old: &Rates) -> Rates {
+    Rates::build(|_, part| Rate {
+        amount: scale(rates.of(part), new.of(part), old.of(part)),
+        is_said: rates.says(part) || new.says(part),
     })
 }
 

@@ -110,7 +110,16 @@ impl Part {
 
 /// The price of each part: billionths of a US dollar per million tokens, per request, or per search.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rates([u64; Part::ALL.len()]);
+pub struct Rates([Rate; Part::ALL.len()]);
+
+/// The price of one part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rate {
+    /// How much it is.
+    pub(super) amount: u64,
+    /// Whether somebody says so. Else it is that of another part, for want of anything better.
+    pub(super) is_said: bool,
+}
 
 /// Tokens of a request, each kind as a part of the whole that it belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -141,7 +150,7 @@ pub struct Tokens {
 
 impl Rates {
     /// Rates of which each is worked out from those before it.
-    pub(super) fn build(rate: impl Fn(&Self, Part) -> u64) -> Self {
+    pub(super) fn build(rate: impl Fn(&Self, Part) -> Rate) -> Self {
         let mut rates = Self::default();
         for part in Part::ALL {
             rates.0[part as usize] = rate(&rates, part);
@@ -152,16 +161,14 @@ impl Rates {
     /// Returns the rate of a part, in billionths of a US dollar per million tokens, or per request.
     #[must_use]
     pub fn of(&self, part: Part) -> u64 {
-        self.0[part as usize]
+        self.0[part as usize].amount
     }
 
-    /// Whether the rate of a part says more than that of the part that it is by default.
+    /// Whether the rate of a part is its own. Else it is that of another part, and what really is paid may be many times
+    /// that.
     #[must_use]
-    pub fn is_own(&self, part: Part) -> bool {
-        match part.default() {
-            Some(other) => self.of(part) != self.of(other),
-            None => !matches!(part, Part::Request | Part::Search) || self.of(part) > 0,
-        }
+    pub fn says(&self, part: Part) -> bool {
+        self.0[part as usize].is_said
     }
 
     /// The cost of a request, in millionths of a billionth of a dollar.

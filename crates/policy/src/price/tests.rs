@@ -1,10 +1,12 @@
 use proptest::prelude::*;
 
+use super::rates::Rate;
 use super::{Bounds, Catalog, Part, Price, Rates, Row, Served, Service, Tokens, of};
 use crate::pb;
 use crate::yaml::{Source, load};
 
 mod damaged;
+mod known;
 
 /// Noon of a day in UTC, in seconds since the Unix epoch.
 fn noon(day: &str) -> i64 {
@@ -47,21 +49,6 @@ fn deployment(text: &str) -> Option<Price> {
 }
 
 const TODAY: &str = "2026-11-26";
-
-#[test]
-fn what_pictures_cost_is_known_where_it_was_said() {
-    for (written, knows) in [
-        ("{ provider: google, model: gemini-embedding-2 }", true),
-        ("{ provider: cohere, model: embed-v4.0 }", false),
-        (
-            "{ provider: cohere, model: embed-v4.0, price: { input_image: '0.12' } }",
-            true,
-        ),
-    ] {
-        let price = deployment(written).unwrap();
-        assert_eq!(price.knows(Part::InputImage), knows, "{written}");
-    }
-}
 
 #[test]
 fn every_line_of_the_catalog_is_read() {
@@ -348,7 +335,7 @@ fn sound_and_pictures_have_their_own_prices() {
 fn costs_are_rounded_up_once_and_end_at_the_most_there_is() {
     let price = |rate: u64| {
         let of_tokens = |part| !matches!(part, Part::Request | Part::Search);
-        let rates = Rates::build(|_, part| if of_tokens(part) { rate } else { 0 });
+        let rates = said(|part| if of_tokens(part) { rate } else { 0 });
         let row = Row {
             from: 0,
             service: Service::Standard,
@@ -373,9 +360,17 @@ fn costs_are_rounded_up_once_and_end_at_the_most_there_is() {
     assert!(Price::new(Vec::new(), None, true).is_none());
 }
 
+/// Rates of which each is said.
+fn said(amount: impl Fn(Part) -> u64) -> Rates {
+    Rates::build(|_, part| Rate {
+        amount: amount(part),
+        is_said: true,
+    })
+}
+
 fn rates() -> impl Strategy<Value = Rates> {
     prop::array::uniform13(0..100_000_000_000_u64)
-        .prop_map(|rates| Rates::build(|_, part| rates[part as usize]))
+        .prop_map(|rates| said(|part| rates[part as usize]))
 }
 
 fn tokens() -> impl Strategy<Value = Tokens> {
@@ -402,7 +397,7 @@ fn price() -> impl Strategy<Value = Price> {
             from: 0,
             service: Service::Standard,
             above,
-            rates: Rates::build(|_, part| rates.of(part) * factor),
+            rates: said(|part| rates.of(part) * factor),
         };
         let mut factor = 1;
         let mut above = 0;

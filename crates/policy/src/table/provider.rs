@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Api, Protocol};
+use super::Protocol;
 
 /// One account at one provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,15 +42,6 @@ impl Kind {
         match self {
             Self::Http(endpoint) => endpoint.protocol.as_str(),
             Self::Simulated(_) => "simulated",
-        }
-    }
-
-    /// Whether some tools, such as searches, are run there over that interface.
-    #[must_use]
-    pub fn runs_tools(&self, api: Api) -> bool {
-        match self {
-            Self::Http(endpoint) => endpoint.protocol.runs_tools(api),
-            Self::Simulated(_) => false,
         }
     }
 }

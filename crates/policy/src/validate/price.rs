@@ -21,9 +21,21 @@ pub(super) fn is_listed(policy: &pb::Policy, deployment: &pb::Deployment) -> boo
     provider.is_some_and(|provider| price::listed(provider, deployment).is_some())
 }
 
-pub(super) fn check(it: &pb::Price, is_listed: bool, at: &str, faults: &mut Vec<Fault>) {
-    amounts(it, !is_listed, at, faults);
-    tiers(it, &field(at, "tiers"), faults);
+/// A model that the catalog does not know needs a price that says all. One that always searches is none of the catalog's.
+pub(super) fn check(it: &pb::Deployment, is_listed: bool, at: &str, faults: &mut Vec<Fault>) {
+    let Some(price) = &it.price else {
+        return;
+    };
+    amounts(price, !is_listed, at, faults);
+    if !is_listed && price::always_searches(it) && !price::says_searches(price) {
+        let problem = "is missing, and the model searches for every request by its name";
+        let fault = Fault::new(field(at, "search"), problem);
+        faults.push(fault.hint(
+            "write US dollars per search, such as `\"0.01\"`, or `request` where it costs as much for every request, zero \
+             where it costs nothing",
+        ));
+    }
+    tiers(price, &field(at, "tiers"), faults);
 }
 
 fn amounts(it: &pb::Price, whole: bool, at: &str, faults: &mut Vec<Fault>) {

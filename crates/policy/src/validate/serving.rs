@@ -41,9 +41,9 @@ pub(super) fn deployments(policy: &pb::Policy, faults: &mut Vec<Fault>) {
             let at = item(&field(&at, "lacks"), index);
             check_known(*lacks, &pb::Feature::Unspecified, &at, faults);
         }
-        if let Some(price) = &it.price {
+        if it.price.is_some() {
             let is_listed = price::is_listed(policy, it);
-            price::check(price, is_listed, &field(&at, "price"), faults);
+            price::check(it, is_listed, &field(&at, "price"), faults);
         }
     }
 }

@@ -66,7 +66,7 @@ const BY_TEXT: [(&str, &str, Class); 9] = [
         Class::ContentFilter,
     ),
     // A file that the caller names, and not the model.
-    ("not_found_error", "file", Class::CallerError),
+    ("not_found_error", "file not found", Class::CallerError),
     ("rate_limit_error", "acceleration", Class::Ramping),
 ];
 

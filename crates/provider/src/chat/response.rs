@@ -224,7 +224,7 @@ pub struct Usage {
 impl Usage {
     /// A usage of so many tokens with none of the finer counts.
     #[must_use]
-    pub fn of(input_total: u64, output_total: u64, source: UsageSource) -> Self {
+    pub const fn of(input_total: u64, output_total: u64, source: UsageSource) -> Self {
         Self {
             input_total,
             cache_read: 0,

@@ -37,15 +37,15 @@ const OF_THE_KEY: [&str; 6] = [
     "SERVICE_DISABLED",
 ];
 
-/// What errors say that are about something stored by the caller. Texts change; what is not found here has the class of
-/// its status.
-const OF_CONTENT: [&str; 6] = [
-    "access the File ",
-    "The File ",
-    "accessing input file",
-    "storage.objects.",
-    "CachedContent",
-    "cached content",
+/// What errors say that are about something stored by the caller, by the name of the status under which they do. Texts
+/// change; what is not found here has the class of its status.
+const OF_CONTENT: [(&str, &str); 6] = [
+    ("PERMISSION_DENIED", "permission to access the File "),
+    ("FAILED_PRECONDITION", " is not in an ACTIVE state"),
+    ("PERMISSION_DENIED", "CachedContent not found"),
+    ("NOT_FOUND", "cached content metadata"),
+    ("PERMISSION_DENIED", "accessing input file"),
+    ("PERMISSION_DENIED", "storage.objects."),
 ];
 
 /// Classifies an answer whose status is not 2xx.
@@ -201,7 +201,9 @@ impl Told {
     /// Whether it is about something that the caller has stored there, such as a file that is gone after two days or is
     /// not ready yet: it comes with the statuses of a key that may do nothing.
     fn is_of_content(&self) -> bool {
-        OF_CONTENT.iter().any(|part| self.message.contains(part))
+        let says =
+            |(status, part): &(&str, &str)| self.status == *status && self.message.contains(part);
+        OF_CONTENT.iter().any(says)
     }
 
     fn is_too_long(&self) -> bool {

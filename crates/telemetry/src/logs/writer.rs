@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use metrics::counter;
+use metrics::{counter, describe_counter};
 use parking_lot::{Condvar, Mutex};
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -23,6 +23,14 @@ const MOST: usize = 4 * 1024 * 1024;
 const MANY: usize = 64 * 1024;
 
 const DROPPED: &str = "tollgate_log_lines_dropped_total";
+
+/// Tells the recorder what is counted here.
+pub(crate) fn describe() {
+    describe_counter!(
+        DROPPED,
+        "Lines of the log that were dropped, because nobody read it fast enough"
+    );
+}
 
 /// Where lines are left to be written. Cheap to clone.
 #[derive(Debug, Clone, Default)]

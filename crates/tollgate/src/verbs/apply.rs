@@ -49,8 +49,8 @@ pub(crate) struct Arguments {
 /// # Errors
 /// Every fault of the policy; why the control plane did not take it; which nodes do not run it.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Error> {
-    let policy = arguments.files.load()?;
-    validate::warn(&policy);
+    let (policy, warnings) = arguments.files.load_warned()?;
+    validate::warn(&warnings);
     let control = arguments.operator.connect().await?;
     let wait = arguments.wait.then_some(arguments.timeout);
     let request = ApplyPolicyRequest {

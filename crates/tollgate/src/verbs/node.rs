@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
         default_value = "127.0.0.1:8080"
     )]
     listen: SocketAddr,
-    /// Address to serve /metrics, /healthz and /readyz on
+    /// Address to serve /metrics, /healthz, /readyz and /shadows on
     #[arg(
         long,
         env = "TOLLGATE_OPS_LISTEN",

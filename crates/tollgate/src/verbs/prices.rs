@@ -153,9 +153,13 @@ fn condition(row: &Row) -> String {
     parts.join(", ")
 }
 
-/// The rates that say something of their own.
+/// The rates that somebody says. Of what is free, text is enough.
 fn rates(row: &Row) -> String {
-    let own = Part::ALL.into_iter().filter(|part| row.rates.is_own(*part));
+    let is_shown = |part: &Part| {
+        let is_text = matches!(part, Part::Input | Part::Output);
+        is_text || row.rates.says(*part) && row.rates.of(*part) > 0
+    };
+    let own = Part::ALL.into_iter().filter(is_shown);
     let shown = own.map(|part| format!("{} {}", part.as_str(), money::dollars(row.rates.of(part))));
     shown.collect::<Vec<_>>().join(", ")
 }
@@ -211,7 +215,9 @@ mod tests {
         assert!(shown.contains("always "), "{shown}");
         assert!(shown.contains("batch, above 200000 tokens"), "{shown}");
         assert!(
-            shown.contains("input 1.25, cached_input 0.125, output 10 "),
+            shown.contains(
+                "input 1.25, cached_input 0.125, input_audio 1.25, cached_audio 0.125, output 10 "
+            ),
             "{shown}"
         );
         assert!(shown.contains(Catalog::built_in().revision()), "{shown}");

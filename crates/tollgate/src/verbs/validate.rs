@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
 /// Every fault of the policy, or a file that cannot be read.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     let form = arguments.output.unwrap_or_default();
-    let policy = match arguments.files.load() {
+    let (policy, warnings) = match arguments.files.load_warned() {
         Err(Error::Faults(faults)) if form != Format::Table => {
             let value = json!({"valid": false, "faults": faults, "warnings": []});
             output::show(form, || Ok(value), String::new)?;
@@ -31,19 +31,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
         }
         loaded => loaded?,
     };
-    let warnings = warn(&policy);
+    warn(&warnings);
     let value = json!({"valid": true, "faults": [], "warnings": warnings});
     output::show(form, || Ok(value), || summary(&policy))
 }
 
-/// Notes what is legal but probably not meant, and returns it.
-pub(crate) fn warn(policy: &Policy) -> Vec<String> {
-    let warnings = tollgate_policy::warnings(policy);
-    let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-    for warning in &warnings {
+/// Notes what is legal but probably not meant.
+pub(crate) fn warn(warnings: &[String]) {
+    for warning in warnings {
         output::note(&format!("warning: {warning}"));
     }
-    warnings
 }
 
 fn summary(policy: &Policy) -> String {

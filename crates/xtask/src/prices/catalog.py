@@ -48,6 +48,12 @@ COMPONENTS = {
     "output_audio_mtok": "output_audio",
     "output_image_mtok": "output_image",
 }
+# Gemini has one price for text and sound that goes in, and names that of sound where it is another.
+LIKE_TEXT = {"input_audio": "input", "cached_audio": "cached_input"}
+# All that a model for speech puts out is sound.
+SPOKEN = {"output_audio": "output"}
+# What a price may depend on beside the day and the prompt: each a way of being served, which answers name.
+SERVED_BY = {"service_tier", "processing", "speed"}
 PER_THOUSAND_REQUESTS = "requests_kcount"
 # What a request pays for beside its tokens and is not counted here, pictures read from a cache, which count as
 # pictures, and films, which no request can hold. A model with any other component is left out: its cost is better
@@ -112,8 +118,14 @@ def decimal(number):
     return format(number.normalize(), "f")
 
 
-def rates(price, above):
-    """The components where the input is longer than so many tokens."""
+def speaks(id):
+    """Whether it is a model for speech."""
+    return re.search(r"(^|-)tts(-|$)", id) is not None
+
+
+def rates(price, above, like, claude):
+    """The components where the input is longer than so many tokens. `like` names those that have the price of another,
+    where the list has none for any of them."""
     row = {}
     for key, value in vars(price).items():
         if value is None or key in IGNORED:
@@ -131,8 +143,22 @@ def rates(price, above):
         return None
     # An embedding has no output.
     row.setdefault("output", "0")
+    if not like.keys() & row.keys():
+        row |= {name: row[other] for name, other in like.items() if other in row}
+    if claude and "cached_input" in row:
+        # Its maker has the same factors for all of them; some lists leave them out.
+        row.setdefault("cache_write", decimal(Decimal(row["input"]) * Decimal("1.25")))
+        row.setdefault("cache_write_1h", decimal(Decimal(row["input"]) * 2))
     order = [*COMPONENTS.values(), "request"]
     return {name: row[name] for name in order if name in row}
+
+
+def as_tiered(price, standard):
+    """A price without tiers where the usual one has some: longer prompts cost as many times more."""
+    if isinstance(price, types.TieredPrices) or not isinstance(standard, types.TieredPrices) or not standard.base:
+        return price
+    tiers = [types.Tier(start=tier.start, price=(price * tier.price / standard.base).quantize(Decimal("1e-6"))) for tier in standard.tiers]
+    return types.TieredPrices(base=price, tiers=tiers)
 
 
 def variants(model, day):
@@ -144,8 +170,8 @@ def variants(model, day):
         (name,) = variant.when.values()
         if name == "default" or name in services or variant.constraint and not variant.constraint.active(at(day)):
             continue
-        both = vars(standard) | {key: value for key, value in vars(variant.prices).items() if value is not None}
-        services[name] = types.ModelPrice(**both)
+        own = {key: as_tiered(value, getattr(standard, key)) for key, value in vars(variant.prices).items() if value is not None}
+        services[name] = types.ModelPrice(**vars(standard) | own)
     return services
 
 
@@ -165,28 +191,34 @@ def searches(name):
     return re.search(r"(^|-)search(-|$)", name) is not None
 
 
-def is_partial(id, rows):
+def is_partial(model, rows):
     """Whether the list leaves out what such a model is for, and what costs far more than text: sound, or searches of which
-    answers do not tell how many there were."""
+    answers do not tell how many there were. Or what it costs depends on what answers do not name."""
+    id = model.id
+    if any(not variant.when.keys() <= SERVED_BY for variant in model.price_variants or []):
+        return True
+    if re.search(r"(^|[-/])(sonar|online)(-|$)", id) and not any("request" in row for row in rows):
+        return True
     return searches(id) or "audio" in id and not any("input_audio" in row for row in rows)
 
 
 def prices(model, since):
     """The rows of a model, or none where one of them cannot be said."""
     rows, before = [], None
+    like = SPOKEN if speaks(model.id) else LIKE_TEXT if model.id.startswith("gemini") else {}
     for day in starts(model, since):
         of_day = []
         for service, price in variants(model, day).items():
             tiers = {tier.start for it in vars(price).values() if isinstance(it, types.TieredPrices) for tier in it.tiers}
             for above in [None, *sorted(tiers)]:
-                row = rates(price, above)
+                row = rates(price, above, like, "claude" in model.id)
                 if row is None:
                     return None
                 of_day.append(({"service": service} if service else {}) | ({"above": above} if above else {}) | row)
         if of_day != before:
             rows += [({"from": day.isoformat()} if day > since else {}) | row for row in of_day]
         before = of_day
-    return None if is_partial(model.id, rows) else rows
+    return None if is_partial(model, rows) else rows
 
 
 def check(vendor, written):

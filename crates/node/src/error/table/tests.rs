@@ -18,6 +18,7 @@ fn every() -> Vec<(Error, &'static str, Code, u16, bool)> {
         limit: "t".into(),
         counter: "t".into(),
         admits: amount(Unit::Cost, 10_000_000),
+        per: " in all".into(),
         needed: amount(Unit::Cost, 20_000_000),
     };
     let failed = |rate_limited| Error::ProvidersFailed {

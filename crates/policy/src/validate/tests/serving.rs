@@ -117,6 +117,13 @@ const DEPLOYMENTS_AND_POOLS: &[Case] = &[
     ),
     (|it| price(it, Some(0), Some(0), None), &[]),
     (
+        |it| {
+            price(it, Some(1), Some(2), None);
+            it.deployments.get_mut("gpt").unwrap().model = "gpt-4o-mini-search-preview".to_owned();
+        },
+        &["deployments.gpt.price.search: is missing, and the model searches"],
+    ),
+    (
         |it| price(it, None, None, Some(1)),
         &[
             "deployments.gpt.price.input: is missing",

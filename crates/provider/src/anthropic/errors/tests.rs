@@ -24,7 +24,7 @@ fn body(kind: &str, message: &str, code: Option<&str>) -> String {
 }
 
 /// Status, type, text and finer code of an error, and the class it has.
-const ERRORS: [(u16, &str, &str, Option<&str>, Class); 22] = [
+const ERRORS: [(u16, &str, &str, Option<&str>, Class); 23] = [
     (
         400,
         "invalid_request_error",
@@ -77,6 +77,13 @@ const ERRORS: [(u16, &str, &str, Option<&str>, Class); 22] = [
     (402, "billing_error", "x", None, Class::KeyDead),
     (403, "permission_error", "x", None, Class::KeyDead),
     (404, "not_found_error", "model: x", None, Class::Server),
+    (
+        404,
+        "not_found_error",
+        "model: profile-x",
+        None,
+        Class::Server,
+    ),
     (
         404,
         "not_found_error",

@@ -195,9 +195,32 @@ fn a_callers_file_says_nothing_of_the_key() {
             "PERMISSION_DENIED",
             "me@example.com does not have storage.objects.get access to the Google Cloud Storage object.",
         ),
+        (
+            404,
+            "NOT_FOUND",
+            "Not found: cached content metadata for 7.",
+        ),
     ] {
         let failure = classify(status, &error(name, message, ""));
         assert_eq!(failure.class, Class::CallerError, "{message}");
+    }
+    for (status, name, message, class) in [
+        (
+            403,
+            "PERMISSION_DENIED",
+            "The File API is disabled in the project.",
+            Class::KeyDead,
+        ),
+        (
+            429,
+            "RESOURCE_EXHAUSTED",
+            "TotalCachedContentStorageTokensPerModel limit exceeded",
+            Class::KeyLimited,
+        ),
+        (503, "UNAVAILABLE", "The File service", Class::Overloaded),
+    ] {
+        let failure = classify(status, &error(name, message, ""));
+        assert_eq!(failure.class, class, "{message}");
     }
     let of_the_key =
         r#"{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID"}"#;
