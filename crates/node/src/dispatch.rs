@@ -60,6 +60,8 @@ struct Walk<'a> {
     again: Option<(usize, Arc<chat::Request>)>,
     /// The deployments that had no room.
     full: Vec<Full>,
+    /// What of the request the first deployment that cannot take it does not take.
+    unfit: Option<Error>,
 }
 
 /// A deployment that had no room.
@@ -108,6 +110,7 @@ pub(crate) async fn dispatch(
         case,
         again: None,
         full: Vec::new(),
+        unfit: None,
     };
     let (revision, model) = (walk.revision(), &case.request.model);
     // What is wrong with the request, where a provider found it at fault.
@@ -143,7 +146,8 @@ pub(crate) async fn dispatch(
             // Another provider may have words for it.
             attempts.unfit();
             for_its_own_sake = true;
-            at_fault.get_or_insert_with(|| exhausted::final_error(&ended));
+            walk.unfit
+                .get_or_insert_with(|| exhausted::final_error(&ended));
             continue;
         }
         let Some(cause) = cause(&ended) else {

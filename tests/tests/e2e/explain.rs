@@ -18,6 +18,7 @@ explanations: full
 providers:
   mock:  { kind: openai_compatible, base_url: "PROVIDER", internal: true }
   other: { kind: openai_compatible, base_url: "PROVIDER", internal: true }
+  third: { kind: openai_compatible, base_url: "PROVIDER", internal: true }
   mute:  { kind: anthropic, base_url: "PROVIDER", internal: true }
 deployments:
   one:    { provider: mock, model: one@ok-4, price: { input: 1, output: 2 } }
@@ -26,12 +27,14 @@ deployments:
   tight:  { provider: mock, model: tight@ok-4, price: { input: 0, output: 0 }, limits: { tokens_per_minute: 10 } }
   claude: { provider: mute, model: claude@ok-4, price: { input: 9, output: 9 } }
   plain:  { provider: mock, model: plain@ok-4, price: { input: 0, output: 0 }, lacks: [images, tools, json_schema] }
+  busy:   { provider: third, model: busy@status-429-retry-2, price: { input: 0, output: 0 } }
 pools:
   main:   { targets: [ { deployment: one, weight: 3 }, { deployment: two } ] }
   broken: { targets: [ { deployment: broken } ], health: { first_ejection: 30s } }
   tight:  { targets: [ { deployment: tight } ] }
   claude: { targets: [ { deployment: claude } ] }
   plain:  { targets: [ { deployment: plain } ] }
+  busy:   { targets: [ { deployment: busy } ] }
 models:
   chat:
     routes:
@@ -43,6 +46,8 @@ models:
   words: { routes: [ { pools: [claude, main] } ], max_output_tokens: 100 }
   first: { routes: [ { pools: [plain, main] } ], max_output_tokens: 100 }
   plain: { routes: [ { pools: [plain] } ], max_output_tokens: 100 }
+  ill:   { routes: [ { pools: [plain, broken] } ], max_output_tokens: 100 }
+  busy:  { routes: [ { pools: [plain, busy] } ], max_output_tokens: 100 }
 limits:
   - { name: few,   per: [key], requests: 60, window: 1h }
   - { name: money, per: [key], cost_usd: "1", window: 1h }
@@ -282,6 +287,12 @@ async fn what_a_model_lacks_goes_to_the_next_or_is_refused_by_name() -> anyhow::
         assert_eq!(error["param"], named, "{error}");
         let message = error["message"].as_str().unwrap_or_default();
         assert!(message.contains("its model lacks"), "{message}");
+        // There is one that takes it, so that it is not the request that is wrong.
+        for (model, status) in [("ill", 502), ("busy", 429)] {
+            let reply = http.chat(&body(model)).await?;
+            assert_eq!(reply.status, status, "{field}: {}", reply.body);
+            assert!(reply.body.contains("plain cannot take"), "{}", reply.body);
+        }
     }
     // Without any of it, the first is asked.
     let caller = cluster.caller(0, &key)?;
