@@ -21,9 +21,9 @@ impl Saving {
         self.saved = self.saved * KEPT + saved.clamp(0.0, input);
     }
 
-    /// From 0 to 1; none while nothing is known.
+    /// From 0 to 1; none while nothing is known. Where nothing was ever saved, perhaps nobody tells.
     pub(crate) fn share(&self) -> Option<f64> {
-        (self.requests >= FEWEST && self.input > 0.0).then(|| self.saved / self.input)
+        (self.requests >= FEWEST && self.saved > 0.0).then(|| self.saved / self.input)
     }
 }
 
@@ -42,7 +42,7 @@ mod tests {
         assert_eq!(after(FEWEST - 1, 500.0).share(), None);
         let share = |saving: Saving| saving.share().unwrap();
         assert!((share(after(FEWEST, 500.0)) - 0.5).abs() < 1e-9);
-        assert_eq!(share(after(FEWEST, 0.0)), 0.0);
+        assert_eq!(after(FEWEST, 0.0).share(), None);
         // A long prompt weighs more, and nothing saves more than there was.
         let mut saving = after(FEWEST, 0.0);
         saving.observe(1e9, 2e9);
