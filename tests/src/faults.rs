@@ -4,7 +4,8 @@
 //! faults and oddities beside one deployment that is well, and all of them together with it, over both edges, whole and
 //! streamed; what breaks off with continuation and without. **Disconnects**: callers go away at random moments; when the
 //! provider is told, and what is settled. **Nonces**: many requests of which three in ten are given up, each with a nonce
-//! that its answer must repeat: not a byte of another's.
+//! that its answer must repeat: not a byte of another's. All of it goes by a gateway with limits, health and retries, and
+//! then by a plain one that only has deployments take turns.
 //!
 //! Every reply is checked. It does NOT judge: it prints what is wanted beside what is.
 
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Parser;
 
+use crate::arm::Arm;
 use crate::gateway::Gateway;
 use crate::load::{Load, Protocol};
 use crate::provider::{MockProvider, Options as Provider};
@@ -38,10 +40,10 @@ pub struct Options {
     /// Requests per second of each misbehaviour, over each edge, whole and streamed: 156 times as many in all.
     #[arg(long, default_value_t = 5.0)]
     rate: f64,
-    /// Callers that go away, over both edges together; 0 leaves them out.
+    /// Callers that go away, over both edges together, by either gateway; 0 leaves them out.
     #[arg(long, default_value_t = 10_000)]
     disconnects: u64,
-    /// Requests with nonces, over both edges together; 0 leaves them out.
+    /// Requests with nonces, over both edges together, and a quarter as many by the plain gateway; 0 leaves them out.
     #[arg(long, default_value_t = 1_000_000)]
     nonces: u64,
 }
@@ -61,17 +63,27 @@ const WAYS: [(Protocol, bool); 4] = [
 pub async fn run(options: &Options) -> anyhow::Result<Figures> {
     let mut figures = Figures::default();
     if options.seconds > 0 {
-        figures.misbehaviours = Some(misbehaviours::show(options).await?);
-        figures.save(&options.out)?;
+        for arm in Arm::GATEWAYS {
+            let shown = misbehaviours::show(options, arm).await?;
+            figures.misbehaviours.push(shown);
+            figures.save(&options.out)?;
+        }
     }
     if options.disconnects > 0 {
-        let shown = departures::disconnects(&options.tollgate, options.disconnects).await?;
-        figures.disconnects = Some(shown);
-        figures.save(&options.out)?;
+        for arm in Arm::GATEWAYS {
+            let shown =
+                departures::disconnects(&options.tollgate, arm, options.disconnects).await?;
+            figures.disconnects.push(shown);
+            figures.save(&options.out)?;
+        }
     }
     if options.nonces > 0 {
-        figures.nonces = Some(departures::nonces(&options.tollgate, options.nonces).await?);
-        figures.save(&options.out)?;
+        for (arm, part) in Arm::GATEWAYS.into_iter().zip([1, 4]) {
+            let requests = options.nonces / part;
+            let shown = departures::nonces(&options.tollgate, arm, requests).await?;
+            figures.nonces.push(shown);
+            figures.save(&options.out)?;
+        }
     }
     Ok(figures)
 }

@@ -53,7 +53,7 @@ impl Gateway {
         format!("http://{}", self.cli.node)
     }
 
-    /// Units of a limit that were spent, as its owner knows.
+    /// Units of a limit that were spent, as its owner knows, over all its counters or of one, `NAME/PART=…`.
     pub(crate) fn spent(&self, limit: &str) -> anyhow::Result<u64> {
         let mut list = self.cli.operator("limits");
         list.args(["--output", "json"]);
@@ -62,7 +62,8 @@ impl Gateway {
         let counters = all["limits"].as_array().map_or(&[][..], Vec::as_slice);
         let of = counters.iter().filter(|it| {
             let counter = it["counter"].as_str().unwrap_or_default();
-            counter.split('/').next() == Some(limit)
+            let rest = counter.strip_prefix(limit);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         });
         let spent = of.map(|it| it["spent"].as_u64());
         let sum: Option<u64> = spent.sum();

@@ -18,6 +18,7 @@
     reason = "a harness reads real clocks and measures real processes: nothing here runs in virtual time"
 )]
 
+mod arm;
 pub mod bench;
 pub mod chaos;
 pub mod faults;

@@ -26,6 +26,7 @@ use anyhow::Context;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
+pub(crate) use caller::prompt;
 use caller::{Caller, Patience};
 pub use record::{Cancelled, Latency, Report};
 use record::{Recorder, Times};
@@ -116,6 +117,13 @@ impl Default for Load {
             timeout: Duration::from_secs(30),
             cancels: None,
         }
+    }
+}
+
+impl Load {
+    /// Most tokens of an answer that are asked for.
+    pub(crate) fn most_tokens(&self) -> u32 {
+        self.chunks.saturating_mul(2).max(16)
     }
 }
 

@@ -4,7 +4,7 @@
 //! takes a second or more, so that places for requests are what is scarce, long before processors are. **Flood**: of twenty
 //! tenants one asks for twenty times its share; the others are compared with themselves without the flood, and with
 //! themselves where all twenty are one tenant, for which a node can do nothing. **Load**: from half of what the node can
-//! do to ten times as much, come what may.
+//! do to ten times as much, come what may; then the same to a node whose budget is so large that it lets everybody in.
 //!
 //! Every reply is checked. It does NOT judge: it prints what is wanted beside what is.
 
@@ -18,6 +18,7 @@ use anyhow::Context;
 use clap::Parser;
 use tokio::task::JoinSet;
 
+use crate::arm::Arm;
 use crate::gateway::Gateway;
 use crate::load::{Load, Pace, Protocol, Report, run_async};
 use crate::provider::{MockProvider, Options as Provider};
@@ -45,8 +46,7 @@ pub struct Options {
     protocol: Protocol,
 }
 
-/// What the node is given, and the requests at once that it makes of it.
-const BUDGET: &str = "192MiB";
+/// The requests at once that our node makes of its budget.
 const PLACES: f64 = 512.0;
 const WARMUP: Duration = Duration::from_secs(5);
 /// Tenants, of which the first floods.
@@ -54,19 +54,23 @@ const TENANTS: usize = 20;
 /// What each asks for, in parts of its share, and what the first does while it floods.
 const USUAL: f64 = 0.7;
 const FLOOD: f64 = 20.0;
-/// Loads, in parts of what the node can do.
+/// Loads, in parts of what our node can do, and those of them that the other gets: at the greatest it has some 6,500
+/// callers at once, for whom this process, with the provider in it, takes twice as many descriptors.
 const LOADS: [f64; 5] = [0.5, 1.0, 2.0, 5.0, 10.0];
+const PLAIN_LOADS: [f64; 3] = [1.0, 5.0, 10.0];
 
 /// Runs the show.
 ///
 /// # Errors
 /// The processes could not be started, or the load not be generated.
 pub async fn run(options: &Options) -> anyhow::Result<Figures> {
-    let stage = Stage::start(options).await?;
-    let figures = Figures {
-        flood: flood(&stage, options).await?,
-        load: load(&stage, options).await?,
-    };
+    let stage = Stage::start(options, Arm::Ours).await?;
+    let flood = flood(&stage, options).await?;
+    let mut steps = load(&stage, options, &LOADS).await?;
+    drop(stage);
+    let stage = Stage::start(options, Arm::Plain).await?;
+    steps.extend(load(&stage, options, &PLAIN_LOADS).await?);
+    let figures = Figures { flood, load: steps };
     let json = serde_json::to_vec_pretty(&figures).context("encode the figures")?;
     std::fs::write(&options.out, json)
         .with_context(|| format!("write {}", options.out.display()))?;
@@ -75,6 +79,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Figures> {
 
 /// What everything runs on.
 struct Stage {
+    arm: Arm,
     gateway: Gateway,
     _provider: MockProvider,
     _directory: tempfile::TempDir,
@@ -85,7 +90,7 @@ struct Stage {
 }
 
 impl Stage {
-    async fn start(options: &Options) -> anyhow::Result<Self> {
+    async fn start(options: &Options, arm: Arm) -> anyhow::Result<Self> {
         let provider = MockProvider::start_with(Provider {
             ledger_capacity: 0,
             ..Provider::default()
@@ -100,7 +105,11 @@ models: {{ fake: {{ routes: [ {{ pools: [fake] }} ] }} }}
             provider.base_url(),
             options.takes
         );
-        let variables = [("TOLLGATE_MEMORY_BUDGET", BUDGET)];
+        let budget = match arm {
+            Arm::Ours => "192MiB",
+            Arm::Plain | Arm::Direct => "64GiB",
+        };
+        let variables = [("TOLLGATE_MEMORY_BUDGET", budget)];
         let gateway =
             Gateway::start(&options.tollgate, directory.path(), &policy, &variables).await?;
         let keys = |subject: fn(usize) -> String| -> anyhow::Result<Vec<_>> {
@@ -109,6 +118,7 @@ models: {{ fake: {{ routes: [ {{ pools: [fake] }} ] }} }}
                 .collect()
         };
         Ok(Self {
+            arm,
             keys: keys(|number| format!("org-{number}/team/user"))?,
             alike: keys(|number| format!("all/team-{number}/user"))?,
             gateway,
@@ -174,13 +184,21 @@ async fn crowd(
     Ok(reports.into_values().collect())
 }
 
-async fn load(stage: &Stage, options: &Options) -> anyhow::Result<Vec<Step>> {
+async fn load(stage: &Stage, options: &Options, loads: &[f64]) -> anyhow::Result<Vec<Step>> {
     let key = stage.keys.first().context("no key")?;
     let mut steps = Vec::new();
-    for times in LOADS {
-        let load = stage.load(options, key, times * PLACES, 900);
-        let report = run_async(&load).await?;
-        steps.push(Step::of(times, &report, stage.gateway.node.rss()?));
+    for &times in loads {
+        let places = times * PLACES;
+        let callers = match stage.arm {
+            // Those who are turned away call again soon.
+            Arm::Ours => 900,
+            // Nobody is.
+            Arm::Plain | Arm::Direct => (places * 1.25) as usize + 100,
+        };
+        let report = run_async(&stage.load(options, key, places, callers)).await?;
+        let node = &stage.gateway.node;
+        let memory = [node.rss()?, node.peak_rss()?];
+        steps.push(Step::of(stage.arm, times, &report, memory));
     }
     Ok(steps)
 }

@@ -18,7 +18,7 @@
 //! message, system instructions counting as one. The request's own limit cuts the content, with the finish reason for
 //! that.
 //!
-//! It counts requests against a limit of its own where it is told to. It does NOT check keys, or speak TLS and HTTP/2.
+//! It counts requests or tokens against a limit of its own where it is told to. It does NOT check keys, or speak TLS and HTTP/2.
 
 mod behaviour;
 mod body;
@@ -35,12 +35,12 @@ mod vectors;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::oneshot;
 
 pub use behaviour::{Behaviour, Cut, EXAMPLES, Fault, Refusal, parse_duration};
+pub use ceiling::Ceiling;
 pub use format::Format;
 pub(crate) use ledger::wall_ms;
 pub use ledger::{Entry, Outcome, Stats, key_hash};
@@ -151,10 +151,9 @@ impl MockProvider {
         self.state.set_behaviour(Some(model), behaviour);
     }
 
-    /// Lets no more requests for a model, named whole, through than `most` within any stretch of that length; the rest
-    /// are refused with status 429 and `retry-after`. Answers tell how the limit stands, in OpenAI's headers.
-    pub fn limit(&self, model: &str, most: usize, within: Duration) {
-        self.state.set_ceiling(model, most, within);
+    /// Lets no more for a model, named whole, through than that; the rest is refused with status 429 and `retry-after`.
+    pub fn limit(&self, model: &str, ceiling: Ceiling) {
+        self.state.set_ceiling(model, ceiling);
     }
 
     /// Every request since the start or the last [`Self::clear_ledger`], in order of arrival.

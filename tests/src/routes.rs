@@ -4,11 +4,16 @@
 //! one is five times as slow and one fails half of the time, on and off; the same load goes to three that are well, to
 //! these by weight with health off (plain turns, though with failover), and to these by least latency, at the same time.
 //! **Outages**: every deployment of a model fails, limits or hangs for a while: how often providers are asked meanwhile,
-//! and how soon callers are answered again. **Ceilings**: ten times as much is wanted as a provider lets through. **Mixed
-//! work**: prompts of known difficulty, the simple ones sent to a cheap deployment by their complexity.
+//! how soon callers are answered again, and what they are charged. **Ceilings**: ten times as much is wanted as a provider
+//! lets through, of requests and of tokens. **Mixed work**: prompts of known difficulty, the simple ones sent to a cheap
+//! deployment by their complexity.
+//!
+//! Outages and ceilings befall models of three kinds at the same time: ours; plain ones, whose deployments take turns
+//! without health, retries or ceilings; and direct ones, whose callers ask the provider themselves.
 //!
 //! Every reply is checked. It does NOT judge: it prints what is wanted beside what is.
 
+mod asker;
 mod ceilings;
 mod mixed;
 mod outage;
@@ -22,9 +27,12 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 
+use crate::arm::Arm;
 use crate::gateway::Gateway;
 use crate::load::{Load, Pace, Report, run_async};
 use crate::provider::{Behaviour, MockProvider, Options as Provider};
+use asker::Asker;
+use ceilings::Counted;
 use outage::outages;
 pub use summary::Figures;
 use summary::Row;
@@ -48,6 +56,9 @@ pub struct Options {
     /// Requests per second to each of those that are compared.
     #[arg(long, default_value_t = 30.0)]
     rate: f64,
+    /// What the lengths of outages are drawn from; at random, and told with the figures, if not given.
+    #[arg(long)]
+    seed: Option<u64>,
 }
 
 /// About 200 ms for an answer.
@@ -61,14 +72,11 @@ const FLAP: Duration = Duration::from_secs(7);
 /// What passes before anything is measured.
 const WARMUP: Duration = Duration::from_secs(10);
 
-/// What health is where it is off.
-const OFF: &str = "{ failures: 10000, error_percent: 100, least_requests: 10000 }";
-
 /// The models that are compared: name, how their pool chooses, and whether two of its deployments are in trouble.
-const COMPARED: [(&str, &str, bool); 3] = [
-    ("all-well", "least_latency", false),
-    ("turns", "weighted", true),
-    ("ours", "least_latency", true),
+const COMPARED: [(&str, Arm, bool); 3] = [
+    ("all-well", Arm::Ours, false),
+    ("turns", Arm::Plain, true),
+    ("ours", Arm::Ours, true),
 ];
 
 /// Runs the show.
@@ -90,12 +98,19 @@ pub async fn run(options: &Options) -> anyhow::Result<Figures> {
         provider,
     };
     let trouble = trouble(&stage, options).await?;
+    let seed = options.seed.unwrap_or_else(rand::random);
     // The others take little, and disturb each other little.
-    let (outages, ceiling) = tokio::try_join!(outages(&stage), ceilings::ceiling(&stage))?;
+    let (mut outages, ceilings) =
+        tokio::try_join!(outages(&stage, seed), ceilings::ceilings(&stage))?;
+    let mut asker = Asker::connect(&stage).await?;
+    for it in outages.iter_mut().filter(|it| it.arm != Arm::Direct) {
+        it.books = Some(outage::books(&stage, &mut asker, &it.model()).await?);
+    }
     let figures = Figures {
         trouble,
+        seed,
         outages,
-        ceiling,
+        ceilings,
         mixed: mixed::mixed(&stage).await?,
     };
     let json = serde_json::to_vec_pretty(&figures).context("encode the figures")?;
@@ -121,6 +136,20 @@ impl Stage {
             model: model.to_owned(),
             callers: 200,
             ..Load::default()
+        }
+    }
+
+    /// The load of one of those that are compared. Who asks the provider himself names the first deployment's model, and
+    /// waits for a second.
+    fn load_of(&self, arm: Arm, model: &str) -> Load {
+        let model = arm.of(model);
+        match arm {
+            Arm::Ours | Arm::Plain => self.load(&model),
+            Arm::Direct => Load {
+                target: format!("http://{}", self.provider.address()),
+                timeout: Duration::from_secs(1),
+                ..self.load(&format!("{model}-1@ok"))
+            },
         }
     }
 }
@@ -158,28 +187,31 @@ async fn trouble(stage: &Stage, options: &Options) -> anyhow::Result<Vec<Row>> {
 
 fn policy(provider: &str) -> String {
     let mut parts = Parts::default();
-    for (model, strategy, is_troubled) in COMPARED {
+    for (model, arm, is_troubled) in COMPARED {
         let second = if is_troubled { SLOW } else { WELL };
-        let health = if strategy == "weighted" { OFF } else { "{}" };
-        parts.pool(provider, model, (strategy, health), &[WELL, second, WELL]);
-        let _ = writeln!(
-            parts.models,
-            "  {model}: {{ routes: [ {{ pools: [{model}] }} ] }}"
-        );
+        parts.pool(provider, model, arm, &[WELL, second, WELL]);
+        parts.model(model, "");
     }
-    for (model, _) in outage::KINDS {
-        let choice = ("least_latency", "{}");
-        parts.pool(provider, model, choice, &["ok", "ok", "ok"]);
-        let _ = writeln!(
-            parts.models,
-            "  {model}: {{ routes: [ {{ pools: [{model}] }} ], retry: {{ per_attempt_timeout: 1s }} }}"
-        );
+    for arm in Arm::GATEWAYS {
+        let attempts = arm.attempts();
+        for (kind, _) in outage::KINDS {
+            let model = arm.of(kind);
+            let retry = format!(", retry: {{ attempts: {attempts}, per_attempt_timeout: 1s }}");
+            parts.pool(provider, &model, arm, &["ok", "ok", "ok"]);
+            parts.model(&model, &retry);
+        }
+        for counted in Counted::ALL {
+            parts.tight(provider, counted, arm);
+        }
     }
-    parts.tight(provider);
     parts.mixed(provider);
     format!(
-        "providers:\n{}deployments:\n{}pools:\n{}models:\n{}",
-        parts.providers, parts.deployments, parts.pools, parts.models
+        "providers:\n{}deployments:\n{}pools:\n{}models:\n{}limits:\n{}",
+        parts.providers,
+        parts.deployments,
+        parts.pools,
+        parts.models,
+        outage::LIMITS
     )
 }
 
@@ -203,20 +235,27 @@ impl Parts {
     }
 
     /// Adds a model that is wanted ten times as much as its provider lets through.
-    fn tight(&mut self, provider: &str) {
-        let (name, model, most) = (ceilings::MODEL, ceilings::DEPLOYMENT, ceilings::CEILING);
-        self.provider(provider, name);
+    fn tight(&mut self, provider: &str, counted: Counted, arm: Arm) {
+        let (name, limits) = (arm.of(counted.model()), counted.limits());
+        let (limits, choice) = (arm.only_ours(&limits), arm.pool());
+        self.provider(provider, &name);
         let _ = writeln!(
             self.deployments,
-            "  {name}-1: {{ provider: {name}, model: \"{model}\", limits: {{ requests_per_minute: {most} }} }}"
+            "  {name}-1: {{ provider: {name}, model: \"{name}-1@ok\"{limits} }}"
         );
         let _ = writeln!(
             self.pools,
-            "  {name}: {{ targets: [ {{ deployment: {name}-1 }} ] }}"
+            "  {name}: {{ {choice}, targets: [ {{ deployment: {name}-1 }} ] }}"
         );
+        let attempts = arm.attempts();
+        self.model(&name, &format!(", retry: {{ attempts: {attempts} }}"));
+    }
+
+    /// Adds a model that goes to the pool of its name.
+    fn model(&mut self, name: &str, more: &str) {
         let _ = writeln!(
             self.models,
-            "  {name}: {{ routes: [ {{ pools: [{name}] }} ] }}"
+            "  {name}: {{ routes: [ {{ pools: [{name}] }} ]{more} }}"
         );
     }
 
@@ -247,18 +286,9 @@ impl Parts {
     }
 
     /// Adds a pool of deployments at a provider of its own, `NAME-1@BEHAVIOUR` and so on.
-    fn pool(
-        &mut self,
-        provider: &str,
-        name: &str,
-        (strategy, health): (&str, &str),
-        behaviours: &[&str],
-    ) {
+    fn pool(&mut self, provider: &str, name: &str, arm: Arm, behaviours: &[&str]) {
         self.provider(provider, name);
-        let _ = write!(
-            self.pools,
-            "  {name}: {{ strategy: {strategy}, health: {health}, targets: ["
-        );
+        let _ = write!(self.pools, "  {name}: {{ {}, targets: [", arm.pool());
         for (number, behaviour) in (1..).zip(behaviours) {
             let _ = writeln!(
                 self.deployments,

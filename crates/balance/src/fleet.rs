@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::allowance::{self, Allowance, Load, Words};
 use crate::health::{Condition, Health, HealthConfig, Return, Standing, Try};
 use crate::pace::Pace;
+use crate::saving::Saving;
 use crate::strategy::{Sight, Strategy};
 use provider::Provider;
 
@@ -34,6 +35,7 @@ struct State {
     health: Health,
     allowance: Allowance,
     pace: Pace,
+    saving: Saving,
     in_flight: u32,
 }
 
@@ -100,6 +102,8 @@ pub struct Report {
     pub provider: Condition,
     /// The time to the first token, and for each after it, by experience. None: there is none.
     pub pace: Option<(Duration, Duration)>,
+    /// What share of the price of its input its prompt cache has saved of late. None: that is not known.
+    pub saving: Option<f64>,
 }
 
 /// What strategies want to know of a target that traffic does not tell.
@@ -120,6 +124,7 @@ impl Fleet {
             health: Health::default(),
             allowance: Allowance::default(),
             pace: Pace::default(),
+            saving: Saving::default(),
             in_flight: 0,
         };
         Self {
@@ -137,6 +142,7 @@ impl Fleet {
         state.health = known.health.without_tries();
         state.allowance = known.allowance;
         state.pace = known.pace;
+        state.saving = known.saving;
         let provider = self.providers.get_mut(state.member.provider);
         if let (Some(new), Some(old)) = (provider, before.providers.get(known.member.provider)) {
             *new = old.without_tries();
@@ -169,6 +175,7 @@ impl Fleet {
             share: own.share().min(provider.share()),
             rank,
             in_flight: state.in_flight,
+            saving: state.saving.share(),
         }
     }
 
@@ -193,6 +200,7 @@ impl Fleet {
             own,
             provider,
             pace: state.pace.known(),
+            saving: state.saving.share(),
         })
     }
 
@@ -331,6 +339,13 @@ impl Fleet {
     pub fn tokens(&mut self, attempt: &Attempt, (took, tokens): (Duration, u64), now: Duration) {
         if let Some(state) = self.targets.get_mut(attempt.target) {
             state.pace.tokens(took, tokens, now);
+        }
+    }
+
+    /// A request had so many tokens of input, of which it had not to pay for so many, since they were in a cache.
+    pub fn cached(&mut self, attempt: &Attempt, (input, saved): (f64, f64)) {
+        if let Some(state) = self.targets.get_mut(attempt.target) {
+            state.saving.observe(input, saved);
         }
     }
 

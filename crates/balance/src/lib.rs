@@ -17,6 +17,7 @@ mod health;
 mod pace;
 mod retry_budget;
 mod route;
+mod saving;
 mod strategy;
 
 pub use allowance::{Load, Word, Words};

@@ -21,8 +21,9 @@ pub enum Strategy {
     Cheapest,
     /// The most room left under the limits of the provider.
     MostRoom,
-    /// The same one for everything with the same affinity, by rendezvous hashing, unless it has more than 1.25 times
-    /// its part of the attempts under way. By weight where there is no affinity.
+    /// The same one for everything with the same affinity, by rendezvous hashing, unless it has more than 1 + s times
+    /// its part of the attempts under way, where s is what the target's prompt cache has saved of late
+    /// ([`Sight::saving`]): the more it saves, the longer it is worth a wait. By weight where there is no affinity.
     Sticky,
 }
 
@@ -50,6 +51,8 @@ pub struct Sight {
     pub rank: f64,
     /// Attempts under way.
     pub in_flight: u32,
+    /// What share of the price of its input its prompt cache has saved of late. None: that is not known.
+    pub saving: Option<f64>,
 }
 
 impl Sight {
@@ -61,6 +64,7 @@ impl Sight {
             share: 1.0,
             rank: 0.0,
             in_flight: 0,
+            saving: None,
         }
     }
 }
@@ -85,6 +89,8 @@ pub struct Draw {
     pub affinity: Option<u64>,
 }
 
+/// What a prompt cache is thought to save while that is not known.
+const USUAL_SAVING: f64 = 0.25;
 /// Pools of up to so many targets are looked at without taking memory.
 const FEW: usize = 16;
 
@@ -172,12 +178,14 @@ fn best(
 }
 
 /// Highest-random-weight hashing (D. Thaler and C. Ravishankar, 1998) with weights by the logarithmic method, and with
-/// bounded loads (V. Mirrokni, M. Thorup, M. Zadimoghaddam, 2018): whoever has more than 1.25 times its part of what is
-/// under way comes after all others. They cannot all have.
+/// bounded loads (V. Mirrokni, M. Thorup, M. Zadimoghaddam, 2018): whoever has more of what is under way than its part
+/// and as much more as its prompt cache saves comes after all others. They cannot all have.
 fn sticky(affinity: u64, target: &Target, sight: &Sight, busy: u64, all: u64) -> f64 {
     const OVERLOADED: f64 = 1e12;
+    let slack = sight.saving.unwrap_or(USUAL_SAVING).clamp(0.0, 1.0);
+    let percent = 100 + (slack * 100.0).round() as u128;
     let part = u128::from(busy) * u128::from(target.weight);
-    let bound = (part * 5).div_ceil(u128::from(all.max(1)) * 4);
+    let bound = (part * percent).div_ceil(u128::from(all.max(1)) * 100);
     let overload = if u128::from(sight.in_flight) < bound {
         0.0
     } else {

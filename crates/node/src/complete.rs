@@ -381,10 +381,11 @@ impl AnswerStream {
 
     fn end(&mut self) -> Option<Result<Pulled, Error>> {
         let mut meter = self.meter.take()?;
-        let waited = self.begun.live.waited();
-        self.begun
-            .under_way
-            .streamed(meter.streamed_tokens(), waited);
+        let Begun {
+            live, under_way, ..
+        } = &self.begun;
+        under_way.streamed(meter.streamed_tokens(), live.waited());
+        under_way.used(live.usage());
         let piece = match meter.complete() {
             Some(summary) => Ok(Pulled::Piece(Piece::End(Box::new(summary)))),
             None => Err(Error::Internal {

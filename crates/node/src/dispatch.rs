@@ -137,9 +137,6 @@ pub(crate) async fn dispatch(
         if !attempts.failed(cause) {
             break;
         }
-        if ended.outcome == AttemptOutcome::TimedOut {
-            walk.shun_provider_of(target, attempts);
-        }
     }
     Err(at_fault.unwrap_or_else(|| walk.exhausted(attempts, meter)))
 }
@@ -204,7 +201,7 @@ impl<'a> Walk<'a> {
             return self.hedged(one, after, attempts, meter).await;
         }
         let result = self.run(&mut one).await;
-        Ok(conclude(one, result, meter))
+        Ok(self.conclude((one, result), attempts, meter))
     }
 
     fn start(
@@ -250,9 +247,21 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A provider that was silent is asked again only where no other is left: it would cost as long again.
-    fn shun_provider_of(&self, target: usize, attempts: &mut Attempts<'_>) {
-        shun_provider_of(self.revision(), target, attempts);
+    /// Notes how an attempt ended. A provider that was silent is asked again only where no other is left: it would cost as
+    /// long again.
+    fn conclude(
+        &self,
+        (it, result): (Started, Result<ask::Answer, Ended>),
+        attempts: &mut Attempts<'_>,
+        meter: &mut Meter,
+    ) -> Result<Reply, Ended> {
+        let target = it.under_way.target();
+        let reply = conclude(it, result, meter);
+        let silent = |ended: &Ended| ended.outcome == AttemptOutcome::TimedOut;
+        if reply.as_ref().is_err_and(silent) {
+            shun_provider_of(self.revision(), target, attempts);
+        }
+        reply
     }
 }
 
@@ -279,6 +288,7 @@ fn conclude(
             meter.attempt_won(it.place);
             let output = response.usage.map_or(0, |usage| usage.output_total);
             it.under_way.answered(output);
+            it.under_way.used(response.usage);
             Ok(Reply::Whole(response))
         }
         Ok(ask::Answer::Embeddings(response)) => {

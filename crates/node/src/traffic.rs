@@ -14,9 +14,11 @@ use tollgate_balance::{
     Return, Whom, Wish, Words,
 };
 use tollgate_policy::Table;
+use tollgate_policy::price::Part;
 use tollgate_policy::table::{Deployment, Health};
 use tollgate_proto::completion::v1::AttemptOutcome;
 use tollgate_provider::Class;
+use tollgate_provider::chat::Usage;
 
 use crate::upstream::{Ended, Reached, Upstream};
 use crate::{clock, metrics};
@@ -32,6 +34,8 @@ pub(crate) struct Traffic {
     fleet: Mutex<Fleet>,
     keys: Mutex<Keys>,
     deployments: Vec<Arc<Deployment>>,
+    /// What share of the price of their input is off where it comes from a cache.
+    discounts: Vec<f64>,
 }
 
 /// What decides about the next deployment of a request, beside traffic.
@@ -96,6 +100,7 @@ impl Traffic {
             fleet: Mutex::new(fleet),
             keys: Mutex::new(keys),
             deployments: table.deployments().to_vec(),
+            discounts: table.deployments().iter().map(|it| discount(it)).collect(),
         }
     }
 
@@ -193,6 +198,18 @@ impl Traffic {
     }
 }
 
+/// A price that is not known, or nothing, says nothing of what a cache saves: half of the work, say.
+fn discount(it: &Deployment) -> f64 {
+    const USUAL: f64 = 0.5;
+    let rates = it.price.as_ref().and_then(|price| price.rows().first());
+    let of = |part| rates.map_or(0, |row| row.rates.of(part));
+    let (input, cached) = (of(Part::Input), of(Part::CachedInput));
+    match input {
+        0 => USUAL,
+        _ => 1.0 - (cached as f64 / input as f64).min(1.0),
+    }
+}
+
 fn config(it: &Health) -> HealthConfig {
     HealthConfig {
         failures: it.failures,
@@ -250,6 +267,17 @@ impl UnderWay {
             let sample = (waited, tokens.saturating_sub(1));
             self.traffic.fleet.lock().tokens(&self.attempt, sample, now);
         }
+    }
+
+    /// What it used, as far as the provider told: how much of its input came from a cache.
+    pub(crate) fn used(&self, usage: Option<Usage>) {
+        let discount = self.traffic.discounts.get(self.attempt.target);
+        let (Some(usage), Some(discount)) = (usage.filter(|it| it.input_total > 0), discount)
+        else {
+            return;
+        };
+        let sample = (usage.input_total as f64, usage.cache_read as f64 * discount);
+        self.traffic.fleet.lock().cached(&self.attempt, sample);
     }
 
     /// It brought nothing before another did that was begun beside it.

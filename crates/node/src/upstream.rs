@@ -15,6 +15,7 @@ mod key;
 mod live;
 mod pool;
 mod simulated;
+mod suits;
 
 use std::sync::{Arc, OnceLock};
 
@@ -33,6 +34,7 @@ use crate::clock;
 pub(crate) use ended::{Ended, Reached};
 pub(crate) use key::{Fingerprint, Key};
 pub(crate) use live::LiveStream;
+pub(crate) use suits::suits;
 
 /// Most bytes of an answer that is not streamed.
 const LONGEST_ANSWER: usize = 32 * 1024 * 1024;

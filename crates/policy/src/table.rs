@@ -15,11 +15,13 @@ use crate::{Fault, counter, pb};
 
 pub(crate) mod build;
 pub mod defaults;
+mod deployment;
 mod protocol;
 mod provider;
 mod routing;
 mod unit;
 
+pub use deployment::{Deployment, Feature, Prefill};
 pub use protocol::{Api, Protocol};
 pub use provider::{
     Credential, Effect, Endpoint, Kind, Provider, Simulated, SimulatedFault, Timeouts,
@@ -447,39 +449,6 @@ impl Dimension {
     pub(crate) fn is_subject(&self) -> bool {
         matches!(self, Self::User | Self::Team | Self::Org)
     }
-}
-
-/// How a model is told to go on with an answer that another began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Prefill {
-    /// By a last message that is the assistant's.
-    LastMessage,
-    /// The same, and the field `continue_final_message` of the request.
-    ContinueFinalMessage,
-}
-
-/// One model at one provider.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Deployment {
-    /// Its place in [`Table::deployments`].
-    pub index: usize,
-    /// Its name.
-    pub name: Arc<str>,
-    /// Where it is.
-    pub provider: Arc<Provider>,
-    /// The model's name there.
-    pub model: String,
-    /// The model's name by which others know it.
-    pub base_model: String,
-    /// Which of the provider's interfaces conversations go over.
-    pub api: Api,
-    /// What it costs. None: unknown, which is not nothing.
-    pub price: Option<Price>,
-    /// How it is told to go on with an answer. None: it cannot be.
-    pub prefill: Option<Prefill>,
-    /// What its provider lets through to it, and to the account: the counters that must admit an attempt, in the order
-    /// of [`Table::limits`].
-    pub ceilings: Vec<CounterSpec>,
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 mod assemble;
 mod citation;
+mod feature;
 mod join;
 mod json;
 mod message;
@@ -15,6 +16,7 @@ mod response;
 pub use assemble::Assembler;
 pub use citation::{Citation, Location, Unit};
 pub(crate) use citation::{Extent, MOST_CITATIONS, Ruler};
+pub use feature::Feature;
 pub use json::Json;
 pub use message::{
     Audio, Document, DocumentSource, Image, Message, Opaque, Part, Role, Source, StoredFile,

@@ -1,5 +1,7 @@
 //! What can be wrong with a request before it leaves the gateway.
 
+use crate::chat::Feature;
+
 /// The longest path and the longest problem told, in bytes.
 const MOST_TEXT: usize = 300;
 
@@ -26,6 +28,16 @@ pub enum Error {
         kind: &'static str,
         /// What would do instead.
         problem: &'static str,
+    },
+    /// The request asks for something of a model that does not take it.
+    #[error(
+        "{field} cannot be sent to this deployment: policy says that its model lacks {feature}"
+    )]
+    Lacking {
+        /// The field at fault, as a path into `chat::Request`.
+        field: String,
+        /// What it asks for.
+        feature: &'static str,
     },
     /// The credential holds bytes that no HTTP header may carry.
     #[error("the credential contains characters that are not allowed in an HTTP header")]
@@ -55,12 +67,19 @@ impl Error {
         Self::Invalid { path, problem }
     }
 
+    /// That a model lacks a feature which a field of a request asks for.
+    #[must_use]
+    pub fn lacking(field: String, feature: Feature) -> Self {
+        let feature = feature.name();
+        Self::Lacking { field, feature }
+    }
+
     /// The field at fault, where one is.
     #[must_use]
     pub fn field(&self) -> Option<&str> {
         match self {
             Self::Invalid { path, .. } => Some(path),
-            Self::Unsupported { field, .. } => Some(field),
+            Self::Unsupported { field, .. } | Self::Lacking { field, .. } => Some(field),
             Self::Credential | Self::CredentialForm { .. } | Self::Encode(_) => None,
         }
     }

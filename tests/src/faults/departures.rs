@@ -1,6 +1,7 @@
 //! Callers who go away before they are answered.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::summary::{Disconnects, Nonces};
 use super::{Stage, WAYS};
+use crate::arm::Arm;
 use crate::load::{Cancelled, Cancels, Load, Pace, Report, run_async};
 use crate::provider::Outcome;
 
@@ -22,8 +24,12 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Callers who all go away while their answers run, within a second.
-pub(super) async fn disconnects(tollgate: &Path, callers: u64) -> anyhow::Result<Disconnects> {
-    let stage = Stage::start(tollgate, 1_000_000, policy).await?;
+pub(super) async fn disconnects(
+    tollgate: &Path,
+    arm: Arm,
+    callers: u64,
+) -> anyhow::Result<Disconnects> {
+    let stage = Stage::start(tollgate, 1_000_000, |provider| policy(arm, provider)).await?;
     // Each caller stays for half a second at the mean.
     let turns = callers as f64 / (CALLERS * WAYS.len()) as f64;
     let load = Load {
@@ -37,7 +43,12 @@ pub(super) async fn disconnects(tollgate: &Path, callers: u64) -> anyhow::Result
     };
     let reports = all_ways(&load, CALLERS).await?;
     let gone: Vec<_> = reports.iter().flat_map(|it| &it.cancelled).collect();
-    let settled = settled(&stage).await?;
+    let settled = match arm {
+        Arm::Ours => Some(settled(&stage).await?),
+        // Nothing counts them.
+        Arm::Plain | Arm::Direct => None,
+    };
+    quiet(&stage).await?;
     let reached_provider = stage.provider.stats().requests;
     let (mut took, kept) = told(&stage, &gone);
     took.sort_unstable();
@@ -54,6 +65,7 @@ pub(super) async fn disconnects(tollgate: &Path, callers: u64) -> anyhow::Result
     let after = all_ways(&load, 2 * CALLERS).await?;
     let refused: u64 = after.iter().flat_map(|it| it.failures.values()).sum();
     Ok(Disconnects {
+        arm,
         gone: gone.len() as u64,
         reached_provider,
         told: took.len() as u64,
@@ -67,18 +79,18 @@ pub(super) async fn disconnects(tollgate: &Path, callers: u64) -> anyhow::Result
     })
 }
 
-/// Many short requests, of which three in ten are given up: most of those drawn, as few are answered sooner.
-pub(super) async fn nonces(tollgate: &Path, requests: u64) -> anyhow::Result<Nonces> {
-    let stage = Stage::start(tollgate, 0, policy).await?;
+/// Many short requests, of which more than three in ten are given up: most of those drawn, as few are answered sooner.
+pub(super) async fn nonces(tollgate: &Path, arm: Arm, requests: u64) -> anyhow::Result<Nonces> {
+    let stage = Stage::start(tollgate, 0, |provider| policy(arm, provider)).await?;
     let load = Load {
         duration: Duration::from_secs(5),
         cancels: Some(Cancels {
-            percent: 35,
+            percent: 45,
             within: Duration::from_millis(8),
         }),
         ..stage.load("short", WAYS[0])
     };
-    let mut all = Nonces::default();
+    let mut all = Nonces::new(arm);
     while all.sent < requests {
         for report in all_ways(&load, CALLERS).await? {
             all.add(&report);
@@ -129,7 +141,6 @@ async fn quiet(stage: &Stage) -> anyhow::Result<u64> {
 /// Waits until the limit's owner knows of as many requests as the provider has seen, and returns what it knows of: with
 /// a request settled twice it would be more, with one not settled less.
 async fn settled(stage: &Stage) -> anyhow::Result<u64> {
-    quiet(stage).await?;
     let until = Instant::now() + SETTLED_WITHIN;
     loop {
         let (spent, seen) = (stage.gateway.spent("all")?, stage.provider.stats().requests);
@@ -165,21 +176,36 @@ fn told(stage: &Stage, gone: &[&Cancelled]) -> (Vec<u64>, u64) {
     (took, kept)
 }
 
-fn policy(provider: &str) -> String {
-    format!(
-        "providers: {{ fake: {{ kind: openai_compatible, base_url: \"{provider}\", internal: true }} }}
-deployments:
-  long: {{ provider: fake, model: ok-100x20ms }}
-  short: {{ provider: fake, model: ok-8 }}
-pools:
-  long: {{ targets: [ {{ deployment: long }} ] }}
-  short: {{ targets: [ {{ deployment: short }} ] }}
-models:
-  long: {{ routes: [ {{ pools: [long] }} ] }}
-  short: {{ routes: [ {{ pools: [short] }} ] }}
-limits:
+fn policy(arm: Arm, provider: &str) -> String {
+    let (mut deployments, mut pools, mut models) = (String::new(), String::new(), String::new());
+    // Writing to a string cannot fail.
+    for (model, behaviour) in [("long", "ok-100x20ms"), ("short", "ok-8")] {
+        let numbers = 1..=3;
+        for number in numbers.clone() {
+            let _ = writeln!(
+                deployments,
+                "  {model}-{number}: {{ provider: fake, model: \"{number}@{behaviour}\" }}"
+            );
+        }
+        let targets: String = numbers
+            .map(|number| format!("{{ deployment: {model}-{number} }}, "))
+            .collect();
+        let (choice, attempts) = (arm.pool(), arm.attempts());
+        let _ = writeln!(pools, "  {model}: {{ {choice}, targets: [ {targets} ] }}");
+        let _ = writeln!(
+            models,
+            "  {model}: {{ routes: [ {{ pools: [{model}] }} ], retry: {{ attempts: {attempts} }} }}"
+        );
+    }
+    let limits = format!(
+        "limits:
   - {{ name: all, per: [org], requests: 1000000000, window: 1mo }}
   - {{ name: slots, per: [org], concurrent: {SLOTS} }}
 "
+    );
+    let limits = arm.only_ours(&limits);
+    format!(
+        "providers: {{ fake: {{ kind: openai_compatible, base_url: \"{provider}\", internal: true }} }}
+deployments:\n{deployments}pools:\n{pools}models:\n{models}{limits}"
     )
 }

@@ -1,4 +1,5 @@
-//! Providers that do wrong, each beside one that is well; where they break off, with continuation and without it.
+//! Providers that do wrong, each beside one that is well: by our gateway and by the plain one, and where they break off, by
+//! ours without continuation too.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::summary::{Misbehaviour, Misbehaviours};
 use super::{Options, Stage, WAYS};
+use crate::arm::Arm;
 use crate::load::{Load, Pace, run_async};
 
 /// What a behaviour leaves a node to do.
@@ -58,25 +60,30 @@ const ALL: [(&str, Kind); 31] = [
 ];
 
 const WARMUP: Duration = Duration::from_secs(10);
-const PATIENCE: &str =
-    "retry: { attempts: 5, per_attempt_timeout: 1s, first_token_timeout: 1s }, deadline: 10s";
+/// Of our attempts.
+const MOST: u32 = 5;
+const PATIENCE: &str = "per_attempt_timeout: 1s, first_token_timeout: 1s }, deadline: 10s";
+/// The plain gateway gets so much of the requests: enough to see how its callers fare.
+const PLAIN_PART: f64 = 0.2;
 /// The model behind which all of them are.
 const TOGETHER: (&str, Kind) = ("together", Kind::Breaks);
 
 /// A model that has a misbehaviour beside a deployment that is well.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Case {
-    behaviour: &'static str,
+    arm: Arm,
+    pub(super) behaviour: &'static str,
     pub(super) kind: Kind,
     /// Whether streams that break off are gone on with elsewhere.
     goes_on: bool,
 }
 
 impl Case {
-    /// All there are: what breaks off also as it goes with the feature off.
-    fn all() -> Vec<Self> {
+    /// All there are; of ours, what breaks off also as it goes with only that feature off.
+    fn all(arm: Arm) -> Vec<Self> {
         let case = |goes_on| {
             move |(behaviour, kind)| Self {
+                arm,
                 behaviour,
                 kind,
                 goes_on,
@@ -84,10 +91,13 @@ impl Case {
         };
         let each = || ALL.into_iter().chain([TOGETHER]);
         let breaks = each().filter(|(_, kind)| matches!(kind, Kind::Breaks));
-        each()
-            .map(case(true))
-            .chain(breaks.map(case(false)))
-            .collect()
+        match arm {
+            Arm::Ours => each()
+                .map(case(true))
+                .chain(breaks.map(case(false)))
+                .collect(),
+            Arm::Plain | Arm::Direct => each().map(case(false)).collect(),
+        }
     }
 
     /// The name of the model.
@@ -103,7 +113,13 @@ impl Case {
             behaviour => name(behaviour),
         };
         let on_cut = if self.goes_on { "replay" } else { "fail" };
-        format!("{{ routes: [ {{ pools: [{pools}] }} ], on_cut: {on_cut}, {PATIENCE} }}")
+        let attempts = match self.arm {
+            Arm::Ours => MOST,
+            Arm::Plain | Arm::Direct => self.arm.attempts(),
+        };
+        format!(
+            "{{ routes: [ {{ pools: [{pools}] }} ], on_cut: {on_cut}, retry: {{ attempts: {attempts}, {PATIENCE} }}"
+        )
     }
 }
 
@@ -112,19 +128,24 @@ fn name(behaviour: &str) -> String {
     behaviour.replace('+', "-")
 }
 
-pub(super) async fn show(options: &Options) -> anyhow::Result<Misbehaviours> {
-    let stage = Stage::start(&options.tollgate, 0, policy).await?;
+/// All of them at the same time. The plain gateway gets fewer requests, for half as long.
+pub(super) async fn show(options: &Options, arm: Arm) -> anyhow::Result<Misbehaviours> {
+    let stage = Stage::start(&options.tollgate, 0, |provider| policy(arm, provider)).await?;
     let rss = stage.gateway.node.rss()?;
+    let (rate, seconds) = match arm {
+        Arm::Ours => (options.rate, options.seconds),
+        Arm::Plain | Arm::Direct => (options.rate * PLAIN_PART, options.seconds.div_ceil(2)),
+    };
     let mut running = JoinSet::new();
-    let cases = Case::all();
+    let cases = Case::all(arm);
     for (at, case) in cases.iter().enumerate() {
         for way in WAYS {
             let load = Load {
-                pace: Pace::Open { rate: options.rate },
+                pace: Pace::Open { rate },
                 callers: 32,
                 connections: 1,
                 warmup: WARMUP,
-                duration: Duration::from_secs(options.seconds),
+                duration: Duration::from_secs(seconds),
                 timeout: Duration::from_secs(15),
                 ..stage.load(&case.name(), way)
             };
@@ -137,6 +158,7 @@ pub(super) async fn show(options: &Options) -> anyhow::Result<Misbehaviours> {
         rows[at].add(&report);
     }
     Ok(Misbehaviours {
+        arm,
         rows,
         panics: panics(&stage)?,
         redirects_followed: stage.provider.stats().redirects_followed,
@@ -151,7 +173,7 @@ fn panics(stage: &Stage) -> anyhow::Result<usize> {
     Ok(log.lines().filter(|line| line.contains("panicked")).count())
 }
 
-fn policy(provider: &str) -> String {
+fn policy(arm: Arm, provider: &str) -> String {
     let (mut providers, mut deployments, mut pools, mut models, mut together) = (
         String::new(),
         String::new(),
@@ -162,6 +184,10 @@ fn policy(provider: &str) -> String {
     let provider = format!(
         "{{ kind: openai_compatible, base_url: \"{provider}\", internal: true, timeouts: {{ idle: 500ms }} }}"
     );
+    let choice = match arm {
+        Arm::Ours => "strategy: weighted",
+        Arm::Plain | Arm::Direct => arm.pool(),
+    };
     // Writing to a string cannot fail.
     for (behaviour, _) in ALL {
         let name = name(behaviour);
@@ -174,16 +200,17 @@ fn policy(provider: &str) -> String {
         }
         let _ = writeln!(
             pools,
-            "  {name}: {{ targets: [ {{ deployment: bad-{name} }}, {{ deployment: good-{name} }} ] }}"
+            "  {name}: {{ {choice}, targets: [ {{ deployment: bad-{name} }}, {{ deployment: good-{name} }} ] }}"
         );
         let _ = write!(together, "{{ deployment: bad-{name} }}, ");
     }
-    let _ = writeln!(pools, "  all: {{ targets: [ {together} ] }}");
-    let _ = writeln!(
-        pools,
-        "  good: {{ targets: [ {{ deployment: good-hang }} ] }}"
-    );
-    for case in Case::all() {
+    for (pool, targets) in [
+        ("all", together.as_str()),
+        ("good", "{ deployment: good-hang }"),
+    ] {
+        let _ = writeln!(pools, "  {pool}: {{ {choice}, targets: [ {targets} ] }}");
+    }
+    for case in Case::all(arm) {
         let _ = writeln!(models, "  {}: {}", case.name(), case.model());
     }
     format!("providers:\n{providers}deployments:\n{deployments}pools:\n{pools}models:\n{models}")

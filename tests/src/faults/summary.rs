@@ -6,19 +6,21 @@ use std::fmt;
 use serde::Serialize;
 
 use super::misbehaviours::{Case, Kind};
+use crate::arm::Arm;
 use crate::load::Report;
 
 /// What the show measured.
 #[derive(Debug, Default, Serialize)]
 pub struct Figures {
-    pub(super) misbehaviours: Option<Misbehaviours>,
-    pub(super) disconnects: Option<Disconnects>,
-    pub(super) nonces: Option<Nonces>,
+    pub(super) misbehaviours: Vec<Misbehaviours>,
+    pub(super) disconnects: Vec<Disconnects>,
+    pub(super) nonces: Vec<Nonces>,
 }
 
 /// Misbehaving providers beside one that is well.
 #[derive(Debug, Serialize)]
 pub(super) struct Misbehaviours {
+    pub(super) arm: Arm,
     pub(super) rows: Vec<Misbehaviour>,
     /// Lines of the node's log that tell of one.
     pub(super) panics: usize,
@@ -30,6 +32,7 @@ pub(super) struct Misbehaviours {
 /// How callers fared with one of them.
 #[derive(Debug, Serialize)]
 pub(super) struct Misbehaviour {
+    behaviour: &'static str,
     name: String,
     kind: Kind,
     asked: u64,
@@ -46,6 +49,7 @@ pub(super) struct Misbehaviour {
 /// Callers who went away.
 #[derive(Debug, Serialize)]
 pub(super) struct Disconnects {
+    pub(super) arm: Arm,
     pub(super) gone: u64,
     pub(super) reached_provider: u64,
     /// Requests that the provider saw ended by us.
@@ -55,15 +59,16 @@ pub(super) struct Disconnects {
     pub(super) told_max_ms: u64,
     /// Those that it was let finish although nobody waited.
     pub(super) kept: u64,
-    /// Requests that the limit's owner knows of.
-    pub(super) settled: u64,
+    /// Requests that the limit's owner knows of, where there is a limit.
+    pub(super) settled: Option<u64>,
     pub(super) asked_after: u64,
     pub(super) refused_after: u64,
 }
 
 /// Requests whose answers repeat their nonce.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 pub(super) struct Nonces {
+    pub(super) arm: Arm,
     pub(super) sent: u64,
     pub(super) answered: u64,
     pub(super) cancelled: u64,
@@ -90,6 +95,7 @@ fn add(into: &mut BTreeMap<String, u64>, failures: &BTreeMap<String, u64>) {
 impl Misbehaviour {
     pub(super) fn new(case: Case) -> Self {
         Self {
+            behaviour: case.behaviour,
             name: case.name(),
             kind: case.kind,
             asked: 0,
@@ -120,6 +126,19 @@ impl Misbehaviour {
 }
 
 impl Nonces {
+    pub(super) fn new(arm: Arm) -> Self {
+        Self {
+            arm,
+            sent: 0,
+            answered: 0,
+            cancelled: 0,
+            foreign: 0,
+            failures: BTreeMap::new(),
+            examples: BTreeMap::new(),
+            in_flight_after: 0,
+        }
+    }
+
     pub(super) fn add(&mut self, it: &Report) {
         self.sent += it.sent;
         self.answered += it.ok;
@@ -136,32 +155,34 @@ impl Nonces {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(it) = &self.misbehaviours {
-            it.fmt(f)?;
-        }
-        if let Some(it) = &self.disconnects {
-            it.fmt(f)?;
-        }
-        if let Some(it) = &self.nonces {
-            it.fmt(f)?;
-        }
-        Ok(())
+        self.show_misbehaviours(f)?;
+        self.show_disconnects(f)?;
+        self.show_nonces(f)
     }
 }
 
-impl fmt::Display for Misbehaviours {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "misbehaving providers, each beside one that is well")?;
+impl Figures {
+    fn show_misbehaviours(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((ours, beside)) = self.misbehaviours.split_first() else {
+            return Ok(());
+        };
         writeln!(
             f,
-            "  {:24} {:7} {:>6} {:>9} {:>6} {:>8}  failures, those of the warm-up too",
-            "", "kind", "asked", "answered", "false", "p99 ms"
+            "misbehaving providers, each beside one that is well; plain: turns, no health, no retries"
         )?;
-        for it in &self.rows {
+        writeln!(
+            f,
+            "  {:24} {:7} {:>6} {:>9} {:>8} {:>6} {:>8}  failures, those of the warm-up too",
+            "", "kind", "asked", "answered", "plain", "false", "p99 ms"
+        )?;
+        for it in &ours.rows {
+            let mut plain = beside.iter().flat_map(|beside| &beside.rows);
+            let plain = plain.find(|plain| plain.behaviour == it.behaviour);
+            let plain = plain.map_or(0.0, |plain| plain.part() * 100.0);
             let (part, kind) = (it.part() * 100.0, format!("{:?}", it.kind));
             write!(
                 f,
-                "  {:24} {kind:7} {:>6} {part:>8.2}% {:>6} {:>8.0} ",
+                "  {:24} {kind:7} {:>6} {part:>8.2}% {plain:>7.2}% {:>6} {:>8.0} ",
                 it.name, it.asked, it.falsely, it.p99_ms
             )?;
             for (kind, count) in &it.failures {
@@ -171,50 +192,92 @@ impl fmt::Display for Misbehaviours {
         }
         writeln!(
             f,
-            "  wanted: 99.9 % answered, but of what breaks off and has `on_cut` off (-alone); nothing false"
+            "  wanted of ours: 99.9 % answered, but of what breaks off and has `on_cut` off (-alone); nothing false"
+        )?;
+        for it in &self.misbehaviours {
+            let falsely: u64 = it.rows.iter().map(|row| row.falsely).sum();
+            writeln!(
+                f,
+                "  {:5} {falsely} false; {} panics; {} redirects followed; memory {:.0} MiB before, {:.0} MiB at its peak",
+                it.arm, it.panics, it.redirects_followed, it.rss_before_mib, it.rss_peak_mib
+            )?;
+        }
+        Ok(())
+    }
+
+    fn show_disconnects(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.disconnects.is_empty() {
+            return Ok(());
+        }
+        writeln!(
+            f,
+            "callers who go away at random moments, and when the provider is told; plain: turns, no health, retries or limits"
         )?;
         writeln!(
             f,
-            "  {} panics; {} redirects followed; memory {:.0} MiB before, {:.0} MiB at its peak",
-            self.panics, self.redirects_followed, self.rss_before_mib, self.rss_peak_mib
+            "  {:5} {:>8} {:>8} {:>8} {:>7} {:>7} {:>7} {:>8} {:>8} {:>8} {:>8}",
+            "",
+            "gone",
+            "reached",
+            "told",
+            "p50 ms",
+            "p99 ms",
+            "max ms",
+            "in vain",
+            "settled",
+            "asked",
+            "refused"
+        )?;
+        for it in &self.disconnects {
+            let settled = it
+                .settled
+                .map_or_else(|| "-".to_owned(), |it| it.to_string());
+            writeln!(
+                f,
+                "  {:5} {:>8} {:>8} {:>8} {:>7} {:>7} {:>7} {:>8} {settled:>8} {:>8} {:>8}",
+                it.arm,
+                it.gone,
+                it.reached_provider,
+                it.told,
+                it.told_p50_ms,
+                it.told_p99_ms,
+                it.told_max_ms,
+                it.kept,
+                it.asked_after,
+                it.refused_after
+            )?;
+        }
+        writeln!(
+            f,
+            "  wanted of ours: told within 100 ms at p99; settled: those that reached the provider, and no more than left, as \
+             what was sent may have been read; of callers for every slot after that none refused"
         )
     }
-}
 
-impl fmt::Display for Disconnects {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} callers who go away at random moments", self.gone)?;
+    fn show_nonces(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.nonces.is_empty() {
+            return Ok(());
+        }
         writeln!(
             f,
-            "  {} reached the provider, which was told of {} after {} ms at the median, {} ms at p99, {} ms at most \
-             (wanted: 100 ms at p99); {} were let finish in vain",
-            self.reached_provider,
-            self.told,
-            self.told_p50_ms,
-            self.told_p99_ms,
-            self.told_max_ms,
-            self.kept
+            "requests with nonces (wanted: 30 % given up, nothing foreign); plain as above, a quarter of them"
         )?;
         writeln!(
             f,
-            "  {} settled (wanted: those that reached the provider, and no more than left: what was sent may have been read); of \
-             {} callers for every slot after that {} were refused (wanted: 0)",
-            self.settled, self.asked_after, self.refused_after
-        )
-    }
-}
-
-impl fmt::Display for Nonces {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{} requests with nonces: {} answered, {} given up, {} with foreign content (wanted: 0); {} left at the \
-             provider",
-            self.sent, self.answered, self.cancelled, self.foreign, self.in_flight_after
+            "  {:5} {:>9} {:>9} {:>9} {:>8} {:>8} {:>16}",
+            "", "sent", "answered", "given up", "", "foreign", "left at provider"
         )?;
-        for (kind, count) in &self.failures {
-            let example = self.examples.get(kind).map_or("", String::as_str);
-            writeln!(f, "  {kind}: {count} {example:.120}")?;
+        for it in &self.nonces {
+            let part = it.cancelled as f64 * 100.0 / it.sent.max(1) as f64;
+            writeln!(
+                f,
+                "  {:5} {:>9} {:>9} {:>9} {part:>7.1}% {:>8} {:>16}",
+                it.arm, it.sent, it.answered, it.cancelled, it.foreign, it.in_flight_after
+            )?;
+            for (kind, count) in &it.failures {
+                let example = it.examples.get(kind).map_or("", String::as_str);
+                writeln!(f, "    {kind}: {count} {example:.120}")?;
+            }
         }
         Ok(())
     }

@@ -185,7 +185,7 @@ impl Check {
 }
 
 /// The prompt of a request: its nonce and padding up to `bytes`.
-pub(super) fn prompt(nonce: &str, bytes: usize) -> String {
+pub(crate) fn prompt(nonce: &str, bytes: usize) -> String {
     let mut prompt = format!("nonce={nonce} ");
     let padding = bytes.saturating_sub(prompt.len());
     prompt.extend(std::iter::repeat_n(

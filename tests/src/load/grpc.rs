@@ -43,7 +43,7 @@ impl GrpcCaller {
         };
         let template = pb::CompleteRequest {
             model: load.model.clone(),
-            max_output_tokens: Some(load.chunks.saturating_mul(2).max(16)),
+            max_output_tokens: Some(load.most_tokens()),
             ..pb::CompleteRequest::default()
         };
         let caller = |channel: &Channel| Self {

@@ -96,7 +96,7 @@ impl HttpCaller {
         }
         let model = serde_json::Value::from(load.model.as_str());
         let before = format!(r#"{{"model":{model},"messages":[{{"role":"user","content":""#);
-        let cap = load.chunks.saturating_mul(2).max(16);
+        let cap = load.most_tokens();
         let after = match load.stream {
             false => format!(r#""}}],"max_tokens":{cap}}}"#),
             true => format!(

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::arm::Arm;
 use crate::load::Report;
 
 /// What the show measured.
@@ -35,7 +36,8 @@ pub(super) struct Crowd {
 /// How a node fared under a load.
 #[derive(Debug, Serialize)]
 pub(super) struct Step {
-    /// In parts of what it can do.
+    arm: Arm,
+    /// In parts of what ours can do.
     times: f64,
     asked_per_s: f64,
     answered_per_s: f64,
@@ -44,7 +46,9 @@ pub(super) struct Step {
     refused_p50_ms: f64,
     refused_p99_ms: f64,
     refused_max_ms: f64,
+    /// The node's memory after the load, and the most that it has had by then.
     rss_mib: f64,
+    peak_mib: f64,
     failures: BTreeMap<String, u64>,
 }
 
@@ -73,9 +77,11 @@ impl Crowd {
 }
 
 impl Step {
-    pub(super) fn of(times: f64, it: &Report, rss: u64) -> Self {
+    pub(super) fn of(arm: Arm, times: f64, it: &Report, memory: [u64; 2]) -> Self {
+        let [rss_mib, peak_mib] = memory.map(|bytes| bytes as f64 / 1_048_576.0);
         let seconds = it.load.duration.as_secs_f64();
         Self {
+            arm,
             times,
             asked_per_s: it.due as f64 / seconds,
             answered_per_s: it.rate,
@@ -84,7 +90,8 @@ impl Step {
             refused_p50_ms: it.refused_us.p50 / 1000.0,
             refused_p99_ms: it.refused_us.p99 / 1000.0,
             refused_max_ms: it.refused_us.max / 1000.0,
-            rss_mib: rss as f64 / 1_048_576.0,
+            rss_mib,
+            peak_mib,
             failures: it.failures.clone(),
         }
     }
@@ -121,10 +128,14 @@ impl fmt::Display for Figures {
 
 impl Figures {
     fn show_load(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "from half of what the node can do to ten times as much")?;
         writeln!(
             f,
-            "  {:>5} {:>9} {:>9} {:>8} {:>8} {:>12} {:>12} {:>9}",
+            "from half of what the node can do to ten times as much; plain: a budget that lets everybody in"
+        )?;
+        writeln!(
+            f,
+            "  {:5} {:>5} {:>9} {:>9} {:>8} {:>8} {:>12} {:>12} {:>8} {:>8}",
+            "",
             "load",
             "asked/s",
             "answers/s",
@@ -132,12 +143,14 @@ impl Figures {
             "p99 ms",
             "refused p50",
             "refused p99",
-            "RSS MiB"
+            "RSS MiB",
+            "peak MiB"
         )?;
         for it in &self.load {
             writeln!(
                 f,
-                "  {:>4}x {:>9.0} {:>9.0} {:>8.0} {:>8.0} {:>9.2} ms {:>9.2} ms {:>9.1}",
+                "  {:5} {:>4}x {:>9.0} {:>9.0} {:>8.0} {:>8.0} {:>9.2} ms {:>9.2} ms {:>8.1} {:>8.1}",
+                it.arm,
                 it.times,
                 it.asked_per_s,
                 it.answered_per_s,
@@ -145,16 +158,18 @@ impl Figures {
                 it.p99_ms,
                 it.refused_p50_ms,
                 it.refused_p99_ms,
-                it.rss_mib
+                it.rss_mib,
+                it.peak_mib
             )?;
         }
-        let rates = || self.load.iter().filter(|it| it.times >= 1.0);
+        let ours = self.load.iter().filter(|it| it.arm == Arm::Ours);
+        let rates = || ours.clone().filter(|it| it.times >= 1.0);
         let peak = rates().map(|it| it.answered_per_s).fold(0.0, f64::max);
         let least = rates().map(|it| it.answered_per_s).fold(f64::MAX, f64::min);
         let part = least / peak * 100.0;
         writeln!(
             f,
-            "  goodput is at least {part:.0} % of its peak (wanted: 90 %, refusals within 10 ms, flat memory)"
+            "  goodput of ours is at least {part:.0} % of its peak (wanted: 90 %, refusals within 10 ms, flat memory)"
         )
     }
 }

@@ -78,18 +78,24 @@ impl State {
     }
 
     /// Gives a model (its whole name) a limit.
-    pub(super) fn set_ceiling(&self, model: &str, most: usize, within: Duration) {
+    pub(super) fn set_ceiling(&self, model: &str, ceiling: Ceiling) {
         let mut ceilings = self.ceilings.lock().unwrap_or_else(PoisonError::into_inner);
-        ceilings.insert(model.to_owned(), Ceiling::new(most, within));
+        ceilings.insert(model.to_owned(), ceiling);
     }
 
-    /// Lets a request for a model through, or says how it is refused.
-    fn admit(&self, model: &str) -> Result<Option<Standing>, Behaviour> {
+    /// Lets a request that is answered like this through, or says how it is refused.
+    fn admit(
+        &self,
+        facts: &Facts<'_>,
+        behaviour: &Behaviour,
+    ) -> Result<Option<Standing>, Behaviour> {
         let mut ceilings = self.ceilings.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(ceiling) = ceilings.get_mut(model) else {
+        let Some(ceiling) = ceilings.get_mut(facts.model) else {
             return Ok(None);
         };
-        ceiling.admit(Instant::now()).map(Some).map_err(|wait| {
+        let most = facts.max_tokens.unwrap_or(u32::MAX);
+        let tokens = facts.prompt_tokens + u64::from(behaviour.chunks.min(most));
+        ceiling.admit(Instant::now(), tokens).map_err(|wait| {
             let seconds = wait.as_millis().div_ceil(1000);
             Behaviour {
                 fault: Fault::Status {
@@ -354,23 +360,19 @@ fn enter(
         .keeps_entries()
         .then(|| entry(facts, arrived_ms, credential(&parts.headers)));
     let ticket = state.ledger.open(facts.seq, entry);
-    let (behaviour, standing) = match state.admit(facts.model) {
-        Ok(standing) => (state.behaviour(facts.model), standing),
-        Err(refusal) => (Ok(refusal), None),
-    };
-    let reply = match behaviour {
-        Ok(behaviour) => render(facts, &behaviour.of_request(facts.seq)),
+    let behaviour = match state.behaviour(facts.model) {
+        Ok(behaviour) => behaviour.of_request(facts.seq),
         Err(error) => {
-            let message = format!("{error:#}");
-            Reply::Answer(Answer::error(
-                facts.format,
-                404,
-                &message,
-                "model_not_found",
-            ))
+            let (message, code) = (format!("{error:#}"), "model_not_found");
+            let answer = Answer::error(facts.format, 404, &message, code);
+            return (ticket, Reply::Answer(answer), None);
         }
     };
-    (ticket, reply, standing)
+    let (behaviour, standing) = match state.admit(facts, &behaviour) {
+        Ok(standing) => (behaviour, standing),
+        Err(refusal) => (refusal, None),
+    };
+    (ticket, render(facts, &behaviour), standing)
 }
 
 fn entry(facts: &Facts<'_>, arrived_ms: u64, key: &str) -> Entry {

@@ -4,16 +4,9 @@
 //! worth. Every prompt is sent to a model whose simple work goes to a cheap deployment, and to one that is always the strong
 //! one; both answer with as many words.
 
-use anyhow::Context;
-use tollgate_proto::completion::v1 as pb;
-use tollgate_proto::completion::v1::completion_service_client::CompletionServiceClient;
-use tonic::Request;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Channel, Endpoint};
-
 use super::Stage;
+use super::asker::Asker;
 use super::summary::Mixed;
-use crate::gateway::user;
 
 /// The model that tells work apart, and the one that does not.
 pub(super) const MIXED: &str = "mixed";
@@ -28,26 +21,8 @@ pub(super) const ANSWER: &str = "ok-200";
 
 const PROMPTS: &str = include_str!("../../../crates/policy/examples/complexity/prompts.txt");
 
-/// What became of a prompt.
-struct Answered {
-    by: String,
-    nano_usd: i64,
-}
-
-/// Asks a node one by one.
-struct Asker {
-    client: CompletionServiceClient<Channel>,
-    authorization: MetadataValue<Ascii>,
-}
-
 pub(super) async fn mixed(stage: &Stage) -> anyhow::Result<Mixed> {
-    let channel = Endpoint::from_shared(stage.gateway.url())?
-        .connect()
-        .await?;
-    let mut asker = Asker {
-        client: CompletionServiceClient::new(channel),
-        authorization: format!("Bearer {}", stage.key).parse()?,
-    };
+    let mut asker = Asker::connect(stage).await?;
     let mut figures = Mixed::default();
     for (kind, text) in PROMPTS.lines().filter_map(|line| line.split_once('\t')) {
         let text = text.replace("\\n", "\n");
@@ -65,24 +40,4 @@ pub(super) async fn mixed(stage: &Stage) -> anyhow::Result<Mixed> {
         figures.always_strong_nano_usd += always.nano_usd;
     }
     Ok(figures)
-}
-
-impl Asker {
-    async fn ask(&mut self, model: &str, text: &str) -> anyhow::Result<Answered> {
-        let mut request = Request::new(pb::CompleteRequest {
-            model: model.to_owned(),
-            messages: vec![user(text.to_owned())],
-            ..pb::CompleteRequest::default()
-        });
-        let authorization = self.authorization.clone();
-        request
-            .metadata_mut()
-            .insert("authorization", authorization);
-        let answer = self.client.complete(request).await?.into_inner();
-        let cost = answer.cost.and_then(|cost| cost.nano_usd);
-        Ok(Answered {
-            by: answer.route.unwrap_or_default().deployment,
-            nano_usd: cost.context("a cost")?,
-        })
-    }
 }

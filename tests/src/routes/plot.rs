@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::summary::Figures;
+use crate::arm::Arm;
 
 /// Pixels.
 const WIDTH: f64 = 760.0;
@@ -27,7 +28,12 @@ struct Group<'a> {
 
 /// The picture.
 pub(super) fn plot(figures: &Figures) -> String {
-    let groups = [latencies(figures), outages(figures), shares(figures)];
+    let groups = [
+        latencies(figures),
+        outages(figures),
+        refusals(figures),
+        shares(figures),
+    ];
     let heights = groups.iter().map(Group::height);
     let height = heights.sum::<f64>() + HEADING;
     let mut svg = format!(
@@ -65,44 +71,56 @@ fn latencies(figures: &Figures) -> Group<'static> {
 
 fn outages(figures: &Figures) -> Group<'static> {
     let bars = figures.outages.iter().map(|it| {
-        let each = it.attempts as f64 / it.asked.max(1) as f64;
-        (it.name.clone(), each, 1)
+        let (each, _) = it.attempts_each();
+        (it.model(), each, colour(it.arm))
     });
     let allowed = figures.outages.first();
     Group {
         heading: "Everything behind a model is out: attempts at providers per request".to_owned(),
         unit: "",
         bars: bars.collect(),
-        mark: allowed.map(|it| (it.allowed, "allowed".to_owned())),
+        mark: allowed.map(|it| (it.attempts_each().1, "allowed".to_owned())),
     }
 }
 
 fn shares(figures: &Figures) -> Group<'static> {
     let mixed = &figures.mixed;
-    let ceiling = &figures.ceiling;
-    let used = ceiling.answered as f64 / ceiling.allowed.max(1) as f64;
+    let percent = |name: &str, part: f64, colour| (name.to_owned(), part * 100.0, colour);
+    let used = figures.ceilings.iter().map(|it| {
+        let name = format!("{} used", it.model());
+        percent(&name, it.part(), colour(it.arm))
+    });
+    let shares = [
+        percent("easy work sent cheap", mixed.easy.share(), 0),
+        percent("hard work sent cheap", mixed.hard.share(), 0),
+        percent("cost of always-strong", mixed.cost_share(), 1),
+    ];
     Group {
         heading: "Ceilings at a tenth of the demand; mixed work by complexity".to_owned(),
         unit: "%",
-        bars: vec![
-            ("ceiling used".to_owned(), used * 100.0, 1),
-            (
-                "easy work sent cheap".to_owned(),
-                mixed.easy.share() * 100.0,
-                0,
-            ),
-            (
-                "hard work sent cheap".to_owned(),
-                mixed.hard.share() * 100.0,
-                0,
-            ),
-            (
-                "cost of always-strong".to_owned(),
-                mixed.cost_share() * 100.0,
-                1,
-            ),
-        ],
+        bars: used.chain(shares).collect(),
         mark: Some((97.0, "97 %".to_owned())),
+    }
+}
+
+fn refusals(figures: &Figures) -> Group<'static> {
+    let bars = figures.ceilings.iter().map(|it| {
+        let name = format!("{} refused", it.model());
+        (name, it.limited as f64, colour(it.arm))
+    });
+    Group {
+        heading: "Ceilings at a tenth of the demand: requests that the provider had to refuse"
+            .to_owned(),
+        unit: "",
+        bars: bars.collect(),
+        mark: None,
+    }
+}
+
+fn colour(arm: Arm) -> usize {
+    match arm {
+        Arm::Ours => 1,
+        Arm::Plain | Arm::Direct => 0,
     }
 }
 
@@ -163,10 +181,10 @@ fn shown(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::routes::ceilings::Counted;
     use crate::routes::summary::{Ceiling, Mixed, Outage, Row, Sent};
 
-    #[test]
-    fn every_figure_is_a_bar_within_the_picture() {
+    fn figures() -> Figures {
         let row = |name: &str, p99_ms| Row {
             name: name.to_owned(),
             requests: 10,
@@ -174,27 +192,30 @@ mod tests {
             p50_ms: 200.0,
             p99_ms,
         };
-        let figures = Figures {
+        let ceiling = |arm| Ceiling {
+            arm,
+            counted: Counted::Tokens,
+            asked: 3650,
+            answered: 600,
+            used: 600,
+            allowed: 600,
+            limited: 0,
+            refused_p99_ms: 1.0,
+        };
+        Figures {
             trouble: vec![
                 row("all-well", 240.0),
                 row("turns", 1026.0),
                 row("ours", 242.0),
             ],
+            seed: 1,
             outages: vec![Outage {
-                name: "down".to_owned(),
                 asked: 100,
                 attempts: 119,
-                allowed: 1.19,
-                recovery_s: 0.1,
-                success_after: 1.0,
+                allowed: 119.0,
+                ..Outage::new(Arm::Ours, "down")
             }],
-            ceiling: Ceiling {
-                asked: 3650,
-                answered: 600,
-                allowed: 600,
-                limited: 0,
-                refused_p99_ms: 1.0,
-            },
+            ceilings: Arm::GATEWAYS.map(ceiling).into(),
             mixed: Mixed {
                 easy: Sent {
                     prompts: 55,
@@ -207,11 +228,22 @@ mod tests {
                 nano_usd: 50,
                 always_strong_nano_usd: 100,
             },
-        };
-        let svg = plot(&figures);
-        assert_eq!(svg.matches("<rect x=").count(), 6 + 1 + 4);
+        }
+    }
+
+    #[test]
+    fn every_figure_is_a_bar_within_the_picture() {
+        let svg = plot(&figures());
+        assert_eq!(svg.matches("<rect x=").count(), 6 + 1 + 2 + 5);
         assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
-        for part in ["turns p99", ">1026 ms<", ">1.19 <", "97 %", ">50 %<"] {
+        for part in [
+            "turns p99",
+            ">1026 ms<",
+            ">1.19 <",
+            "few-tokens-plain used",
+            "97 %",
+            ">50 %<",
+        ] {
             assert!(svg.contains(part), "{part} in {svg}");
         }
         let widths = svg

@@ -118,6 +118,8 @@ deployments:
   broken:   { provider: mock, model: broken@status-500 }
   silent:   { provider: mock, model: silent@hang }
   beside:   { provider: mock, model: beside@ok-4 }
+  breaking: { provider: mock, model: breaking@ok-4x75ms+close-after-2 }
+  mute:     { provider: other, model: mute@hang }
   slow:     { provider: mock, model: slow@ok-20x150ms }
   good:     { provider: other, model: good@ok-4 }
   spare:    { provider: other, model: spare@ok-4 }
@@ -131,6 +133,8 @@ pools:
   broken:   { targets: [ { deployment: broken } ] }
   silent:   { targets: [ { deployment: silent } ] }
   beside:   { targets: [ { deployment: beside } ] }
+  breaking: { targets: [ { deployment: breaking } ] }
+  mute:     { targets: [ { deployment: mute } ] }
   slow:     { targets: [ { deployment: slow } ] }
   good:     { targets: [ { deployment: good } ] }
   spare:    { targets: [ { deployment: spare } ] }
@@ -148,6 +152,7 @@ models:
   broken:        { routes: [ { pools: [broken], fallbacks: [ { on: [rate_limit], pools: [spare] }, { on: [other], pools: [good] } ] } ] }
   silent:        { routes: [ { pools: [silent, beside, good] } ], retry: { first_token_timeout: 300ms } }
   slow:          { routes: [ { pools: [slow, good] } ], retry: { slow_stream: { tokens: 20, within: 300ms } } }
+  mute-beside:   { routes: [ { pools: [breaking, mute, beside, spare] } ], retry: { attempts: 4, hedge_after: 50ms, per_attempt_timeout: 700ms } }
   hedged:        { routes: [ { pools: [silent, good] } ], retry: { hedge_after: 200ms } }
   slow-alone:    { routes: [ { pools: [slow] } ], retry: { slow_stream: { tokens: 20, within: 300ms } } }
 "#;
@@ -267,6 +272,23 @@ async fn a_second_attempt_races_with_a_silent_one_and_both_are_in_the_books() ->
     cancelled.await?;
     let logged = cluster.wait_requests(2).await?;
     assert_eq!(logged[0].attempts, "silent:given_up good:answered");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_attempts_that_failed_the_provider_of_the_silent_one_is_left_out()
+-> anyhow::Result<()> {
+    let cluster = Cluster::start(Store::Embedded, 1, FALLBACKS).await?;
+    let key = cluster.key("acme/a").await?;
+    let answer = cluster
+        .caller(0, &key)?
+        .complete("mute-beside", "nonce=n")
+        .await?;
+    let made = attempts(answer.route);
+    let names: Vec<_> = made.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["breaking", "mute", "beside"], "{made:?}");
+    assert_eq!(made[1].1, AttemptOutcome::TimedOut, "{made:?}");
+    assert_ne!(made[0].1, AttemptOutcome::TimedOut, "{made:?}");
     Ok(())
 }
 

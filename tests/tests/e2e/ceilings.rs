@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use tokio::task::JoinSet;
 use tollgate_tests::process::get;
+use tollgate_tests::provider::Ceiling;
 use tonic::Code;
 
 use super::caller::{self, ask};
@@ -88,7 +89,8 @@ fn refusal(status: &tonic::Status) -> anyhow::Result<()> {
 async fn three_nodes_keep_within_a_providers_minute_and_use_it() -> anyhow::Result<()> {
     let limits = format!(", limits: {{ requests_per_minute: {CEILING} }}");
     let cluster = Cluster::start(Store::Embedded, 3, &policy(&limits, "main")).await?;
-    cluster.provider.limit("small@ok-2", CEILING, MINUTE);
+    let ceiling = Ceiling::requests(CEILING as u64, MINUTE);
+    cluster.provider.limit("small@ok-2", ceiling);
     let key = cluster.key("acme/ada").await?;
     let (answered, refused) = race(&cluster, &key).await?;
 
@@ -165,7 +167,8 @@ async fn a_stream_holds_its_slot_to_its_end() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_provider_says_of_its_limits_is_heeded_without_a_ceiling() -> anyhow::Result<()> {
     let cluster = Cluster::start(Store::Embedded, 1, &policy("", "main, rest")).await?;
-    cluster.provider.limit("small@ok-2", 3, MINUTE);
+    let ceiling = Ceiling::requests(3, MINUTE);
+    cluster.provider.limit("small@ok-2", ceiling);
     let key = cluster.key("acme/ada").await?;
     let caller = cluster.caller(0, &key)?;
     let mut by = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tollgate_proto::completion::v1::{
     CandidateState, CandidateVerdict, CompleteRequest, Explanation, LimitOutlook,
 };
@@ -25,11 +25,13 @@ deployments:
   broken: { provider: other, model: broken@status-500, price: { input: 0, output: 0 } }
   tight:  { provider: mock, model: tight@ok-4, price: { input: 0, output: 0 }, limits: { tokens_per_minute: 10 } }
   claude: { provider: mute, model: claude@ok-4, price: { input: 9, output: 9 } }
+  plain:  { provider: mock, model: plain@ok-4, price: { input: 0, output: 0 }, lacks: [images, tools, json_schema] }
 pools:
   main:   { targets: [ { deployment: one, weight: 3 }, { deployment: two } ] }
   broken: { targets: [ { deployment: broken } ], health: { first_ejection: 30s } }
   tight:  { targets: [ { deployment: tight } ] }
   claude: { targets: [ { deployment: claude } ] }
+  plain:  { targets: [ { deployment: plain } ] }
 models:
   chat:
     routes:
@@ -39,6 +41,8 @@ models:
     max_output_tokens: 100
   poor:  { routes: [ { pools: [tight, broken, main] } ], max_output_tokens: 100 }
   words: { routes: [ { pools: [claude, main] } ], max_output_tokens: 100 }
+  first: { routes: [ { pools: [plain, main] } ], max_output_tokens: 100 }
+  plain: { routes: [ { pools: [plain] } ], max_output_tokens: 100 }
 limits:
   - { name: few,   per: [key], requests: 60, window: 1h }
   - { name: money, per: [key], cost_usd: "1", window: 1h }
@@ -230,5 +234,58 @@ async fn the_command_line_explains() -> anyhow::Result<()> {
     let told: Value = serde_json::from_str(&cluster.tollgate_ok(&json)?)?;
     assert_eq!(told["model"], "chat");
     assert_eq!(told["explanation"]["routes"][2]["serves"], true);
+    Ok(())
+}
+
+/// Requests for what a model lacks: what asks for it, and the field that a refusal names.
+fn asking() -> [(&'static str, Value, &'static str); 3] {
+    let image = json!({ "url": "data:image/png;base64,iVBORw0KGgo=" });
+    let image = json!([{ "role": "user", "content": [
+        { "type": "text", "text": "nonce=n" }, { "type": "image_url", "image_url": image },
+    ] }]);
+    let tool = json!({ "name": "f", "parameters": { "type": "object" } });
+    let schema = json!({ "name": "s", "schema": { "type": "object" } });
+    [
+        ("messages", image, "messages[0].parts[1]"),
+        (
+            "tools",
+            json!([{ "type": "function", "function": tool }]),
+            "tools",
+        ),
+        (
+            "response_format",
+            json!({ "type": "json_schema", "json_schema": schema }),
+            "response_format",
+        ),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_model_lacks_goes_to_the_next_or_is_refused_by_name() -> anyhow::Result<()> {
+    let cluster = Cluster::start(Store::Embedded, 1, POLICY).await?;
+    let key = cluster.key("acme/a").await?;
+    let http = Http::new(&cluster.nodes[0].url, &key.secret);
+    let explained = Http::new(&cluster.nodes[0].url, &key.secret).with("x-tollgate-explain", "1");
+    for (field, value, named) in asking() {
+        let body = |model: &str| {
+            let mut body = chat(model, "nonce=n");
+            body[field] = value.clone();
+            body
+        };
+        let reply = explained.chat(&body("first")).await?;
+        assert_eq!(reply.status, 200, "{field}: {}", reply.body);
+        let line = reply.header("x-tollgate-explain");
+        assert!(line.contains("plain=0%"), "{line}");
+        let reply = http.chat(&body("plain")).await?;
+        assert_eq!(reply.status, 400, "{field}: {}", reply.body);
+        let error = &reply.json()["error"];
+        assert_eq!(error["param"], named, "{error}");
+        let message = error["message"].as_str().unwrap_or_default();
+        assert!(message.contains("its model lacks"), "{message}");
+    }
+    // Without any of it, the first is asked.
+    let caller = cluster.caller(0, &key)?;
+    let by = caller.complete("first", "nonce=n").await?.route;
+    assert_eq!(by.unwrap_or_default().deployment, "plain");
     Ok(())
 }

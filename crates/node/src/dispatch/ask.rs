@@ -16,7 +16,7 @@ use super::{Case, Started, Walk};
 use crate::asked::Asked;
 use crate::clock;
 use crate::meter::count_chunk;
-use crate::upstream::{Ended, LiveStream};
+use crate::upstream::{Ended, LiveStream, suits};
 
 /// What an attempt brought.
 pub(super) enum Answer {
@@ -53,6 +53,9 @@ impl Walk<'_> {
     pub(super) async fn ask(&self, attempt: &mut Started) -> Result<Answer, Ended> {
         let slow_stream = attempt.slow_stream;
         let (upstream, of) = (&*attempt.upstream, &*attempt.deployment);
+        if let Asked::Completion { request, .. } = &self.case.request.asked {
+            suits(of, request)?;
+        }
         let again = self.case.again(of);
         let opening = async {
             let heard = |headers: &HeaderMap| {

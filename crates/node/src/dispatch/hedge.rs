@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tollgate_balance::Attempts;
 
-use super::{Reply, Started, Walk, cause, conclude};
+use super::{Reply, Started, Walk, cause};
 use crate::error::Error;
 use crate::meter::Meter;
 use crate::permit::Room;
@@ -34,11 +34,11 @@ impl Walk<'_> {
             Ok(Some(two)) => two,
             Ok(None) => {
                 let result = first.await;
-                return Ok(conclude(one, result, meter));
+                return Ok(self.conclude((one, result), attempts, meter));
             }
             Err(result) => {
                 drop(first);
-                return Ok(conclude(one, result, meter));
+                return Ok(self.conclude((one, result), attempts, meter));
             }
         };
         let mut second = Box::pin(self.run(&mut two));
@@ -62,14 +62,14 @@ impl Walk<'_> {
         let Some(other) = other else {
             left.under_way.given_up();
             meter.attempt_won(done.place);
-            return Ok(conclude(done, result, meter));
+            return Ok(self.conclude((done, result), attempts, meter));
         };
-        if let Err(ended) = conclude(done, result, meter)
+        if let Err(ended) = self.conclude((done, result), attempts, meter)
             && let Some(cause) = cause(&ended)
         {
             attempts.failed(cause);
         }
-        Ok(conclude(left, other, meter))
+        Ok(self.conclude((left, other), attempts, meter))
     }
 
     /// Begins a second attempt, where there is a deployment for it, limits and ceilings have room, and the retries are

@@ -13,6 +13,7 @@ use crate::asked::Asked;
 use crate::dispatch::Case;
 use crate::grpc::encode::duration;
 use crate::permit::Needs;
+use crate::upstream::suits;
 
 /// Requests that are drawn to tell how likely each deployment is. More would cost time: each is a choice.
 const DRAWS: u16 = 200;
@@ -102,6 +103,7 @@ fn verdict(
         in_flight: it.sight.in_flight,
         score: score(case, it),
         first_token: report.pace.map(|(first, _)| duration(first)),
+        cache_saving: report.saving,
         per_token: report.pace.map(|(_, each)| duration(each)),
         expected_nano_usd: case.price(it.target),
         ceilings: ceilings(case, it.target, needs),
@@ -120,8 +122,12 @@ fn verdict(
         told.set_state(State::NoRoom);
         told.of_provider = false;
     }
-    if let (Asked::Completion { request, stream }, true) = (&case.request.asked, fits)
-        && let Err(ended) = upstream.fits(request, deployment, *stream)
+    let words = |request, stream| match fits {
+        true => upstream.fits(request, deployment, stream),
+        false => Ok(()),
+    };
+    if let Asked::Completion { request, stream } = &case.request.asked
+        && let Err(ended) = suits(deployment, request).and_then(|()| words(request, *stream))
     {
         told.reason.clone_from(&ended.failure.detail);
         told.wait = None;

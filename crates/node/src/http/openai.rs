@@ -243,7 +243,7 @@ pub(super) fn field(name: &str) -> &str {
     match name {
         "max_output_tokens" => "max_completion_tokens",
         "choice_count" | "choices" => "n",
-        "reasoning.effort" => "reasoning_effort",
+        "reasoning" | "reasoning.effort" => "reasoning_effort",
         "log_probs" => "logprobs",
         "output_modalities" => "modalities",
         "audio_output" => "audio",
@@ -259,7 +259,8 @@ pub(super) fn invalid(problem: &tollgate_provider::Error) -> Error {
             Error::field(path, format!("is not the JSON that is expected: {problem}"))
         }
         tollgate_provider::Error::Invalid { path, problem } => Error::field(path, problem),
-        tollgate_provider::Error::Unsupported { field, .. } => {
+        tollgate_provider::Error::Unsupported { field, .. }
+        | tollgate_provider::Error::Lacking { field, .. } => {
             Error::field(field, problem.to_string())
         }
         tollgate_provider::Error::Credential

@@ -1,4 +1,5 @@
 use tollgate_provider::Failure;
+use tollgate_provider::chat::UsageSource;
 
 use super::*;
 use crate::revision::Revision;
@@ -157,4 +158,39 @@ fn a_key_that_is_missing_is_waited_for() {
     key_of(&revision);
     traffic.look_at_keys();
     assert_eq!(whom(traffic), []);
+}
+
+#[test]
+fn what_a_cache_saves_is_measured_at_the_prices_of_the_deployment() {
+    let revision = Revision::of_text(
+        r#"
+providers: { mock: { kind: openai_compatible, base_url: "http://127.0.0.1:1", internal: true } }
+deployments:
+  half: { provider: mock, model: a, price: { input: 2, cached_input: 1, output: 1 } }
+  none: { provider: mock, model: b, price: { input: 2, output: 1 } }
+  free: { provider: mock, model: c, price: { input: 0, output: 0 } }
+pools: { all: { targets: [ { deployment: half }, { deployment: none }, { deployment: free } ] } }
+models: { m: { routes: [ { pools: [all] } ] } }
+"#,
+    );
+    let traffic = revision.traffic();
+    let usage = Usage {
+        cache_read: 800,
+        ..Usage::of(1_000, 5, UsageSource::Provider)
+    };
+    for (target, deployment) in revision.table.deployments().iter().enumerate() {
+        for _ in 0..20 {
+            let under_way = traffic.begin(target, Load::default()).unwrap();
+            under_way.used(Some(usage));
+            under_way.used(None);
+        }
+        let report = traffic.fleet.lock();
+        let report = report.report(target, Load::default(), clock::boot_time());
+        let expected = match &*deployment.name {
+            "half" | "free" => 0.4,
+            _ => 0.0,
+        };
+        let saving = report.unwrap().saving.unwrap();
+        assert!((saving - expected).abs() < 1e-9, "{saving}");
+    }
 }

@@ -116,6 +116,7 @@ fn m() -> Deployment {
         api: table::Api::ChatCompletions,
         price: None,
         prefill: None,
+        lacks: Vec::new(),
         ceilings: Vec::new(),
     }
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Api, CounterSpec, Credential, Deployment, Dimension, Effect, Endpoint, Kind, Limit, Measure,
-    Model, Overrun, Prefill, Protocol, Provider, Reserve, Scope, Sharing, Simulated,
+    Api, CounterSpec, Credential, Deployment, Dimension, Effect, Endpoint, Feature, Kind, Limit,
+    Measure, Model, Overrun, Prefill, Protocol, Provider, Reserve, Scope, Sharing, Simulated,
     SimulatedFault, Table, Tier, Timeouts, Unit, Unreachable, Weights, defaults,
 };
 use crate::address::normal_base_url;
@@ -228,17 +228,10 @@ fn deployment(
         base_model: price::name(it).to_owned(),
         api: Api::of(it.api()),
         price,
-        prefill: prefill(it.prefill()),
+        prefill: Prefill::of(it.prefill()),
+        lacks: it.lacks().filter_map(Feature::of).collect(),
         ceilings: limits.iter().filter(is_ceiling).map(counted).collect(),
     })
-}
-
-fn prefill(it: pb::Prefill) -> Option<Prefill> {
-    match it {
-        pb::Prefill::Unspecified => None,
-        pb::Prefill::LastMessage => Some(Prefill::LastMessage),
-        pb::Prefill::ContinueFinalMessage => Some(Prefill::ContinueFinalMessage),
-    }
 }
 
 /// A ceiling counts over any minute, wherever the provider's own begins. What is sent within a minute may arrive

@@ -134,9 +134,10 @@ fn deployment() -> impl Strategy<Value = pb::Deployment> {
         (0..3, 0..3),
         of(price(true)),
         of(ceilings()),
+        vec(1..7, 0..3),
     );
     parts.prop_map(
-        |(provider, model, base_model, (api, prefill), price, limits)| pb::Deployment {
+        |(provider, model, base_model, (api, prefill), price, limits, lacks)| pb::Deployment {
             provider,
             model,
             base_model,
@@ -144,6 +145,7 @@ fn deployment() -> impl Strategy<Value = pb::Deployment> {
             price,
             limits,
             prefill,
+            lacks,
         },
     )
 }

@@ -37,6 +37,10 @@ pub(super) fn deployments(policy: &pb::Policy, faults: &mut Vec<Fault>) {
         if it.api != 0 {
             api(policy, it, &field(&at, "api"), faults);
         }
+        for (index, lacks) in it.lacks.iter().enumerate() {
+            let at = item(&field(&at, "lacks"), index);
+            check_known(*lacks, &pb::Feature::Unspecified, &at, faults);
+        }
         if let Some(price) = &it.price {
             let is_listed = price::is_listed(policy, it);
             price::check(price, is_listed, &field(&at, "price"), faults);

@@ -167,7 +167,7 @@ fn candidates(explanation: &Explanation) -> String {
     table.render()
 }
 
-/// Time to the first token, and tokens per second after it.
+/// Time to the first token, tokens per second after it, and what the prompt cache saves.
 fn pace(it: &CandidateVerdict) -> String {
     let Some(first) = it.first_token.and_then(time) else {
         return String::new();
@@ -175,7 +175,10 @@ fn pace(it: &CandidateVerdict) -> String {
     let each = it.per_token.and_then(time).map(|each| each.as_secs_f64());
     let rate = each.filter(|each| *each > 0.0);
     let rate = rate.map_or_else(String::new, |each| format!(", then {:.0}/s", 1.0 / each));
-    format!("{}{rate}", duration::show(first))
+    let saving = it.cache_saving.map_or_else(String::new, |saving| {
+        format!(", cache saves {:.0}%", saving * 100.0)
+    });
+    format!("{}{rate}{saving}", duration::show(first))
 }
 
 /// Why a deployment is not as others.
