@@ -155,13 +155,17 @@ impl Gate {
     /// that whoever is known comes first.
     pub(crate) fn stranger(self: &Arc<Self>) -> Option<Stranger> {
         let mut inner = self.inner.lock();
-        if inner.strangers >= inner.most_strangers || !inner.shares.has_plenty() {
-            inner.refused += 1;
-            return None;
-        }
-        inner.strangers += 1;
-        let gate = Arc::clone(self);
-        Some(Stranger { gate })
+        let is_let_wait = inner.strangers < inner.most_strangers && inner.shares.has_plenty();
+        is_let_wait.then(|| {
+            inner.strangers += 1;
+            let gate = Arc::clone(self);
+            Stranger { gate }
+        })
+    }
+
+    /// A request was refused before it asked for a place. That keeps an event loop busy, too.
+    pub(crate) fn turned_away(&self) {
+        self.inner.lock().refused += 1;
     }
 
     /// Requests in flight.

@@ -164,6 +164,9 @@ fn builder() -> Builder<StreamExecutor> {
         .timer(TokioTimer::new())
         .max_header_list_size(32 * 1024)
         .max_concurrent_streams(200)
+        // What comes for a request that was refused by its head is no fault of the caller, and h2 counts it as one: after a
+        // thousand it would close the connection, with all that is under way on it. Whatever is reset is dropped.
+        .max_local_error_reset_streams(None)
         // What a reader that does not read may make the node hold, for each stream.
         .max_send_buf_size(64 * 1024)
         .initial_stream_window_size(256 * 1024)

@@ -57,11 +57,12 @@ pub(super) async fn enter(
     }
     let authorization = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
     let key = match node.keys.recognise(authorization) {
-        Caller::Known(key) => key,
+        Caller::Known(key) => Ok(key),
         // On the heap, as it is rare and would make the future of every request larger.
-        Caller::Unmet(hash) => Box::pin(introduce(node, hash, patience)).await?,
-        Caller::Refused(error) => return Err(error),
+        Caller::Unmet(hash) => Box::pin(introduce(node, hash, patience)).await,
+        Caller::Refused(error) => Err(error),
     };
+    let key = key.inspect_err(|_| node.gate.turned_away())?;
     let pass = Some(place(node, &key, headers).await?);
     let claim = node.bodies.claim(size)?;
     Ok(Admitted { pass, claim })

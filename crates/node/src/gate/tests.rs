@@ -100,6 +100,17 @@ async fn a_loop_that_is_on_time_keeps_all_places() {
     assert_eq!(gate.places(), 1000);
 }
 
+#[tokio::test(start_paused = true)]
+async fn those_who_are_turned_away_at_the_door_cost_nobody_a_place() {
+    for (turned_away, places) in [(0, 700), (801, 1000)] {
+        let gate = Arc::new(Gate::new(1000, 1, 1));
+        let _passes: Vec<_> = (0..800).map(|_| admitted(enter(&gate, 1))).collect();
+        (0..turned_away).for_each(|_| gate.turned_away());
+        gate.told(Duration::from_millis(40), 100);
+        assert_eq!(gate.places(), places, "{turned_away}");
+    }
+}
+
 #[tokio::test]
 async fn a_loop_that_falls_behind_lets_fewer_in() {
     let gate = Arc::new(Gate::new(1000, 1, 1));

@@ -164,7 +164,8 @@ fn a_key_that_is_missing_is_waited_for() {
 
 #[test]
 fn what_a_cache_saves_is_measured_at_the_prices_of_the_deployment() {
-    let text = br#"
+    let revision = Revision::of_text(
+        r#"
 providers: { mock: { kind: openai_compatible, base_url: "http://127.0.0.1:1", internal: true } }
 deployments:
   half: { provider: mock, model: a, price: { input: 2, cached_input: 1, output: 1 } }
@@ -172,16 +173,14 @@ deployments:
   free: { provider: mock, model: c, price: { input: 0, output: 0 } }
 pools: { all: { targets: [ { deployment: half }, { deployment: none }, { deployment: free } ] } }
 models: { m: { routes: [ { pools: [all] } ] } }
-"#;
-    let source = tollgate_policy::yaml::Source { name: "p", text };
-    let policy = tollgate_policy::yaml::load(&[source]).unwrap();
-    let table = tollgate_policy::compile(&policy, 1).unwrap();
-    let traffic = Arc::new(Traffic::new(&table, &[], None));
+"#,
+    );
+    let traffic = revision.traffic();
     let usage = Usage {
         cache_read: 800,
         ..Usage::of(1_000, 5, UsageSource::Provider)
     };
-    for (target, deployment) in table.deployments().iter().enumerate() {
+    for (target, deployment) in revision.table.deployments().iter().enumerate() {
         for _ in 0..20 {
             let under_way = traffic.begin(target, Load::default()).unwrap();
             under_way.used(Some(usage));

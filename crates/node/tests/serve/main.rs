@@ -10,6 +10,7 @@
 
 mod control;
 mod ends;
+mod frames;
 mod gateway;
 mod overload;
 mod providers;
