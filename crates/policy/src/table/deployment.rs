@@ -59,7 +59,7 @@ impl Feature {
 /// One model at one provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deployment {
-    /// Its place in [`Table::deployments`].
+    /// Its place in [`Table::deployments`](super::Table::deployments).
     pub index: usize,
     /// Its name.
     pub name: Arc<str>,
@@ -78,6 +78,6 @@ pub struct Deployment {
     /// What its model does not take.
     pub lacks: Vec<Feature>,
     /// What its provider lets through to it, and to the account: the counters that must admit an attempt, in the order
-    /// of [`Table::limits`].
+    /// of [`Table::limits`](super::Table::limits).
     pub ceilings: Vec<CounterSpec>,
 }
