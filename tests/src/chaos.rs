@@ -305,10 +305,11 @@ impl Run {
         self.stand.politics.quiet().await
     }
 
-    /// Waits until all is well, and notes how long that took.
+    /// Waits until all is well and the newest policy runs everywhere, and notes how long that took. A limit that is new binds
+    /// nobody at a node that does not know it yet.
     async fn recover(&mut self) -> anyhow::Result<()> {
         let begin = Instant::now();
-        while !self.stand.watch.is_well() {
+        while !self.stand.watch.is_well() || !self.stand.politics.is_everywhere(&self.stand.watch) {
             ensure!(
                 begin.elapsed() < RECOVER_WITHIN,
                 "not all is well {RECOVER_WITHIN:?} after the last fault; see the logs in the run's directory"

@@ -85,6 +85,15 @@ impl Politics {
         pushes.iter().filter(|push| push.revision.is_some()).count()
     }
 
+    /// Whether every replica and node runs the last of them.
+    pub(super) fn is_everywhere(&self, watch: &Watch) -> bool {
+        let last = lock(&self.pushes).last().map(|push| push.revision);
+        let runs = |revision: Option<u64>| {
+            revision.is_some_and(|revision| watch.everywhere_since(revision).is_some())
+        };
+        last.is_none_or(runs)
+    }
+
     /// What was in force when: until every replica and node ran the next revision.
     pub(super) fn settings(&self, watch: &Watch) -> Vec<Setting> {
         let pushes = lock(&self.pushes);
