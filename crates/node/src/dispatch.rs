@@ -83,7 +83,6 @@ struct Failed {
 
 /// An attempt under way.
 struct Started {
-    target: usize,
     /// What is asked instead of the request.
     instead: Option<Arc<chat::Request>>,
     deployment: Arc<Deployment>,
@@ -250,7 +249,6 @@ impl<'a> Walk<'a> {
         let slow_stream = slow_stream.filter(|_| self.case.seen.is_none() && has_other());
         let again = self.again.as_ref().filter(|(again, _)| *again == target);
         Ok(Started {
-            target,
             instead: again.map(|(_, readable)| Arc::clone(readable)),
             under_way: begun.ok_or_else(missing)?,
             place: meter.attempt(deployment, room),
@@ -342,7 +340,7 @@ fn conclude(
             meter.attempt_failed(it.place, &ended);
             it.under_way.failed(&ended);
             report(&it.deployment, &ended);
-            let target = it.target;
+            let target = it.under_way.target();
             Err(Failed { target, ended })
         }
     }

@@ -98,7 +98,7 @@ impl Kind {
         match self {
             Self::Fixed => "fixed",
             Self::Sliding(1) => "sliding",
-            Self::Sliding(_) => "sliding, brief",
+            Self::Sliding(_) => "brief",
             Self::Bucket => "bucket",
             Self::Month => "month",
             Self::Endless => "endless",

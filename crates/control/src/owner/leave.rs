@@ -16,8 +16,9 @@ use crate::error::Result;
 const WITHIN: Duration = Duration::from_secs(3);
 /// Shards released by one transaction, each by two writes.
 const MOST_RELEASED: usize = 60;
-/// Counters that are left word of by one transaction, unless one shard has more: some of a store's megabytes.
-const MOST_LEFT: usize = 2_000;
+/// Counters that are left word of by one transaction, unless one shard has more: some hundred kilobytes of the megabyte and a
+/// half that a store takes.
+const MOST_LEFT: usize = 1_000;
 
 /// A shard of which all is written, to be released.
 #[derive(Clone, Debug)]

@@ -38,10 +38,25 @@ struct Answers {
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
+/// A provider on a port of its own that answers by this router, until the tasks are dropped.
+pub(super) async fn provider(router: Router) -> (String, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        let mut connections = JoinSet::new();
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let service = TowerToHyperService::new(router.clone());
+            let http = hyper::server::conn::http1::Builder::new();
+            connections.spawn(http.serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    (address, task)
+}
+
 impl Server {
     async fn start(whole: &'static str, stream: &'static str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let answers = Answers {
             whole,
@@ -49,16 +64,7 @@ impl Server {
             asked: Arc::clone(&asked),
         };
         let router = Router::new().fallback(answer).with_state(answers);
-        let mut task = JoinSet::new();
-        task.spawn(async move {
-            let mut connections = JoinSet::new();
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let service = TowerToHyperService::new(router.clone());
-                let http = hyper::server::conn::http1::Builder::new();
-                connections.spawn(http.serve_connection(TokioIo::new(stream), service));
-            }
-        });
+        let (address, task) = provider(router).await;
         Self {
             address,
             asked,

@@ -3,14 +3,11 @@
 use axum::Router;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 use tollgate_proto::completion::v1::{
     CompleteRequest, Message, Part, ProviderState, Reasoning, Role,
 };
 
+use super::providers::provider;
 use super::*;
 
 const REFUSAL: &str = r#"{"error":{"message":"The encrypted content could not be verified.","type":"invalid_request_error","code":"invalid_encrypted_content"}}"#;
@@ -24,23 +21,6 @@ async fn answer(body: String) -> impl IntoResponse + use<> {
         true => (StatusCode::BAD_REQUEST, json, REFUSAL),
         false => (StatusCode::OK, json, ANSWER),
     }
-}
-
-async fn account() -> (String, JoinSet<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let router = Router::new().fallback(answer);
-    let mut task = JoinSet::new();
-    task.spawn(async move {
-        let mut connections = JoinSet::new();
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let service = TowerToHyperService::new(router.clone());
-            let http = hyper::server::conn::http1::Builder::new();
-            connections.spawn(http.serve_connection(TokioIo::new(stream), service));
-        }
-    });
-    (address, task)
 }
 
 fn thinking() -> tonic::Request<CompleteRequest> {
@@ -73,7 +53,7 @@ fn thinking() -> tonic::Request<CompleteRequest> {
 /// What is sent once more without them is an attempt like any other: it takes room under ceilings, and is told.
 #[tokio::test]
 async fn thoughts_of_another_account_are_left_out_in_another_attempt() {
-    let (account, _task) = account().await;
+    let (account, _task) = provider(Router::new().fallback(answer)).await;
     for (ceiling, expect, warned) in [
         (2, ["first", "first"], true),
         (1, ["first", "second"], false),
