@@ -146,19 +146,6 @@ impl Kind {
         }
     }
 
-    /// Whether, of what the owner may hand out ahead, it writes down how much too: so that another goes on at once.
-    #[must_use]
-    pub fn is_recorded(self) -> bool {
-        match self {
-            Self::Sliding { window_ms } => window_ms > LONGEST_BRIEF_MS,
-            Self::Fixed { .. }
-            | Self::Bucket { .. }
-            | Self::Calendar { .. }
-            | Self::Endless
-            | Self::Concurrent => false,
-        }
-    }
-
     /// Refuses what no keeping serves.
     pub(crate) fn check(self) -> Result<(), Error> {
         let longest = match self {

@@ -75,13 +75,11 @@
 //! The rules above are those of a high-water mark per counter, which windows of more than 10 s have.
 //! Shorter windows, sliding limits and buckets have one record for all of them, the *horizon*: the owner
 //! of an epoch hands out until then (`owner/horizon.rs`). A new owner begins with windows that begin
-//! after the horizon it finds; for sliding limits and buckets it waits until all that others granted is
-//! dead: a lease and the difference of two clocks after the horizon, and a sliding window more. So after
-//! a crash a bucket rests for up to 5.5 s and then begins empty, and a sliding limit rests for its window
-//! and as long. Both say so by not being answered: requests are refused as unavailable, none is admitted
-//! that should not be. Sliding limits of more than 10 s have a record besides, by which the next owner goes on
-//! (`owner/keeping/rolling/recorded.rs`); of the others an owner that ends in good order leaves word in the
-//! horizon's last record (`owner/legacy.rs`): what is at nodes, and what is charged and until when.
+//! after the horizon it finds, unless an owner that ended in good order left word of the one before in the
+//! horizon's last record (`owner/legacy.rs`). Sliding limits and buckets have records of their own
+//! besides (`owner/keeping/rolling/marks.rs`): what is charged, and a mark below which everything lies that
+//! goes out before the next record. So the next owner hands out the rest at once; what lies below the
+//! mark counts until it is dead, a lease and the difference of two clocks after the horizon.
 //!
 //! R1 to R5 and R8 bound the count and need no clock; R6 and R7 tie the label to the time.
 //! Invariant, at all times: sum of (granted - returned) over the nodes + `free` <= `hwm` <= limit.

@@ -88,8 +88,7 @@ pub(super) enum Kind {
     Slots,
 }
 
-/// What counts without windows, and is not written down while it is used, does so over this part of one: after a crash a
-/// new owner waits for as long.
+/// Some of what counts without windows does so over this part of one: as short as the time for which owners are away.
 pub(super) const ROLLING_PART: u64 = 4;
 
 impl Kind {

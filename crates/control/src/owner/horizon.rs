@@ -6,7 +6,6 @@ use tollgate_quota::owner::{HorizonRecord, Legacy, Load};
 use tollgate_quota::{Counter, Epoch, OwnerTime, Shard};
 use tracing::{debug, error};
 
-use super::record::StoredCharge;
 use super::write::{Desk, signed};
 use crate::error::{Error, Result};
 use crate::store::Entry;
@@ -24,14 +23,14 @@ struct Stored {
     revision: u64,
     #[prost(int64, tag = "3")]
     epoch: i64,
-    /// Absent where the owner kept no records of sliding limits.
-    #[prost(uint64, optional, tag = "4")]
-    unrecorded: Option<u64>,
     /// Absent where the owner left no word of what it had handed out.
     #[prost(uint64, optional, tag = "5")]
     untold: Option<u64>,
     #[prost(message, repeated, tag = "6")]
     left: Vec<StoredLegacy>,
+    /// Absent where the owner kept no records of some limits without windows.
+    #[prost(uint64, optional, tag = "7")]
+    unrecorded: Option<u64>,
 }
 
 /// What is left word of, of one counter.
@@ -43,8 +42,6 @@ struct StoredLegacy {
     at: u64,
     #[prost(uint64, tag = "3")]
     out: u64,
-    #[prost(message, repeated, tag = "4")]
-    charged: Vec<StoredCharge>,
 }
 
 pub(super) fn path(shard: Shard) -> String {
@@ -69,7 +66,6 @@ impl StoredLegacy {
             counter: counter.as_str().to_owned(),
             at: legacy.at.0,
             out: legacy.out,
-            charged: StoredCharge::all(&legacy.charged),
         }
     }
 
@@ -77,7 +73,6 @@ impl StoredLegacy {
         let legacy = Legacy {
             at: OwnerTime(self.at),
             out: self.out,
-            charged: self.charged.into_iter().map(StoredCharge::read).collect(),
         };
         Ok((Counter::parse(&self.counter)?, legacy))
     }
@@ -149,11 +144,10 @@ mod tests {
 
     #[test]
     fn the_record_is_read_back() {
-        let kind = Kind::Bucket { window_ms: 4_000 };
+        let kind = Kind::Fixed { window_ms: 4_000 };
         let legacy = Legacy {
             at: OwnerTime(1_700_000_000_001),
             out: 2,
-            charged: vec![(OwnerTime(1_700_000_000_900), 3)],
         };
         let record = HorizonRecord {
             left: [(Counter::new("limit", kind, "acme/ada").unwrap(), legacy)].into(),

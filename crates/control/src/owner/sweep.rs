@@ -97,7 +97,7 @@ fn is_over(entry: &Entry, now: OwnerTime) -> bool {
     } else {
         record::window_of(entry).and_then(|(counter, window)| {
             let kind = counter.kind();
-            if kind.is_recorded() {
+            if !kind.is_windowed() {
                 // Where nothing is out, and nothing counts any more, no record says the same.
                 let (_, record) = record::decode(entry)?;
                 let last = record.charged.last().map_or(OwnerTime(0), |(at, _)| *at);

@@ -21,8 +21,9 @@ pub struct Record {
     pub epoch: Epoch,
     /// What is promised of this window and later ones.
     pub promises: Promises,
-    /// Of a sliding limit: units that are charged, and when they no longer count, earliest first. There `hwm` is what may
-    /// be out, or have been charged since this was composed.
+    /// Of a sliding limit: units that are charged, and when they no longer count, earliest first. Of a bucket: when this was
+    /// composed and how many units it lacked, and when it lacks none. Of both, `hwm` is what may be out, or have been spent
+    /// since then.
     pub charged: Vec<(OwnerTime, u64)>,
 }
 

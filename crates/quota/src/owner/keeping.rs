@@ -20,7 +20,7 @@ use brief::Brief;
 use counted::Counted;
 use ledger::Ledger;
 pub use ledger::MOST_ROWS;
-use rolling::{Recorded, Rolling};
+use rolling::Rolling;
 
 use crate::owner::account::{Context, Wishes, Write};
 use crate::owner::{Commit, LedgerRow, Legacy, Load, Record};
@@ -31,8 +31,6 @@ pub(super) fn of(counter: &Counter, now: OwnerTime) -> Box<dyn Keeping> {
     let kind = counter.kind();
     if kind.is_ledger() {
         Box::new(Ledger::new(kind, now))
-    } else if kind.is_recorded() {
-        Box::new(Recorded::new(Rolling::new(kind)))
     } else if !kind.is_windowed() {
         Box::new(Rolling::new(kind))
     } else if kind.is_by_horizon() {

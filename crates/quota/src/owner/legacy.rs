@@ -1,8 +1,7 @@
-//! What an owner that ends in good order says of counters whose charge is written down nowhere else, so that the next one
-//! goes on at once.
+//! What an owner that ends in good order says of brief windows, whose charge is written down nowhere else, so that the
+//! next one goes on at once.
 //!
-//! It is a part of the horizon's last record. Times are the clock's of the owner that wrote it; whoever reads it counts
-//! everything for as much longer as the clocks of two owners may differ.
+//! It is a part of the horizon's last record. Times are the clock's of the owner that wrote it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,20 +18,16 @@ const NUMBER_BYTES: usize = 12;
 /// The charge of one counter, as its owner left it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Legacy {
-    /// Since then nothing was handed out.
+    /// Since then nothing was handed out. It tells the window.
     pub at: OwnerTime,
-    /// Units at nodes: of the window of that time, or for one lease more.
+    /// Units of that window that were handed out and did not come back.
     pub out: u64,
-    /// Units that are charged besides, and when they no longer count, earliest first. Of a bucket: those that it lacks, and
-    /// when the last of them comes in.
-    pub charged: Vec<(OwnerTime, u64)>,
 }
 
 impl Legacy {
     fn counts(&self, now: OwnerTime, config: &Config) -> bool {
-        let charged = self.charged.last().map(|(until, _)| *until);
-        let out = self.at.after(config.lease_ms + LONGEST_BRIEF_MS);
-        now <= charged.unwrap_or(out).max(out).after(config.clock_skew_ms)
+        let over = self.at.after(LONGEST_BRIEF_MS);
+        now <= over.after(config.clock_skew_ms)
     }
 }
 
@@ -68,9 +63,7 @@ impl Legacies {
 
 /// What is to be written of all that; none where it is too much.
 pub(super) fn in_order(mut left: Vec<(Counter, Legacy)>) -> Option<Arc<[(Counter, Legacy)]>> {
-    let size = |(counter, legacy): &(Counter, Legacy)| {
-        counter.as_str().len() + NUMBER_BYTES * (3 + 2 * legacy.charged.len())
-    };
+    let size = |(counter, _): &(Counter, Legacy)| counter.as_str().len() + 3 * NUMBER_BYTES;
     let bytes: usize = left.iter().map(size).sum();
     left.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     (bytes <= MOST_BYTES).then(|| left.into())

@@ -58,10 +58,6 @@ pub(crate) enum Mutation {
     ChargesIgnored,
     /// Word left: a new owner takes no account of what an earlier one left word of.
     WordIgnored,
-    /// Word left: nor of what was at nodes then.
-    WordOfLeasesIgnored,
-    /// Word left: nor of what had been charged.
-    WordOfChargesIgnored,
     /// R4: what was written off bears the generation of what is granted afterwards.
     NoGeneration,
     /// R9: a node reports as spent what may still come back.
@@ -351,21 +347,11 @@ impl Mutants {
             return Load::Found(record, revision);
         }
         if self.is(Mutation::NoHorizonWait) {
-            (record.until, record.untold) = (OwnerTime(0), OwnerTime(0));
+            (record.until, record.untold) = (OwnerTime(1), OwnerTime(1));
         }
         if self.is(Mutation::WordIgnored) {
             record.left = Arc::default();
         }
-        let mut left = record.left.to_vec();
-        for (_, word) in &mut left {
-            if self.is(Mutation::WordOfLeasesIgnored) {
-                word.out = 0;
-            }
-            if self.is(Mutation::WordOfChargesIgnored) {
-                word.charged.clear();
-            }
-        }
-        record.left = left.into();
         if self.is(Mutation::LimitFromOwnCache) {
             record.revision = 0;
         }

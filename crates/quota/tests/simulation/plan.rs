@@ -30,8 +30,8 @@ pub(crate) enum Family {
     /// Short windows.
     Brief,
     Sliding,
-    /// Sliding ones whose charges are written down.
-    Recorded,
+    /// Sliding ones with windows that outlast faults.
+    Long,
     Bucket,
     /// A budget, and slots.
     Ledger,
@@ -56,7 +56,7 @@ impl Family {
         Self::Counted,
         Self::Brief,
         Self::Sliding,
-        Self::Recorded,
+        Self::Long,
         Self::Bucket,
         Self::Ledger,
         Self::Promised,
@@ -76,8 +76,11 @@ impl Family {
             }
             Self::Brief => rolling(&mut random, |window_ms| Kind::Fixed { window_ms }, SHORT),
             Self::Sliding => rolling(&mut random, |window_ms| Kind::Sliding { window_ms }, SHORT),
-            Self::Recorded => rolling(&mut random, |window_ms| Kind::Sliding { window_ms }, LONG),
-            Self::Bucket => rolling(&mut random, |window_ms| Kind::Bucket { window_ms }, SHORT),
+            Self::Long => rolling(&mut random, |window_ms| Kind::Sliding { window_ms }, LONG),
+            Self::Bucket => {
+                let lengths = random.pick(&[SHORT, LONG]);
+                rolling(&mut random, |window_ms| Kind::Bucket { window_ms }, lengths)
+            }
             Self::Ledger => ledgers(&mut random),
         }
     }
@@ -256,7 +259,7 @@ impl Plan {
                 ]),
                 ..plan
             },
-            Family::Recorded => Self {
+            Family::Long => Self {
                 faulty_ms: random.within(60, 90) * 1_000,
                 ..plan
             },

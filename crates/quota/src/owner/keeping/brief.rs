@@ -139,7 +139,6 @@ impl Keeping for Brief {
             // The window says when, should the clock have gone back.
             at: context.now.max(self.start()),
             out: self.out,
-            charged: Vec::new(),
         })
     }
 

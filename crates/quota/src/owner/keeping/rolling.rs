@@ -5,21 +5,21 @@
 //! arrives that says so, or when the lease of the node that held them ends (R4); both are later than their
 //! stamp. What becomes of them then is the [`Stock`]'s business.
 //!
-//! A new owner knows of what earlier ones handed out what [`Recorded`] writes down, and what they left word of: such units
-//! are outstanding until their leases are dead on any clock. Where nobody did, it hands out nothing before all that is
-//! dead, and begins with what is certainly there then.
+//! A new owner knows of what earlier ones handed out by what is written down ([`Marks`]), and begins with the rest. Where
+//! something may have been handed out of which nothing tells, as before a store was restored, it hands out nothing before
+//! all that is dead.
 
 mod bucket;
-mod recorded;
+mod marks;
 mod slots;
 
 use bucket::Bucket;
-pub(super) use recorded::Recorded;
+use marks::{Marks, Use};
 use slots::Slots;
 
-use crate::owner::Legacy;
-use crate::owner::account::{Context, Wishes};
-use crate::owner::keeping::{Keeping, Shown, Turn};
+use crate::owner::account::{Context, Wishes, Write};
+use crate::owner::keeping::{Keeping, Lack, Shown, Turn};
+use crate::owner::{Commit, Load, Record};
 use crate::{Incarnation, Kind, LimitSpec, OwnerTime};
 
 /// What can be handed out, and what time does to it.
@@ -32,11 +32,12 @@ enum Stock {
 #[derive(Debug, Clone)]
 pub(super) struct Rolling {
     kind: Kind,
-    /// None until it is known when earlier owners' grants are dead.
+    marks: Marks,
+    /// None until it is known what earlier owners handed out.
     stock: Option<Stock>,
     /// Units at nodes that they may still use or give back.
     outstanding: u64,
-    /// Those of them that an earlier owner granted, and when they are dead.
+    /// Those of them that earlier owners granted out of a bucket, and when they are dead.
     inherited: Option<(OwnerTime, u64)>,
 }
 
@@ -44,24 +45,21 @@ impl Rolling {
     pub(super) fn new(kind: Kind) -> Self {
         Self {
             kind,
+            marks: Marks::new(kind),
             stock: None,
             outstanding: 0,
             inherited: None,
         }
     }
 
-    /// When nothing counts any more that an earlier owner handed out and left no word of, and this one may begin.
+    /// When nothing counts any more that an earlier owner handed out and nothing tells of, and this one may begin.
     fn begins_at(&self, context: &Context<'_>) -> Option<OwnerTime> {
-        let unknown = if self.kind.is_recorded() {
-            context.horizon.unrecorded?
-        } else {
-            context.horizon.untold?
-        };
-        if unknown == OwnerTime(0) {
-            return Some(unknown);
+        let unrecorded = context.horizon.unrecorded?;
+        if unrecorded == OwnerTime(0) {
+            return Some(unrecorded);
         }
         let config = context.config;
-        let dead = unknown.after(config.lease_ms + config.clock_skew_ms);
+        let dead = unrecorded.after(config.lease_ms + config.clock_skew_ms);
         Some(match self.kind {
             Kind::Sliding { window_ms } => dead.after(window_ms),
             Kind::Bucket { .. }
@@ -72,38 +70,56 @@ impl Rolling {
         })
     }
 
-    fn begin(&mut self, context: &Context<'_>, spec: &LimitSpec) {
-        let Some(begins_at) = self.begins_at(context) else {
+    /// Begins with what earlier owners have charged, or may have.
+    fn begin(&mut self, context: &Context<'_>) {
+        let ready = self.marks.is_known() && context.horizon.in_force;
+        let spec = context.spec_now().filter(|_| ready);
+        let (Some(spec), Some(begins_at)) = (spec, self.begins_at(context)) else {
             return;
         };
-        // Before that, all that a bucket holds may be at nodes: nothing comes in.
-        let mut stock = match self.kind {
-            Kind::Bucket { window_ms } => Stock::Bucket(Bucket::new(window_ms, begins_at, spec)),
-            kind @ (Kind::Sliding { .. }
+        self.stock = Some(match self.kind {
+            Kind::Bucket { window_ms } => {
+                let mut bucket = self.bucket(window_ms, context, &spec);
+                // Before that, all that it holds may be at nodes: nothing comes in.
+                bucket.dry_until(begins_at);
+                Stock::Bucket(bucket)
+            }
+            Kind::Sliding { .. }
             | Kind::Fixed { .. }
             | Kind::Calendar { .. }
             | Kind::Endless
-            | Kind::Concurrent) => Stock::Slots(Slots::new(kind.window_ms())),
-        };
-        if let Some(legacy) = context.legacy {
-            let config = context.config;
-            let dead = legacy.at.after(config.lease_ms + config.clock_skew_ms);
-            self.outstanding += legacy.out;
-            self.inherited = Some((dead, legacy.out));
-            match &mut stock {
-                Stock::Slots(slots) => {
-                    for (until, units) in &legacy.charged {
-                        slots.insert(until.after(config.clock_skew_ms), *units);
-                    }
-                }
-                Stock::Bucket(bucket) => {
-                    let at = legacy.at.after(config.clock_skew_ms).max(begins_at);
-                    let lacking = legacy.charged.iter().map(|(_, units)| units).sum::<u64>();
-                    bucket.hold(spec.burst.saturating_sub(legacy.out + lacking), at);
-                }
+            | Kind::Concurrent => Stock::Slots(self.slots(context)),
+        });
+    }
+
+    /// What counts of a sliding limit.
+    fn slots(&self, context: &Context<'_>) -> Slots {
+        let window_ms = self.kind.window_ms();
+        let mut slots = Slots::new(window_ms);
+        if let Some((record, dead)) = self.marks.stored(context) {
+            let released = dead.after(window_ms);
+            for (at, units) in &record.charged {
+                let at = at.after(context.config.clock_skew_ms);
+                slots.insert(at.min(released), *units);
             }
+            slots.insert(released, record.hwm);
         }
-        self.stock = Some(stock);
+        slots
+    }
+
+    /// What is left of a bucket.
+    fn bucket(&mut self, window_ms: u64, context: &Context<'_>, spec: &LimitSpec) -> Bucket {
+        let Some((record, dead)) = self.marks.stored(context) else {
+            return Bucket::full(window_ms, OwnerTime(0), spec);
+        };
+        let lacked = record.charged.first().copied();
+        let (at, lacking) = lacked.unwrap_or_default();
+        let at = at.after(context.config.clock_skew_ms).min(dead);
+        let mut bucket = Bucket::full(window_ms, at, spec);
+        bucket.take(lacking.saturating_add(record.hwm));
+        self.outstanding = record.hwm;
+        self.inherited = Some((dead, record.hwm));
+        bucket
     }
 
     /// Lets time pass.
@@ -111,9 +127,7 @@ impl Rolling {
         if let Some((dead, units)) = self.inherited.take_if(|(dead, _)| *dead <= context.now) {
             self.pass_to(dead);
             self.outstanding -= units;
-            if let Some(Stock::Slots(slots)) = &mut self.stock {
-                slots.insert(dead.after(self.kind.window_ms()), units);
-            }
+            self.marks.charge(dead, units);
         }
         self.pass_to(context.now);
     }
@@ -122,6 +136,7 @@ impl Rolling {
         if let Some(stock) = &mut self.stock {
             stock.pass(now, self.outstanding);
         }
+        self.marks.pass(now);
     }
 
     fn begun(&self, context: &Context<'_>) -> bool {
@@ -147,6 +162,28 @@ impl Rolling {
             | Kind::Concurrent => spec.units,
         }
     }
+
+    /// Whether nothing is out, and nothing counts.
+    fn rests(&self, now: OwnerTime) -> bool {
+        let rests = |stock: &Stock| stock.rests(now, self.outstanding);
+        self.outstanding == 0 && self.stock.as_ref().is_none_or(rests)
+    }
+
+    /// The record of now, by which so much more may go out.
+    fn compose(&self, context: &Context<'_>, headroom: u64) -> Option<Record> {
+        let charged = match self.stock.clone()? {
+            Stock::Slots(mut slots) => {
+                slots.pass(context.now);
+                slots.in_brief()
+            }
+            Stock::Bucket(mut bucket) => {
+                bucket.pass(context.now, self.outstanding);
+                bucket.lacking(self.outstanding)
+            }
+        };
+        let hwm = self.outstanding + headroom;
+        Some(self.marks.compose(context, hwm, charged))
+    }
 }
 
 impl Stock {
@@ -154,6 +191,16 @@ impl Stock {
         match self {
             Self::Slots(slots) => slots.pass(now),
             Self::Bucket(bucket) => bucket.pass(now, outstanding),
+        }
+    }
+
+    /// Whether nothing of it counts, when nothing is out besides.
+    fn rests(&self, now: OwnerTime, outstanding: u64) -> bool {
+        let mut later = self.clone();
+        later.pass(now, outstanding);
+        match later {
+            Self::Slots(slots) => slots.charged() == 0,
+            Self::Bucket(bucket) => bucket.is_full(),
         }
     }
 
@@ -167,17 +214,18 @@ impl Stock {
 }
 
 impl Keeping for Rolling {
+    fn is_read_first(&self) -> bool {
+        true
+    }
+
     fn roll(&mut self, context: &Context<'_>) -> Turn {
-        let spec = context.spec_now().filter(|_| context.horizon.in_force);
-        if let Some(spec) = &spec
-            && self.stock.is_none()
-        {
-            self.begin(context, spec);
+        if self.stock.is_none() {
+            self.begin(context);
         }
         self.pass(context);
-        let outstanding = self.outstanding;
+        let spec = context.spec_now().filter(|_| context.horizon.in_force);
         if let (Some(Stock::Bucket(bucket)), Some(spec)) = (&mut self.stock, &spec) {
-            bucket.adopt(spec, outstanding);
+            bucket.adopt(spec, self.outstanding);
         }
         Turn::Same
     }
@@ -200,7 +248,8 @@ impl Keeping for Rolling {
 
     fn usable(&self, context: &Context<'_>, _to: Incarnation) -> u64 {
         if context.now < context.horizon.until {
-            self.free_total(context)
+            let under_mark = self.marks.headroom(self.outstanding);
+            self.free_total(context).min(under_mark)
         } else {
             0
         }
@@ -225,13 +274,13 @@ impl Keeping for Rolling {
         }
     }
 
-    /// A later owner is told no more than is known then.
     fn reset(&mut self, _context: &Context<'_>) {
         match &mut self.stock {
             Some(Stock::Slots(slots)) => slots.clear(),
             Some(Stock::Bucket(bucket)) => bucket.fill(self.outstanding),
             None => {}
         }
+        self.marks.reset();
     }
 
     fn spend(&mut self, now: OwnerTime, units: u64) {
@@ -239,6 +288,19 @@ impl Keeping for Rolling {
         if let Some(Stock::Slots(slots)) = &mut self.stock {
             slots.charge(now, units);
         }
+        self.marks.charge(now, units);
+    }
+
+    fn loaded(&mut self, context: &Context<'_>, outcome: Load, wishes: &mut Wishes) -> Turn {
+        match self.marks.loaded(context, outcome, wishes) {
+            true => Turn::News,
+            false => Turn::Same,
+        }
+    }
+
+    fn persisted(&mut self, _context: &Context<'_>, outcome: Commit, wishes: &mut Wishes) -> Turn {
+        self.marks.persisted(outcome, wishes);
+        Turn::Same
     }
 
     fn prepare(&mut self, context: &Context<'_>, wishes: &mut Wishes) {
@@ -246,36 +308,32 @@ impl Keeping for Rolling {
         if let Some(at) = self.begins_at(context).filter(|at| context.now < *at) {
             wishes.look(at);
         }
+        self.marks.retry(context, wishes);
     }
 
-    fn legacy(&self, context: &Context<'_>) -> Option<Legacy> {
-        let mut left = self.clone();
-        left.pass(context);
-        let Some(stock) = left.stock else {
-            return context.legacy.cloned();
+    /// Raises the mark when units are short, or will be within a second, and writes it anew where much of it was spent;
+    /// and notes once that nothing counts any more.
+    fn debit(&mut self, context: &Context<'_>, lack: &Lack, wishes: &mut Wishes) {
+        if !self.marks.is_ready() || self.stock.is_none() {
+            return;
+        }
+        let of = Use {
+            size: self.limit(context).unwrap_or(0),
+            rate: context.spec_now().map_or(0, |spec| spec.units),
+            outstanding: self.outstanding,
+            rests: self.rests(context.now),
         };
-        let lease_ms = context.config.lease_ms;
-        let charged = match stock {
-            Stock::Slots(slots) => slots.in_brief(),
-            // What is out comes in once it is dead.
-            Stock::Bucket(bucket) => {
-                let lacking = bucket.lacking(left.outstanding).into_iter();
-                let later = |(at, units): (OwnerTime, u64)| (at.after(lease_ms), units);
-                lacking.map(later).collect()
-            }
-        };
-        // What an earlier owner granted is dead a little later, if it left just now.
-        let granted_by = |(dead, _): (OwnerTime, u64)| OwnerTime(dead.0.saturating_sub(lease_ms));
-        let at = left
-            .inherited
-            .map_or(context.now, granted_by)
-            .max(context.now);
-        let says = left.outstanding > 0 || !charged.is_empty();
-        says.then_some(Legacy {
-            at,
-            out: left.outstanding,
-            charged,
-        })
+        if let Some(headroom) = self.marks.wanted(context, of, lack)
+            && let Some(record) = self.compose(context, headroom)
+        {
+            wishes.write = Some(self.marks.write(record));
+        }
+    }
+
+    /// What is out, and no more: the rest of the mark is given up.
+    fn last(&self, context: &Context<'_>) -> Option<Write> {
+        let record = self.compose(context, 0)?;
+        self.marks.last(record).filter(|_| self.marks.is_ready())
     }
 
     fn refills_at(&self, context: &Context<'_>) -> OwnerTime {
@@ -296,16 +354,10 @@ impl Keeping for Rolling {
         })
     }
 
+    /// Begun anew, it would take its own mark for another's: so that is written off first.
     fn is_past(&self, now: OwnerTime) -> bool {
-        let rested = |stock: &Stock| {
-            let mut later = stock.clone();
-            later.pass(now, self.outstanding);
-            match later {
-                Stock::Slots(slots) => slots.charged() == 0,
-                Stock::Bucket(bucket) => bucket.is_full(),
-            }
-        };
-        self.outstanding == 0 && self.stock.as_ref().is_none_or(rested)
+        let written_off = self.stock.is_none() || self.marks.is_empty();
+        self.marks.is_resting() && self.rests(now) && written_off
     }
 
     fn shown(&self, context: &Context<'_>) -> Option<Shown> {
@@ -318,7 +370,7 @@ impl Keeping for Rolling {
             free: stock.room(size, self.outstanding),
             rows: None,
             forgiven: 0,
-            pending: false,
+            pending: self.marks.is_resetting(),
             promised: 0,
         })
     }

@@ -1,4 +1,4 @@
-//! Sliding limits whose charges are written down: what a new owner makes of them.
+//! What is written down of limits without windows, and what a new owner makes of it.
 
 use super::horizon::{granted, grants, word};
 use super::*;
@@ -220,4 +220,103 @@ fn a_reset_is_written_down() {
     let mut next = heir(OwnerTime(0), Some(stored));
     let mark = next.stored.as_ref().unwrap().0.hwm;
     assert_eq!(granted(&mut next, 2, SLIDING, UNITS - mark), UNITS - mark);
+}
+
+const BUCKET: Kind = Kind::Bucket { window_ms: W };
+/// What comes in within a window; twice as much as the bucket holds.
+const RATE: u64 = 2 * UNITS;
+/// In that time a unit comes in.
+const UNIT_MS: u64 = W / RATE + 1;
+
+/// An owner of a bucket, after one that left this behind, `later` than the other tests' time.
+fn heir_of_bucket(later: u64, mark: u64, lacking: Option<(OwnerTime, u64)>) -> Desk {
+    let spec = LimitSpec {
+        kind: BUCKET,
+        units: RATE,
+        burst: UNITS,
+        revision: 1,
+    };
+    let limits = Arc::new(Limits::new([(Arc::from("limit"), spec)]).unwrap());
+    let charged: Vec<_> = lacking.into_iter().collect();
+    Desk {
+        owner: Owner::new(EPOCH, Config::default(), limits),
+        now: NOW.after(later),
+        ..heir(OwnerTime(0), left(mark, &charged))
+    }
+}
+
+#[test]
+fn an_heir_of_a_bucket_begins_at_once_with_what_is_certainly_there() {
+    let Config {
+        lease_ms,
+        clock_skew_ms: skew,
+        ..
+    } = Config::default();
+    let dead = UNTIL.after(lease_ms + skew).since(NOW);
+    let lacks = |units| Some((OwnerTime(NOW.0 - skew), units));
+    // The mark's 8 may be out, or were spent just now.
+    for (later, mark, lacking, rest) in [
+        (0, 8, None, UNITS - 8),
+        (0, 8, lacks(4), UNITS - 12),
+        (2 * UNIT_MS, 8, lacks(4), UNITS - 10),
+        // What is in the way of what comes in is so until it is dead.
+        (dead - 1, 8, None, UNITS - 8),
+        (dead + UNIT_MS, 8, None, UNITS - 7),
+        // More may go out under the mark than was there: that has to come in first.
+        (0, 8, lacks(30), 0),
+        (5 * UNIT_MS, 8, lacks(30), 0),
+        (7 * UNIT_MS, 8, lacks(30), 1),
+        (0, UNITS, lacks(0), 0),
+    ] {
+        let heir = || heir_of_bucket(later, mark, lacking);
+        if rest > 0 {
+            assert_eq!(granted(&mut heir(), 1, BUCKET, rest), rest, "{later} ms");
+        }
+        assert_eq!(granted(&mut heir(), 1, BUCKET, rest + 1), 0, "{later} ms");
+    }
+}
+
+/// A bucket in steady use, looked at after each unit by one that takes over.
+#[test]
+fn an_heir_of_a_bucket_has_no_unit_that_was_handed_out_before() {
+    let mut desk = heir_of_bucket(0, 0, None);
+    let (mut told, mut spent) = (None, 0);
+    for _ in 0..3 * UNITS {
+        let answers = desk.report(1, word(BUCKET, told.as_ref(), spent, 1));
+        let account = Desk::last(&answers, 1).clone();
+        spent = account.granted;
+        told = Some(account);
+        let ((mut stored, _), (mut horizon, _)) =
+            desk.stored.clone().zip(desk.horizon.clone()).unwrap();
+        (stored.epoch, horizon.epoch) = (BEFORE, BEFORE);
+        let now = desk.now.since(NOW);
+        let came = now * RATE / W;
+        let mut next = Desk {
+            stored: Some((stored, 4)),
+            horizon: Some((horizon, 3)),
+            ..heir_of_bucket(now, 0, None)
+        };
+        let rest = (UNITS + came).saturating_sub(spent);
+        assert_eq!(granted(&mut next, 2, BUCKET, rest + 1), 0, "after {spent}");
+        desk.now = desk.now.after(UNIT_MS / 2);
+    }
+    assert!(spent >= 2 * UNITS, "{spent}");
+    let writes = desk.writes.len() as u64;
+    assert!(writes <= spent.div_ceil(2) + 1, "{writes} for {spent}");
+}
+
+#[test]
+fn a_bucket_that_is_full_again_is_noted_and_forgotten() {
+    let mut desk = heir_of_bucket(0, 0, None);
+    let told = desk.report(1, word(BUCKET, None, 0, 5));
+    let told = Desk::last(&told, 1).clone();
+    desk.report(1, word(BUCKET, Some(&told), 5, 0));
+    desk.now = NOW.after(20_000);
+    desk.step(Event::Tick);
+    let (stored, _) = desk.stored.as_ref().unwrap();
+    assert_eq!((stored.hwm, stored.charged.len()), (0, 0));
+    desk.now = desk.now.after(SWEEP_EVERY_MS);
+    desk.step(Event::Tick);
+    assert!(desk.owner.accounts.is_empty());
+    assert_eq!(granted(&mut desk, 2, BUCKET, UNITS), UNITS);
 }

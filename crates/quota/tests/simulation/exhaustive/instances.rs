@@ -284,7 +284,7 @@ pub(super) const INSTANCES: &[Instance] = &[
             ..ASKS
         },
         caught: &[HeldAsSpent, SpentAtGrant, SettledTwice],
-        steps: 6,
+        steps: 7,
         ..ONE
     },
     Instance {

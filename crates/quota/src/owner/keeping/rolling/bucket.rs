@@ -3,6 +3,9 @@
 //! *Why it is exact.* A unit is in the bucket until it is spent: refill stops at the burst less what is
 //! outstanding. What is stamped within an interval of length t was outstanding or in the bucket at its
 //! beginning, or came in since: at most burst + rate * t.
+//!
+//! The level is below nothing where more counts as outstanding than there was: units that an earlier owner may have handed
+//! out, and those at nodes where the burst was lowered.
 
 use crate::{LimitSpec, OwnerTime};
 
@@ -15,30 +18,34 @@ pub(super) struct Bucket {
     rate: u64,
     burst: u64,
     /// Parts that can be handed out, as of `at`. Amounts of money in such parts need more than 64 bits.
-    level: u128,
+    level: i128,
     at: OwnerTime,
 }
 
 impl Bucket {
-    /// A bucket that was empty at that time.
-    pub(super) fn new(window_ms: u64, empty_at: OwnerTime, spec: &LimitSpec) -> Self {
-        Self {
+    /// A bucket that was full at that time.
+    pub(super) fn full(window_ms: u64, at: OwnerTime, spec: &LimitSpec) -> Self {
+        let mut bucket = Self {
             parts: window_ms,
             rate: spec.units,
             burst: spec.burst,
             level: 0,
-            at: empty_at,
-        }
+            at,
+        };
+        bucket.fill(0);
+        bucket
     }
 
-    /// Holds so much at that time.
-    pub(super) fn hold(&mut self, units: u64, at: OwnerTime) {
-        (self.level, self.at) = (self.in_parts(units), at);
+    /// Counts on nothing being there until that time.
+    pub(super) fn dry_until(&mut self, at: OwnerTime) {
+        if at > self.at {
+            (self.level, self.at) = (self.level.min(0), at);
+        }
     }
 
     /// Lets come in what time brings. Called before what was outstanding until now changes.
     pub(super) fn pass(&mut self, now: OwnerTime, outstanding: u64) {
-        let came = u128::from(self.rate) * u128::from(now.since(self.at));
+        let came = i128::from(self.rate) * i128::from(now.since(self.at));
         self.level = (self.level + came).min(self.room(outstanding));
         self.at = self.at.max(now);
     }
@@ -55,17 +62,17 @@ impl Bucket {
         self.level = self.room(outstanding);
     }
 
-    fn room(&self, outstanding: u64) -> u128 {
-        self.in_parts(self.burst.saturating_sub(outstanding))
+    fn room(&self, outstanding: u64) -> i128 {
+        self.in_parts(self.burst) - self.in_parts(outstanding)
     }
 
-    fn in_parts(&self, units: u64) -> u128 {
-        u128::from(units) * u128::from(self.parts)
+    fn in_parts(&self, units: u64) -> i128 {
+        i128::from(units) * i128::from(self.parts)
     }
 
     /// Whole units that can be handed out.
     pub(super) fn level(&self) -> u64 {
-        u64::try_from(self.level / u128::from(self.parts)).unwrap_or(u64::MAX)
+        units(self.level / i128::from(self.parts))
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -80,20 +87,26 @@ impl Bucket {
         self.level += self.in_parts(units);
     }
 
-    /// How many whole units it lacks besides those outstanding, and when all of them would have come in; none where it is
-    /// full.
-    pub(super) fn lacking(&self, outstanding: u64) -> Option<(OwnerTime, u64)> {
-        let lacking = self
-            .burst
-            .saturating_sub(outstanding)
-            .saturating_sub(self.level());
-        (lacking > 0 || outstanding > 0).then(|| (self.filled_at(self.burst), lacking))
+    /// How many units it lacks now besides those outstanding, and none more when all of them have come in. Nothing where
+    /// it lacks none.
+    pub(super) fn lacking(&self, outstanding: u64) -> Vec<(OwnerTime, u64)> {
+        let parts = i128::from(self.parts);
+        let lacking = units((self.room(outstanding) - self.level + parts - 1) / parts);
+        match lacking {
+            0 => Vec::new(),
+            lacking => vec![(self.at, lacking), (self.filled_at(self.burst), 0)],
+        }
     }
 
     /// When so many units are there if nothing more goes out.
-    pub(super) fn filled_at(&self, units: u64) -> OwnerTime {
-        let lacking = self.in_parts(units).saturating_sub(self.level);
-        let ms = lacking.div_ceil(u128::from(self.rate.max(1)));
-        self.at.after(u64::try_from(ms).unwrap_or(u64::MAX))
+    pub(super) fn filled_at(&self, wanted: u64) -> OwnerTime {
+        let lacking = (self.in_parts(wanted) - self.level).max(0);
+        let rate = i128::from(self.rate.max(1));
+        self.at.after(units((lacking + rate - 1) / rate))
     }
+}
+
+/// A number of units or milliseconds: 0 where it is below that, and as high as it can be told.
+fn units(number: i128) -> u64 {
+    u64::try_from(number.max(0)).unwrap_or(u64::MAX)
 }
