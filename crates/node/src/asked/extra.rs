@@ -1,14 +1,12 @@
 //! What is paid for apart from tokens of text.
 
+use serde_json::Value;
 use tollgate_policy::price::Part as Priced;
 use tollgate_policy::table::{Api, Deployment, Feature, Kind, Protocol};
 use tollgate_provider::chat::{Modality, Part, Request, Tool};
 use tollgate_provider::embeddings::{self, Input};
 
 use crate::bounds::{holds, searches};
-
-/// The option of a completion that has a model search, whatever its tools.
-const SEARCH_OPTION: &str = "web_search_options";
 
 /// Something that is paid for apart from tokens of text, and that a price of texts says nothing of.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,6 +33,11 @@ pub(crate) enum Wants {
         /// The kind of provider that is told, where only one is.
         kind: Option<String>,
     },
+    /// The request is to stay in the United States, for which Anthropic asks a tenth more of everything.
+    Region {
+        /// The same.
+        kind: Option<String>,
+    },
 }
 
 /// All such things that a completion asks for.
@@ -49,7 +52,7 @@ pub(super) fn of_completion(request: &Request) -> Vec<Extra> {
     let speaks = request.modalities.contains(&Modality::Audio);
     let speech = speaks.then(|| ("output_modalities".to_owned(), Wants::Speech));
     let all = tool.into_iter().chain(sound).chain(speech);
-    let all = all.chain(search_options(request));
+    let all = all.chain(options(request));
     all.map(|(field, wants)| Extra { field, wants }).collect()
 }
 
@@ -66,20 +69,34 @@ pub(super) fn of_embeddings(request: &embeddings::Request) -> Vec<Extra> {
 
 /// Whether a model is to search whatever its tools. It does once, and does not tell.
 pub(crate) fn has_search_option(request: &Request) -> bool {
-    search_options(request).next().is_some()
+    options(request).any(|(_, wants)| matches!(wants, Wants::Search { .. }))
 }
 
-fn search_options(request: &Request) -> impl Iterator<Item = (String, Wants)> {
-    request.provider_options.iter().filter_map(|(name, value)| {
-        if name == SEARCH_OPTION {
-            let field = format!("provider_options.{name}");
-            return Some((field, Wants::Search { kind: None }));
-        }
-        value.as_object()?.get(SEARCH_OPTION)?;
-        let field = format!("provider_options.{name}.{SEARCH_OPTION}");
-        let kind = Some(name.clone());
-        Some((field, Wants::Search { kind }))
+/// What options have the provider do, for all kinds or under the name of one.
+fn options(request: &Request) -> impl Iterator<Item = (String, Wants)> {
+    request.provider_options.iter().flat_map(|(name, value)| {
+        let own =
+            wanted(name, value, None).map(|wants| (format!("provider_options.{name}"), wants));
+        let of_kind = value.as_object().into_iter().flatten();
+        let of_kind = of_kind.filter_map(move |(option, value)| {
+            let wants = wanted(option, value, Some(name))?;
+            Some((format!("provider_options.{name}.{option}"), wants))
+        });
+        own.into_iter().chain(of_kind)
     })
+}
+
+/// What an option has the provider do that is paid for apart. It searches by OpenAI's option, xAI's and OpenRouter's.
+fn wanted(option: &str, value: &Value, kind: Option<&String>) -> Option<Wants> {
+    let kind = kind.cloned();
+    let is_web = |plugin: &Value| plugin["id"] == "web";
+    match option {
+        "web_search_options" => Some(Wants::Search { kind }),
+        "search_parameters" if value["mode"] != "off" => Some(Wants::Search { kind }),
+        "plugins" if value.as_array()?.iter().any(is_web) => Some(Wants::Search { kind }),
+        "inference_geo" if value == "us" => Some(Wants::Region { kind }),
+        _ => None,
+    }
 }
 
 // === impl Extra ===
@@ -92,16 +109,23 @@ impl Extra {
             Wants::Sound => Priced::InputAudio,
             Wants::Speech => Priced::OutputAudio,
             Wants::SearchTool | Wants::Search { .. } => Priced::Search,
+            Wants::Region { .. } => Priced::Input,
         }
     }
 
     /// Whether the price of a deployment says what it costs. A search that every request makes may be in the price of
-    /// requests.
+    /// requests; of regions the catalog says nothing.
     pub(crate) fn is_priced(&self, deployment: &Deployment) -> bool {
-        deployment.price.as_ref().is_some_and(|price| {
-            let with_request = matches!(self.wants, Wants::Search { .. });
-            price.knows(self.part()) || with_request && price.knows(Priced::Request)
-        })
+        deployment
+            .price
+            .as_ref()
+            .is_some_and(|price| match self.wants {
+                Wants::Region { .. } => price.is_stated,
+                Wants::Search { .. } => price.knows(Priced::Search) || price.knows(Priced::Request),
+                Wants::Embedding | Wants::Sound | Wants::Speech | Wants::SearchTool => {
+                    price.knows(self.part())
+                }
+            })
     }
 
     /// What it is, in words.
@@ -112,6 +136,7 @@ impl Extra {
             Wants::Speech => "for a spoken answer",
             Wants::SearchTool => "a tool for searches",
             Wants::Search { .. } => "for a search",
+            Wants::Region { .. } => "for a region",
         }
     }
 
@@ -123,7 +148,7 @@ impl Extra {
         let feature = match self.wants {
             Wants::Sound | Wants::Speech => Some(Feature::Audio),
             Wants::SearchTool => Some(Feature::Tools),
-            Wants::Embedding | Wants::Search { .. } => None,
+            Wants::Embedding | Wants::Search { .. } | Wants::Region { .. } => None,
         };
         if feature.is_some_and(|it| deployment.lacks.contains(&it)) {
             return false;
@@ -143,6 +168,9 @@ impl Extra {
             | (Wants::Speech, Protocol::Gemini)
             | (Wants::Sound, Protocol::Gemini | Protocol::Mistral | Protocol::Bedrock) => true,
             (Wants::Sound | Wants::Speech | Wants::Search { kind: None }, _) => is_openai,
+            (Wants::Region { kind: None }, protocol) => protocol == Protocol::Anthropic,
+            (Wants::Region { kind: Some(kind) }, Protocol::Anthropic) => kind == "anthropic",
+            (Wants::Region { .. }, _) => false,
             (Wants::Search { kind: Some(kind) }, protocol) => protocol.as_str() == kind,
             (Wants::SearchTool, protocol) => protocol.runs_tools(deployment.api),
         }
@@ -171,9 +199,17 @@ mod tests {
         request.messages.push(heard);
         request.modalities = vec![Modality::Text, Modality::Audio];
         let options = [
-            (SEARCH_OPTION, json!({})),
-            ("openai", json!({ SEARCH_OPTION: {} })),
-            ("gemini", json!({ "x": 1 })),
+            ("web_search_options", json!({})),
+            ("search_parameters", json!({ "mode": "off" })),
+            ("plugins", json!([{ "id": "file-parser" }, { "id": "web" }])),
+            ("openai", json!({ "web_search_options": {} })),
+            (
+                "openai_compatible",
+                json!({ "search_parameters": { "mode": "auto" } }),
+            ),
+            ("anthropic", json!({ "inference_geo": "us" })),
+            ("inference_geo", json!("global")),
+            ("gemini", json!({ "x": 1, "plugins": "none" })),
         ];
         let options = options.map(|(name, value)| (name.to_owned(), value));
         request.provider_options = options.into_iter().collect();
@@ -183,7 +219,13 @@ mod tests {
         let expected = [
             ("messages[1]", Priced::InputAudio),
             ("output_modalities", Priced::OutputAudio),
+            ("provider_options.anthropic.inference_geo", Priced::Input),
             ("provider_options.openai.web_search_options", Priced::Search),
+            (
+                "provider_options.openai_compatible.search_parameters",
+                Priced::Search,
+            ),
+            ("provider_options.plugins", Priced::Search),
             ("provider_options.web_search_options", Priced::Search),
         ];
         assert_eq!(fields, expected);

@@ -116,7 +116,7 @@ fn is_known(extra: &Extra, deployment: &Deployment, usage: &Usage) -> bool {
             let price = deployment.price.as_ref();
             price.is_some_and(|it| it.is_same(Part::InputAudio, Part::Input))
         }
-        Wants::Search { .. } => extra.is_priced(deployment),
+        Wants::Search { .. } | Wants::Region { .. } => extra.is_priced(deployment),
         // What came of it is told.
         Wants::Embedding | Wants::Sound | Wants::Speech | Wants::SearchTool => true,
     }
