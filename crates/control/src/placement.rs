@@ -17,7 +17,7 @@ pub(crate) const LOOK: Duration = Duration::from_millis(250);
 /// A replica gives a sign of life when its last one is so many milliseconds ago.
 const DUE_MS: u64 = 900;
 /// It is taken for dead when others have looked so many milliseconds long and found none.
-const SILENT_MS: u64 = 4_000;
+const SILENT_MS: u64 = 3_000;
 /// It is handed shards while its last sign of life is no longer ago than this,
 const FRESH_MS: u64 = 1_500;
 /// and once it has been there for so long: one that crashes over and over takes nothing along.

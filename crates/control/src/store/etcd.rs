@@ -2,21 +2,23 @@
 //!
 //! What etcd's Rust client leaves to its user is done here: a time limit on every call (the transport's own
 //! would surface as `Cancelled`), telling a failed write from one whose outcome is unknown, listing at one
-//! revision page by page, and noticing a watch that has gone silent. Watches have a connection of their own:
-//! on a shared one, bulk traffic can starve them for seconds.
+//! revision page by page, noticing a watch that has gone silent, and keeping away from a member that does not answer
+//! (`members`). Watches have a connection of their own: on a shared one, bulk traffic can starve them for seconds.
 //!
 //! Reads are linearizable, never served from a member's own state: a member that was paused may answer from
 //! the past.
+
+mod members;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
 use etcd_client::{
-    Client, Compare as EtcdCompare, CompareOp, ConnectOptions, Event as EtcdEvent, GetOptions,
-    GetResponse, KeyValue, KvClient, Txn as EtcdTxn, TxnOp, WatchClient, WatchOptions,
-    WatchResponse, WatchStream,
+    Compare as EtcdCompare, CompareOp, ConnectOptions, Event as EtcdEvent, GetOptions, GetResponse,
+    KeyValue, KvClient, Txn as EtcdTxn, TxnOp, WatchOptions, WatchResponse, WatchStream,
 };
+use members::Members;
 use tokio::time::{Instant, timeout};
 use tonic::Code;
 
@@ -27,6 +29,10 @@ use crate::error::{Error, Result};
 
 /// For one call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
+/// For a write, where another member can be asked what became of it.
+const WRITE_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// A connection that has said nothing for so long is asked for a sign of life.
+const IDLE: Duration = Duration::from_secs(2);
 /// A watch that has said nothing for so long is asked for a sign of life.
 const QUIET: Duration = Duration::from_secs(10);
 /// A watch that has not even answered that is dead.
@@ -44,8 +50,7 @@ const ANY_KEY: &str = "/";
 /// A client of an etcd cluster.
 #[derive(Clone)]
 pub struct Etcd {
-    kv: KvClient,
-    watch: WatchClient,
+    members: Members,
 }
 
 impl std::fmt::Debug for Etcd {
@@ -61,28 +66,25 @@ impl Etcd {
     /// # Errors
     /// [`Error::StoreOpen`] where an endpoint is not an address.
     pub async fn connect(endpoints: &[String]) -> Result<Self> {
+        let members = Members::connect(endpoints, &options(), MOST_ANSWER_BYTES).await;
         let open = |error| Error::StoreOpen(format!("etcd at {}: {error}", endpoints.join(",")));
-        let calls = Client::connect(endpoints, Some(options()))
-            .await
-            .map_err(open)?;
-        let watches = Client::connect(endpoints, Some(options()))
-            .await
-            .map_err(open)?;
-        let kv = calls.kv_client();
-        let watch = watches.watch_client();
-        Ok(Self {
-            kv: kv.max_decoding_message_size(MOST_ANSWER_BYTES),
-            watch: watch.max_decoding_message_size(MOST_ANSWER_BYTES),
-        })
+        let members = members.map_err(open)?;
+        Ok(Self { members })
     }
 
     async fn read(&self, key: &str, options: GetOptions) -> Result<GetResponse, ReadError> {
-        let mut kv = self.kv.clone();
-        match timeout(CALL_TIMEOUT, kv.get(key, Some(options))).await {
+        let question = |mut kv: KvClient| {
+            let options = options.clone();
+            async move { kv.get(key, Some(options)).await }
+        };
+        match timeout(CALL_TIMEOUT, self.members.ask(question)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) if is_compacted(&error) => Err(ReadError::Compacted),
             Ok(Err(error)) => Err(ReadError::Other(Error::StoreUnavailable(error.to_string()))),
-            Err(_) => Err(ReadError::Other(Error::StoreUnavailable(timed_out()))),
+            Err(_) => {
+                let reason = unanswered(CALL_TIMEOUT);
+                Err(ReadError::Other(Error::StoreUnavailable(reason)))
+            }
         }
     }
 
@@ -152,15 +154,26 @@ impl Etcd {
 
     async fn commit(&self, txn: Txn) -> Result<Outcome> {
         txn.check()?;
-        let mut kv = self.kv.clone();
-        match timeout(CALL_TIMEOUT, kv.txn(encode(txn)?)).await {
+        let turn = self.members.turn();
+        let limit = match self.members.are_many() {
+            true => WRITE_TIMEOUT,
+            false => CALL_TIMEOUT,
+        };
+        let committed = timeout(limit, self.members.kv(turn).txn(encode(txn)?)).await;
+        let suspect = committed.as_ref().map_or(true, |outcome| {
+            outcome.as_ref().is_err_and(members::is_the_members)
+        });
+        if suspect {
+            self.members.pass(turn);
+        }
+        match committed {
             Ok(Ok(response)) if !response.succeeded() => Ok(Outcome::Conflict),
             Ok(Ok(response)) => {
                 let header = response.header().map(|header| unsigned(header.revision()));
                 header.map(Outcome::Committed).ok_or_else(no_header)
             }
             Ok(Err(error)) => Err(failed_write(&error)),
-            Err(_) => Err(Error::OutcomeUnknown(timed_out())),
+            Err(_) => Err(Error::OutcomeUnknown(unanswered(limit))),
         }
     }
 
@@ -169,12 +182,19 @@ impl Etcd {
         let options = WatchOptions::new()
             .with_range(prefix_end(prefix))
             .with_start_revision(start);
-        let mut client = self.watch.clone();
+        let turn = self.members.turn();
+        let mut client = self.members.watch(turn);
         let opened = timeout(CALL_TIMEOUT, client.watch(prefix, Some(options))).await;
         let stream = match opened {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(lost(error.to_string())),
-            Err(_) => return Err(lost(timed_out())),
+            Ok(Err(error)) => {
+                self.members.pass(turn);
+                return Err(lost(error.to_string()));
+            }
+            Err(_) => {
+                self.members.pass(turn);
+                return Err(lost(unanswered(CALL_TIMEOUT)));
+            }
         };
         Ok(Box::new(EtcdFeed {
             stream,
@@ -318,7 +338,7 @@ fn options() -> ConnectOptions {
     ConnectOptions::new()
         .with_require_leader(true)
         .with_connect_timeout(CALL_TIMEOUT)
-        .with_keep_alive(QUIET, CALL_TIMEOUT)
+        .with_keep_alive(IDLE, CALL_TIMEOUT)
         .with_keep_alive_while_idle(true)
 }
 
@@ -421,8 +441,8 @@ fn no_header() -> Error {
     Error::OutcomeUnknown("etcd sent an answer without its header".to_owned())
 }
 
-fn timed_out() -> String {
-    format!("etcd did not answer within {CALL_TIMEOUT:?}")
+fn unanswered(within: Duration) -> String {
+    format!("etcd did not answer within {within:?}")
 }
 
 fn lost(reason: impl Into<String>) -> FeedEnd {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tollgate_control::error::Error;
 use tollgate_control::store::embedded::Embedded;
+use tollgate_control::store::etcd::Etcd;
 use tollgate_control::store::watch::{Change, Mirror, Watch};
 use tollgate_control::store::{Event, Outcome, SharedStore, Txn};
 
@@ -388,4 +389,52 @@ async fn a_write_that_etcd_does_not_answer_has_an_unknown_outcome() {
         commit(&store, write).await;
     }
     assert_eq!(value(&store, "/u").await.as_deref(), Some("2"));
+}
+
+/// A member that stands still: connections are made, and nothing answers on them.
+fn still() -> (std::net::TcpListener, String) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = listener.local_addr().unwrap().to_string();
+    (listener, endpoint)
+}
+
+#[tokio::test]
+async fn a_member_of_etcd_that_stands_still_is_felt_once() {
+    let server = Server::start();
+    let (_still, silent) = still();
+    let members = [silent, server.endpoint()];
+    let calls = 20;
+
+    // A read is asked of the other one as well.
+    let store: SharedStore = Arc::new(Etcd::connect(&members).await.unwrap());
+    for _ in 0..calls {
+        store.get("/k").await.unwrap();
+    }
+    for _ in 0..calls {
+        commit(&store, Txn::new().put("/k", "1")).await;
+    }
+
+    // What became of a write nobody knows, but the next call goes elsewhere.
+    let store: SharedStore = Arc::new(Etcd::connect(&members).await.unwrap());
+    let error = store.commit(Txn::new().put("/k", "2")).await.unwrap_err();
+    assert!(matches!(error, Error::OutcomeUnknown(_)), "{error:?}");
+    for _ in 0..calls {
+        commit(&store, Txn::new().put("/k", "3")).await;
+    }
+    let mut watch = Watch::new(Arc::clone(&store), "/w/", 0);
+    commit(&store, Txn::new().put("/w/a", "1")).await;
+    assert_eq!(keys(&mut watch).await, ["/w/a"]);
+}
+
+#[tokio::test]
+async fn a_member_of_etcd_that_is_gone_is_left_at_once() {
+    let server = Server::start();
+    let gone = still().1;
+    let members = [gone, server.endpoint()];
+    let store: SharedStore = Arc::new(Etcd::connect(&members).await.unwrap());
+    let error = store.commit(Txn::new().put("/k", "1")).await.unwrap_err();
+    assert!(matches!(error, Error::OutcomeUnknown(_)), "{error:?}");
+    commit(&store, Txn::new().put("/k", "1")).await;
+    let store: SharedStore = Arc::new(Etcd::connect(&members).await.unwrap());
+    assert_eq!(value(&store, "/k").await.as_deref(), Some("1"));
 }
