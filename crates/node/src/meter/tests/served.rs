@@ -36,10 +36,12 @@ fn what_a_provider_says_it_did_is_what_is_paid_for() {
 
 /// What a request costs at a deployment of OpenAI's that is written so.
 fn cost(deployment: &str, asked: Request, usage: &Usage) -> Option<u64> {
-    let policy = POLICY.replace(
-        "{ kind: simulated }",
-        "{ kind: openai, credential: { env: K } }",
-    );
+    cost_at("openai", deployment, asked, usage)
+}
+
+fn cost_at(kind: &str, deployment: &str, asked: Request, usage: &Usage) -> Option<u64> {
+    let provider = format!("{{ kind: {kind}, credential: {{ env: K }} }}");
+    let policy = POLICY.replace("{ kind: simulated }", &provider);
     let policy = policy.replace(
         "model: m\n    price: { input: \"1\", output: \"2\" }",
         deployment,
@@ -140,4 +142,24 @@ fn what_was_asked_for_and_is_not_told_has_a_price_or_none_is_known() {
     };
     let heard = cost(&price(", input_audio: 3"), hearing(), &told);
     assert_eq!(heard, Some(text + 1_000_000));
+}
+
+#[test]
+fn a_request_that_is_to_stay_in_a_region_costs_what_is_stated_or_nobody_knows() {
+    let staying = |geo: &str| Request {
+        provider_options: [("inference_geo".to_owned(), serde_json::json!(geo))]
+            .into_iter()
+            .collect(),
+        ..Request::default()
+    };
+    let of_catalog = "model: claude-sonnet-4-5";
+    let stated = "model: claude-sonnet-4-5\n    price: { input: '3.3', output: '16.5' }";
+    for (deployment, geo, expected) in [
+        (of_catalog, "global", Some(18_000_000)),
+        (of_catalog, "us", None),
+        (stated, "us", Some(19_800_000)),
+    ] {
+        let cost = cost_at("anthropic", deployment, staying(geo), &TEXT);
+        assert_eq!(cost, expected, "{deployment} {geo}");
+    }
 }
