@@ -14,8 +14,8 @@ mod message;
 mod request;
 mod response;
 
-pub(crate) use aside::details;
 pub use aside::{Aside, Details};
+pub(crate) use aside::{Retold, details};
 pub use assemble::Assembler;
 pub use citation::{Citation, Location, Unit};
 pub(crate) use citation::{CitedBlock, Extent, MOST_CITATIONS, Ruler};

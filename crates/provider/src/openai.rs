@@ -16,7 +16,6 @@ pub(crate) mod embeddings;
 mod encode;
 mod errors;
 pub(crate) mod extra_content;
-mod filter;
 mod frame;
 mod mistral;
 mod outgoing;

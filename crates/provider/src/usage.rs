@@ -1,5 +1,6 @@
 //! Reading a provider's count of tokens: what the formats share.
 
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::chat::{Json, Tier, Usage};
@@ -48,10 +49,11 @@ fn is_report(raw: &RawValue) -> bool {
     raw.get().starts_with('{') && raw.get().len() <= LONGEST_REPORT
 }
 
-/// The report, unless it is larger than any honest one.
+/// The report, unless it is larger than any honest one, or has a number that not every reader can hold, such as `1e999`.
 pub(crate) fn bounded(report: Json) -> Option<Json> {
     let small = report.get().len() <= LONGEST_REPORT && report.depth() <= DEEPEST_REPORT;
-    small.then_some(report)
+    let readable = || serde_json::from_str::<Value>(report.get()).is_ok();
+    (small && readable()).then_some(report)
 }
 
 /// A count, if it is a believable one: not negative, whole, at most 2^31.
@@ -96,4 +98,31 @@ pub(crate) fn believable(usage: Usage) -> Option<Usage> {
         && usage.output_audio.saturating_add(usage.output_image) <= usage.output_total
         && predicted <= usage.output_total;
     whole.then_some(usage)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_report_that_every_reader_can_read_is_handed_on() {
+        let deep = |depth| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+        let long = |bytes| format!("{{\"a\":\"{}\"}}", "x".repeat(bytes));
+        for (report, expected) in [
+            (r#"{"tokens":3,"share":1e300}"#.to_owned(), true),
+            (deep(DEEPEST_REPORT - 1), true),
+            (deep(DEEPEST_REPORT), false),
+            (long(LONGEST_REPORT - 8), true),
+            (long(LONGEST_REPORT), false),
+            (r#"{"tokens":1e999}"#.to_owned(), false),
+            ("[3]".to_owned(), false),
+        ] {
+            let raw: Box<RawValue> = RawValue::from_string(report.clone()).unwrap();
+            let handed_on = super::report(&raw).is_some();
+            let mut latest = Latest::default();
+            latest.keep(&raw);
+            let told = latest.read().is_some();
+            assert_eq!((handed_on, told), (expected, expected), "{report}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::wire::{ADDITIONAL, Answer, Block, Citations, Reasoning, ToolUse, stop_sequence};
+use super::wire::{ADDITIONAL, Answer, Block, Citations, Reasoning, TRACE, ToolUse, stop_sequence};
 use super::{BLOCK, PROVIDER, REDACTED, SIGNATURE, citations, usage};
 use crate::chat::{self, Choice, FinishReason, Opaque, Part, Response, Role, ToolCall};
 use crate::failure::{Class, Failure};
@@ -50,7 +50,10 @@ pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
             .and_then(|raw| usage::read(raw, answer.service_tier.as_ref())),
         usage_report: answer.usage.and_then(report),
         fingerprint: None,
-        details: chat::details([(ADDITIONAL, answer.additional_model_response_fields)]),
+        details: chat::details([
+            (ADDITIONAL, answer.additional_model_response_fields),
+            (TRACE, answer.trace),
+        ]),
         warnings: Vec::new(),
     })
 }

@@ -8,7 +8,9 @@ use serde_json::value::RawValue;
 use super::answer::{blob, broken, finish_reason, names, signature, state};
 use super::event_stream::{self, Frame, Kind};
 use super::foreign::Foreign;
-use super::wire::{ADDITIONAL, Block, Event, MOST_BLOCKS, Reasoning, ToolUse, stop_sequence};
+use super::wire::{
+    ADDITIONAL, Block, Event, MOST_BLOCKS, Reasoning, TRACE, ToolUse, stop_sequence,
+};
 use super::{BLOCK, REDACTED, citations, errors, usage};
 use crate::chat::{Aside, Chunk, CitedBlock, Delta, Extent, Json, Usage};
 use crate::failure::Failure;
@@ -88,6 +90,7 @@ impl stream::Answer<event_stream::Decoder> for Answer {
                 let served = event.service_tier.as_ref();
                 self.usage = event.usage.and_then(|raw| usage::read(raw, served));
                 self.usage_report = event.usage.and_then(report);
+                out.extend(Aside::detail(None, TRACE, event.trace).map(Chunk::Aside));
                 return self.whole().map(|()| Next::Nothing);
             }
             // What is yet to come.

@@ -21,10 +21,13 @@ pub(super) struct Answer<'a> {
     pub(super) additional_model_response_fields: Option<&'a RawValue>,
     pub(super) usage: Option<&'a RawValue>,
     pub(super) service_tier: Option<ServiceTier<'a>>,
+    pub(super) trace: Option<&'a RawValue>,
 }
 
 /// What the fields of the model's own answer are called.
 pub(super) const ADDITIONAL: &str = "additionalModelResponseFields";
+/// What guardrails and prompt routers did, where that was asked for.
+pub(super) const TRACE: &str = "trace";
 
 /// The one of them that says at which text the model stopped; Claude has it.
 #[derive(Debug, Deserialize)]
@@ -127,4 +130,5 @@ pub(super) struct Event<'a> {
     pub(super) additional_model_response_fields: Option<&'a RawValue>,
     pub(super) usage: Option<&'a RawValue>,
     pub(super) service_tier: Option<ServiceTier<'a>>,
+    pub(super) trace: Option<&'a RawValue>,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::Json;
+use super::{Chunk, Json};
 use crate::usage;
 
 /// What is told of an answer, or of one of its choices, by the provider's own names for it, such as `container`.
@@ -45,6 +45,27 @@ impl Aside {
             name,
             value: said(raw?)?,
         })
+    }
+}
+
+/// A detail of a choice that any event of a stream may tell again: what was told last.
+#[derive(Debug, Default)]
+pub(crate) struct Retold(String);
+
+impl Retold {
+    /// Tells what is new.
+    pub(crate) fn tell(
+        &mut self,
+        (choice, name): (u32, &'static str),
+        raw: Option<&RawValue>,
+        out: &mut Vec<Chunk>,
+    ) {
+        let new = raw.filter(|raw| raw.get() != self.0);
+        if let Some(aside) = Aside::detail(Some(choice), name, new) {
+            self.0.clear();
+            self.0.push_str(new.map_or("", RawValue::get));
+            out.push(Chunk::Aside(aside));
+        }
     }
 }
 

@@ -9,11 +9,15 @@ use super::logprobs;
 use super::signature::{self, Place};
 use super::usage;
 use super::wire::{self, Blob, Candidate, FunctionCall, Part};
-use crate::chat::{Assembler, Audio, Chunk, Delta, Extent, FinishReason, Json, Response, Usage};
+use crate::chat::{
+    Assembler, Audio, Chunk, Delta, Extent, FinishReason, Json, Response, Retold, Usage,
+};
 use crate::failure::{Class, Failure};
 use crate::usage::Latest;
 use crate::wire::Text;
 
+/// What Google thinks of a candidate.
+const SAFETY: &str = "safetyRatings";
 /// The most tool calls one candidate may ask for.
 const MOST_CALLS: u32 = 1024;
 
@@ -62,6 +66,7 @@ struct State {
     calls: u32,
     extent: Extent,
     sources: Sources,
+    safety: Retold,
 }
 
 impl Progress {
@@ -156,6 +161,8 @@ impl Progress {
         if let Some(logprobs) = candidate.logprobs_result.and_then(logprobs::read) {
             state.push(Delta::Logprobs(logprobs), out);
         }
+        let safety = (state.index, SAFETY);
+        state.safety.tell(safety, candidate.safety_ratings, out);
         if let Some(reason) = candidate.finish_reason
             && let Some(reason) = finish_reason(reason.as_str(), state.calls > 0)?
         {
@@ -174,6 +181,7 @@ impl Progress {
                     calls: 0,
                     extent: Extent::default(),
                     sources: Sources::default(),
+                    safety: Retold::default(),
                 });
                 Ok(self.candidates.len() - 1)
             }

@@ -42,6 +42,7 @@ pub(super) struct Candidate<'a> {
     pub(super) logprobs_result: Option<&'a RawValue>,
     pub(super) grounding_metadata: Option<&'a RawValue>,
     pub(super) citation_metadata: Option<&'a RawValue>,
+    pub(super) safety_ratings: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,14 +1,18 @@
 //! Decoding a whole answer.
 
+use serde_json::value::RawValue;
+
 use super::audio::Told;
 use super::citations;
 use super::details;
 use super::errors;
 use super::extra_content;
-use super::filter;
 use super::mistral;
 use super::usage;
-use super::wire::{Answer, AnswerChoice, AnswerMessage, AnswerPart, Content, Text, WholeCall};
+use super::wire::{
+    Answer, AnswerChoice, AnswerMessage, AnswerPart, Content, FILTERED, FILTERED_PROMPT,
+    STOP_REASON, Text, WholeCall,
+};
 use crate::chat::{
     self, Choice, Citation, FinishReason, Message, Part, Response, Role, Ruler, ToolCall,
 };
@@ -45,7 +49,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Response, Failure> {
         usage: answer.usage.and_then(|raw| usage::read(raw, served)),
         usage_report: answer.usage.and_then(report),
         fingerprint: Text::filled(answer.system_fingerprint),
-        details: chat::details([(filter::OF_PROMPT, answer.prompt_filter_results)]),
+        details: chat::details([(FILTERED_PROMPT, answer.prompt_filter_results)]),
         warnings: Vec::new(),
     })
 }
@@ -70,9 +74,22 @@ fn choice(choice: AnswerChoice<'_>) -> Result<Choice, Failure> {
         message: message_of(message)?,
         finish_reason,
         logprobs: choice.logprobs,
-        stop_sequence: None,
-        details: chat::details([(filter::OF_CHOICE, choice.content_filter_results)]),
+        stop_sequence: stop_sequence(choice.stop_reason),
+        details: chat::details([
+            (FILTERED, choice.content_filter_results),
+            (STOP_REASON, token(choice.stop_reason)),
+        ]),
     })
+}
+
+/// The stop sequence that a reason to stop is.
+pub(super) fn stop_sequence(reason: Option<&RawValue>) -> Option<String> {
+    serde_json::from_str(reason?.get()).ok()
+}
+
+/// The reason to stop that is none: the number of a token.
+pub(super) fn token(reason: Option<&RawValue>) -> Option<&RawValue> {
+    reason.filter(|reason| serde_json::from_str::<u64>(reason.get()).is_ok())
 }
 
 /// Tells the sources of a whole answer, unless those of its passages were told.

@@ -6,20 +6,20 @@
 
 use std::borrow::Cow;
 
-use super::answer::finish_reason;
+use super::answer::{finish_reason, stop_sequence, token};
 use super::audio::Told;
 use super::citations;
 use super::details::Details;
 use super::errors;
-use super::filter::{self, Verdict};
 use super::frame::{Frame, Piece};
 use super::mistral;
 use super::tool_calls::Calls;
 use super::usage;
 use super::wire::{
-    AnswerChunk, AnswerPart, ChunkChoice, ChunkChoices, ChunkDelta, Content, MOST_CHOICES, Text,
+    AnswerChunk, AnswerPart, ChunkChoice, ChunkChoices, ChunkDelta, Content, FILTERED,
+    FILTERED_PROMPT, MOST_CHOICES, STOP_REASON, Text,
 };
-use crate::chat::{Aside, Chunk, Citation, Delta, Json, Ruler, Usage};
+use crate::chat::{Aside, Chunk, Citation, Delta, Json, Retold, Ruler, Usage};
 use crate::failure::{Class, Failure};
 use crate::sse;
 use crate::stream::{self, Next};
@@ -71,7 +71,7 @@ struct Choice {
     cited: bool,
     details: Details,
     calls: Calls,
-    verdict: Verdict,
+    filtered: Retold,
     /// Of all text.
     ruler: Ruler,
 }
@@ -157,7 +157,7 @@ impl Answer {
             self.fingerprint = fingerprint.to_owned();
             out.push(Chunk::Aside(Aside::Fingerprint(fingerprint.to_owned())));
         }
-        let of_prompt = Aside::detail(None, filter::OF_PROMPT, chunk.prompt_filter_results);
+        let of_prompt = Aside::detail(None, FILTERED_PROMPT, chunk.prompt_filter_results);
         out.extend(of_prompt.map(Chunk::Aside));
         let sources = citations::searched(chunk.citations, chunk.search_results);
         if !sources.is_empty() {
@@ -215,9 +215,14 @@ impl Answer {
         if let Some(delta) = choice.delta {
             state.take_delta(delta, out)?;
         }
-        state
-            .verdict
-            .tell(index, choice.content_filter_results, out);
+        let filtered = choice.content_filter_results;
+        state.filtered.tell((index, FILTERED), filtered, out);
+        if let Some(text) = stop_sequence(choice.stop_reason) {
+            let choice = index;
+            out.push(Chunk::Aside(Aside::StopSequence { choice, text }));
+        }
+        let token = token(choice.stop_reason);
+        out.extend(Aside::detail(Some(index), STOP_REASON, token).map(Chunk::Aside));
         if let Some(logprobs) = choice.logprobs {
             out.push(Chunk::Delta {
                 choice: index,
@@ -264,7 +269,7 @@ impl Answer {
                     cited: false,
                     details: Details::default(),
                     calls: Calls::default(),
-                    verdict: Verdict::default(),
+                    filtered: Retold::default(),
                     ruler: Ruler::default(),
                 });
                 self.choices.len() - 1

@@ -14,6 +14,13 @@ pub(super) use crate::failure::ErrorObject;
 use crate::wire::ListVisitor;
 pub(super) use crate::wire::{List, Text};
 
+/// What Azure's filter thinks of a prompt: a list, as several may be filtered apart.
+pub(super) const FILTERED_PROMPT: &str = "prompt_filter_results";
+/// What it thinks of a choice.
+pub(super) const FILTERED: &str = "content_filter_results";
+/// What ended a choice, as vLLM says it: a stop sequence, or the number of a token.
+pub(super) const STOP_REASON: &str = "stop_reason";
+
 /// The most parts one message may have.
 pub(super) const MOST_PARTS: usize = 4096;
 /// The most calls one message may have.
@@ -158,6 +165,7 @@ pub(super) struct AnswerChoice<'a> {
     pub(super) logprobs: Option<Json>,
     /// What Azure's filter thinks of it.
     pub(super) content_filter_results: Option<&'a RawValue>,
+    pub(super) stop_reason: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -239,6 +247,7 @@ pub(super) struct ChunkChoice<'a> {
     pub(super) logprobs: Option<Json>,
     /// What Azure's filter thinks of it so far.
     pub(super) content_filter_results: Option<&'a RawValue>,
+    pub(super) stop_reason: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -415,3 +415,21 @@ fn fields_of_the_models_own_answer_are_told() {
         );
     }
 }
+
+#[test]
+fn what_guardrails_did_is_told() {
+    let trace = r#"{"guardrail":{"actionReason":"No action."}}"#;
+    let usage = r#""usage":{"inputTokens":1,"outputTokens":1,"totalTokens":2}"#;
+    let metadata = format!(r#"{{{usage},"trace":{trace}}}"#);
+    let stop = ("messageStop", r#"{"stopReason":"end_turn"}"#);
+    let sample = sample(&[START, HELLO, END, stop, ("metadata", &metadata)]);
+    check_cuts(&sample);
+    let (chunks, _) = crate::testing::decode(Kind::Bedrock, [&sample.body[..]]);
+    let whole = format!(
+        r#"{{"output":{{"message":{{"content":[{{"text":"hello"}}]}}}},"stopReason":"end_turn",{usage},"trace":{trace}}}"#
+    );
+    let whole = Codec::new(Kind::Bedrock).decode(whole.as_bytes()).unwrap();
+    for answer in [&assembled(chunks), &whole] {
+        assert_eq!(answer.details["trace"].get(), trace);
+    }
+}

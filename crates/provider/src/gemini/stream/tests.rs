@@ -153,6 +153,29 @@ fn candidates_may_interleave() {
 
 /// The rule this gateway lives by: an answer that lacks its end is never a success.
 #[test]
+fn what_google_thinks_of_an_answer_is_told_where_it_is_new() {
+    let (safe, hot) = (
+        r#"[{"category":"HARASSMENT","probability":"NEGLIGIBLE"}]"#,
+        r#"[{"category":"HARASSMENT","probability":"LOW"}]"#,
+    );
+    let event = |text: &str, ratings: &str, more: &str| {
+        let content = format!(r#"{{"parts":[{{"text":"{text}"}}]}}"#);
+        format!(r#"{{"candidates":[{{"content":{content},"safetyRatings":{ratings}{more}}}]}}"#)
+    };
+    let end = event("c", hot, r#","finishReason":"STOP""#);
+    let body = events(&[&event("a", safe, ""), &event("b", safe, ""), &end]);
+    let (chunks, outcome) = decode(1, [body.as_bytes()]);
+    assert_eq!(outcome, Ok(()));
+    let told = chunks.iter().filter(|it| matches!(it, Chunk::Aside(_)));
+    assert_eq!(told.count(), 2);
+    let streamed = crate::testing::assembled(chunks);
+    let whole = Codec::new(Kind::Gemini).decode(end.as_bytes()).unwrap();
+    for answer in [&streamed, &whole] {
+        assert_eq!(answer.choices[0].details["safetyRatings"].get(), hot);
+    }
+}
+
+#[test]
 fn an_answer_cut_at_any_byte_is_truncated_until_its_last_event_is_there() {
     for (sample, choices) in SAMPLES {
         let body = sample.as_bytes();

@@ -112,3 +112,32 @@ fn log_probabilities_are_told_of_every_token_with_its_alternatives() {
         assert_eq!(edge["choices"][0]["logprobs"], all);
     }
 }
+
+/// vLLM says what ended an answer: the text of a stop sequence, the number of a token, or nothing.
+#[test]
+fn what_ended_an_answer_is_told() {
+    for (reason, sequence, token) in [
+        (json!("END"), Some("END"), None),
+        (json!(32_001), None, Some("32001")),
+        (json!(null), None, None),
+    ] {
+        let choice = |body: Value| {
+            let mut choice = json!({"index": 0, "finish_reason": "stop", "stop_reason": reason});
+            let own = choice.as_object_mut().unwrap();
+            own.extend(body.as_object().unwrap().clone());
+            json!({"id": "c", "choices": [choice]}).to_string()
+        };
+        let (chunks, end) = decode_str(&events(&[&choice(json!({"delta": {"content": "a"}}))]));
+        assert_eq!(end, Ok(()));
+        let whole = choice(json!({"message": {"role": "assistant", "content": "a"}}));
+        let whole = Codec::new(Kind::OpenAiCompatible)
+            .decode(whole.as_bytes())
+            .unwrap();
+        for answer in [&whole, &crate::testing::assembled(chunks)] {
+            let answer = &answer.choices[0];
+            assert_eq!(answer.stop_sequence.as_deref(), sequence);
+            let told = answer.details.get("stop_reason").map(Json::get);
+            assert_eq!(told, token);
+        }
+    }
+}
