@@ -98,7 +98,23 @@ impl Workspace {
     }
 }
 
-/// The cargo that runs this program, or the one on `PATH`.
+/// The cargo that runs this program, or the one on `PATH`, as if nothing had run it.
+///
+/// What cargo tells this program about itself, some build scripts take for theirs (ring's watches it): with it, all that
+/// depends on them would be built anew whenever cargo runs from here after it ran by itself, and the other way round.
 fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")))
+    let mut command =
+        Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    let told = std::env::vars_os().map(|(name, _)| name);
+    for name in told.filter(|name| is_of_package(&name.to_string_lossy())) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Whether cargo sets that variable for the package that it builds or runs.
+fn is_of_package(name: &str) -> bool {
+    ["CARGO_PKG_", "CARGO_MANIFEST_"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
 }
