@@ -22,6 +22,7 @@ mod snapshot;
 mod terms;
 mod told;
 mod vend;
+mod world;
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
@@ -32,7 +33,7 @@ use answer::Gathered;
 pub use config::Config;
 pub use event::{Commit, Effect, Event, Load, Reason, Record};
 pub use horizon::HorizonRecord;
-use horizon::{Horizon, View};
+use horizon::View;
 use idle::Idle;
 pub use keeping::MOST_ROWS;
 pub use ledger_row::LedgerRow;
@@ -40,10 +41,8 @@ pub use legacy::Legacy;
 use part::Holder;
 pub use part::Sharer;
 pub use raise::Raise;
-use raise::Raises;
-use session::Sessions;
 pub use snapshot::{Books, CounterState, Holding};
-use terms::Restore;
+use world::World;
 
 use crate::{Close, Counter, Epoch, Incarnation, Limits, NodeMessage, OwnerTime};
 
@@ -57,16 +56,11 @@ const MOST_PER_TICK: usize = 1_000;
 /// The owner's state machine, for one term of ownership. A copy goes on by itself: for trying out what may happen.
 #[derive(Debug, Clone)]
 pub struct Owner {
-    epoch: Epoch,
-    config: Config,
-    limits: Arc<Limits>,
-    raises: Raises,
+    world: World,
     /// Boxed, since there is room for more names than there are.
     accounts: HashMap<Counter, Box<Account>>,
     /// Those where nothing is going on.
     idle: HashMap<Counter, Idle>,
-    sessions: Sessions,
-    horizon: Horizon,
     /// When accounts are to be looked at again.
     timers: BTreeSet<(OwnerTime, Counter)>,
     sweep_at: Option<OwnerTime>,
@@ -74,7 +68,6 @@ pub struct Owner {
     ended: Option<Reason>,
     /// Nothing is handed out any more.
     retired: bool,
-    restore: Restore,
 }
 
 impl Owner {
@@ -83,19 +76,13 @@ impl Owner {
     #[must_use]
     pub fn new(epoch: Epoch, config: Config, limits: Arc<Limits>) -> Self {
         Self {
-            epoch,
-            config,
-            limits,
-            raises: Raises::default(),
+            world: World::new(epoch, config, limits),
             accounts: HashMap::new(),
             idle: HashMap::new(),
-            sessions: Sessions::default(),
-            horizon: Horizon::new(epoch),
             timers: BTreeSet::new(),
             sweep_at: None,
             ended: None,
             retired: false,
-            restore: Restore::default(),
         }
     }
 
@@ -132,23 +119,23 @@ impl Owner {
                 });
             }
             Event::HorizonLoaded(outcome) => {
-                let before = self.horizon.view(self.limits.revision());
-                match self.horizon.loaded(now, &outcome, &self.config) {
+                let before = self.world.horizon.view(self.world.limits.revision());
+                match self.world.horizon.loaded(now, &outcome, &self.world.config) {
                     Ok(()) => self.horizon_changed(now, before, &mut gathered),
                     Err(epoch) => self.ended = Some(Reason::LaterEpoch(epoch)),
                 }
             }
             Event::HorizonPersisted(Commit::Lost) => self.ended = Some(Reason::GuardFailed),
             Event::HorizonPersisted(outcome) => {
-                let before = self.horizon.view(self.limits.revision());
-                let act = self.horizon.persisted(outcome);
+                let before = self.world.horizon.view(self.world.limits.revision());
+                let act = self.world.horizon.persisted(outcome);
                 gathered.effects.extend(act.map(Effect::from));
                 self.horizon_changed(now, before, &mut gathered);
             }
             Event::Disconnected(incarnation) => self.disconnected(now, incarnation, &mut gathered),
             Event::Release(close) => drop(self.close(now, &close, true, &mut gathered)),
             Event::Raised { counter, raise } => {
-                self.raises.set(&counter, raise);
+                self.world.raises.set(&counter, raise);
                 self.look(now, &counter, &mut gathered);
             }
             Event::Open(counter) => drop(self.is_kept(now, &counter, &mut gathered)),
@@ -162,7 +149,7 @@ impl Owner {
     #[must_use]
     pub fn next_deadline(&self) -> Option<OwnerTime> {
         let timer = self.timers.first().map(|(at, _)| *at);
-        let horizon = self.horizon.look_at(&self.config);
+        let horizon = self.world.horizon.look_at(&self.world.config);
         let others = self.sweep_at.into_iter().chain(horizon);
         timer.into_iter().chain(others).min()
     }
@@ -172,8 +159,8 @@ impl Owner {
         let counters = self.accounts.keys().chain(self.idle.keys());
         counters.filter_map(move |counter| {
             let account = self.account(counter, now)?;
-            let state = account.snapshot(&self.context(now, counter))?;
-            let raise = self.raises.of(counter, now);
+            let state = account.snapshot(&self.world.context(now, counter))?;
+            let raise = self.world.raises.of(counter, now);
             Some(CounterState { raise, ..state })
         })
     }
@@ -185,14 +172,14 @@ impl Owner {
             if !account.keeping.grants_by_writing() {
                 return None;
             }
-            let (limit, books) = account.books(&self.context(now, &account.counter))?;
+            let (limit, books) = account.books(&self.world.context(now, &account.counter))?;
             Some((&account.counter, limit, books))
         })
     }
 
     fn limits_changed(&mut self, now: OwnerTime, limits: Arc<Limits>, gathered: &mut Gathered) {
-        self.limits = limits;
-        let units = |counter| self.limits.of(counter).map(|spec| spec.units);
+        self.world.limits = limits;
+        let units = |counter| self.world.limits.of(counter).map(|spec| spec.units);
         let idle = self.idle.iter();
         let concerned = idle.filter(|(counter, idle)| idle.is_concerned(units(counter)));
         let concerned: Vec<_> = concerned.map(|(counter, _)| counter.clone()).collect();
@@ -206,7 +193,7 @@ impl Owner {
 
     /// Lets those act who waited for the horizon. When it is renewed in time, nobody did.
     fn horizon_changed(&mut self, now: OwnerTime, before: View, gathered: &mut Gathered) {
-        let after = self.horizon.view(self.limits.revision());
+        let after = self.world.horizon.view(self.world.limits.revision());
         let known = before.inherited == after.inherited && before.in_force == after.in_force;
         if known && now < before.until {
             return;
@@ -230,12 +217,12 @@ impl Owner {
             .accounts
             .iter()
             .map(|a| a.epoch)
-            .find(|e| *e > self.epoch)
+            .find(|e| *e > self.world.epoch)
         {
             self.ended = Some(Reason::LaterEpoch(epoch));
             return;
         }
-        self.sessions.hear(now, message);
+        self.world.sessions.hear(now, message);
         // Answered even when it has no accounts: a heartbeat's echo carries later pushes.
         gathered.tell.entry(message.incarnation).or_default();
         for close in &message.closes {
@@ -306,14 +293,16 @@ impl Owner {
 
     /// Whether that process was heard lately and its stream is open.
     fn is_alive(&self, now: OwnerTime, incarnation: Incarnation) -> bool {
-        let silent_ms = self.config.silent_ms;
-        self.sessions.is_reachable(incarnation, now, silent_ms)
+        let silent_ms = self.world.config.silent_ms;
+        self.world
+            .sessions
+            .is_reachable(incarnation, now, silent_ms)
     }
 
     /// Whether there is an account of the counter, or one can be begun (by reading its record).
     fn is_kept(&mut self, now: OwnerTime, counter: &Counter, gathered: &mut Gathered) -> bool {
         self.wake(now, counter);
-        let room = self.accounts.len() + self.idle.len() < self.config.max_counters;
+        let room = self.accounts.len() + self.idle.len() < self.world.config.max_counters;
         match self.accounts.entry(counter.clone()) {
             Entry::Occupied(_) => true,
             Entry::Vacant(_) if !room => false,
@@ -322,7 +311,7 @@ impl Owner {
                 if account.keeping.is_read_first() {
                     gathered.effects.push(Effect::Load(counter.clone()));
                 }
-                self.horizon.in_use |= counter.kind().is_by_horizon();
+                self.world.horizon.in_use |= counter.kind().is_by_horizon();
                 self.sweep_at.get_or_insert(now.after(SWEEP_EVERY_MS));
                 true
             }
@@ -330,7 +319,7 @@ impl Owner {
     }
 
     fn disconnected(&mut self, now: OwnerTime, incarnation: Incarnation, gathered: &mut Gathered) {
-        self.sessions.disconnect(incarnation);
+        self.world.sessions.disconnect(incarnation);
         for counter in self.counters() {
             self.with(now, &counter, gathered, |account, context, wishes| {
                 let of = |holder: &Holder| holder.incarnation == incarnation;
@@ -368,14 +357,14 @@ impl Owner {
         }
         self.accounts.retain(|_, account| !account.is_over(now));
         let accounts = &self.accounts;
-        self.horizon.in_use = accounts
+        self.world.horizon.in_use = accounts
             .keys()
             .any(|counter| counter.kind().is_by_horizon());
-        self.horizon.forget(now, &self.config);
+        self.world.horizon.forget(now, &self.world.config);
         self.timers
             .retain(|(_, counter)| accounts.contains_key(counter));
-        self.sessions.forget(now);
-        self.raises.forget(now);
+        self.world.sessions.forget(now);
+        self.world.raises.forget(now);
         self.rest(now);
         let any = !self.accounts.is_empty() || !self.idle.is_empty();
         self.sweep_at = any.then(|| now.after(SWEEP_EVERY_MS));
@@ -399,40 +388,18 @@ impl Owner {
         self.wake(now, counter);
         let Self {
             accounts,
-            sessions,
-            config,
-            epoch,
-            limits,
-            raises,
-            horizon,
+            world,
             timers,
             ended,
-            restore,
             ..
         } = self;
         let Some(account) = accounts.get_mut(counter) else {
             return;
         };
-        let spec = limits.of(counter);
-        let shares = limits.shares(counter);
-        let promised = limits.promised(counter);
-        let raise = raises.of(counter, now);
-        let context = Context {
-            now,
-            epoch: *epoch,
-            config,
-            sessions,
-            spec,
-            shares,
-            promised,
-            raised: raise.map_or(0, |raise| raise.units),
-            restore: *restore,
-            horizon: horizon.view(limits.revision()),
-            legacy: horizon.legacies().of(counter),
-        };
+        let context = world.context(now, counter);
         let mut wishes = Wishes::default();
         act(account, &context, &mut wishes);
-        if let Some(raise) = raise {
+        if let Some(raise) = world.raises.of(counter, now) {
             wishes.look(raise.until);
         }
         if let Some(epoch) = wishes.overtaken_by {
@@ -452,23 +419,6 @@ impl Owner {
             let counter = account.parts.name(holder).unwrap_or(counter);
             let counters = gathered.tell.entry(holder.incarnation).or_default();
             counters.push(counter.clone());
-        }
-    }
-
-    fn context<'a>(&'a self, now: OwnerTime, counter: &Counter) -> Context<'a> {
-        let raise = self.raises.of(counter, now);
-        Context {
-            now,
-            epoch: self.epoch,
-            config: &self.config,
-            sessions: &self.sessions,
-            spec: self.limits.of(counter),
-            shares: self.limits.shares(counter),
-            promised: self.limits.promised(counter),
-            raised: raise.map_or(0, |raise| raise.units),
-            restore: self.restore,
-            horizon: self.horizon.view(self.limits.revision()),
-            legacy: self.horizon.legacies().of(counter),
         }
     }
 }

@@ -8,7 +8,8 @@ use crate::owner::part::{Holder, Parts};
 use crate::owner::promised::promised;
 use crate::owner::row::{Fit, Row};
 use crate::owner::session::Sessions;
-use crate::owner::{Commit, Config, Effect, LedgerRow, Load, Record, Restore};
+use crate::owner::terms::Restore;
+use crate::owner::{Commit, Config, Effect, LedgerRow, Load, Record};
 use crate::{
     Close, Counter, Epoch, Generation, Incarnation, LimitSpec, NodeAccount, NodeMessage, OwnerTime,
 };

@@ -16,7 +16,10 @@ pub(super) struct Gathered {
 
 impl Owner {
     pub(super) fn finish(&mut self, now: OwnerTime, mut gathered: Gathered) -> Vec<Effect> {
-        let act = self.horizon.work(now, self.limits.revision(), &self.config);
+        let act = self
+            .world
+            .horizon
+            .work(now, self.world.limits.revision(), &self.world.config);
         gathered.effects.extend(act.map(Effect::from));
         if let Some(reason) = self.ended {
             return vec![Effect::StepDown(reason)];
@@ -41,17 +44,17 @@ impl Owner {
         mut counters: Vec<Counter>,
         closed: Vec<Close>,
     ) -> Option<OwnerMessage> {
-        let session = self.sessions.get(incarnation)?;
+        let session = self.world.sessions.get(incarnation)?;
         counters.sort_unstable();
         counters.dedup();
         let tell = |counter: &Counter| {
             let pool = counter.pool();
             let account = self.accounts.get(pool)?;
             let holder = account.holder(counter, incarnation)?;
-            account.tell(&self.context(now, pool), holder)
+            account.tell(&self.world.context(now, pool), holder)
         };
         Some(OwnerMessage {
-            epoch: self.epoch,
+            epoch: self.world.epoch,
             incarnation,
             echo_t_node: session.t_node,
             owner_now: now,

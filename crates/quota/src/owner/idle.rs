@@ -118,13 +118,15 @@ impl Owner {
             return Some(Cow::Borrowed(account));
         }
         let idle = self.idle.get(counter)?;
-        Some(Cow::Owned(idle.wake(counter, &self.context(now, counter))))
+        Some(Cow::Owned(
+            idle.wake(counter, &self.world.context(now, counter)),
+        ))
     }
 
     /// Brings an account back that something concerns.
     pub(super) fn wake(&mut self, now: OwnerTime, counter: &Counter) {
         if let Some(idle) = self.idle.remove(counter) {
-            let account = idle.wake(counter, &self.context(now, counter));
+            let account = idle.wake(counter, &self.world.context(now, counter));
             self.accounts.insert(counter.clone(), Box::new(account));
         }
     }
@@ -134,7 +136,7 @@ impl Owner {
         self.idle
             .retain(|counter, idle| !idle.is_over(counter, now));
         let resting = self.accounts.values().filter_map(|account| {
-            let idle = Idle::of(account, &self.context(now, &account.counter))?;
+            let idle = Idle::of(account, &self.world.context(now, &account.counter))?;
             Some((account.counter.clone(), account.timer, idle))
         });
         let resting: Vec<_> = resting.collect();

@@ -17,21 +17,23 @@ impl Owner {
     /// Begins with nothing to hand out, for a store that was restored from an older copy: what was granted since is
     /// not in it. Only closings are taken in, until nothing is open and an owner begins that is not frozen.
     pub fn freeze(&mut self) {
-        self.restore.frozen = true;
+        self.world.restore.frozen = true;
     }
 
     /// Says that the store was restored from an older copy, and all that was handed out from what is not in it was
     /// given up or closed at that time: windows that had begun by then count as used up, and whatever earlier owners
     /// may have handed out by the horizon until then, or for as long as one is written ahead, counts.
     pub fn restored(&mut self, at: OwnerTime) {
-        self.restore.not_before = at;
-        self.horizon.distrust(at.after(self.config.horizon_ms));
+        self.world.restore.not_before = at;
+        self.world
+            .horizon
+            .distrust(at.after(self.world.config.horizon_ms));
     }
 
     /// Makes the owner wait as if others had handed out by the horizon until now: for one that follows an
     /// owner whose clock was wrong, so that its record says little.
     pub fn distrust_horizon(&mut self, now: OwnerTime) {
-        self.horizon.distrust(now);
+        self.world.horizon.distrust(now);
     }
 
     /// Ends handing out, for good: from now on only answers of the store are taken in, of what was under way.
@@ -47,7 +49,7 @@ impl Owner {
         counters.extend(self.idle.keys().cloned());
         let writes = counters.into_iter().filter_map(|counter| {
             let account = self.account(&counter, now)?;
-            let write = account.keeping.last(&self.context(now, &counter))?;
+            let write = account.keeping.last(&self.world.context(now, &counter))?;
             Some(write.effect(counter))
         });
         writes.collect()
@@ -58,12 +60,12 @@ impl Owner {
     #[must_use]
     pub fn last_horizon(&self, now: OwnerTime) -> Option<HorizonRecord> {
         let is_kept = |counter: &Counter| self.accounts.contains_key(counter);
-        let untouched = self.horizon.legacies().untouched(is_kept);
+        let untouched = self.world.horizon.legacies().untouched(is_kept);
         let own = self.accounts.values().filter_map(|account| {
-            let context = self.context(now, &account.counter);
+            let context = self.world.context(now, &account.counter);
             Some((account.counter.clone(), account.keeping.legacy(&context)?))
         });
-        self.horizon.last(now, untouched.chain(own).collect())
+        self.world.horizon.last(now, untouched.chain(own).collect())
     }
 
     /// All that an owner which has retired does.
