@@ -22,7 +22,7 @@ pub struct Record {
     /// What is promised of this window and later ones.
     pub promises: Promises,
     /// Of a sliding limit: units that are charged, and when they no longer count, earliest first. Of a bucket: when this was
-    /// composed and how many units it lacked, and when it lacks none. Of both, `hwm` is what may be out, or have been spent
+    /// composed and how many units it lacked, and when it is full again and what it holds then. Of both, `hwm` is what may be out, or have been spent
     /// since then.
     pub charged: Vec<(OwnerTime, u64)>,
 }

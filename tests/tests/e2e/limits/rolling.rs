@@ -210,12 +210,14 @@ async fn a_minute_that_is_used_in_part_goes_on_under_the_next_owners() -> anyhow
     Ok(())
 }
 
-/// Of brief limits nothing is written down while they are used: who leaves leaves word of them.
+/// Of what the one before may have handed out no more is lost than it had written ahead.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn brief_limits_go_on_under_the_next_owner_of_one_that_leaves() -> anyhow::Result<()> {
-    for kind in [
-        "requests: 20, window: 10s, kind: sliding",
-        "requests: 1, window: 10s, burst: 20, kind: bucket",
+async fn brief_limits_go_on_at_once_under_the_next_owner() -> anyhow::Result<()> {
+    for (kind, crashes) in [
+        ("requests: 20, window: 10s, kind: sliding", false),
+        ("requests: 20, window: 10s, kind: sliding", true),
+        ("requests: 1, window: 10s, burst: 20, kind: bucket", false),
+        ("requests: 1, window: 10s, burst: 20, kind: bucket", true),
     ] {
         let limit = format!("{{ name: per-key, per: [key], {kind} }}");
         let mut cluster = Cluster::start(Store::Etcd, 1, &policy(&limit)).await?;
@@ -225,7 +227,10 @@ async fn brief_limits_go_on_under_the_next_owner_of_one_that_leaves() -> anyhow:
         for _ in 0..10 {
             ensure!(admitted(&caller).await?, "there is room: {kind}");
         }
-        cluster.controls[0].stop().await?;
+        match crashes {
+            true => cluster.controls[0].crash()?,
+            false => cluster.controls[0].stop().await?,
+        }
         cluster.start_control(0).await?;
         ensure!(decided(&caller).await?, "it goes on at once: {kind}");
         let mut used = 11;
@@ -237,7 +242,8 @@ async fn brief_limits_go_on_under_the_next_owner_of_one_that_leaves() -> anyhow:
             begin.elapsed() < Duration::from_secs(9),
             "the test was slow: {kind}"
         );
-        ensure!((17..=21).contains(&used), "{used} of 20: {kind}");
+        let least = if crashes { 12 } else { 17 };
+        ensure!((least..=21).contains(&used), "{used} of 20: {kind}");
     }
     Ok(())
 }

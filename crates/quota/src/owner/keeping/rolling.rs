@@ -112,11 +112,15 @@ impl Rolling {
         let Some((record, dead)) = self.marks.stored(context) else {
             return Bucket::full(window_ms, OwnerTime(0), spec);
         };
-        let lacked = record.charged.first().copied();
-        let (at, lacking) = lacked.unwrap_or_default();
+        let (at, lacking, burst) = match record.charged[..] {
+            [(at, lacking), (_, burst)] => (at, lacking, burst),
+            _ => (OwnerTime(0), 0, spec.burst),
+        };
         let at = at.after(context.config.clock_skew_ms).min(dead);
-        let mut bucket = Bucket::full(window_ms, at, spec);
+        // It may have held more then, or less, which is not there if it holds more now.
+        let mut bucket = Bucket::full(window_ms, at, &LimitSpec { burst, ..*spec });
         bucket.take(lacking.saturating_add(record.hwm));
+        bucket.adopt(spec, record.hwm);
         self.outstanding = record.hwm;
         self.inherited = Some((dead, record.hwm));
         bucket

@@ -237,7 +237,8 @@ fn heir_of_bucket(later: u64, mark: u64, lacking: Option<(OwnerTime, u64)>) -> D
         revision: 1,
     };
     let limits = Arc::new(Limits::new([(Arc::from("limit"), spec)]).unwrap());
-    let charged: Vec<_> = lacking.into_iter().collect();
+    let lacks = |lacking: (OwnerTime, u64)| vec![lacking, (lacking.0.after(W), UNITS)];
+    let charged = lacking.map_or_else(Vec::new, lacks);
     Desk {
         owner: Owner::new(EPOCH, Config::default(), limits),
         now: NOW.after(later),
@@ -264,15 +265,34 @@ fn an_heir_of_a_bucket_begins_at_once_with_what_is_certainly_there() {
         (dead + UNIT_MS, 8, None, UNITS - 7),
         // More may go out under the mark than was there: that has to come in first.
         (0, 8, lacks(30), 0),
-        (5 * UNIT_MS, 8, lacks(30), 0),
-        (7 * UNIT_MS, 8, lacks(30), 1),
         (0, UNITS, lacks(0), 0),
+        // But it is empty at worst once all that is dead.
+        (dead - 1, 8, lacks(30), 0),
+        (dead + 4 * UNIT_MS, 8, lacks(30), 4),
+        (dead + 4 * UNIT_MS, 2 * UNITS, lacks(UNITS), 4),
     ] {
         let heir = || heir_of_bucket(later, mark, lacking);
         if rest > 0 {
             assert_eq!(granted(&mut heir(), 1, BUCKET, rest), rest, "{later} ms");
         }
         assert_eq!(granted(&mut heir(), 1, BUCKET, rest + 1), 0, "{later} ms");
+    }
+}
+
+/// Raising what a bucket holds brings nothing in, be it that another owner goes on with it; nor does lowering it take
+/// anything but what there is no room for.
+#[test]
+fn an_heir_of_a_bucket_that_held_less_or_more_has_what_was_in_that() {
+    let at = OwnerTime(NOW.0 - Config::default().clock_skew_ms);
+    let of = |units| {
+        let mut desk = heir_of_bucket(0, 0, Some((at, 3)));
+        let (record, _) = desk.stored.as_mut().unwrap();
+        record.charged[1].1 = units;
+        desk
+    };
+    for (held, rest) in [(10, 7), (UNITS + 2, UNITS - 1), (UNITS + 10, UNITS)] {
+        assert_eq!(granted(&mut of(held), 1, BUCKET, rest + 1), 0, "{held}");
+        assert_eq!(granted(&mut of(held), 1, BUCKET, rest), rest, "{held}");
     }
 }
 

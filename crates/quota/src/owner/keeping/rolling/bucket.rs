@@ -5,7 +5,8 @@
 //! beginning, or came in since: at most burst + rate * t.
 //!
 //! The level is below nothing where more counts as outstanding than there was: units that an earlier owner may have handed
-//! out, and those at nodes where the burst was lowered.
+//! out, and those at nodes where the burst was lowered. Once nothing is outstanding it is not: what was stamped until then
+//! kept to the bound, and from then on an empty bucket does.
 
 use crate::{LimitSpec, OwnerTime};
 
@@ -46,6 +47,9 @@ impl Bucket {
     /// Lets come in what time brings. Called before what was outstanding until now changes.
     pub(super) fn pass(&mut self, now: OwnerTime, outstanding: u64) {
         let came = i128::from(self.rate) * i128::from(now.since(self.at));
+        if outstanding == 0 {
+            self.level = self.level.max(0);
+        }
         self.level = (self.level + came).min(self.room(outstanding));
         self.at = self.at.max(now);
     }
@@ -87,14 +91,14 @@ impl Bucket {
         self.level += self.in_parts(units);
     }
 
-    /// How many units it lacks now besides those outstanding, and none more when all of them have come in. Nothing where
-    /// it lacks none.
+    /// How many units it lacks now besides those outstanding; and when it is full again, and what it holds then. Nothing
+    /// where it lacks none.
     pub(super) fn lacking(&self, outstanding: u64) -> Vec<(OwnerTime, u64)> {
         let parts = i128::from(self.parts);
         let lacking = units((self.room(outstanding) - self.level + parts - 1) / parts);
         match lacking {
             0 => Vec::new(),
-            lacking => vec![(self.at, lacking), (self.filled_at(self.burst), 0)],
+            lacking => vec![(self.at, lacking), (self.filled_at(self.burst), self.burst)],
         }
     }
 
