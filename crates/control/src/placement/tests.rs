@@ -116,7 +116,7 @@ fn a_lone_replica_takes_all_and_hands_over_to_those_that_come() {
 }
 
 #[test]
-fn what_a_dead_one_had_goes_to_the_others_after_four_seconds() {
+fn what_a_dead_one_had_goes_to_the_others_after_three_seconds() {
     let mut world = World::default();
     for (number, name) in (1..).zip(["a", "b", "c"]) {
         world.add(name, number);
@@ -125,7 +125,7 @@ fn what_a_dead_one_had_goes_to_the_others_after_four_seconds() {
     let had = world.share("b", 2);
     let kept = world.share("a", 1);
     world.members[1].runs = false;
-    world.rounds(11);
+    world.rounds(7);
     assert_eq!(world.share("b", 2), had);
     world.rounds(8);
     assert_eq!(world.share("b", 2), 0, "{:?}", world.shares());
