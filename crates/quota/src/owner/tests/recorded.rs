@@ -190,13 +190,12 @@ fn an_owner_that_leaves_in_order_leaves_what_is_out_and_charged() {
     assert_eq!((record.hwm, charged), (2, 3));
 }
 
-#[test]
-fn once_nothing_counts_that_is_noted_and_the_counter_forgotten() {
-    let mut desk = heir(OwnerTime(0), None);
-    let told = desk.report(1, word(SLIDING, None, 0, 5));
+/// 5 are spent; `later` nothing counts any more.
+fn noted_and_forgotten(mut desk: Desk, kind: Kind, later: u64) {
+    let told = desk.report(1, word(kind, None, 0, 5));
     let told = Desk::last(&told, 1).clone();
-    desk.report(1, word(SLIDING, Some(&told), 5, 0));
-    desk.now = NOW.after(W + 10_000);
+    desk.report(1, word(kind, Some(&told), 5, 0));
+    desk.now = NOW.after(later);
     desk.step(Event::Tick);
     let (stored, _) = desk.stored.as_ref().unwrap();
     assert_eq!((stored.hwm, stored.charged.len()), (0, 0));
@@ -204,7 +203,27 @@ fn once_nothing_counts_that_is_noted_and_the_counter_forgotten() {
     desk.step(Event::Tick);
     assert!(desk.owner.accounts.is_empty());
     // It is there again for whoever asks, all of it.
-    assert_eq!(granted(&mut desk, 2, SLIDING, UNITS), UNITS);
+    assert_eq!(granted(&mut desk, 2, kind, UNITS), UNITS);
+}
+
+#[test]
+fn once_nothing_counts_that_is_noted_and_the_counter_forgotten() {
+    noted_and_forgotten(heir(OwnerTime(0), None), SLIDING, W + 10_000);
+    noted_and_forgotten(heir_of_bucket(0, 0, None), BUCKET, 20_000);
+}
+
+/// Who resets is told once it is durable, also where there was nothing to forgive.
+#[test]
+fn a_reset_of_what_nobody_used_is_done() {
+    for (mut desk, kind) in [
+        (heir(OwnerTime(0), None), SLIDING),
+        (heir_of_bucket(0, 0, None), BUCKET),
+    ] {
+        let counter = Counter::new("limit", kind, "k").unwrap();
+        desk.step(Event::Reset(counter));
+        desk.step(Event::Tick);
+        assert!(!desk.state().pending, "{kind}");
+    }
 }
 
 #[test]
@@ -323,20 +342,4 @@ fn an_heir_of_a_bucket_has_no_unit_that_was_handed_out_before() {
     assert!(spent >= 2 * UNITS, "{spent}");
     let writes = desk.writes.len() as u64;
     assert!(writes <= spent.div_ceil(2) + 1, "{writes} for {spent}");
-}
-
-#[test]
-fn a_bucket_that_is_full_again_is_noted_and_forgotten() {
-    let mut desk = heir_of_bucket(0, 0, None);
-    let told = desk.report(1, word(BUCKET, None, 0, 5));
-    let told = Desk::last(&told, 1).clone();
-    desk.report(1, word(BUCKET, Some(&told), 5, 0));
-    desk.now = NOW.after(20_000);
-    desk.step(Event::Tick);
-    let (stored, _) = desk.stored.as_ref().unwrap();
-    assert_eq!((stored.hwm, stored.charged.len()), (0, 0));
-    desk.now = desk.now.after(SWEEP_EVERY_MS);
-    desk.step(Event::Tick);
-    assert!(desk.owner.accounts.is_empty());
-    assert_eq!(granted(&mut desk, 2, BUCKET, UNITS), UNITS);
 }

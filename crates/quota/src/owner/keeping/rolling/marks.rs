@@ -185,7 +185,9 @@ impl Marks {
                 (stale || self.resetting || wanted > headroom).then_some(wanted)
             }
             // Noted once that nothing counts any more, and nobody asks.
-            None if of.rests && lack.demand == 0 => (!self.is_empty()).then_some(0),
+            None if of.rests && lack.demand == 0 => {
+                (self.resetting || !self.is_empty()).then_some(0)
+            }
             None => (low || stale || self.resetting).then_some(ahead.min(most)),
         }
     }
