@@ -119,7 +119,7 @@ impl Owner {
                 });
             }
             Event::HorizonLoaded(outcome) => {
-                let before = self.world.horizon.view(self.world.limits.revision());
+                let before = self.world.view();
                 match self.world.horizon.loaded(now, &outcome, &self.world.config) {
                     Ok(()) => self.horizon_changed(now, before, &mut gathered),
                     Err(epoch) => self.ended = Some(Reason::LaterEpoch(epoch)),
@@ -127,7 +127,7 @@ impl Owner {
             }
             Event::HorizonPersisted(Commit::Lost) => self.ended = Some(Reason::GuardFailed),
             Event::HorizonPersisted(outcome) => {
-                let before = self.world.horizon.view(self.world.limits.revision());
+                let before = self.world.view();
                 let act = self.world.horizon.persisted(outcome);
                 gathered.effects.extend(act.map(Effect::from));
                 self.horizon_changed(now, before, &mut gathered);
@@ -193,7 +193,7 @@ impl Owner {
 
     /// Lets those act who waited for the horizon. When it is renewed in time, nobody did.
     fn horizon_changed(&mut self, now: OwnerTime, before: View, gathered: &mut Gathered) {
-        let after = self.world.horizon.view(self.world.limits.revision());
+        let after = self.world.view();
         let known = before.inherited == after.inherited && before.in_force == after.in_force;
         if known && now < before.until {
             return;

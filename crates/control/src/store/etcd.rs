@@ -160,9 +160,10 @@ impl Etcd {
             false => CALL_TIMEOUT,
         };
         let committed = timeout(limit, self.members.kv(turn).txn(encode(txn)?)).await;
-        let suspect = committed.as_ref().map_or(true, |outcome| {
-            outcome.as_ref().is_err_and(members::is_the_members)
-        });
+        let suspect = match &committed {
+            Ok(outcome) => outcome.as_ref().is_err_and(members::is_the_members),
+            Err(_) => true,
+        };
         if suspect {
             self.members.pass(turn);
         }
@@ -185,17 +186,14 @@ impl Etcd {
         let turn = self.members.turn();
         let mut client = self.members.watch(turn);
         let opened = timeout(CALL_TIMEOUT, client.watch(prefix, Some(options))).await;
-        let stream = match opened {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => {
-                self.members.pass(turn);
-                return Err(lost(error.to_string()));
-            }
-            Err(_) => {
-                self.members.pass(turn);
-                return Err(lost(unanswered(CALL_TIMEOUT)));
-            }
+        let opened = match opened {
+            Ok(opened) => opened.map_err(|error| error.to_string()),
+            Err(_) => Err(unanswered(CALL_TIMEOUT)),
         };
+        let stream = opened.map_err(|reason| {
+            self.members.pass(turn);
+            lost(reason)
+        })?;
         Ok(Box::new(EtcdFeed {
             stream,
             ready: VecDeque::new(),

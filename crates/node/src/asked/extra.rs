@@ -88,15 +88,20 @@ fn options(request: &Request) -> impl Iterator<Item = (String, Wants)> {
 
 /// What an option has the provider do that is paid for apart. It searches by OpenAI's option, xAI's and OpenRouter's.
 fn wanted(option: &str, value: &Value, kind: Option<&String>) -> Option<Wants> {
-    let kind = kind.cloned();
     let is_web = |plugin: &Value| plugin["id"] == "web";
-    match option {
-        "web_search_options" => Some(Wants::Search { kind }),
-        "search_parameters" if value["mode"] != "off" => Some(Wants::Search { kind }),
-        "plugins" if value.as_array()?.iter().any(is_web) => Some(Wants::Search { kind }),
-        "inference_geo" if value == "us" => Some(Wants::Region { kind }),
-        _ => None,
-    }
+    let searches = match option {
+        "web_search_options" => true,
+        "search_parameters" => value["mode"] != "off",
+        "plugins" => value.as_array()?.iter().any(is_web),
+        "inference_geo" if value == "us" => {
+            let kind = kind.cloned();
+            return Some(Wants::Region { kind });
+        }
+        _ => false,
+    };
+    searches.then(|| Wants::Search {
+        kind: kind.cloned(),
+    })
 }
 
 // === impl Extra ===
@@ -168,9 +173,10 @@ impl Extra {
             | (Wants::Speech, Protocol::Gemini)
             | (Wants::Sound, Protocol::Gemini | Protocol::Mistral | Protocol::Bedrock) => true,
             (Wants::Sound | Wants::Speech | Wants::Search { kind: None }, _) => is_openai,
-            (Wants::Region { kind: None }, protocol) => protocol == Protocol::Anthropic,
-            (Wants::Region { kind: Some(kind) }, Protocol::Anthropic) => kind == "anthropic",
-            (Wants::Region { .. }, _) => false,
+            (Wants::Region { kind }, protocol) => {
+                let is_meant = kind.as_ref().is_none_or(|kind| protocol.as_str() == kind);
+                is_meant && protocol == Protocol::Anthropic
+            }
             (Wants::Search { kind: Some(kind) }, protocol) => protocol.as_str() == kind,
             (Wants::SearchTool, protocol) => protocol.runs_tools(deployment.api),
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::owner::Config;
 use crate::owner::account::Context;
-use crate::owner::horizon::Horizon;
+use crate::owner::horizon::{Horizon, View};
 use crate::owner::raise::Raises;
 use crate::owner::session::Sessions;
 use crate::owner::terms::Restore;
@@ -34,6 +34,11 @@ impl World {
         }
     }
 
+    /// What accounts see of the horizon.
+    pub(super) fn view(&self) -> View {
+        self.horizon.view(self.limits.revision())
+    }
+
     /// All of it that concerns a counter.
     pub(super) fn context(&self, now: OwnerTime, counter: &Counter) -> Context<'_> {
         let raise = self.raises.of(counter, now);
@@ -47,7 +52,7 @@ impl World {
             promised: self.limits.promised(counter),
             raised: raise.map_or(0, |raise| raise.units),
             restore: self.restore,
-            horizon: self.horizon.view(self.limits.revision()),
+            horizon: self.view(),
             legacy: self.horizon.legacies().of(counter),
         }
     }

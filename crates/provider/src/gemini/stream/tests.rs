@@ -151,7 +151,6 @@ fn candidates_may_interleave() {
     );
 }
 
-/// The rule this gateway lives by: an answer that lacks its end is never a success.
 #[test]
 fn what_google_thinks_of_an_answer_is_told_where_it_is_new() {
     let (safe, hot) = (
@@ -175,6 +174,7 @@ fn what_google_thinks_of_an_answer_is_told_where_it_is_new() {
     }
 }
 
+/// The rule this gateway lives by: an answer that lacks its end is never a success.
 #[test]
 fn an_answer_cut_at_any_byte_is_truncated_until_its_last_event_is_there() {
     for (sample, choices) in SAMPLES {

@@ -167,10 +167,9 @@ impl Rolling {
         }
     }
 
-    /// Whether nothing is out, and nothing counts.
-    fn rests(&self, now: OwnerTime) -> bool {
-        let rests = |stock: &Stock| stock.rests(now, self.outstanding);
-        self.outstanding == 0 && self.stock.as_ref().is_none_or(rests)
+    /// Whether nothing is out, and nothing counted as time passed last.
+    fn rests(&self) -> bool {
+        self.outstanding == 0 && self.stock.as_ref().is_none_or(Stock::rests)
     }
 
     /// The record of now, by which so much more may go out.
@@ -199,10 +198,8 @@ impl Stock {
     }
 
     /// Whether nothing of it counts, when nothing is out besides.
-    fn rests(&self, now: OwnerTime, outstanding: u64) -> bool {
-        let mut later = self.clone();
-        later.pass(now, outstanding);
-        match later {
+    fn rests(&self) -> bool {
+        match self {
             Self::Slots(slots) => slots.charged() == 0,
             Self::Bucket(bucket) => bucket.is_full(),
         }
@@ -325,7 +322,7 @@ impl Keeping for Rolling {
             size: self.limit(context).unwrap_or(0),
             rate: context.spec_now().map_or(0, |spec| spec.units),
             outstanding: self.outstanding,
-            rests: self.rests(context.now),
+            rests: self.rests(),
         };
         if let Some(headroom) = self.marks.wanted(context, of, lack)
             && let Some(record) = self.compose(context, headroom)
@@ -361,7 +358,13 @@ impl Keeping for Rolling {
     /// Begun anew, it would take its own mark for another's: so that is written off first.
     fn is_past(&self, now: OwnerTime) -> bool {
         let written_off = self.stock.is_none() || self.marks.is_empty();
-        self.marks.is_resting() && self.rests(now) && written_off
+        let rests = |stock: &Stock| {
+            let mut later = stock.clone();
+            later.pass(now, self.outstanding);
+            later.rests()
+        };
+        let idle = self.outstanding == 0 && self.marks.is_resting();
+        idle && written_off && self.stock.as_ref().is_none_or(rests)
     }
 
     fn shown(&self, context: &Context<'_>) -> Option<Shown> {
