@@ -343,3 +343,15 @@ fn an_heir_of_a_bucket_has_no_unit_that_was_handed_out_before() {
     let writes = desk.writes.len() as u64;
     assert!(writes <= spent.div_ceil(2) + 1, "{writes} for {spent}");
 }
+
+#[test]
+fn where_all_is_out_no_mark_is_written_again_and_again() {
+    let mut desk = heir_of_bucket(0, 0, None);
+    let asks = NodeAccount {
+        demand: 100,
+        ..word(BUCKET, None, 0, UNITS)
+    };
+    let told = desk.report(1, asks);
+    assert_eq!(Desk::last(&told, 1).granted, UNITS);
+    assert!(desk.writes.len() <= 2, "{} writes", desk.writes.len());
+}

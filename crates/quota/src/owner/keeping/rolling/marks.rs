@@ -188,7 +188,12 @@ impl Marks {
             None if of.rests && lack.demand == 0 => {
                 (self.resetting || !self.is_empty()).then_some(0)
             }
-            None => (low || stale || self.resetting).then_some(ahead.min(most)),
+            None => {
+                let wanted = ahead.min(most);
+                // Where nearly all is out, no mark leaves much.
+                let low = low && wanted > headroom;
+                (low || stale || self.resetting).then_some(wanted)
+            }
         }
     }
 
